@@ -1,0 +1,77 @@
+package render
+
+import (
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Side says what a resource is there for, which decides when it may be withdrawn.
+type Side string
+
+const (
+	// Publish resources let other clusters in: the Gateway, the export ServiceEntry and DestinationRule.
+	Publish Side = "publish"
+	// Call resources let this cluster's own workloads reach a service.
+	Call Side = "call"
+)
+
+// Labels that the CUE template puts on every resource; they survive on the live object, so a resource that
+// has left the bundle still tells what it was for.
+const (
+	LabelService = "isthmus.dev/service"
+	LabelSide    = "isthmus.dev/side"
+)
+
+// Key names a resource in one cluster.
+type Key struct {
+	Kind      string
+	Namespace string
+	Name      string
+}
+
+// String is the key as the CUE module writes it: "Kind/namespace/name".
+func (k Key) String() string { return k.Kind + "/" + k.Namespace + "/" + k.Name }
+
+// Resource is one object that the cluster shall have.
+type Resource struct {
+	Key Key
+	GVK schema.GroupVersionKind
+	// Service is the key of the service or external that it stems from, "" for the cluster's own.
+	Service string
+	Side    Side
+	// Object is the object as rendered: apiVersion, kind, metadata (name, namespace, labels, annotations)
+	// and spec, after the CRD's defaulting. It carries no ownership marks and must not be changed.
+	Object *unstructured.Unstructured
+	// Hash is the hex SHA-256 of Object in canonical JSON.
+	Hash string
+}
+
+// Call is one declared call of this cluster, with the resources that give it endpoints.
+type Call struct {
+	Caller, Callee string
+	// Entries are the ServiceEntries through which the callee is reached from here.
+	Entries []Key
+}
+
+// Bundle is everything that one cluster shall have by one commit.
+type Bundle struct {
+	Cluster string
+	// UID is the inventory's uid of the cluster (that of its kube-system namespace), "" if it states none.
+	UID string
+	// Revision is the Snapshot's; it is not part of Digest.
+	Revision string
+	// Resources are sorted by Key.String().
+	Resources []Resource
+	// Namespaces are those that services need here, sorted; they are created with NamespaceLabels where
+	// absent, and never deleted.
+	Namespaces      []string
+	NamespaceLabels map[string]string
+	// Calls are the declared calls of the services that run here, sorted by caller, then callee.
+	Calls []Call
+	// Services is the number of services that run here or are called from here.
+	Services int
+	// Acknowledged are the digests of held plans that settings.acknowledge lets pass.
+	Acknowledged []string
+	// Digest is the hex SHA-256 over all keys and hashes.
+	Digest string
+}

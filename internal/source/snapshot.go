@@ -1,0 +1,38 @@
+package source
+
+import "sort"
+
+// Blob is one regular file.
+type Blob struct {
+	// Hash is the Git blob hash (hex), so equal content has an equal hash in every commit and in a
+	// directory.
+	Hash string
+	// Data is the content; it must not be changed.
+	Data []byte
+}
+
+// Snapshot is the tree of one commit, or of a directory at one moment. It is immutable.
+type Snapshot struct {
+	// Revision is the Flux form of what was read: "main@sha1:6d9c…", "v1.2.0@sha1:…", "sha1:…" for a
+	// pinned commit, or "" for a directory.
+	Revision string
+	// Commit is the commit's hash (hex), "" for a directory.
+	Commit string
+	// Signer is the identity of the key that signed the commit, "" where no verification was asked for.
+	Signer string
+	// Rewound is set when the branch no longer contains the commit that was fetched before from the
+	// same branch (a force push); it holds that earlier commit's hash.
+	Rewound string
+	// Files are the regular files by slash-separated path, relative to the path that was asked for.
+	Files map[string]Blob
+}
+
+// Paths lists the files, sorted.
+func (s *Snapshot) Paths() []string {
+	paths := make([]string, 0, len(s.Files))
+	for p := range s.Files {
+		paths = append(paths, p)
+	}
+	sort.Strings(paths)
+	return paths
+}
