@@ -1,0 +1,46 @@
+package v1alpha1
+
+// Conditions of a MeshSync beside Flux's Ready, Reconciling, Stalled and Healthy.
+const (
+	// SourceVerifiedCondition is True if the signature of the fetched commit was verified, False if it
+	// could not be, and absent if spec.source.verify is.
+	SourceVerifiedCondition = "SourceVerified"
+)
+
+// Reasons of the conditions of a MeshSync. Those of Flux (ReconciliationSucceeded, Progressing,
+// ProgressingWithRetry, Suspended) mean what they mean there.
+const (
+	// ReasonObserved: spec.mode is Observe, and the plan was made and not carried out.
+	ReasonObserved = "Observed"
+	// ReasonFetchFailed: the commit could not be fetched; it is tried again.
+	ReasonFetchFailed = "FetchFailed"
+	// ReasonAccessFailed: the Git server refused the credentials, or the Secret with them is absent or malformed.
+	ReasonAccessFailed = "AccessFailed"
+	// ReasonRefNotFound: the branch, tag, version or commit does not exist.
+	ReasonRefNotFound = "RefNotFound"
+	// ReasonVerificationFailed: the commit is not signed by a trusted key.
+	ReasonVerificationFailed = "VerificationFailed"
+	// ReasonInvalidContent: the commit holds something that is wrong; status.errors says where.
+	ReasonInvalidContent = "InvalidContent"
+	// ReasonUnknownCluster: spec.cluster is not in the inventory of the mesh repository.
+	ReasonUnknownCluster = "UnknownCluster"
+	// ReasonWrongCluster: the inventory's uid of the cluster is not that of this cluster.
+	ReasonWrongCluster = "WrongCluster"
+	// ReasonAnotherMeshSync: an older MeshSync manages this cluster already.
+	ReasonAnotherMeshSync = "AnotherMeshSync"
+	// ReasonKindUnavailable: a managed kind cannot be listed and watched, since its CRD is missing or the controller may not.
+	ReasonKindUnavailable = "KindUnavailable"
+	// ReasonApplyFailed: something could not be written; nothing was pruned, and it is tried again.
+	ReasonApplyFailed = "ApplyFailed"
+	// ReasonRefused: some objects of the bundle exist and belong to somebody else; all others are applied.
+	ReasonRefused = "ResourcesRefused"
+	// ReasonTimeout: the run did not end within spec.timeout.
+	ReasonTimeout = "Timeout"
+	// ReasonInternal: a defect of the controller.
+	ReasonInternal = "InternalError"
+
+	// ReasonRewound is the reason of the event that reports a branch whose history was rewritten.
+	ReasonRewound = "HistoryRewound"
+	// ReasonDriftCorrected is the reason of the event that reports objects which somebody changed and which were put right.
+	ReasonDriftCorrected = "DriftCorrected"
+)

@@ -1,0 +1,354 @@
+package v1alpha1
+
+import (
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Mode says whether a plan is carried out.
+// +kubebuilder:validation:Enum=Apply;Observe
+type Mode string
+
+// Modes of a MeshSync.
+const (
+	ModeApply   Mode = "Apply"
+	ModeObserve Mode = "Observe"
+)
+
+// DeletionPolicy says what becomes of the managed objects when the MeshSync is deleted.
+// +kubebuilder:validation:Enum=Orphan;Delete
+type DeletionPolicy string
+
+// Deletion policies of a MeshSync.
+const (
+	DeletionOrphan DeletionPolicy = "Orphan"
+	DeletionDelete DeletionPolicy = "Delete"
+)
+
+// MeshSyncSpec says which repository this cluster follows, and as which cluster of its inventory.
+type MeshSyncSpec struct {
+	// Cluster is the name of this cluster in the inventory of the mesh repository.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +required
+	Cluster string `json:"cluster"`
+
+	// Source is the Git repository that all clusters of the mesh share.
+	// +required
+	Source Source `json:"source"`
+
+	// Path is the folder of the repository that holds the mesh (cue.mod and mesh.cue); the root if not set.
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/') && !self.split('/').exists(p, p == '..')",message="path must be inside the repository: neither absolute nor with '..'"
+	// +optional
+	Path string `json:"path,omitempty"`
+
+	// Interval at which the repository is looked at, give or take the controller's jitter.
+	// Drift in the cluster does not wait for it: it is seen by watching.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:default="1m"
+	// +optional
+	Interval metav1.Duration `json:"interval,omitempty"`
+
+	// RetryInterval is the longest wait before a failed run is tried again; the first retries come sooner.
+	// The interval if not set.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +optional
+	RetryInterval *metav1.Duration `json:"retryInterval,omitempty"`
+
+	// Timeout of one whole run: fetching, evaluating, rendering and applying. What was applied before it
+	// ran out stays, and the next run goes on from there.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:default="60s"
+	// +optional
+	Timeout metav1.Duration `json:"timeout,omitempty"`
+
+	// Suspend stops everything: no fetch, no write, no correction of drift. A MeshSync that is deleted while
+	// suspended leaves all objects behind, whatever its deletion policy.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+
+	// Mode is Apply, or Observe to make the plan, report it and write nothing.
+	// +kubebuilder:default=Apply
+	// +optional
+	Mode Mode `json:"mode,omitempty"`
+
+	// Prune says whether and how much may be deleted.
+	// +kubebuilder:default={enabled: true, maxPercent: 20}
+	// +optional
+	Prune Prune `json:"prune,omitempty"`
+
+	// DeletionPolicy is what becomes of the managed objects when this MeshSync is deleted: Orphan leaves them, marked, and
+	// the next MeshSync of the cluster claims them; Delete removes them.
+	// +kubebuilder:default=Orphan
+	// +optional
+	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
+}
+
+// Source is a Git repository and what is needed to read and to trust it.
+// +kubebuilder:validation:XValidation:rule="!self.url.startsWith('ssh://') || has(self.secretRef)",message="an ssh:// url needs a secretRef with identity and known_hosts"
+// +kubebuilder:validation:XValidation:rule="!has(self.verify) || !has(self.verify.mode) || self.verify.mode == 'HEAD' || (has(self.ref) && (has(self.ref.tag) || has(self.ref.semver)))",message="verify.mode Tag and TagAndHEAD need ref.tag or ref.semver"
+type Source struct {
+	// URL of the repository: https://…, http://… or ssh://user@host[:port]/path.
+	// +kubebuilder:validation:Pattern="^(https?|ssh)://.+$"
+	// +kubebuilder:validation:MaxLength=2048
+	// +required
+	URL string `json:"url"`
+
+	// Ref is what to follow; branch main if not set.
+	// +kubebuilder:default={branch: main}
+	// +optional
+	Ref *Ref `json:"ref,omitempty"`
+
+	// SecretRef names a Secret of the same namespace in Flux's format: username and password, or bearerToken, with an optional
+	// ca.crt, tls.crt and tls.key for https; identity, known_hosts and an optional password for ssh.
+	// +optional
+	SecretRef *meta.LocalObjectReference `json:"secretRef,omitempty"`
+
+	// Verify demands that the commit, the tag, or both are signed by a trusted key. Without a good signature nothing is applied.
+	// +optional
+	Verify *Verify `json:"verify,omitempty"`
+
+	// ProxySecretRef names a Secret of the same namespace with address and optionally username and password of a proxy.
+	// +optional
+	ProxySecretRef *meta.LocalObjectReference `json:"proxySecretRef,omitempty"`
+}
+
+// Ref says which commit to follow. At most one of branch, tag and semver; commit alone, or with the branch that holds it.
+// +kubebuilder:validation:XValidation:rule="[has(self.branch), has(self.tag), has(self.semver)].filter(x, x).size() <= 1",message="only one of branch, tag and semver may be given"
+// +kubebuilder:validation:XValidation:rule="!has(self.commit) || (!has(self.tag) && !has(self.semver))",message="commit goes alone or with branch, not with tag or semver"
+// +kubebuilder:validation:XValidation:rule="has(self.branch) || has(self.tag) || has(self.semver) || has(self.commit)",message="one of branch, tag, semver and commit is needed"
+type Ref struct {
+	// Branch to follow.
+	// +kubebuilder:validation:MinLength=1
+	// +optional
+	Branch string `json:"branch,omitempty"`
+
+	// Tag to follow; it is looked at again in every interval, since a tag can be moved.
+	// +kubebuilder:validation:MinLength=1
+	// +optional
+	Tag string `json:"tag,omitempty"`
+
+	// SemVer is a range of versions, "1.x"; the highest tag within it is followed.
+	// +kubebuilder:validation:MinLength=1
+	// +optional
+	SemVer string `json:"semver,omitempty"`
+
+	// Commit pins a commit by its full hash. With a branch, the commit is fetched by way of that branch.
+	// +kubebuilder:validation:Pattern="^([0-9a-f]{40}|[0-9a-f]{64})$"
+	// +optional
+	Commit string `json:"commit,omitempty"`
+}
+
+// Verify says what must be signed, and by whom.
+type Verify struct {
+	// Mode is HEAD for the commit, Tag for the tag that points at it, TagAndHEAD for both.
+	// +kubebuilder:validation:Enum=HEAD;Tag;TagAndHEAD
+	// +kubebuilder:default=HEAD
+	// +optional
+	Mode string `json:"mode,omitempty"`
+
+	// SecretRef names a Secret of the same namespace; each of its values is a trusted public key: an armoured OpenPGP key (ring)
+	// or lines of an SSH authorized_keys file.
+	// +required
+	SecretRef meta.LocalObjectReference `json:"secretRef"`
+}
+
+// Prune says whether and how much may be deleted.
+type Prune struct {
+	// Enabled lets objects that left the repository be deleted; where it is false they are reported.
+	// +kubebuilder:default=true
+	// +optional
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// MaxPercent of the managed objects that one change may delete, if that is more than 10 objects, without being held for
+	// acknowledgement.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
+	// +kubebuilder:default=20
+	// +optional
+	MaxPercent *int32 `json:"maxPercent,omitempty"`
+}
+
+// MeshSyncStatus is what the controller did and found.
+type MeshSyncStatus struct {
+	meta.ReconcileRequestStatus `json:",inline"`
+
+	// ObservedGeneration is the generation of the spec that the last finished run acted on.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// Conditions: Ready, Healthy and SourceVerified are positive; Reconciling and Stalled stand only while they are true.
+	// +listType=map
+	// +listMapKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// LastAttemptedRevision is the last commit that was fetched, "main@sha1:…".
+	// +optional
+	LastAttemptedRevision string `json:"lastAttemptedRevision,omitempty"`
+
+	// LastAppliedRevision is the last commit of which everything was applied.
+	// +optional
+	LastAppliedRevision string `json:"lastAppliedRevision,omitempty"`
+
+	// RewoundFrom is the commit that the branch held before its history was rewritten; it stands until the next
+	// ordinary commit is applied.
+	// +optional
+	RewoundFrom string `json:"rewoundFrom,omitempty"`
+
+	// Services is the number of services that run here or are called from here.
+	// +optional
+	Services int64 `json:"services"`
+
+	// Resources is the number of resources that the repository says for this cluster.
+	// +optional
+	Resources int64 `json:"resources"`
+
+	// Applied is the number of objects that the last change created or updated (in mode Observe: would have).
+	// +optional
+	Applied int64 `json:"applied"`
+
+	// Pruned is the number of objects that the last change deleted (in mode Observe: would have).
+	// +optional
+	Pruned int64 `json:"pruned"`
+
+	// Drifted is the number of objects among these that somebody had changed in the cluster.
+	// +optional
+	Drifted int64 `json:"drifted"`
+
+	// Refused is the number of resources that cannot be applied, since an object of that name belongs to somebody else.
+	// +optional
+	Refused int64 `json:"refused,omitempty"`
+
+	// Held is a change set that waits for a person's agreement.
+	// +optional
+	Held *Held `json:"held,omitempty"`
+
+	// ErrorCount is the number of errors found; Errors lists the first of them.
+	// +optional
+	ErrorCount int64 `json:"errorCount,omitempty"`
+
+	// Errors are the first errors in the commit, or the first objects that could not be applied.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=10
+	// +optional
+	Errors []SyncError `json:"errors,omitempty"`
+
+	// History holds the last five different results, the newest first.
+	// +kubebuilder:validation:MaxItems=5
+	// +optional
+	History meta.History `json:"history,omitempty"`
+}
+
+// Held is a change set that loses more than may be lost without a person's agreement.
+type Held struct {
+	// Kind is EmptyBundle, MassDeletion or LastEndpoint.
+	Kind string `json:"kind"`
+	// Digest names what would be lost; acknowledging it lets exactly that pass.
+	Digest string `json:"digest"`
+	// Revision is the commit that would lose it.
+	// +optional
+	Revision string `json:"revision,omitempty"`
+	// Reason says it with numbers.
+	Reason string `json:"reason"`
+}
+
+// SyncError is one error and where to mend it.
+type SyncError struct {
+	// Service is the service to blame; empty if it is the inventory, a setting or the whole repository.
+	// +optional
+	Service string `json:"service,omitempty"`
+	// Resource is the object that is concerned, "Kind/namespace/name".
+	// +optional
+	Resource string `json:"resource,omitempty"`
+	// Path is where in the value, "services.checkout.egress.carts".
+	// +optional
+	Path string `json:"path,omitempty"`
+	// File is relative to the mesh repository.
+	// +optional
+	File string `json:"file,omitempty"`
+	// Line counts from 1.
+	// +optional
+	Line int32 `json:"line,omitempty"`
+	// Message says what is wrong.
+	Message string `json:"message"`
+}
+
+// MeshSync keeps this cluster's Istio resources equal to what a shared Git repository says for it.
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:path=meshsyncs,singular=meshsync,shortName=msync,scope=Namespaced
+// +kubebuilder:metadata:labels="applyset.kubernetes.io/is-parent-type=true"
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Revision",type=string,JSONPath=`.status.lastAppliedRevision`
+// +kubebuilder:printcolumn:name="Services",type=integer,JSONPath=`.status.services`
+// +kubebuilder:printcolumn:name="Resources",type=integer,JSONPath=`.status.resources`
+// +kubebuilder:printcolumn:name="Drifted",type=integer,JSONPath=`.status.drifted`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Suspended",type=boolean,JSONPath=`.spec.suspend`,priority=1
+type MeshSync struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +required
+	Spec MeshSyncSpec `json:"spec"`
+	// +kubebuilder:default:={"observedGeneration":-1}
+	// +optional
+	Status MeshSyncStatus `json:"status,omitempty"`
+}
+
+// MeshSyncList is a list of MeshSyncs.
+// +kubebuilder:object:root=true
+type MeshSyncList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []MeshSync `json:"items"`
+}
+
+// GetConditions is for Flux's conditions package.
+func (m *MeshSync) GetConditions() []metav1.Condition { return m.Status.Conditions }
+
+// SetConditions is for Flux's conditions package.
+func (m *MeshSync) SetConditions(conditions []metav1.Condition) { m.Status.Conditions = conditions }
+
+// RetryAfter is the longest wait before a failed run is tried again.
+func (m *MeshSync) RetryAfter() time.Duration {
+	if m.Spec.RetryInterval != nil && m.Spec.RetryInterval.Duration > 0 {
+		return m.Spec.RetryInterval.Duration
+	}
+	return m.Every()
+}
+
+// Every is the interval; a minute where an object predates the default.
+func (m *MeshSync) Every() time.Duration {
+	if m.Spec.Interval.Duration > 0 {
+		return m.Spec.Interval.Duration
+	}
+	return time.Minute
+}
+
+// Within is the timeout of one run; a minute where an object predates the default.
+func (m *MeshSync) Within() time.Duration {
+	if m.Spec.Timeout.Duration > 0 {
+		return m.Spec.Timeout.Duration
+	}
+	return time.Minute
+}
+
+// Prunes reports whether what left the repository may be deleted.
+func (m *MeshSync) Prunes() bool { return m.Spec.Prune.Enabled == nil || *m.Spec.Prune.Enabled }
+
+// MaxPrunePercent is the share of the managed objects that one change may delete unasked.
+func (m *MeshSync) MaxPrunePercent() int {
+	if m.Spec.Prune.MaxPercent == nil {
+		return 20
+	}
+	return int(*m.Spec.Prune.MaxPercent)
+}
