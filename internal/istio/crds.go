@@ -1,0 +1,52 @@
+package istio
+
+import (
+	"embed"
+	"encoding/json"
+	"fmt"
+	"sync"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+)
+
+//go:generate go run ./gen
+
+// The folder, not *.json, so that the generator, which imports this package, also builds when there are none yet.
+//
+//go:embed crds
+var crdFiles embed.FS
+
+var decodeCRDs = sync.OnceValues(func() ([]*apiextensionsv1.CustomResourceDefinition, error) {
+	crds := make([]*apiextensionsv1.CustomResourceDefinition, 0, len(Kinds))
+	for _, kind := range Kinds {
+		name := kind.Resource + "." + kind.Group
+		raw, err := crdFiles.ReadFile("crds/" + name + ".json")
+		if err != nil {
+			return nil, fmt.Errorf("the CRD of %s is not embedded; run go generate ./internal/istio: %w", kind.Kind, err)
+		}
+		crd := &apiextensionsv1.CustomResourceDefinition{}
+		if err := json.Unmarshal(raw, crd); err != nil {
+			return nil, fmt.Errorf("the embedded CRD %s cannot be read; run go generate ./internal/istio: %w", name, err)
+		}
+		crds = append(crds, crd)
+	}
+	return crds, nil
+})
+
+// CRDs returns Istio's CRDs of the managed kinds, in the order of [Kinds], as copies that the caller may change.
+//
+// Each has one version only, the one that Isthmus writes, without descriptions: enough for an API server
+// that runs no Istio, as in tests and in the demo. A cluster with Istio gets its CRDs from Istio; do not
+// replace them by these.
+func CRDs() []*apiextensionsv1.CustomResourceDefinition {
+	crds, err := decodeCRDs()
+	if err != nil {
+		// The files are part of the binary: only a build of a broken checkout comes here.
+		panic(err)
+	}
+	out := make([]*apiextensionsv1.CustomResourceDefinition, len(crds))
+	for i, crd := range crds {
+		out[i] = crd.DeepCopy()
+	}
+	return out
+}
