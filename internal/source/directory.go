@@ -1,0 +1,108 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+
+	"github.com/go-git/go-git/v5/plumbing"
+)
+
+// gitFolder is what Git keeps its own data in, at the top of a working tree, or a file of that name in a
+// submodule and in a linked working tree.
+const gitFolder = ".git"
+
+// FromDir reads the working tree below dir as it is now, committed or not, by the rules of a commit: the same
+// kinds of files, limits and hashes. Revision and Commit are empty. The error is an [*Error]; what is wrong
+// with the files is a [manifest.Findings] in it, with paths relative to dir.
+func FromDir(ctx context.Context, dir string, limits Limits) (*Snapshot, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, &Error{Reason: ConfigurationInvalid, message: fmt.Sprintf("cannot read the mesh repository: %v", err), cause: err}
+	}
+	defer func() { _ = root.Close() }()
+
+	c := newContent(limits)
+	err = readDirectory(ctx, root, ".", c)
+	if err != nil && !errors.Is(err, errTooMuch) {
+		return nil, &Error{Reason: FetchFailed, message: fmt.Sprintf("cannot read the mesh repository %s: %v", dir, err), cause: err}
+	}
+	files, err := c.result("folder " + dir)
+	if err != nil {
+		return nil, contentRefused("folder "+dir, err)
+	}
+	return &Snapshot{Files: files}, nil
+}
+
+// readDirectory adds what is below the folder name. os.Root keeps a link that is exchanged for a file while
+// we read from leading outside.
+func readDirectory(ctx context.Context, root *os.Root, name string, c *content) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	entries, err := fs.ReadDir(root.FS(), name)
+	if err != nil {
+		return err
+	}
+	if name != "." && nestedRepository(entries) {
+		c.submodule(name)
+		return nil
+	}
+	for _, e := range entries {
+		if e.Name() == gitFolder {
+			continue
+		}
+		if err := readEntry(ctx, root, path.Join(name, e.Name()), e, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nestedRepository tells a folder that Git would commit as a submodule.
+func nestedRepository(entries []fs.DirEntry) bool {
+	for _, e := range entries {
+		if e.Name() == gitFolder {
+			return true
+		}
+	}
+	return false
+}
+
+func readEntry(ctx context.Context, root *os.Root, name string, e fs.DirEntry, c *content) error {
+	switch kind := e.Type(); {
+	case kind.IsDir():
+		if err := c.enter(name); err != nil {
+			return err
+		}
+		return readDirectory(ctx, root, name, c)
+	case kind&fs.ModeSymlink != 0:
+		target, err := root.Readlink(name)
+		if err != nil {
+			return err
+		}
+		c.symlink(name, target)
+		return nil
+	case !kind.IsRegular():
+		c.refuse(name, fmt.Sprintf("not a regular file (%s), Git cannot hold it; remove it", kind))
+		return nil
+	}
+
+	info, err := e.Info()
+	if err != nil {
+		return err
+	}
+	admitted, err := c.admit(name, info.Size())
+	if err != nil || !admitted {
+		return err
+	}
+	data, err := root.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	c.add(name, plumbing.ComputeHash(plumbing.BlobObject, data).String(), data)
+	return nil
+}

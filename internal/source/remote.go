@@ -1,0 +1,211 @@
+package source
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/url"
+	"sort"
+	"strings"
+
+	"github.com/fluxcd/pkg/git"
+	"github.com/fluxcd/pkg/ssh/knownhosts"
+	gogit "github.com/go-git/go-git/v5"
+	"github.com/go-git/go-git/v5/config"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/transport"
+	"github.com/go-git/go-git/v5/plumbing/transport/http"
+	"github.com/go-git/go-git/v5/plumbing/transport/ssh"
+	"github.com/go-git/go-git/v5/storage"
+	gossh "golang.org/x/crypto/ssh"
+)
+
+// remote is a repository somewhere and how to get in.
+type remote struct {
+	// url is without credentials; shown is also without the query, for people.
+	url, shown string
+	auth       transport.AuthMethod
+	caFile     []byte
+	clientCert []byte
+	clientKey  []byte
+	proxy      transport.ProxyOptions
+	// secrets are the texts that must not get into an error.
+	secrets []string
+}
+
+func newRemote(o Options) (*remote, error) {
+	u, err := url.Parse(o.URL)
+	if err != nil {
+		// The parser's error quotes the URL, which may hold a password.
+		return nil, invalid("the repository URL cannot be parsed; write it as https://host/path or ssh://git@host/path")
+	}
+	r := &remote{shown: (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()}
+	switch u.Scheme {
+	case "https", "http", "ssh":
+	default:
+		return nil, invalid("repository URL %s: scheme %q is not supported; write it as https://host/path or ssh://git@host/path", r.shown, u.Scheme)
+	}
+	if u.Host == "" {
+		return nil, invalid("repository URL %s names no host", r.shown)
+	}
+	opts, err := git.NewAuthOptions(*u, o.Auth)
+	if err != nil {
+		return nil, r.invalidAuth(u.Scheme, o.Auth, err)
+	}
+	r.remember(opts, o.Proxy)
+	if u.Scheme == "ssh" {
+		u.User = url.User(opts.Username)
+		r.auth, err = sshAuth(opts)
+	} else {
+		u.User = nil
+		r.auth, err = r.httpAuth(opts)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.url = u.String()
+	r.caFile, r.clientCert, r.clientKey = opts.CAFile, opts.ClientCert, opts.ClientKey
+	return r, r.useProxy(o.Proxy)
+}
+
+// remember notes what to keep out of errors. Very short values would garble every text, and protect nothing.
+func (r *remote) remember(opts *git.AuthOptions, proxy map[string][]byte) {
+	for _, s := range []string{opts.Password, url.QueryEscape(opts.Password), url.PathEscape(opts.Password), opts.BearerToken, string(proxy["password"]), url.PathEscape(string(proxy["password"]))} {
+		if len(s) >= 3 {
+			r.secrets = append(r.secrets, s)
+		}
+	}
+	sort.Slice(r.secrets, func(i, j int) bool { return len(r.secrets[i]) > len(r.secrets[j]) })
+}
+
+// invalidAuth names what a Secret lacks, all of it.
+func (r *remote) invalidAuth(scheme string, data map[string][]byte, err error) *Error {
+	if scheme != "ssh" {
+		return invalid("credentials for %s: %w", r.shown, err)
+	}
+	var missing []string
+	for _, key := range []string{"identity", "known_hosts"} {
+		if len(data[key]) == 0 {
+			missing = append(missing, key)
+		}
+	}
+	return invalid("credentials for %s: the Secret lacks %s; ssh needs a private key (identity) and the server's host keys (known_hosts, as `ssh-keyscan` prints them)",
+		r.shown, strings.Join(missing, " and "))
+}
+
+func (r *remote) httpAuth(opts *git.AuthOptions) (transport.AuthMethod, error) {
+	if opts.Transport == git.HTTP {
+		if opts.Username != "" || opts.Password != "" || opts.BearerToken != "" || len(opts.ClientKey) > 0 {
+			return nil, invalid("credentials for %s would travel unencrypted; use https:// or ssh://, or no credentials", r.shown)
+		}
+		return nil, nil
+	}
+	if (len(opts.ClientCert) == 0) != (len(opts.ClientKey) == 0) {
+		return nil, invalid("credentials for %s: a client certificate needs both tls.crt and tls.key", r.shown)
+	}
+	if len(opts.ClientCert) > 0 {
+		if _, err := tls.X509KeyPair(opts.ClientCert, opts.ClientKey); err != nil {
+			return nil, invalid("credentials for %s: tls.crt and tls.key: %w", r.shown, err)
+		}
+	}
+	if len(opts.CAFile) > 0 && !x509.NewCertPool().AppendCertsFromPEM(opts.CAFile) {
+		return nil, invalid("credentials for %s: ca.crt holds no PEM certificate", r.shown)
+	}
+	switch {
+	case opts.BearerToken != "":
+		return &http.TokenAuth{Token: opts.BearerToken}, nil
+	case opts.Username != "" || opts.Password != "":
+		return &http.BasicAuth{Username: opts.Username, Password: opts.Password}, nil
+	}
+	// Empty credentials are not sent: GitLab refuses them even for a public repository.
+	return nil, nil
+}
+
+// hostKeyError is a server that is not the one in known_hosts.
+type hostKeyError struct {
+	host, fingerprint string
+	cause             error
+}
+
+func (e *hostKeyError) Error() string {
+	return fmt.Sprintf("host key of %s with fingerprint %s is not in known_hosts: %v", e.host, e.fingerprint, e.cause)
+}
+
+func (e *hostKeyError) Unwrap() error { return e.cause }
+
+// pinnedHostKey is SSH public key authentication to a server whose host key is known.
+type pinnedHostKey struct {
+	*ssh.PublicKeys
+	algorithms []string
+}
+
+// ClientConfig offers only the algorithms of the known keys, so that a server with several keys shows one of
+// those.
+func (a *pinnedHostKey) ClientConfig() (*gossh.ClientConfig, error) {
+	c, err := a.PublicKeys.ClientConfig()
+	if err != nil {
+		return nil, err
+	}
+	c.HostKeyAlgorithms = a.algorithms
+	return c, nil
+}
+
+func sshAuth(opts *git.AuthOptions) (transport.AuthMethod, error) {
+	keys, err := ssh.NewPublicKeys(opts.Username, opts.Identity, opts.Password)
+	if err != nil {
+		return nil, invalid("credentials for %s: identity is not a private key that can be read: %w (is it encrypted? put its passphrase into password)", opts.Host, err)
+	}
+	check, algorithms, err := knownhosts.New(opts.KnownHosts)
+	if err != nil {
+		return nil, invalid("credentials for %s: known_hosts: %w", opts.Host, err)
+	}
+	if len(algorithms) == 1 && algorithms[0] == gossh.KeyAlgoRSA {
+		// The same key signs by better hashes than SHA-1, which servers no longer offer.
+		algorithms = []string{gossh.KeyAlgoRSASHA512, gossh.KeyAlgoRSASHA256, gossh.KeyAlgoRSA}
+	}
+	keys.HostKeyCallback = func(host string, address net.Addr, key gossh.PublicKey) error {
+		if err := check(host, address, key); err != nil {
+			return &hostKeyError{host: host, fingerprint: gossh.FingerprintSHA256(key), cause: err}
+		}
+		return nil
+	}
+	return &pinnedHostKey{PublicKeys: keys, algorithms: algorithms}, nil
+}
+
+func (r *remote) useProxy(data map[string][]byte) error {
+	if len(data) == 0 {
+		return nil
+	}
+	address := string(data["address"])
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return invalid("the proxy Secret needs address, as http://host:port or socks5://host:port")
+	}
+	r.proxy = transport.ProxyOptions{URL: address, Username: string(data["username"]), Password: string(data["password"])}
+	if p, ok := u.User.Password(); ok && len(p) >= 3 {
+		r.secrets = append(r.secrets, p)
+	}
+	return nil
+}
+
+// into is go-git's remote that stores what it fetches in s.
+func (r *remote) into(s storage.Storer) *gogit.Remote {
+	return gogit.NewRemote(s, &config.RemoteConfig{Name: gogit.DefaultRemoteName, URLs: []string{r.url}})
+}
+
+// list asks for the refs (ls-remote): no object is transferred.
+func (r *remote) list(ctx context.Context) ([]*plumbing.Reference, error) {
+	return r.into(nil).ListContext(ctx, &gogit.ListOptions{
+		Auth: r.auth, CABundle: r.caFile, ClientCert: r.clientCert, ClientKey: r.clientKey, ProxyOptions: r.proxy,
+	})
+}
+
+// fetch transfers what spec names into s, to the given depth, 0 for all history.
+func (r *remote) fetch(ctx context.Context, s storage.Storer, depth int, specs ...config.RefSpec) error {
+	return r.into(s).FetchContext(ctx, &gogit.FetchOptions{
+		RefSpecs: specs, Depth: depth, Tags: gogit.NoTags, Force: true,
+		Auth: r.auth, CABundle: r.caFile, ClientCert: r.clientCert, ClientKey: r.clientKey, ProxyOptions: r.proxy,
+	})
+}

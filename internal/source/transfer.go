@@ -1,0 +1,77 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	gogit "github.com/go-git/go-git/v5"
+	"github.com/go-git/go-git/v5/config"
+	"github.com/go-git/go-git/v5/plumbing"
+)
+
+// heldRef is where the store keeps what was fetched last; go-git tells the server that we have it.
+const heldRef plumbing.ReferenceName = "refs/isthmus/held"
+
+// transfer fetches t without history, on top of what s holds, and returns what the ref points at by now: a
+// branch may have moved on since it was resolved.
+func (r *remote) transfer(ctx context.Context, s *objects, t target) (target, error) {
+	s.stopped = ctx.Err
+	spec := config.RefSpec(fmt.Sprintf("+%s:%s", t.name, heldRef))
+	if err := r.fetch(ctx, s, 1, spec); err != nil && !errors.Is(err, gogit.NoErrAlreadyUpToDate) {
+		return target{}, err
+	}
+	held, err := s.Reference(heldRef)
+	if err != nil {
+		return target{}, err
+	}
+	return target{name: t.name, hash: held.Hash()}, nil
+}
+
+// transferCommit fetches one commit by its hash into a store of its own, by the cheapest way that the server
+// allows: as the tip of a ref, by hash, or, with all history, from the branch or from all branches and tags.
+func (r *remote) transferCommit(ctx context.Context, commit plumbing.Hash, branch string, limits Limits) (*objects, error) {
+	advertised, err := r.list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, ref := range advertised {
+		if ref.Type() != plumbing.HashReference || ref.Hash() != commit {
+			continue
+		}
+		s := newObjects(ctx, limits)
+		got, err := r.transfer(ctx, s, target{name: ref.Name()})
+		if err == nil && got.hash == commit {
+			return s, nil
+		}
+		break // The ref has moved on meanwhile: one of the other ways still finds the commit.
+	}
+
+	s := newObjects(ctx, limits)
+	err = r.fetch(ctx, s, 1, config.RefSpec(fmt.Sprintf("+%s:%s", commit, heldRef)))
+	if err == nil && s.HasEncodedObject(commit) == nil {
+		return s, nil
+	}
+	if ctx.Err() != nil || ReasonFor(err) == ContentRefused {
+		return nil, err
+	}
+	return r.transferHistory(ctx, commit, branch, limits)
+}
+
+// transferHistory is for servers that serve no commit by its hash.
+func (r *remote) transferHistory(ctx context.Context, commit plumbing.Hash, branch string, limits Limits) (*objects, error) {
+	specs := []config.RefSpec{"+refs/heads/*:refs/isthmus/heads/*", "+refs/tags/*:refs/isthmus/tags/*"}
+	where := "any branch or tag"
+	if branch != "" {
+		specs = []config.RefSpec{config.RefSpec(fmt.Sprintf("+refs/heads/%s:%s", branch, heldRef))}
+		where = "branch " + branch
+	}
+	s := newObjects(ctx, limits)
+	if err := r.fetch(ctx, s, 0, specs...); err != nil && !errors.Is(err, gogit.NoErrAlreadyUpToDate) {
+		return nil, err
+	}
+	if s.HasEncodedObject(commit) != nil {
+		return nil, fetchFailed("commit %s was not found in %s of %s; correct the hash or the branch, or push the commit", commit, where, r.shown)
+	}
+	return s, nil
+}
