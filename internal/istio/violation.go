@@ -37,11 +37,13 @@ func sorted(violations []Violation) []Violation {
 	return slices.Compact(violations)
 }
 
-// oneOfError is what the schema validation says, without a path of its own, when alternatives exclude each
-// other; wrongType is what it says of a value's type.
+// The API server's libraries give these texts, the first two of them without a path beside it.
 var (
-	oneOfError = regexp.MustCompile(`^"([^"]+)" must validate (?:one and only one|at least one|all the) schema`)
-	wrongType  = regexp.MustCompile(`^must be of type (\w+): "(\w+)"$`)
+	oneOfError  = regexp.MustCompile(`^"([^"]+)" must validate (?:one and only one|at least one|all the) schema`)
+	numberError = regexp.MustCompile(`^Checked value must be of type (\w+) (?:\(default format\)|with format (\w+)) in (.+)$`)
+	wrongType   = regexp.MustCompile(`^must be of type (\w+): "(\w+)"$`)
+	// ruleError is of a CEL rule that could not be evaluated, such as one that takes a string for a duration.
+	ruleError = regexp.MustCompile(`^(.+) evaluating rule: (.+)$`)
 )
 
 // violation puts an error of the API server's libraries into words.
@@ -52,6 +54,15 @@ func (k *kindSchema) violation(err *field.Error) Violation {
 	}
 	if found := oneOfError.FindStringSubmatch(err.Detail); found != nil {
 		return Violation{found[1], k.alternatives(found[1])}
+	}
+	if found := numberError.FindStringSubmatch(err.Detail); found != nil {
+		if found[2] == "" {
+			return Violation{found[3], "must be of type " + found[1] + ", is number"}
+		}
+		return Violation{found[3], "must be of type " + found[1] + " and fit " + found[2]}
+	}
+	if found := ruleError.FindStringSubmatch(err.Detail); found != nil {
+		return Violation{path, found[2] + " (" + found[1] + ")"}
 	}
 	detail := strings.TrimPrefix(err.Detail, path+" in body ")
 

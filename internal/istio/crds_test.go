@@ -1,0 +1,35 @@
+package istio
+
+import (
+	"testing"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+)
+
+func TestCRDsAreThoseOfTheKinds(t *testing.T) {
+	crds := CRDs()
+	if len(crds) != len(Kinds) {
+		t.Fatalf("%d CRDs for %d kinds", len(crds), len(Kinds))
+	}
+	for i, crd := range crds {
+		kind := Kinds[i]
+		if crd.Name != kind.Resource+"."+kind.Group || crd.Spec.Names.Kind != kind.Kind || crd.Spec.Scope != apiextensionsv1.NamespaceScoped {
+			t.Errorf("CRD %d is %s of kind %s, scope %s; istio.Kinds has %v there", i, crd.Name, crd.Spec.Names.Kind, crd.Spec.Scope, kind)
+		}
+		if len(crd.Spec.Versions) != 1 {
+			t.Errorf("CRD %s has %d versions, want one", crd.Name, len(crd.Spec.Versions))
+			continue
+		}
+		if version := crd.Spec.Versions[0]; version.Name != kind.Version || !version.Served || !version.Storage {
+			t.Errorf("CRD %s: version %s, served %t, stored %t; want %s, served and stored", crd.Name, version.Name, version.Served, version.Storage, kind.Version)
+		}
+	}
+}
+
+func TestCRDsAreCopies(t *testing.T) {
+	changed := CRDs()[0]
+	changed.Spec.Versions[0].Schema.OpenAPIV3Schema.Properties["spec"] = apiextensionsv1.JSONSchemaProps{}
+	if len(CRDs()[0].Spec.Versions[0].Schema.OpenAPIV3Schema.Properties["spec"].Properties) == 0 {
+		t.Error("a change of a returned CRD changed what the next caller gets")
+	}
+}

@@ -1,0 +1,239 @@
+package istio
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+)
+
+// A real API server with Istio's CRDs as shipped refuses and accepts what Validate does, and stores what
+// Default makes.
+func TestParity(t *testing.T) {
+	api := startAPIServer(t, shippedCRDs(t))
+	v := newTestValidator(t)
+	t.Run("verdicts", func(t *testing.T) {
+		for _, tc := range verdicts {
+			t.Run(tc.reason, func(t *testing.T) {
+				compareVerdicts(t, api, v, parse(t, tc.object))
+			})
+		}
+	})
+	t.Run("mutations", func(t *testing.T) {
+		seed := uint64(time.Now().UnixNano())
+		if text := os.Getenv("ISTHMUS_SEED"); text != "" {
+			var err error
+			if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+				t.Fatalf("ISTHMUS_SEED: %v", err)
+			}
+		}
+		t.Logf("ISTHMUS_SEED=%d repeats this run", seed)
+		random := rand.New(rand.NewPCG(seed, 0))
+		var accepted int
+		const rounds = 60
+		for range rounds {
+			for _, tc := range verdicts {
+				if len(tc.want) > 0 {
+					continue
+				}
+				obj := parse(t, tc.object)
+				for range 1 + random.IntN(2) {
+					mutate(random, obj.Object["spec"])
+				}
+				if compareVerdicts(t, api, v, obj) {
+					accepted++
+				}
+				if t.Failed() {
+					t.FailNow()
+				}
+			}
+		}
+		t.Logf("%d mutated objects were accepted", accepted)
+		if accepted == 0 {
+			t.Error("no mutated object was accepted: the mutations are too coarse to compare anything")
+		}
+	})
+}
+
+// compareVerdicts creates obj, and fails the test where the API server and Validate disagree about it. It says
+// whether the API server accepted it.
+func compareVerdicts(t *testing.T, api client.Client, v *Validator, obj *unstructured.Unstructured) bool {
+	t.Helper()
+	ours := obj.DeepCopy()
+	v.Default(ours)
+	violations := v.Validate(ours)
+
+	// A real create and no dry run: a dry run accepts a resourceVersion, which the storage refuses.
+	theirs := obj.DeepCopy()
+	err := api.Create(t.Context(), theirs, client.FieldValidation("Strict"))
+	if err != nil {
+		if !refused(err) {
+			t.Fatalf("the API server gave no verdict on\n%s\n%v", inJSON(obj.Object), err)
+		}
+		if len(violations) == 0 {
+			t.Errorf("we accept\n%s\nthe API server says %v", inJSON(obj.Object), err)
+		}
+		return false
+	}
+	if err := api.Delete(t.Context(), theirs); err != nil {
+		t.Fatal(err)
+	}
+	if len(violations) > 0 {
+		t.Errorf("the API server accepts\n%s\nwe say\n%s", inJSON(obj.Object), strings.Join(told(violations), "\n"))
+	}
+	if diff := cmp.Diff(theirs.Object["spec"], ours.Object["spec"]); diff != "" {
+		t.Errorf("spec after defaulting (-API server +ours) of\n%s\n%s", inJSON(obj.Object), diff)
+	}
+	return true
+}
+
+// mutate changes one value somewhere below a value, as a hand or a template that is wrong would.
+func mutate(random *rand.Rand, value any) {
+	var places []func()
+	collect(random, value, &places)
+	if len(places) > 0 {
+		places[random.IntN(len(places))]()
+	}
+}
+
+func collect(random *rand.Rand, value any, places *[]func()) {
+	wrong := []any{nil, "", "*", "x", "5s", "ISTIO_MUTUAL", int64(-1), int64(0), int64(70000), int64(1 << 40), 0.5, 2.0, 1e300, true, []any{}, map[string]any{}}
+	switch value := value.(type) {
+	case map[string]any:
+		// Sorted, or the seed would not repeat the run.
+		for _, key := range slices.Sorted(maps.Keys(value)) {
+			*places = append(*places,
+				func() { delete(value, key) },
+				func() { value[key+"x"] = value[key] },
+				func() { value[key] = []any{value[key]} },
+				func() { value[key] = wrong[random.IntN(len(wrong))] },
+				func() { value[key] = wrong[random.IntN(len(wrong))] })
+			collect(random, value[key], places)
+		}
+	case []any:
+		for i := range value {
+			*places = append(*places,
+				func() { value[i] = wrong[random.IntN(len(wrong))] },
+				func() { value[i] = value[random.IntN(len(value))] })
+			collect(random, value[i], places)
+		}
+	}
+}
+
+// refused tells a verdict on the object from a failure to judge it.
+func refused(err error) bool {
+	// The client library itself refuses an object that names no namespace: there is no URL for it.
+	noNamespace := strings.Contains(err.Error(), "an empty namespace may not be set during creation")
+	// The storage's refusal of a resourceVersion has no status of its own.
+	resourceVersion := strings.Contains(err.Error(), "resourceVersion should not be set on objects to be created")
+	return apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || noNamespace || resourceVersion
+}
+
+// The reduced CRDs must be good enough for an API server.
+func TestCRDsInstall(t *testing.T) {
+	api := startAPIServer(t, CRDs())
+	for _, kind := range Kinds {
+		list := &unstructured.UnstructuredList{}
+		list.SetGroupVersionKind(kind.GroupVersionKind)
+		if err := api.List(t.Context(), list); err != nil {
+			t.Errorf("listing %s: %v", kind.Resource, err)
+		}
+	}
+	for _, tc := range verdicts {
+		obj := parse(t, tc.object)
+		err := api.Create(t.Context(), obj, client.FieldValidation("Strict"))
+		if accepted := err == nil; accepted != (len(tc.want) == 0) {
+			t.Errorf("%s: the reduced CRDs judge otherwise than the shipped ones: %v", tc.reason, err)
+		}
+		if err == nil {
+			if err := api.Delete(t.Context(), obj); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// startAPIServer starts a control plane with the CRDs and a namespace shop.
+func startAPIServer(t *testing.T, crds []*apiextensionsv1.CustomResourceDefinition) client.Client {
+	t.Helper()
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: no API server is started")
+	}
+	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
+		t.Fatal("this test needs kube-apiserver and etcd: export KUBEBUILDER_ASSETS=$(test/controlplane/build.sh), which builds them once, or pass -short")
+	}
+	env := &envtest.Environment{CRDInstallOptions: envtest.CRDInstallOptions{CRDs: crds}}
+	config, err := env.Start()
+	if err != nil {
+		t.Fatalf("starting the control plane: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := env.Stop(); err != nil {
+			t.Errorf("stopping the control plane: %v", err)
+		}
+	})
+	api, err := client.New(config, client.Options{Scheme: scheme.Scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	namespace := &corev1.Namespace{}
+	namespace.Name = "shop"
+	if err := api.Create(context.Background(), namespace); err != nil {
+		t.Fatal(err)
+	}
+	return api
+}
+
+// shippedCRDs are Istio's CRDs of the managed kinds as istio.io/api has them, with all their versions.
+func shippedCRDs(t *testing.T) []*apiextensionsv1.CustomResourceDefinition {
+	t.Helper()
+	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "istio.io/api").Output()
+	if err != nil {
+		t.Fatalf("go list -m istio.io/api: %v", err)
+	}
+	raw, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(dir)), "kubernetes", "customresourcedefinitions.gen.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	managed := map[string]bool{}
+	for _, kind := range Kinds {
+		managed[kind.Resource+"."+kind.Group] = true
+	}
+	var crds []*apiextensionsv1.CustomResourceDefinition
+	for decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(raw), 4096); ; {
+		crd := &apiextensionsv1.CustomResourceDefinition{}
+		if err := decoder.Decode(crd); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if managed[crd.Name] {
+			crds = append(crds, crd)
+		}
+	}
+	if len(crds) != len(Kinds) {
+		t.Fatalf("istio.io/api ships %d of the %d managed kinds", len(crds), len(Kinds))
+	}
+	return crds
+}
