@@ -9,10 +9,10 @@ import (
 type Side string
 
 const (
-	// Publish resources let other clusters in: the Gateway, the export ServiceEntry and DestinationRule.
-	Publish Side = "publish"
-	// Call resources let this cluster's own workloads reach a service.
-	Call Side = "call"
+	// SidePublish resources let other clusters in: the Gateway, the export ServiceEntry and DestinationRule.
+	SidePublish Side = "publish"
+	// SideCall resources let this cluster's own workloads reach a service.
+	SideCall Side = "call"
 )
 
 // Labels that the CUE template puts on every resource; they survive on the live object, so a resource that
