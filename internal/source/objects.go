@@ -187,7 +187,7 @@ func (s *objects) measure(pack []byte) error {
 		return err
 	}
 	s.dropLarge = true
-	large := map[int64]bool{}
+	large, byHash := map[int64]bool{}, false
 	// droppable counts the large blobs that nothing of this pack builds upon, as far as was read.
 	var total, droppable int64
 	for range count {
@@ -211,7 +211,8 @@ func (s *objects) measure(pack []byte) error {
 		}
 		// What builds upon a large blob needs its content, so none of them can be dropped on arrival. A delta
 		// that names its base by hash may mean any of them.
-		if isDelta && (large[h.OffsetReference] || large[h.Offset] || (h.Type == plumbing.REFDeltaObject && len(large) > 0)) {
+		byHash = byHash || h.Type == plumbing.REFDeltaObject
+		if isDelta && (large[h.OffsetReference] || large[h.Offset]) || byHash && len(large) > 0 {
 			s.dropLarge = false
 		}
 		if h.Type == plumbing.BlobObject && large[h.Offset] {

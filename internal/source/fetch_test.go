@@ -1,0 +1,454 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestFetchReadsTheFilesOfTheCommit(t *testing.T) {
+	s := newServer(t)
+	hash := s.seed()
+	s.run(s.clone, "update-index", "--chmod=+x", "mesh.cue")
+	hash = s.push("main", "Executable files are regular files")
+	got := mustFetch(t, newGit(t, Options{URL: s.startHTTP()}))
+
+	if diff := cmp.Diff([]string{"mesh.cue", "services/cart.cue"}, got.Paths()); diff != "" {
+		t.Errorf("paths (-want +got):\n%s", diff)
+	}
+	if want := "main@sha1:" + hash; got.Revision != want || got.Commit != hash {
+		t.Errorf("revision %q, commit %q; want %q, %q", got.Revision, got.Commit, want, hash)
+	}
+	if want := s.run(s.clone, "rev-parse", "HEAD:services/cart.cue"); got.Files["services/cart.cue"].Hash != want {
+		t.Errorf("hash of services/cart.cue is %q, Git says %q", got.Files["services/cart.cue"].Hash, want)
+	}
+	if got.Signer != "" || got.Rewound != "" {
+		t.Errorf("signer %q, rewound %q; want none", got.Signer, got.Rewound)
+	}
+}
+
+func TestUnchangedFetchReturnsTheSameSnapshotWithoutAPack(t *testing.T) {
+	s := newServer(t)
+	s.seed()
+	g := newGit(t, Options{URL: s.startHTTP()})
+	first := mustFetch(t, g)
+	packs := s.packs.Load()
+	for range 3 {
+		if again := mustFetch(t, g); again != first {
+			t.Fatal("another Snapshot, though nothing changed")
+		}
+	}
+	if got := s.packs.Load(); got != packs {
+		t.Errorf("%d packs were asked for, though nothing changed", got-packs)
+	}
+}
+
+func TestFetchFollowsTheRef(t *testing.T) {
+	s := newServer(t)
+	first := s.seed()
+	s.run(s.clone, "tag", "v1.0.0")
+	s.run(s.clone, "tag", "v1.1.0-rc.1")
+	s.run(s.clone, "tag", "nonsense")
+	s.write("services/pay.cue", "package config\n")
+	second := s.push("main", "Second commit")
+	s.run(s.clone, "tag", "-a", "-m", "annotated", "v1.2.0")
+	s.run(s.clone, "tag", "v2.0.0")
+	s.write("services/pay.cue", "package config\n// dev\n")
+	dev := s.push("dev", "On dev")
+	s.run(s.clone, "push", "-q", "--tags", "origin")
+	url := s.startHTTP()
+
+	cases := map[string]struct {
+		reason   string
+		ref      Ref
+		commit   string
+		revision string
+	}{
+		"None":           {"HEAD of the remote, which is main", Ref{}, second, "main@sha1:" + second},
+		"Branch":         {"a branch by name", Ref{Branch: "dev"}, dev, "dev@sha1:" + dev},
+		"LightTag":       {"a lightweight tag", Ref{Tag: "v1.0.0"}, first, "v1.0.0@sha1:" + first},
+		"AnnotatedTag":   {"an annotated tag means its commit", Ref{Tag: "v1.2.0"}, second, "v1.2.0@sha1:" + second},
+		"SemVer":         {"the highest in the range", Ref{SemVer: ">=1.0.0 <2.0.0"}, second, "v1.2.0@sha1:" + second},
+		"SemVerPre":      {"a pre-release only where the range has one", Ref{SemVer: ">=1.0.0-0 <1.2.0"}, first, "v1.1.0-rc.1@sha1:" + first},
+		"TagBeatsBranch": {"tag counts more than branch, as in Flux", Ref{Branch: "dev", Tag: "v1.0.0"}, first, "v1.0.0@sha1:" + first},
+		"TipCommit":      {"a commit that is the tip of a branch", Ref{Commit: dev}, dev, "sha1:" + dev},
+		"OldCommit":      {"a commit that is a branch's past", Ref{Commit: first}, first, "sha1:" + first},
+		"CommitOfBranch": {"a commit with the branch it is on", Ref{Commit: first, Branch: "main"}, first, "sha1:" + first},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got := mustFetch(t, newGit(t, Options{URL: url, Ref: tc.ref}))
+			if got.Commit != tc.commit || got.Revision != tc.revision {
+				t.Errorf("%s: got %s (%s), want %s (%s)", tc.reason, got.Revision, got.Commit, tc.revision, tc.commit)
+			}
+		})
+	}
+}
+
+func TestFetchSaysWhichRefIsMissing(t *testing.T) {
+	s := newServer(t)
+	hash := s.seed()
+	other := strings.Repeat("0123", 10)
+	s.run(s.clone, "checkout", "-q", "-b", "dev")
+	dev := s.push("dev", "Only on dev")
+	s.commit("Beyond dev")
+	s.run(s.clone, "push", "-q", "--force", "origin", "HEAD:refs/heads/dev")
+	url := s.startHTTP()
+	for _, tc := range []struct {
+		ref   Ref
+		names []string
+	}{
+		{Ref{Branch: "release"}, []string{"branch release"}},
+		{Ref{Tag: "v9"}, []string{"tag v9"}},
+		{Ref{SemVer: ">=9"}, []string{">=9"}},
+		{Ref{Commit: other}, []string{"commit " + other, "any branch"}},
+		{Ref{Commit: dev, Branch: "main"}, []string{"commit " + dev, "branch main"}},
+	} {
+		g := newGit(t, Options{URL: url, Ref: tc.ref})
+		_, err := fetch(t, g, "")
+		wantError(t, err, FetchFailed, append(tc.names, url)...)
+	}
+	if got := mustFetch(t, newGit(t, Options{URL: url})); got.Commit != hash {
+		t.Errorf("main is %s, want %s", got.Commit, hash)
+	}
+}
+
+func TestPinnedCommitStaysWhileItsBranchMoves(t *testing.T) {
+	for name, config := range map[string][]string{
+		"ServerRefusesHashes": nil,
+		"ServerAllowsHashes":  {"config", "uploadpack.allowReachableSHA1InWant", "true"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(t)
+			hash := s.seed()
+			if config != nil {
+				s.run(s.bare, config...)
+			}
+			url := s.startHTTP()
+			g := newGit(t, Options{URL: url, Ref: Ref{Commit: hash}})
+			first := mustFetch(t, g)
+			s.write("mesh.cue", "package config\n// moved\n")
+			moved := s.push("main", "Move on")
+			if again := mustFetch(t, g); again != first {
+				t.Error("the pinned commit was read anew")
+			}
+			if late := mustFetch(t, newGit(t, Options{URL: url, Ref: Ref{Commit: hash}})); late.Commit != hash || string(late.Files["mesh.cue"].Data) != "package config\n" {
+				t.Errorf("fetched %s with %q", late.Commit, late.Files["mesh.cue"].Data)
+			}
+
+			follower := newGit(t, Options{URL: url})
+			if got := mustFetch(t, follower); got.Commit != moved {
+				t.Fatalf("main is %s, want %s", got.Commit, moved)
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), limit)
+			defer cancel()
+			past, err := follower.FetchCommit(ctx, hash)
+			if err != nil || past.Commit != hash {
+				t.Errorf("FetchCommit: %v, %v", past, err)
+			}
+			s.git.StopHTTP()
+			if again, err := fetch(t, g, ""); err != nil || again != first {
+				t.Errorf("a pinned commit needs no server once it is held: %v", err)
+			}
+		})
+	}
+}
+
+func TestPathLimitsWhatIsReadAndMakesFilesRelative(t *testing.T) {
+	s := newServer(t)
+	s.seed()
+	s.write("platform/mesh/mesh.cue", "package config\n")
+	s.write("platform/mesh/services/a.cue", "package config\n")
+	s.write("other/video.bin", strings.Repeat("x", 5<<20))
+	s.push("main", "A repository of more than a mesh")
+	url := s.startHTTP()
+	for _, path := range []string{"platform/mesh", "/platform/mesh/", "./platform//mesh"} {
+		got := mustFetch(t, newGit(t, Options{URL: url, Path: path}))
+		if diff := cmp.Diff([]string{"mesh.cue", "services/a.cue"}, got.Paths()); diff != "" {
+			t.Errorf("path %q (-want +got):\n%s", path, diff)
+		}
+	}
+	_, err := fetch(t, newGit(t, Options{URL: url, Path: "platform/meshes"}), "")
+	wantError(t, err, ContentRefused, `"platform/meshes" does not exist`)
+	_, err = fetch(t, newGit(t, Options{URL: url, Path: "mesh.cue/x"}), "")
+	wantError(t, err, ContentRefused, "mesh.cue", "not a folder")
+	_, err = New(Options{URL: url, Path: "platform/../../x"})
+	wantError(t, err, ConfigurationInvalid, "leaves the repository")
+}
+
+func TestServerDownAndBack(t *testing.T) {
+	s := newServer(t)
+	s.seed()
+	target := s.startHTTP()
+	down := false
+	f := front(t, target, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if down {
+				http.Error(w, "maintenance <html>"+strings.Repeat("long ", 500), http.StatusServiceUnavailable)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	f.Start()
+	g := newGit(t, Options{URL: f.URL + "/mesh.git"})
+	first := mustFetch(t, g)
+
+	down = true
+	_, err := fetch(t, g, "")
+	wantError(t, err, FetchFailed, f.URL+"/mesh.git")
+	if len(err.Error()) > 700 {
+		t.Errorf("the error carries the server's whole page, %d bytes", len(err.Error()))
+	}
+	if len(first.Files) != 2 {
+		t.Error("an outage touched the Snapshot that was handed out")
+	}
+
+	down = false
+	if again := mustFetch(t, g); again != first {
+		t.Error("nothing changed during the outage, but another Snapshot is returned")
+	}
+	s.write("mesh.cue", "package config\n// back\n")
+	hash := s.push("main", "Back")
+	if got := mustFetch(t, g); got.Commit != hash || got.Rewound != "" {
+		t.Errorf("got %s rewound %q, want %s", got.Commit, got.Rewound, hash)
+	}
+
+	f.Close()
+	_, err = fetch(t, g, "")
+	wantError(t, err, FetchFailed, "connection refused")
+}
+
+func TestFailureDuringTheTransferIsForgotten(t *testing.T) {
+	s := newServer(t)
+	s.seed()
+	target := s.startHTTP()
+	broken := false
+	f := front(t, target, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if broken && strings.HasSuffix(r.URL.Path, "/git-upload-pack") {
+				w.Header().Set("Content-Type", "application/x-git-upload-pack-result")
+				_, _ = w.Write([]byte("0034shallow " + strings.Repeat("a", 40) + "0000" + "0008NAK\n" + "0010\x01PACK\x00\x00\x00\x02\x00"))
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	f.Start()
+	g := newGit(t, Options{URL: f.URL + "/mesh.git"})
+	mustFetch(t, g)
+	s.write("services/new.cue", "package config\n")
+	hash := s.push("main", "New")
+	broken = true
+	if _, err := fetch(t, g, ""); err == nil {
+		t.Fatal("a torn pack was taken")
+	}
+	broken = false
+	if got := mustFetch(t, g); got.Commit != hash || got.Rewound != "" || len(got.Files) != 3 {
+		t.Errorf("after the failure: commit %s, rewound %q, %d files", got.Commit, got.Rewound, len(got.Files))
+	}
+}
+
+func TestForcePushIsReportedAndAdvanceIsNot(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		t.Run(fmt.Sprintf("restart=%v", restart), func(t *testing.T) {
+			s := newServer(t)
+			var past []string
+			s.seed()
+			for i := range 60 {
+				s.write("mesh.cue", fmt.Sprintf("package config\n// %d\n", i))
+				past = append(past, s.commit(fmt.Sprint("Commit ", i)))
+			}
+			set := func(hash string) {
+				s.run(s.clone, "push", "-q", "--force", "origin", hash+":refs/heads/main")
+			}
+			set(past[10])
+			url := s.startHTTP()
+			g := newGit(t, Options{URL: url})
+			last := mustFetch(t, g).Commit
+
+			// A side branch that was merged: the way to the old commit is not the first parent.
+			s.run(s.clone, "checkout", "-q", "-b", "side", past[10])
+			s.write("side.cue", "package config\n")
+			s.commit("Aside")
+			s.run(s.clone, "merge", "-q", "-s", "ours", "-m", "Merge", past[50])
+			merged := s.run(s.clone, "rev-parse", "HEAD")
+			s.run(s.clone, "checkout", "-q", "--orphan", "fresh")
+			s.write("fresh.cue", "package config\n")
+			unrelated := s.commit("Unrelated history")
+
+			for _, step := range []struct {
+				reason, to string
+				rewound    bool
+			}{
+				{"one commit on", past[11], false},
+				{"forty commits on", past[50], false},
+				{"a merge whose second parent it is", merged, false},
+				{"back to an ancestor", past[5], true},
+				{"on again", past[59], false},
+				{"to unrelated history", unrelated, true},
+				{"from there to the old history", past[20], true},
+			} {
+				set(step.to)
+				if restart {
+					g = newGit(t, Options{URL: url})
+				}
+				got, err := fetch(t, g, last)
+				if err != nil {
+					t.Fatalf("%s: %v", step.reason, err)
+				}
+				want := ""
+				if step.rewound {
+					want = last
+				}
+				if got.Commit != step.to || got.Rewound != want {
+					t.Errorf("%s: commit %s, rewound %q; want %s, %q", step.reason, got.Commit, got.Rewound, step.to, want)
+				}
+				last = got.Commit
+			}
+		})
+	}
+}
+
+func TestCommitThatTheServerForgotIsRewound(t *testing.T) {
+	s := newServer(t)
+	first := s.seed()
+	s.write("mesh.cue", "package config\n// soon gone\n")
+	gone := s.push("main", "Soon gone")
+	g := newGit(t, Options{URL: s.startHTTP()})
+	mustFetch(t, g)
+	s.run(s.clone, "push", "-q", "--force", "origin", first+":refs/heads/main")
+	s.run(s.bare, "reflog", "expire", "--expire=now", "--all")
+	s.run(s.bare, "gc", "-q", "--prune=now")
+	if got := mustFetch(t, g); got.Commit != first || got.Rewound != gone {
+		t.Errorf("commit %s, rewound %q; want %s, %q", got.Commit, got.Rewound, first, gone)
+	}
+}
+
+func TestHundredsOfCommitsTakeNoMoreMemoryThanOne(t *testing.T) {
+	s := newServer(t)
+	for i := range 50 {
+		s.write(fmt.Sprintf("services/s%d.cue", i), fmt.Sprintf("package config\n// %d %s\n", i, strings.Repeat("y", 4000)))
+	}
+	s.seed()
+	const commits = 200
+	var feed strings.Builder
+	for i := range commits {
+		text := fmt.Sprintf("package config\n// %d %s\n", i, strings.Repeat(fmt.Sprint(i, " "), 20_000))
+		fmt.Fprintf(&feed, "commit refs/fast/c%d\ncommitter an engineer <engineer@example.com> %d +0000\ndata 1\nx\n", i, 1_700_000_000+i)
+		if i == 0 {
+			feed.WriteString("from refs/heads/main\n")
+		} else {
+			fmt.Fprintf(&feed, "from refs/fast/c%d\n", i-1)
+		}
+		fmt.Fprintf(&feed, "M 100644 inline services/s%d.cue\ndata %d\n%s\n", i%5, len(text), text)
+	}
+	s.runWith(s.bare, []byte(feed.String()), "fast-import", "--quiet")
+
+	g := newGit(t, Options{URL: s.startHTTP()})
+	mustFetch(t, g)
+	var early, late uint64
+	for i := range commits {
+		s.run(s.bare, "update-ref", "refs/heads/main", fmt.Sprintf("refs/fast/c%d", i))
+		got := mustFetch(t, g)
+		if got.Rewound != "" {
+			t.Fatalf("commit %d: rewound %s", i, got.Rewound)
+		}
+		// All 52 files and what leads to them: commit, root and services.
+		if n := len(g.held.objects.byHash); n > 52+3 {
+			t.Fatalf("commit %d: %d objects are held, want those of one commit", i, n)
+		}
+		if want := s.run(s.bare, "rev-parse", fmt.Sprintf("refs/fast/c%d:services/s%d.cue", i, i%5)); got.Files[fmt.Sprintf("services/s%d.cue", i%5)].Hash != want {
+			t.Fatalf("commit %d: not the commit's content", i)
+		}
+		switch i {
+		case 20:
+			early = heap()
+		case commits - 1:
+			late = heap()
+		}
+	}
+	// The commits between hold some 14 MB of text.
+	if late > early+5<<20 {
+		t.Errorf("heap grew from %d to %d bytes over %d commits", early, late, commits)
+	}
+}
+
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+func TestFetchReturnsWhenItsContextEnds(t *testing.T) {
+	s := newServer(t)
+	hash := s.seed()
+	target := s.startHTTP()
+	for _, stall := range []string{"/info/refs", "/git-upload-pack"} {
+		t.Run(stall, func(t *testing.T) {
+			stalled, release := make(chan struct{}, 100), make(chan struct{})
+			slow := true
+			f := front(t, target, func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if slow && strings.HasSuffix(r.URL.Path, stall) {
+						// Headers first: the client then waits in the body.
+						w.WriteHeader(http.StatusOK)
+						w.(http.Flusher).Flush()
+						stalled <- struct{}{}
+						<-release
+						return
+					}
+					next.ServeHTTP(w, r)
+				})
+			})
+			f.Start()
+			t.Cleanup(func() { f.CloseClientConnections() })
+			g := newGit(t, Options{URL: f.URL + "/mesh.git"})
+			ctx, cancel := context.WithCancel(context.Background())
+			go func() { <-stalled; cancel() }()
+			done := make(chan error, 1)
+			go func() { _, err := g.Fetch(ctx, ""); done <- err }()
+			select {
+			case err := <-done:
+				wantError(t, err, FetchFailed, f.URL)
+				if !errors.Is(err, context.Canceled) {
+					t.Errorf("the error does not tell that it was cancelled: %v", err)
+				}
+			case <-time.After(limit):
+				t.Fatal("Fetch outlives its context")
+			}
+			slow = false
+			close(release)
+			if got := mustFetch(t, g); got.Commit != hash {
+				t.Errorf("after the cancellation: %s, want %s", got.Commit, hash)
+			}
+		})
+	}
+}
+
+func TestRepositoryWithoutCommits(t *testing.T) {
+	s := newServer(t)
+	g := newGit(t, Options{URL: s.startHTTP()})
+	_, err := fetch(t, g, "")
+	wantError(t, err, ContentRefused, "empty", "push a first commit")
+	hash := s.seed()
+	if got := mustFetch(t, g); got.Commit != hash {
+		t.Errorf("got %s, want %s", got.Commit, hash)
+	}
+}
+
+func TestRepositoryThatDoesNotExist(t *testing.T) {
+	s := newServer(t)
+	url := strings.Replace(s.startHTTP(), "mesh.git", "none.git", 1)
+	_, err := fetch(t, newGit(t, Options{URL: url}), "")
+	wantError(t, err, FetchFailed, url, "does not exist")
+}
