@@ -15,8 +15,8 @@ const (
 	Claim  Verb = "claim"  // it equals the bundle but lacks our field manager: take co-ownership of the label
 	Delete Verb = "delete" // both marks, and not in the bundle
 	Hold   Verb = "hold"   // it would be deleted, but something keeps it: Reason says what
-	Refuse Verb = "refuse" // the bundle has it, but the live object is foreign or opted out: Reason says so
-	Report Verb = "report" // not touched, told to a person: a copy that carries one mark only
+	Refuse Verb = "refuse" // the bundle has it, but it cannot be touched (foreign, opted out): Reason says why
+	Report Verb = "report" // not touched, told to a person: it carries one mark only and is not in the bundle
 )
 
 // Action is one line of a plan.
@@ -35,16 +35,81 @@ type Action struct {
 
 	desired *unstructured.Unstructured
 	live    *unstructured.Unstructured
+	hash    string
 }
+
+// writes reports whether carrying the action out takes a request.
+func (a Action) writes() bool {
+	switch a.Verb {
+	case Create, Update, Claim, Delete:
+		return true
+	default:
+		return false
+	}
+}
+
+// Objects returns the live and the desired object of an action, nil where there is none. They are shared with the
+// cache and must not be changed; a foreign live object is stripped to its key and labels.
+func (a Action) Objects() (live, desired *unstructured.Unstructured) { return a.live, a.desired }
 
 // Plan is what would be done, in order. It is a value: making it writes nothing.
 type Plan struct {
+	// Namespaces are those to be created before anything else, with NamespaceLabels, sorted.
+	Namespaces      []string
+	NamespaceLabels map[string]string
+	// UnusedNamespaces were created by Isthmus and are not needed any more, sorted; they are only reported.
+	UnusedNamespaces []string
 	// Actions are in the order in which they are carried out; objects that are equal have none.
 	Actions []Action
 	// Unchanged counts the resources of the bundle that need nothing.
 	Unchanged int
+	// Owned counts the live objects that carry both marks.
+	Owned int
 	// Brake, if not nil, holds the plan as a whole: nothing of it may be carried out.
 	Brake *Brake
+
+	owner string
+	// known are the resources of the bundle that the cluster is known to have, before the plan is carried out.
+	known Record
+}
+
+// Record says, for each object, the hash of the desired object that the cluster was last known to have.
+// It lives in memory: after a restart nothing counts as drift until it was seen to be equal once.
+type Record map[render.Key]string
+
+// Count returns how many actions have that verb.
+func (p Plan) Count(verb Verb) int {
+	count := 0
+	for _, action := range p.Actions {
+		if action.Verb == verb {
+			count++
+		}
+	}
+	return count
+}
+
+// Drifted returns how many objects somebody else changed.
+func (p Plan) Drifted() int {
+	count := 0
+	for _, action := range p.Actions {
+		if action.Drift {
+			count++
+		}
+	}
+	return count
+}
+
+// Writes reports whether carrying the plan out takes any request.
+func (p Plan) Writes() bool {
+	if len(p.Namespaces) > 0 {
+		return true
+	}
+	for _, action := range p.Actions {
+		if action.writes() {
+			return true
+		}
+	}
+	return false
 }
 
 // Brake is why a plan must not be carried out before a person has agreed.

@@ -1,0 +1,329 @@
+package apply
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+
+	"github.com/isthmus-mesh/isthmus/internal/istio"
+)
+
+// sideBySide is how many writes of one stage are under way at once. Measured against one API server, 16 is little
+// faster than 8 and leaves less for everybody else.
+const sideBySide = 8
+
+// Observer learns of our own writes, so that the next plan need not wait for the watch. [Live] is one.
+type Observer interface {
+	// Wrote is told what the API server answered to a create, update or claim, or to a read.
+	Wrote(object *unstructured.Unstructured)
+	// Deleted is told which object, in which state, was deleted.
+	Deleted(object *unstructured.Unstructured)
+}
+
+// Applier carries plans out.
+type Applier struct {
+	client   dynamic.Interface
+	observer Observer
+}
+
+// NewApplier makes an applier that writes through client. The client should not be throttled on its side (QPS -1 in
+// its rest.Config): the API server sees to fairness. The observer is mostly the [Live] that plans are made
+// from; it may be nil.
+func NewApplier(client dynamic.Interface, observer Observer) *Applier {
+	if observer == nil {
+		observer = nobody{}
+	}
+	return &Applier{client: client, observer: observer}
+}
+
+type nobody struct{}
+
+func (nobody) Wrote(*unstructured.Unstructured)   {}
+func (nobody) Deleted(*unstructured.Unstructured) {}
+
+// Outcome is what became of one action that writes.
+type Outcome struct {
+	Action Action
+	// Failure is nil if it was carried out or skipped.
+	Failure *Failure
+	// Skipped says why it was not tried, "" if it was.
+	Skipped string
+}
+
+// Result is what was done. Outcomes are in the order of the plan.
+type Result struct {
+	Created, Updated, Claimed, Deleted int
+	// Drifted counts the objects, among those, that somebody else had changed.
+	Drifted         int
+	Failed, Skipped int
+	Unchanged       int
+	// Namespaces are those that were created.
+	Namespaces []string
+	Outcomes   []Outcome
+	// Known goes into the [PlanOptions] of the next run.
+	Known Record
+}
+
+// Wrote reports how many writes succeeded.
+func (r Result) Wrote() int { return r.Created + r.Updated + r.Claimed + r.Deleted }
+
+// Apply carries the plan out: namespaces, then all that is written, kind by kind, then, only if all of that
+// succeeded, what is deleted. A write that fails keeps later kinds of the same service and all deletes from
+// being tried, and nothing else. A plan without writes sends no request, and a braked one neither.
+//
+// The error joins every [*Failure] and is nil only if the whole plan was carried out; the result is valid in
+// either case. What was written before ctx ended stays, and the next run goes on from there.
+func (a *Applier) Apply(ctx context.Context, plan Plan) (Result, error) {
+	if plan.Brake != nil {
+		return Result{Unchanged: plan.Unchanged, Known: maps.Clone(plan.known)}, &BrakedError{Brake: *plan.Brake}
+	}
+	run := &run{
+		Applier: a, owner: plan.owner, blocked: map[string]string{}, unusable: map[string]string{},
+		result: Result{Unchanged: plan.Unchanged, Known: maps.Clone(plan.known)},
+	}
+	run.namespaces(ctx, plan)
+	for _, stage := range stages(plan.Actions) {
+		run.stage(ctx, stage)
+	}
+	return run.result, errors.Join(run.errs...)
+}
+
+// run is one execution of one plan.
+type run struct {
+	*Applier
+	owner  string
+	result Result
+	errs   []error
+	// blocked names, for a service, the write that failed; unusable, for a namespace, why it is not there.
+	blocked, unusable map[string]string
+	cutOff            bool
+}
+
+func (r *run) namespaces(ctx context.Context, plan Plan) {
+	for _, name := range plan.Namespaces {
+		if r.ended(ctx) {
+			return
+		}
+		if err := createNamespace(ctx, r.client, name, plan.NamespaceLabels); err != nil {
+			r.unusable[name] = "namespace " + name + " could not be created"
+			r.errs = append(r.errs, err)
+			continue
+		}
+		r.result.Namespaces = append(r.result.Namespaces, name)
+	}
+}
+
+// ended notes, once, that the run was cut off.
+func (r *run) ended(ctx context.Context) bool {
+	if ctx.Err() == nil {
+		return false
+	}
+	if !r.cutOff {
+		r.cutOff = true
+		r.errs = append(r.errs, fmt.Errorf("the run was cut off: %w; what was not yet written is left as it was, and the next run goes on from here", context.Cause(ctx)))
+	}
+	return true
+}
+
+// stage carries out actions of one kind side by side.
+func (r *run) stage(ctx context.Context, actions []Action) {
+	outcomes := make([]Outcome, len(actions))
+	var group errgroup.Group
+	group.SetLimit(sideBySide)
+	for i, action := range actions {
+		outcomes[i].Action = action
+		if reason := r.skip(action); reason != "" {
+			outcomes[i].Skipped = reason
+			continue
+		}
+		group.Go(func() error {
+			// Looked at again here: the run may end while this waits for its turn.
+			if ctx.Err() != nil {
+				outcomes[i].Skipped = "the run was cut off before"
+				return nil
+			}
+			if err := r.carryOut(ctx, action); err != nil {
+				outcomes[i].Failure = failure(action, err)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // every failure is in its outcome
+	r.ended(ctx)
+	for _, outcome := range outcomes {
+		r.count(outcome)
+	}
+}
+
+// skip says why an action must not be tried, "" if it may.
+func (r *run) skip(action Action) string {
+	if action.Verb == Delete && len(r.errs) > 0 {
+		return "nothing is deleted before everything else is applied"
+	}
+	if reason := r.unusable[action.Key.Namespace]; reason != "" {
+		return reason
+	}
+	return r.blocked[action.Service]
+}
+
+func (r *run) count(outcome Outcome) {
+	r.result.Outcomes = append(r.result.Outcomes, outcome)
+	action := outcome.Action
+	if outcome.Skipped != "" {
+		r.result.Skipped++
+		return
+	}
+	if outcome.Failure != nil {
+		r.result.Failed++
+		r.errs = append(r.errs, outcome.Failure)
+		// The cluster's own resources, of no service, do not depend on one another.
+		if action.Service != "" && r.blocked[action.Service] == "" {
+			r.blocked[action.Service] = fmt.Sprintf("%s of the same service could not be applied before it", action.Key)
+		}
+		return
+	}
+	if action.Drift {
+		r.result.Drifted++
+	}
+	switch action.Verb {
+	case Create:
+		r.result.Created++
+	case Update:
+		r.result.Updated++
+	case Claim:
+		r.result.Claimed++
+	case Delete:
+		r.result.Deleted++
+		return
+	}
+	r.result.Known[action.Key] = action.hash
+}
+
+func (r *run) carryOut(ctx context.Context, action Action) error {
+	switch action.Verb {
+	case Create:
+		return r.create(ctx, action)
+	case Update:
+		return r.update(ctx, action)
+	case Claim:
+		_, err := r.claim(ctx, action.live)
+		return err
+	case Delete:
+		return r.delete(ctx, action)
+	default:
+		return fmt.Errorf("a plan cannot %s anything; this is a defect of Isthmus", action.Verb)
+	}
+}
+
+// create never merges into what is there: an object that appeared since the plan was made is looked at by the next one.
+func (r *run) create(ctx context.Context, action Action) error {
+	written, err := r.resource(action.desired).Create(ctx, create(action.desired, r.owner),
+		metav1.CreateOptions{FieldManager: FieldManager, FieldValidation: metav1.FieldValidationStrict})
+	if apierrors.IsAlreadyExists(err) {
+		return r.appeared(ctx, action, err)
+	}
+	if err != nil {
+		return err
+	}
+	return r.verify(action, written)
+}
+
+// appeared finds out whose the object is that was not there when the plan was made.
+func (r *run) appeared(ctx context.Context, action Action, exists error) error {
+	object, err := r.resource(action.desired).Get(ctx, action.Key.Name, metav1.GetOptions{})
+	if err != nil {
+		// Gone again, or unreadable: the next run looks anew.
+		return &Failure{Class: Conflict, Err: errors.Join(exists, err)}
+	}
+	r.observer.Wrote(object)
+	if (Owner{ID: r.owner}).Possession(object) == Foreign {
+		return &Failure{Class: Appeared, Err: errors.New("an object of that name appeared meanwhile that Isthmus did not write")}
+	}
+	return &Failure{Class: Conflict, Err: errors.New("it is there already and is ours: this view of the cluster was behind")}
+}
+
+func (r *run) update(ctx context.Context, action Action) error {
+	written, err := r.resource(action.desired).Update(ctx, update(action.desired, action.live, r.owner),
+		metav1.UpdateOptions{FieldManager: FieldManager, FieldValidation: metav1.FieldValidationStrict})
+	if err != nil {
+		return err
+	}
+	if !writtenByUs(written) {
+		// An object whose managedFields are empty does not get any by a PUT, only by an apply.
+		written, err = r.claim(ctx, written)
+		if err != nil {
+			return err
+		}
+	}
+	return r.verify(action, written)
+}
+
+// claim applies nothing but the label, which makes us a manager of it beside whoever else is. The uid and
+// the resourceVersion keep it from creating an object, or touching another one than was looked at.
+func (r *run) claim(ctx context.Context, live *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	body, err := json.Marshal(map[string]any{
+		"apiVersion": live.GetAPIVersion(), "kind": live.GetKind(),
+		"metadata": map[string]any{
+			"name": live.GetName(), "namespace": live.GetNamespace(),
+			"uid": live.GetUID(), "resourceVersion": live.GetResourceVersion(),
+			"labels": map[string]string{LabelPartOf: r.owner},
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	written, err := r.resource(live).Patch(ctx, live.GetName(), types.ApplyPatchType, body, metav1.PatchOptions{FieldManager: FieldManager})
+	if err != nil {
+		return nil, err
+	}
+	r.observer.Wrote(written)
+	return written, nil
+}
+
+func (r *run) delete(ctx context.Context, action Action) error {
+	uid, version := action.live.GetUID(), action.live.GetResourceVersion()
+	err := r.resource(action.live).Delete(ctx, action.Key.Name,
+		metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid, ResourceVersion: &version}})
+	if err != nil && (!apierrors.IsNotFound(err) || classify(err) == NoSuchKind) {
+		return err
+	}
+	r.observer.Deleted(action.live)
+	return nil
+}
+
+// verify compares what was stored with what was sent. Where the cluster makes something else of it, each run would
+// see a difference and write again, for ever and unseen.
+func (r *run) verify(action Action, written *unstructured.Unstructured) error {
+	r.observer.Wrote(written)
+	fields := differences(action.desired, written, r.owner)
+	if len(fields) == 0 {
+		return nil
+	}
+	return &Failure{Class: Altered, Err: fmt.Errorf("the cluster stored something else in %s", strings.Join(fields, ", "))}
+}
+
+func (r *run) resource(object *unstructured.Unstructured) dynamic.ResourceInterface {
+	return r.client.Resource(resourceOf(object.GroupVersionKind())).Namespace(object.GetNamespace())
+}
+
+// resourceOf needs no discovery: the kinds are a fixed list.
+func resourceOf(gvk schema.GroupVersionKind) schema.GroupVersionResource {
+	for _, kind := range istio.Kinds {
+		if kind.Kind == gvk.Kind && kind.Group == gvk.Group {
+			return kind.GroupVersion().WithResource(kind.Resource)
+		}
+	}
+	// Not a managed kind, which render refuses; the API server will say that it does not know it.
+	return gvk.GroupVersion().WithResource(strings.ToLower(gvk.Kind))
+}

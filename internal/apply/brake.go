@@ -1,0 +1,144 @@
+package apply
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/isthmus-mesh/isthmus/internal/render"
+)
+
+// Kinds of brakes.
+const (
+	EmptyBundle  = "EmptyBundle"
+	MassDeletion = "MassDeletion"
+	LastEndpoint = "LastEndpoint"
+)
+
+// fewDeletions never count as a mass deletion, whatever their share.
+const fewDeletions = 10
+
+// brake returns why the plan must wait for a person, nil if it need not.
+//
+// The plan is held as a whole, and not only its deletions: what it creates was written to go with what it
+// takes away, and half of a change that somebody may be about to revert helps nobody.
+func brake(bundle *render.Bundle, live map[render.Key]*unstructured.Unstructured, plan Plan, options PlanOptions) *Brake {
+	var deletions, losses, reasons []string
+	kind := ""
+	for _, action := range plan.Actions {
+		if action.Verb == Delete {
+			deletions = append(deletions, "delete "+action.Key.String())
+		}
+	}
+	// Tripped brakes name what they hold; a loss of endpoints alone does not hold a few deletions beside it,
+	// so that its digest stands while other commits come.
+	var held []string
+	trip := func(as, reason string, lines []string) {
+		if kind == "" {
+			kind = as
+		}
+		reasons = append(reasons, reason)
+		held = append(held, lines...)
+	}
+
+	switch {
+	case len(deletions) > 0 && len(bundle.Resources) == 0:
+		trip(EmptyBundle, fmt.Sprintf("the repository has nothing for cluster %s, and %d objects would be deleted", bundle.Cluster, len(deletions)), deletions)
+	case len(deletions) >= fewDeletions && len(deletions)*100 > options.MaxPrunePercent*plan.Owned:
+		trip(MassDeletion, fmt.Sprintf("%d of %d objects would be deleted, more than %d %%", len(deletions), plan.Owned, options.MaxPrunePercent), deletions)
+	}
+	for _, call := range lostCalls(bundle, live, plan, options.Owner) {
+		losses = append(losses, fmt.Sprintf("%s -> %s", call.Caller, call.Callee))
+	}
+	if len(losses) > 0 {
+		trip(LastEndpoint, fmt.Sprintf("%d declared calls would be left without any endpoint: %s", len(losses), abridged(losses)), losses)
+	}
+
+	if kind == "" {
+		return nil
+	}
+	digest := digestOf(held)
+	if slices.Contains(options.Acknowledged, digest) || slices.Contains(bundle.Acknowledged, digest) {
+		return nil
+	}
+	return &Brake{Kind: kind, Digest: digest, Reason: strings.Join(reasons, "; ")}
+}
+
+func digestOf(lines []string) string {
+	sorted := slices.Sorted(slices.Values(lines))
+	sum := sha256.Sum256([]byte(strings.Join(sorted, "\n")))
+	return hex.EncodeToString(sum[:6])
+}
+
+func abridged(lines []string) string {
+	const enough = 5
+	if len(lines) <= enough {
+		return strings.Join(lines, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(lines[:enough], ", "), len(lines)-enough)
+}
+
+// lostCalls are the declared calls that reach an endpoint today and none after the plan.
+func lostCalls(bundle *render.Bundle, live map[render.Key]*unstructured.Unstructured, plan Plan, owner Owner) []render.Call {
+	// What the plan makes of each entry that it touches; nil where it deletes it.
+	after := map[render.Key]*unstructured.Unstructured{}
+	for _, action := range plan.Actions {
+		switch action.Verb {
+		case Create, Update:
+			after[action.Key] = action.desired
+		case Delete:
+			after[action.Key] = nil
+		}
+	}
+	// Entries may have another name after the change, so those of today are found by what they are for.
+	today := map[string][]render.Key{}
+	for key, object := range live {
+		if key.Kind == "ServiceEntry" && owner.Possession(object) != Foreign {
+			labels := object.GetLabels()
+			if labels[render.LabelSide] != string(render.SidePublish) {
+				today[labels[render.LabelService]] = append(today[labels[render.LabelService]], key)
+			}
+		}
+	}
+
+	var lost []render.Call
+	for _, call := range bundle.Calls {
+		entries := slices.Concat(today[call.Callee], call.Entries)
+		reachedToday := slices.ContainsFunc(entries, func(key render.Key) bool {
+			object := live[key]
+			return object != nil && owner.Possession(object) != Foreign && hasEndpoints(object)
+		})
+		if !reachedToday {
+			continue
+		}
+		reachedAfter := slices.ContainsFunc(entries, func(key render.Key) bool {
+			object, touched := after[key]
+			if !touched {
+				object = live[key]
+			}
+			return object != nil && hasEndpoints(object)
+		})
+		if !reachedAfter {
+			lost = append(lost, call)
+		}
+	}
+	return lost
+}
+
+// hasEndpoints reports whether a ServiceEntry leads anywhere. One for a host outside of the mesh needs no list
+// of endpoints: the name itself, or the address that was called, is the endpoint.
+func hasEndpoints(entry *unstructured.Unstructured) bool {
+	spec, _ := entry.Object["spec"].(map[string]any)
+	if endpoints, ok := spec["endpoints"].([]any); ok && len(endpoints) > 0 {
+		return true
+	}
+	if _, ok := spec["workloadSelector"].(map[string]any); ok {
+		return true
+	}
+	inside := spec["location"] == "MESH_INTERNAL"
+	return len(spec) > 0 && !inside && spec["resolution"] != "STATIC"
+}

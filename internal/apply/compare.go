@@ -1,0 +1,158 @@
+package apply
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/sets"
+)
+
+// differences returns the sorted paths in which a live object is not what it shall be: the whole spec,
+// exactly; our labels and annotations, and those that were ours and left the bundle; not the status, and not
+// what others put into the metadata. The desired object is compared as it is, so it must have gone through the
+// CRD's defaulting.
+func differences(desired, live *unstructured.Unstructured, id string) []string {
+	var paths []string
+	compareValues("spec", desired.Object["spec"], live.Object["spec"], &paths)
+
+	labels, annotations := wantedMetadata(desired, live, id)
+	paths = append(paths, compareStrings("metadata.labels.", labels, live.GetLabels())...)
+	paths = append(paths, compareStrings("metadata.annotations.", annotations, live.GetAnnotations())...)
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
+
+// update returns what is to be PUT: the desired content in the identity of the live object, with what others
+// put into its metadata. It carries no managedFields, which tells the API server to keep its own.
+func update(desired, live *unstructured.Unstructured, id string) *unstructured.Unstructured {
+	out := desired.DeepCopy()
+	if metadata, ok := live.Object["metadata"].(map[string]any); ok {
+		kept := (&unstructured.Unstructured{Object: map[string]any{"metadata": metadata}}).DeepCopy()
+		out.Object["metadata"] = kept.Object["metadata"]
+	}
+	out.SetManagedFields(nil)
+	labels, annotations := wantedMetadata(desired, live, id)
+	out.SetLabels(labels)
+	out.SetAnnotations(annotations)
+	return out
+}
+
+// create returns what is to be POSTed.
+func create(desired *unstructured.Unstructured, id string) *unstructured.Unstructured {
+	out := desired.DeepCopy()
+	labels := out.GetLabels()
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels[LabelPartOf] = id
+	out.SetLabels(labels)
+	return out
+}
+
+// wantedMetadata is what the live object has, without what was ours, with what is ours now.
+func wantedMetadata(desired, live *unstructured.Unstructured, id string) (labels, annotations map[string]string) {
+	ourLabels, ourAnnotations := writtenMetadata(live)
+	labels = overlay(live.GetLabels(), ourLabels, desired.GetLabels())
+	labels[LabelPartOf] = id
+	return labels, overlay(live.GetAnnotations(), ourAnnotations, desired.GetAnnotations())
+}
+
+func overlay(live map[string]string, ours sets.Set[string], desired map[string]string) map[string]string {
+	out := make(map[string]string, len(live)+len(desired))
+	for key, value := range live {
+		if !ours.Has(key) {
+			out[key] = value
+		}
+	}
+	maps.Copy(out, desired)
+	return out
+}
+
+func compareStrings(prefix string, wanted, live map[string]string) []string {
+	var paths []string
+	for key, value := range wanted {
+		if have, ok := live[key]; !ok || have != value {
+			paths = append(paths, prefix+key)
+		}
+	}
+	for key := range live {
+		if _, ok := wanted[key]; !ok {
+			paths = append(paths, prefix+key)
+		}
+	}
+	return paths
+}
+
+// compareValues descends as deep as both sides have the same shape, so that a path says where to look.
+func compareValues(path string, desired, live any, paths *[]string) {
+	switch want := desired.(type) {
+	case map[string]any:
+		have, ok := live.(map[string]any)
+		if !ok {
+			*paths = append(*paths, path)
+			return
+		}
+		for key, value := range want {
+			other, ok := have[key]
+			if !ok {
+				*paths = append(*paths, path+"."+key)
+				continue
+			}
+			compareValues(path+"."+key, value, other, paths)
+		}
+		for key := range have {
+			if _, ok := want[key]; !ok {
+				*paths = append(*paths, path+"."+key)
+			}
+		}
+	case []any:
+		have, ok := live.([]any)
+		if !ok || len(have) != len(want) {
+			*paths = append(*paths, path)
+			return
+		}
+		for i := range want {
+			at := path
+			if _, ok := want[i].(map[string]any); ok {
+				at = fmt.Sprintf("%s[%d]", path, i)
+			}
+			compareValues(at, want[i], have[i], paths)
+		}
+	default:
+		if !equalScalars(desired, live) {
+			*paths = append(*paths, path)
+		}
+	}
+}
+
+// The same number is an int64 on one way through JSON or CUE and a float64 on another.
+func equalScalars(a, b any) bool {
+	switch b.(type) {
+	case map[string]any, []any:
+		return false
+	}
+	x, xExact := integer(a)
+	y, yExact := integer(b)
+	if xExact && yExact {
+		return x == y
+	}
+	return a == b
+}
+
+func integer(value any) (n int64, exact bool) {
+	switch v := value.(type) {
+	case int64:
+		return v, true
+	case int:
+		return int64(v), true
+	case float64:
+		// Above 2^53 a float64 no longer names one integer.
+		if v == math.Trunc(v) && math.Abs(v) <= 1<<53 {
+			return int64(v), true
+		}
+	}
+	return 0, false
+}

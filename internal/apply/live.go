@@ -1,0 +1,217 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/isthmus-mesh/isthmus/internal/istio"
+	"github.com/isthmus-mesh/isthmus/internal/render"
+)
+
+// settling is how often [Live.Look] checks whether a first list has arrived.
+const settling = 10 * time.Millisecond
+
+// View is what the cluster has, at one moment.
+type View struct {
+	// Objects are all objects of the managed kinds, in no order. They are shared with the cache and must not
+	// be changed. Foreign ones are stripped to their key and labels.
+	Objects []*unstructured.Unstructured
+	// Namespaces are all namespaces by name.
+	Namespaces map[string]Namespace
+	// Missing are the managed kinds that the cluster does not know.
+	Missing []istio.Kind
+}
+
+func (v View) lacks(kind string) bool {
+	return slices.ContainsFunc(v.Missing, func(missing istio.Kind) bool { return missing.Kind == kind })
+}
+
+// Live watches the managed kinds and the namespaces, and shows them without asking the API server.
+//
+// It stands on client-go's informers directly and not on a controller-runtime cache, since it has to know of each
+// kind why it cannot be watched, and to go on with the others. It needs no discovery: the kinds are a fixed list,
+// and a missing CRD shows as a 404 of its list, which is tried again until it is there.
+type Live struct {
+	watches    []*kindWatch
+	namespaces *kindWatch
+	expected   *expectations
+	notify     func(render.Key)
+}
+
+// NewLive makes a view through client, which should not be throttled on its side. Nothing is watched before Start.
+//
+// The function notify, if not nil, is called when somebody else changed or deleted an object that carries one of our marks, or made
+// one, and when a missing kind or an absent namespace may have changed; not for the first list, not for
+// changes of status, and mostly not for our own writes. It must not block.
+func NewLive(client dynamic.Interface, kinds []istio.Kind, notify func(render.Key)) *Live {
+	if notify == nil {
+		notify = func(render.Key) {}
+	}
+	live := &Live{
+		notify:   notify,
+		expected: &expectations{now: time.Now, byKey: map[render.Key]expectation{}},
+	}
+	for _, kind := range kinds {
+		resource := client.Resource(kind.GroupVersion().WithResource(kind.Resource))
+		live.watches = append(live.watches, newKindWatch(kind, resource, live.handler(), func() {
+			notify(render.Key{Kind: kind.Kind})
+		}))
+	}
+	namespace := istio.Kind{GroupVersionKind: namespaceResource.GroupVersion().WithKind("Namespace"), Resource: namespaceResource.Resource}
+	live.namespaces = newKindWatch(namespace, client.Resource(namespaceResource), cache.ResourceEventHandlerFuncs{
+		// A namespace that is gone may be made anew.
+		DeleteFunc: func(object any) {
+			if gone := objectOf(object); gone != nil {
+				notify(keyOf(gone))
+			}
+		},
+	}, func() {})
+	return live
+}
+
+// Start watches until ctx ends.
+func (l *Live) Start(ctx context.Context) error {
+	var group sync.WaitGroup
+	for _, watch := range append(slices.Clone(l.watches), l.namespaces) {
+		group.Go(func() { watch.informer.RunWithContext(ctx) })
+	}
+	group.Wait()
+	return nil
+}
+
+// NeedLeaderElection lets a standby watch too, so that it can take over at once.
+func (l *Live) NeedLeaderElection() bool { return false }
+
+// Look returns what the cluster has. The first time it waits, as long as ctx allows, for the first list of every
+// kind; after that it answers from memory. A kind without a CRD is reported in the view; one that may not be
+// listed or watched is an error, since a plan made without it would be wrong.
+func (l *Live) Look(ctx context.Context) (View, error) {
+	all := append(slices.Clone(l.watches), l.namespaces)
+	for _, watch := range all {
+		if err := watch.settle(ctx); err != nil {
+			return View{}, describe(all, err)
+		}
+	}
+
+	view := View{Namespaces: map[string]Namespace{}}
+	for _, watch := range l.watches {
+		if watch.missing() {
+			view.Missing = append(view.Missing, watch.kind)
+			continue
+		}
+		view.Objects = append(view.Objects, l.objects(watch)...)
+	}
+	for _, item := range l.namespaces.informer.GetStore().List() {
+		namespace := item.(*unstructured.Unstructured)
+		view.Namespaces[namespace.GetName()] = Namespace{
+			CreatedByUs: namespace.GetLabels()[LabelCreatedBy] == CreatedByIsthmus,
+			Terminating: namespace.GetDeletionTimestamp() != nil,
+		}
+	}
+	return view, nil
+}
+
+// objects are those of one kind, with our own writes that the watch has not shown yet.
+func (l *Live) objects(watch *kindWatch) []*unstructured.Unstructured {
+	// Read before the list: then everything up to it is in the list, or will never be.
+	version := watch.informer.LastSyncResourceVersion()
+	items := watch.informer.GetStore().List()
+	objects := make([]*unstructured.Unstructured, 0, len(items))
+	seen := make(map[render.Key]struct{}, len(items))
+	for _, item := range items {
+		cached := item.(*unstructured.Unstructured)
+		key := keyOf(cached)
+		seen[key] = struct{}{}
+		if object := l.expected.present(key, cached); object != nil {
+			objects = append(objects, object)
+		}
+	}
+	return append(objects, l.expected.absent(watch.kind.Kind, seen, version)...)
+}
+
+// Wrote makes the next look show what was written, whether the watch has brought it or not.
+func (l *Live) Wrote(object *unstructured.Unstructured) {
+	stripped, err := strip(object)
+	if kept, ok := stripped.(*unstructured.Unstructured); ok && err == nil {
+		l.expected.expect(kept, false)
+	}
+}
+
+// Deleted makes the next look not show that object.
+func (l *Live) Deleted(object *unstructured.Unstructured) { l.expected.expect(object, true) }
+
+func (l *Live) handler() cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerDetailedFuncs{
+		AddFunc: func(item any, initial bool) {
+			object := objectOf(item)
+			if object == nil || initial || !marked(object) || l.expected.echoes(object) {
+				return
+			}
+			l.notify(keyOf(object))
+		},
+		UpdateFunc: func(before, after any) {
+			was, is := objectOf(before), objectOf(after)
+			if was == nil || is == nil || !marked(was) && !marked(is) || l.expected.echoes(is) || sameIntent(was, is) {
+				return
+			}
+			l.notify(keyOf(is))
+		},
+		DeleteFunc: func(item any) {
+			object := objectOf(item)
+			if object == nil || l.expected.gone(object) || !marked(object) {
+				return
+			}
+			l.notify(keyOf(object))
+		},
+	}
+}
+
+// sameIntent tells a change of status, which istiod makes all the time, from one that a plan must look at.
+func sameIntent(was, is *unstructured.Unstructured) bool {
+	return was.GetUID() == is.GetUID() &&
+		was.GetDeletionTimestamp().Equal(is.GetDeletionTimestamp()) &&
+		writtenByUs(was) == writtenByUs(is) &&
+		equality.Semantic.DeepEqual(was.GetLabels(), is.GetLabels()) &&
+		equality.Semantic.DeepEqual(was.GetAnnotations(), is.GetAnnotations()) &&
+		equality.Semantic.DeepEqual(was.Object["spec"], is.Object["spec"])
+}
+
+func objectOf(item any) *unstructured.Unstructured {
+	if tombstone, ok := item.(cache.DeletedFinalStateUnknown); ok {
+		item = tombstone.Obj
+	}
+	object, _ := item.(*unstructured.Unstructured)
+	return object
+}
+
+// describe names every kind that cannot be read, and not only the first.
+func describe(watches []*kindWatch, err error) error {
+	var forbidden []string
+	for _, watch := range watches {
+		if isForbidden(watch.lastError()) {
+			forbidden = append(forbidden, watch.kind.Resource+"."+watch.kind.Group)
+		}
+	}
+	if len(forbidden) == 0 {
+		return err
+	}
+	return fmt.Errorf("the controller may not list and watch %s, so nothing is changed; give its role the verbs list and watch for them: %w",
+		strings.Join(forbidden, ", "), err)
+}
+
+func isForbidden(err error) bool {
+	return apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err)
+}
+
+var errUnsettled = errors.New("no answer yet")

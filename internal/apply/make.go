@@ -1,0 +1,192 @@
+package apply
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/sets"
+
+	"github.com/isthmus-mesh/isthmus/internal/render"
+)
+
+// PlanOptions are what a plan depends on besides the bundle and the cluster.
+type PlanOptions struct {
+	Owner Owner
+	// Prune lets stale objects be deleted; without it they are held.
+	Prune bool
+	// MaxPrunePercent is the share of the owned objects above which deletions trip the brake, if there are
+	// at least ten. 0 holds every such deletion.
+	MaxPrunePercent int
+	// Acknowledged are digests of brakes that a person lets pass on this cluster, besides those of the bundle.
+	Acknowledged []string
+	// Known is [Result.Known] of the run before, nil after a restart.
+	Known Record
+}
+
+// Make decides what must be written. It is pure: it changes neither the bundle nor the view, and the same
+// arguments give the same plan.
+//
+// The bundle must be whole. After a render that failed or left something out there is no bundle, and no plan.
+func Make(bundle *render.Bundle, view View, options PlanOptions) Plan {
+	plan := Plan{owner: options.Owner.ID, known: Record{}, NamespaceLabels: bundle.NamespaceLabels}
+	plan.Namespaces, plan.UnusedNamespaces = planNamespaces(bundle, view)
+
+	live := make(map[render.Key]*unstructured.Unstructured, len(view.Objects))
+	for _, object := range view.Objects {
+		live[keyOf(object)] = object
+		if options.Owner.Possession(object) == Owned {
+			plan.Owned++
+		}
+	}
+
+	var actions []Action
+	inBundle := make(sets.Set[render.Key], len(bundle.Resources))
+	for _, resource := range bundle.Resources {
+		inBundle.Insert(resource.Key)
+		action := decideWanted(resource, live[resource.Key], view, options)
+		if known, ok := options.Known[resource.Key]; ok {
+			// Kept until we know better, so that drift which could not be put right at once is still drift.
+			plan.known[resource.Key] = known
+		}
+		if action.Verb == "" {
+			plan.Unchanged++
+			plan.known[resource.Key] = resource.Hash
+			continue
+		}
+		action.Drift = action.writes() && options.Known[resource.Key] == resource.Hash
+		actions = append(actions, action)
+	}
+	for key, object := range live {
+		if inBundle.Has(key) {
+			continue
+		}
+		if action := decideStale(key, object, options); action.Verb != "" {
+			actions = append(actions, action)
+		}
+	}
+
+	plan.Actions = order(holdBehindRefusals(actions))
+	plan.Brake = brake(bundle, live, plan, options)
+	return plan
+}
+
+func keyOf(object *unstructured.Unstructured) render.Key {
+	return render.Key{Kind: object.GetKind(), Namespace: object.GetNamespace(), Name: object.GetName()}
+}
+
+// decideWanted says what a resource of the bundle needs; an action without a verb is nothing.
+func decideWanted(resource render.Resource, live *unstructured.Unstructured, view View, options PlanOptions) Action {
+	action := Action{
+		Key: resource.Key, Service: resource.Service, Side: resource.Side,
+		desired: resource.Object, live: live, hash: resource.Hash,
+	}
+	refuse := func(reason string) Action {
+		action.Verb, action.Reason = Refuse, reason
+		return action
+	}
+
+	if view.lacks(resource.Key.Kind) {
+		return refuse(fmt.Sprintf("the cluster does not know the kind %s (%s); install the CRDs of Istio 1.31 or newer",
+			resource.Key.Kind, resource.GVK.GroupVersion()))
+	}
+	if live == nil {
+		if view.Namespaces[resource.Key.Namespace].Terminating {
+			return refuse("namespace " + resource.Key.Namespace + " is being deleted; the object is made when the namespace is gone and new")
+		}
+		action.Verb = Create
+		return action
+	}
+
+	possession := options.Owner.Possession(live)
+	switch {
+	case possession == Foreign:
+		return refuse(foreignReason(live))
+	case optedOut(live, AnnotationReconcile):
+		return refuse("a person wants it left alone: annotation " + AnnotationReconcile + " is " + disabled)
+	case live.GetDeletionTimestamp() != nil:
+		return refuse("it is being deleted and waits for " + finalizers(live) + "; it is made anew when it is gone")
+	}
+
+	action.Fields = differences(resource.Object, live, options.Owner.ID)
+	switch {
+	case len(action.Fields) > 0:
+		action.Verb = Update
+	case !writtenByUs(live):
+		// Only a label says that it is ours. Without the manager we could never prune it.
+		action.Verb = Claim
+	}
+	return action
+}
+
+// decideStale says what becomes of a live object that is not in the bundle.
+func decideStale(key render.Key, live *unstructured.Unstructured, options PlanOptions) Action {
+	labels := live.GetLabels()
+	action := Action{
+		Key: key, Service: labels[render.LabelService], Side: render.Side(labels[render.LabelSide]), live: live,
+	}
+	tell := func(verb Verb, reason string) Action {
+		action.Verb, action.Reason = verb, reason
+		return action
+	}
+
+	switch options.Owner.Possession(live) {
+	case Foreign:
+		return Action{}
+	case Copy:
+		return tell(Report, "it carries the label "+LabelPartOf+" of this MeshSync, but Isthmus did not write it and the repository does not have it; "+
+			"it is left alone: take the label off if it is meant to stay, delete it if not")
+	case Unlabelled:
+		return tell(Report, "Isthmus wrote it, somebody took the label "+LabelPartOf+" off, and the repository does not have it any more; "+
+			"it is left alone: delete it if it is not needed")
+	}
+	switch {
+	case live.GetDeletionTimestamp() != nil:
+		return tell(Hold, "it is being deleted and waits for "+finalizers(live))
+	case optedOut(live, AnnotationReconcile):
+		return tell(Hold, "a person wants it left alone: annotation "+AnnotationReconcile+" is "+disabled)
+	case optedOut(live, AnnotationPrune):
+		return tell(Hold, "a person wants it kept: annotation "+AnnotationPrune+" is "+disabled)
+	case !options.Prune:
+		return tell(Hold, "pruning is switched off: spec.prune.enabled of the MeshSync is false")
+	}
+	return tell(Delete, "")
+}
+
+// holdBehindRefusals keeps the old objects of a service while a new one cannot be applied: what replaces them
+// is not there.
+func holdBehindRefusals(actions []Action) []Action {
+	refused := map[string]render.Key{}
+	for _, action := range actions {
+		if action.Verb != Refuse {
+			continue
+		}
+		if first, ok := refused[action.Service]; !ok || action.Key.String() < first.String() {
+			refused[action.Service] = action.Key
+		}
+	}
+	held := slices.Clone(actions)
+	for i, action := range held {
+		if key, ok := refused[action.Service]; ok && action.Verb == Delete {
+			held[i].Verb = Hold
+			held[i].Reason = fmt.Sprintf("it goes when %s of the same service can be applied", key)
+		}
+	}
+	return held
+}
+
+func foreignReason(live *unstructured.Unstructured) string {
+	if partOf := live.GetLabels()[LabelPartOf]; partOf != "" {
+		return "it belongs to another MeshSync or ApplySet (" + partOf + ") and is not taken over; delete it there, or rename the service"
+	}
+	return "an object of that name exists that Isthmus did not write, and it is not taken over; delete it if the repository shall have its way, or rename the service"
+}
+
+func finalizers(live *unstructured.Unstructured) string {
+	names := live.GetFinalizers()
+	if len(names) == 0 {
+		return "its grace period"
+	}
+	return "finalizer " + strings.Join(names, ", ")
+}

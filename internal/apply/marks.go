@@ -1,0 +1,134 @@
+package apply
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/sets"
+)
+
+// The marks on every object that Isthmus wrote, and the wishes of people that it heeds.
+const (
+	// LabelPartOf says of which ApplySet (KEP-3659) an object is a member; see [ApplySetID].
+	LabelPartOf = "applyset.kubernetes.io/part-of"
+	// FieldManager is the name under which Isthmus writes; the API server keeps it in managedFields.
+	FieldManager = "isthmus-controller"
+
+	// AnnotationReconcile with the value "disabled" keeps an object from being changed or deleted.
+	AnnotationReconcile = "isthmus.dev/reconcile"
+	// AnnotationPrune with the value "disabled" keeps an object from being deleted.
+	AnnotationPrune = "isthmus.dev/prune"
+
+	disabled = "disabled"
+)
+
+// ApplySetID is the id of the ApplySet whose parent is that object: version 1 of KEP-3659,
+// "applyset-<base64url of SHA-256 of name.namespace.kind.group>-v1".
+func ApplySetID(name, namespace, kind, group string) string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{name, namespace, kind, group}, ".")))
+	return "applyset-" + base64.RawURLEncoding.EncodeToString(sum[:]) + "-v1"
+}
+
+// Owner is the MeshSync on whose behalf a plan is made.
+type Owner struct {
+	// ID is its ApplySet id.
+	ID string
+	// Living are the ApplySet ids of all other MeshSyncs that exist. An object that we wrote for a MeshSync that is
+	// in neither is an orphan, and the owner may claim it.
+	Living sets.Set[string]
+}
+
+// Possession is what the marks on a live object say about it.
+type Possession int
+
+const (
+	// Foreign objects carry none of our marks, or belong to another MeshSync or ApplySet.
+	Foreign Possession = iota
+	// Copy carries our label but not our field manager: a person's copy of our YAML, or a restored backup.
+	Copy
+	// Unlabelled was written by us, and somebody took the label off.
+	Unlabelled
+	// Owned carries both marks, or is an orphan of a MeshSync that is gone.
+	Owned
+)
+
+// Possession reads the marks.
+func (o Owner) Possession(live *unstructured.Unstructured) Possession {
+	partOf := live.GetLabels()[LabelPartOf]
+	ours := writtenByUs(live)
+	switch {
+	case partOf == o.ID && ours:
+		return Owned
+	case partOf == o.ID:
+		return Copy
+	case !ours || o.Living.Has(partOf):
+		return Foreign
+	case partOf == "":
+		return Unlabelled
+	default:
+		// Ours by its manager, and of an ApplySet that no MeshSync stands for any more.
+		return Owned
+	}
+}
+
+// marked reports whether an object carries either mark, whoever the owner is.
+func marked(live *unstructured.Unstructured) bool {
+	return live.GetLabels()[LabelPartOf] != "" || writtenByUs(live)
+}
+
+func writtenByUs(live *unstructured.Unstructured) bool {
+	for _, entry := range live.GetManagedFields() {
+		if isOurs(entry) {
+			return true
+		}
+	}
+	return false
+}
+
+// Operation does not matter: we create and update by Update, and claim by Apply.
+func isOurs(entry metav1.ManagedFieldsEntry) bool {
+	return entry.Manager == FieldManager && entry.Subresource == ""
+}
+
+// writtenMetadata returns the labels and annotations that we set and nobody has set since. It is how we know
+// which of them to take away when they leave the bundle, while those of others stay.
+func writtenMetadata(live *unstructured.Unstructured) (labels, annotations sets.Set[string]) {
+	labels, annotations = sets.New[string](), sets.New[string]()
+	for _, entry := range live.GetManagedFields() {
+		if !isOurs(entry) || entry.FieldsV1 == nil {
+			continue
+		}
+		var fields managedMetadata
+		if err := json.Unmarshal(entry.FieldsV1.Raw, &fields); err != nil {
+			// What the API server wrote is readable; what somebody else forged takes nothing away.
+			continue
+		}
+		for name := range fields.Metadata.Labels {
+			if label, ok := strings.CutPrefix(name, "f:"); ok {
+				labels.Insert(label)
+			}
+		}
+		for name := range fields.Metadata.Annotations {
+			if annotation, ok := strings.CutPrefix(name, "f:"); ok {
+				annotations.Insert(annotation)
+			}
+		}
+	}
+	return labels, annotations
+}
+
+// managedMetadata is the part of FieldsV1 that we read.
+type managedMetadata struct {
+	Metadata struct {
+		Labels      map[string]struct{} `json:"f:labels,omitempty"`
+		Annotations map[string]struct{} `json:"f:annotations,omitempty"`
+	} `json:"f:metadata"`
+}
+
+func optedOut(live *unstructured.Unstructured, annotation string) bool {
+	return live.GetAnnotations()[annotation] == disabled
+}

@@ -1,0 +1,44 @@
+package apply
+
+import (
+	"github.com/isthmus-mesh/isthmus/internal/render"
+)
+
+// MakeRelease plans the end of a MeshSync whose deletion policy is Delete: everything that carries both marks of
+// this owner goes, and the finalizer may go when the plan was carried out without an error. There is no
+// brake, since deleting the MeshSync was the order. What a person opted out of, or copied, stays.
+//
+// For the policy Orphan there is nothing to plan: the objects keep their marks, and the next MeshSync of the
+// cluster claims them.
+func MakeRelease(view View, owner Owner) Plan {
+	plan := Plan{owner: owner.ID, known: Record{}}
+	var actions []Action
+	for _, object := range view.Objects {
+		// Orphans of others are not this owner's to delete: it never claimed them.
+		if object.GetLabels()[LabelPartOf] != owner.ID {
+			continue
+		}
+		if owner.Possession(object) == Owned {
+			plan.Owned++
+		}
+		action := decideStale(keyOf(object), object, PlanOptions{Owner: owner, Prune: true})
+		if action.Verb != "" {
+			actions = append(actions, action)
+		}
+	}
+	plan.Actions = order(actions)
+	return plan
+}
+
+// Remaining returns the keys of the objects that such a plan deletes and that are still there, for a finalizer
+// that waits until they are gone.
+func Remaining(view View, owner Owner) []render.Key {
+	var keys []render.Key
+	for _, object := range view.Objects {
+		ours := object.GetLabels()[LabelPartOf] == owner.ID && owner.Possession(object) == Owned
+		if ours && !optedOut(object, AnnotationReconcile) && !optedOut(object, AnnotationPrune) {
+			keys = append(keys, keyOf(object))
+		}
+	}
+	return keys
+}

@@ -1,0 +1,111 @@
+package apply
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/isthmus-mesh/isthmus/internal/istio"
+)
+
+// kindWatch is the cache of one kind, and why it cannot be filled if it cannot.
+type kindWatch struct {
+	kind     istio.Kind
+	informer cache.SharedIndexInformer
+	// recovered is called when the first list or watch after a failed one succeeds.
+	recovered func()
+
+	mu  sync.Mutex
+	err error
+}
+
+func newKindWatch(kind istio.Kind, resource dynamic.ResourceInterface, handler cache.ResourceEventHandler, recovered func()) *kindWatch {
+	w := &kindWatch{kind: kind, recovered: recovered}
+	// Every list and watch goes through here, so the last error is known without a handler guessing at it.
+	source := &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			list, err := resource.List(ctx, options)
+			w.saw(ctx, err)
+			return list, err
+		},
+		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+			events, err := resource.Watch(ctx, options)
+			w.saw(ctx, err)
+			return events, err
+		},
+	}
+	example := &unstructured.Unstructured{}
+	example.SetGroupVersionKind(kind.GroupVersionKind)
+	w.informer = cache.NewSharedIndexInformerWithOptions(source, example,
+		cache.SharedIndexInformerOptions{ObjectDescription: kind.Resource})
+	// These fail only on an informer that was started.
+	must(w.informer.SetTransform(strip))
+	must(w.informer.SetWatchErrorHandlerWithContext(func(context.Context, *cache.Reflector, error) {
+		// Kept by saw and told by Look, to the person who can do something about it.
+	}))
+	_, err := w.informer.AddEventHandler(handler)
+	must(err)
+	return w
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+func (w *kindWatch) saw(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	w.mu.Lock()
+	failedBefore := w.err != nil
+	w.err = err
+	w.mu.Unlock()
+	if failedBefore && err == nil {
+		w.recovered()
+	}
+}
+
+func (w *kindWatch) lastError() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
+// missing reports whether the cluster does not know the kind.
+func (w *kindWatch) missing() bool { return apierrors.IsNotFound(w.lastError()) }
+
+// settle waits until the kind has been listed once, or is known to be missing or forbidden.
+func (w *kindWatch) settle(ctx context.Context) error {
+	ticker := time.NewTicker(settling)
+	defer ticker.Stop()
+	for {
+		err := w.lastError()
+		switch {
+		case w.missing():
+			return nil
+		case isForbidden(err):
+			return err
+		case w.informer.HasSynced():
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			if err == nil {
+				err = errUnsettled
+			}
+			return fmt.Errorf("%s could not be listed in time, so nothing is changed: %w", w.kind.Resource, err)
+		case <-ticker.C:
+		}
+	}
+}
