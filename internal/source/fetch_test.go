@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -187,10 +188,10 @@ func TestServerDownAndBack(t *testing.T) {
 	s := newServer(t)
 	s.seed()
 	target := s.startHTTP()
-	down := false
+	var down atomic.Bool
 	f := front(t, target, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if down {
+			if down.Load() {
 				http.Error(w, "maintenance <html>"+strings.Repeat("long ", 500), http.StatusServiceUnavailable)
 				return
 			}
@@ -201,7 +202,7 @@ func TestServerDownAndBack(t *testing.T) {
 	g := newGit(t, Options{URL: f.URL + "/mesh.git"})
 	first := mustFetch(t, g)
 
-	down = true
+	down.Store(true)
 	_, err := fetch(t, g, "")
 	wantError(t, err, FetchFailed, f.URL+"/mesh.git")
 	if len(err.Error()) > 700 {
@@ -211,7 +212,7 @@ func TestServerDownAndBack(t *testing.T) {
 		t.Error("an outage touched the Snapshot that was handed out")
 	}
 
-	down = false
+	down.Store(false)
 	if again := mustFetch(t, g); again != first {
 		t.Error("nothing changed during the outage, but another Snapshot is returned")
 	}
@@ -230,10 +231,10 @@ func TestFailureDuringTheTransferIsForgotten(t *testing.T) {
 	s := newServer(t)
 	s.seed()
 	target := s.startHTTP()
-	broken := false
+	var broken atomic.Bool
 	f := front(t, target, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if broken && strings.HasSuffix(r.URL.Path, "/git-upload-pack") {
+			if broken.Load() && strings.HasSuffix(r.URL.Path, "/git-upload-pack") {
 				w.Header().Set("Content-Type", "application/x-git-upload-pack-result")
 				_, _ = w.Write([]byte("0034shallow " + strings.Repeat("a", 40) + "0000" + "0008NAK\n" + "0010\x01PACK\x00\x00\x00\x02\x00"))
 				return
@@ -246,11 +247,11 @@ func TestFailureDuringTheTransferIsForgotten(t *testing.T) {
 	mustFetch(t, g)
 	s.write("services/new.cue", "package config\n")
 	hash := s.push("main", "New")
-	broken = true
+	broken.Store(true)
 	if _, err := fetch(t, g, ""); err == nil {
 		t.Fatal("a torn pack was taken")
 	}
-	broken = false
+	broken.Store(false)
 	if got := mustFetch(t, g); got.Commit != hash || got.Rewound != "" || len(got.Files) != 3 {
 		t.Errorf("after the failure: commit %s, rewound %q, %d files", got.Commit, got.Rewound, len(got.Files))
 	}
@@ -396,10 +397,11 @@ func TestFetchReturnsWhenItsContextEnds(t *testing.T) {
 	for _, stall := range []string{"/info/refs", "/git-upload-pack"} {
 		t.Run(stall, func(t *testing.T) {
 			stalled, release := make(chan struct{}, 100), make(chan struct{})
-			slow := true
+			var slow atomic.Bool
+			slow.Store(true)
 			f := front(t, target, func(next http.Handler) http.Handler {
 				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					if slow && strings.HasSuffix(r.URL.Path, stall) {
+					if slow.Load() && strings.HasSuffix(r.URL.Path, stall) {
 						// Headers first: the client then waits in the body.
 						w.WriteHeader(http.StatusOK)
 						w.(http.Flusher).Flush()
@@ -426,7 +428,7 @@ func TestFetchReturnsWhenItsContextEnds(t *testing.T) {
 			case <-time.After(limit):
 				t.Fatal("Fetch outlives its context")
 			}
-			slow = false
+			slow.Store(false)
 			close(release)
 			if got := mustFetch(t, g); got.Commit != hash {
 				t.Errorf("after the cancellation: %s, want %s", got.Commit, hash)

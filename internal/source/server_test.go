@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -21,6 +23,12 @@ import (
 
 // limit is the longest that anything on loopback may take before a test calls it hung.
 const limit = 60 * time.Second
+
+// TestMain silences the Git server, which logs every request.
+func TestMain(m *testing.M) {
+	log.SetOutput(io.Discard)
+	os.Exit(m.Run())
+}
 
 // server is a real Git server on loopback with one bare repository, and a clone to commit from.
 type server struct {
@@ -72,7 +80,8 @@ func (s *server) run(dir string, args ...string) string {
 
 func (s *server) runWith(dir string, stdin []byte, args ...string) string {
 	s.t.Helper()
-	cmd := exec.Command("git", args...)
+	// Random data does not shrink; trying takes most of a test's time.
+	cmd := exec.Command("git", append([]string{"-c", "core.compression=0"}, args...)...)
 	cmd.Dir = dir
 	cmd.Stdin = bytes.NewReader(stdin)
 	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null",

@@ -1,0 +1,300 @@
+package source
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/ssh"
+)
+
+// authority signs certificates for loopback.
+type authority struct {
+	t    *testing.T
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	pem  []byte
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	a := &authority{t: t}
+	a.cert = &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "an authority"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign}
+	a.pem, _, a.key = a.sign(a.cert, a.cert, nil)
+	return a
+}
+
+func (a *authority) sign(cert, parent *x509.Certificate, by *ecdsa.PrivateKey) (certPEM, keyPEM []byte, key *ecdsa.PrivateKey) {
+	a.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	if by == nil {
+		by = key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, cert, parent, key.Public(), by)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), key
+}
+
+// leaf is a certificate and key for a server or client on loopback.
+func (a *authority) leaf() (certPEM, keyPEM []byte) {
+	cert := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "loopback"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
+	certPEM, keyPEM, _ = a.sign(cert, a.cert, a.key)
+	return certPEM, keyPEM
+}
+
+func TestHTTPSCredentials(t *testing.T) {
+	s := newServer(t)
+	hash := s.seed()
+	plain := s.startHTTP()
+	ca, other := newAuthority(t), newAuthority(t)
+	cert, key := ca.leaf()
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clients := x509.NewCertPool()
+	clients.AppendCertsFromPEM(ca.pem)
+
+	serve := func(want string, clientAuth tls.ClientAuthType) string {
+		f := front(t, plain, func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if want != "" && r.Header.Get("Authorization") != want {
+					w.Header().Set("WWW-Authenticate", "Basic")
+					w.WriteHeader(http.StatusUnauthorized)
+					return
+				}
+				r.Header.Del("Authorization")
+				next.ServeHTTP(w, r)
+			})
+		})
+		f.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: clientAuth, ClientCAs: clients}
+		f.StartTLS()
+		return f.URL + "/mesh.git"
+	}
+	basic := serve("Basic "+base64.StdEncoding.EncodeToString([]byte("ann:s3cret-pass")), tls.NoClientCert)
+	bearer := serve("Bearer t0ken-text", tls.NoClientCert)
+	mutual := serve("", tls.RequireAndVerifyClientCert)
+	clientCert, clientKey := ca.leaf()
+	strangeCert, strangeKey := other.leaf()
+
+	data := func(pairs ...string) map[string][]byte {
+		m := map[string][]byte{}
+		for i := 0; i < len(pairs); i += 2 {
+			m[pairs[i]] = []byte(pairs[i+1])
+		}
+		return m
+	}
+	caPEM := string(ca.pem)
+	cases := map[string]struct {
+		url  string
+		auth map[string][]byte
+		fail Reason
+		says string
+	}{
+		"Basic":           {url: basic, auth: data("username", "ann", "password", "s3cret-pass", "ca.crt", caPEM)},
+		"BasicInURL":      {url: strings.Replace(basic, "https://", "https://ann:s3cret-pass@", 1), auth: data("ca.crt", caPEM)},
+		"Token":           {url: bearer, auth: data("bearerToken", "t0ken-text", "ca.crt", caPEM)},
+		"ClientCert":      {url: mutual, auth: data("ca.crt", caPEM, "tls.crt", string(clientCert), "tls.key", string(clientKey))},
+		"OldNameOfCA":     {url: basic, auth: data("username", "ann", "password", "s3cret-pass", "caFile", caPEM)},
+		"WrongPassword":   {url: basic, auth: data("username", "ann", "password", "wrong-pass", "ca.crt", caPEM), fail: AuthenticationFailed, says: "check the Secret"},
+		"WrongInURL":      {url: strings.Replace(basic, "https://", "https://ann:wrong-pass@", 1), auth: data("ca.crt", caPEM), fail: AuthenticationFailed, says: "check the Secret"},
+		"WrongToken":      {url: bearer, auth: data("bearerToken", "wrong-pass", "ca.crt", caPEM), fail: AuthenticationFailed, says: "check the Secret"},
+		"NoCredentials":   {url: basic, auth: data("ca.crt", caPEM), fail: AuthenticationFailed, says: "check the Secret"},
+		"UnknownCA":       {url: basic, auth: data("username", "ann", "password", "s3cret-pass"), fail: AuthenticationFailed, says: "ca.crt"},
+		"OtherCA":         {url: basic, auth: data("username", "ann", "password", "s3cret-pass", "ca.crt", string(other.pem)), fail: AuthenticationFailed, says: "ca.crt"},
+		"NoClientCert":    {url: mutual, auth: data("ca.crt", caPEM), fail: AuthenticationFailed, says: "tls.crt"},
+		"OtherClientCert": {url: mutual, auth: data("ca.crt", caPEM, "tls.crt", string(strangeCert), "tls.key", string(strangeKey)), fail: AuthenticationFailed, says: "tls.crt"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, err := fetch(t, newGit(t, Options{URL: tc.url, Auth: tc.auth}), "")
+			if tc.fail == "" {
+				if err != nil || got.Commit != hash {
+					t.Errorf("got %v, %v; want commit %s", got, err, hash)
+				}
+				return
+			}
+			wantError(t, err, tc.fail, tc.says, "/mesh.git")
+			wantWithout(t, err, "s3cret-pass", "wrong-pass", "t0ken-text")
+		})
+	}
+}
+
+func TestOptionsThatCannotWork(t *testing.T) {
+	pair, err := ssh.NewEd25519Generator().Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases := map[string]struct {
+		options Options
+		reason  Reason
+		names   []string
+	}{
+		"NoURL":              {Options{}, ConfigurationInvalid, []string{"https://host/path"}},
+		"File":               {Options{URL: "file:///tmp/mesh.git"}, ConfigurationInvalid, []string{`scheme "file"`}},
+		"Path":               {Options{URL: "/tmp/mesh.git"}, ConfigurationInvalid, []string{"https://host/path"}},
+		"Git":                {Options{URL: "git://example.com/mesh.git"}, ConfigurationInvalid, []string{`scheme "git"`}},
+		"ShortForm":          {Options{URL: "git@example.com:mesh.git"}, ConfigurationInvalid, []string{"ssh://git@host/path"}},
+		"Unparsable":         {Options{URL: "https://ann:s3cret-pass@exa mple.com:x/"}, ConfigurationInvalid, []string{"cannot be parsed"}},
+		"PlainCredentials":   {Options{URL: "http://example.com/m", Auth: map[string][]byte{"username": []byte("ann"), "password": []byte("s3cret-pass")}}, ConfigurationInvalid, []string{"unencrypted"}},
+		"PlainInURL":         {Options{URL: "http://ann:s3cret-pass@example.com/m"}, ConfigurationInvalid, []string{"unencrypted", "http://example.com/m"}},
+		"PlainToken":         {Options{URL: "http://example.com/m", Auth: map[string][]byte{"bearerToken": []byte("s3cret-pass")}}, ConfigurationInvalid, []string{"unencrypted"}},
+		"PasswordOnly":       {Options{URL: "https://example.com/m", Auth: map[string][]byte{"password": []byte("s3cret-pass")}}, ConfigurationInvalid, []string{"username"}},
+		"HalfClientCert":     {Options{URL: "https://example.com/m", Auth: map[string][]byte{"tls.crt": []byte("x")}}, ConfigurationInvalid, []string{"tls.key"}},
+		"BadCA":              {Options{URL: "https://example.com/m", Auth: map[string][]byte{"ca.crt": []byte("x")}}, ConfigurationInvalid, []string{"ca.crt"}},
+		"SSHWithoutSecret":   {Options{URL: "ssh://git@example.com/m"}, ConfigurationInvalid, []string{"identity and known_hosts"}},
+		"SSHWithoutHostKeys": {Options{URL: "ssh://git@example.com/m", Auth: map[string][]byte{"identity": pair.PrivateKey}}, ConfigurationInvalid, []string{"lacks known_hosts"}},
+		"SSHBadIdentity":     {Options{URL: "ssh://git@example.com/m", Auth: map[string][]byte{"identity": []byte("s3cret-pass"), "known_hosts": pair.PublicKey}}, ConfigurationInvalid, []string{"identity"}},
+		"ShortHash":          {Options{URL: "https://example.com/m", Ref: Ref{Commit: "abc123"}}, ConfigurationInvalid, []string{"full hash"}},
+		"BadRange":           {Options{URL: "https://example.com/m", Ref: Ref{SemVer: "one"}}, ConfigurationInvalid, []string{`"one"`}},
+		"BadBranch":          {Options{URL: "https://example.com/m", Ref: Ref{Branch: "a..b:c"}}, ConfigurationInvalid, []string{"a..b:c"}},
+		"Proxy":              {Options{URL: "https://example.com/m", Proxy: map[string][]byte{"username": []byte("x")}}, ConfigurationInvalid, []string{"address"}},
+		"NoKeys":             {Options{URL: "https://example.com/m", Verify: &Verify{Keys: map[string][]byte{"empty": []byte(" \n")}}}, VerificationFailed, []string{"without any key"}},
+		"TagOfABranch":       {Options{URL: "https://example.com/m", Verify: &Verify{Mode: VerifyTag, Keys: map[string][]byte{"k": []byte("k")}}}, ConfigurationInvalid, []string{"ref.tag"}},
+		"UnknownMode":        {Options{URL: "https://example.com/m", Verify: &Verify{Mode: "Head", Keys: map[string][]byte{"k": []byte("k")}}}, ConfigurationInvalid, []string{`"Head"`}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			g, err := New(tc.options)
+			if g != nil {
+				t.Error("a Git is returned")
+			}
+			wantError(t, err, tc.reason, tc.names...)
+			wantWithout(t, err, "s3cret-pass")
+		})
+	}
+}
+
+func TestSSH(t *testing.T) {
+	s := newServer(t)
+	hash := s.seed()
+	s.git.KeyDir(t.TempDir())
+	if err := s.git.ListenSSH(); err != nil {
+		t.Fatal(err)
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.git.StartSSH() }()
+	t.Cleanup(func() {
+		if err := s.git.StopSSH(); err != nil {
+			t.Error(err)
+		}
+		if err := <-stopped; err != nil && !errors.Is(err, net.ErrClosed) && !strings.Contains(err.Error(), "closed") {
+			t.Log("ssh server: ", err)
+		}
+	})
+	address := s.git.SSHAddress()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, err := ssh.ScanHostKey(u.Host, limit, nil, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := ssh.NewEd25519Generator().Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger, err := ssh.NewECDSAGenerator(elliptic.P256()).Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := strings.Fields(string(known))[0]
+	sameKind := name + " " + strings.Join(strings.Fields(string(known))[1:2], "") + " "
+	rsa, err := ssh.NewRSAGenerator(2048).Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("the server's host key is of kind %q", sameKind)
+
+	open := func(knownHosts string) (*Snapshot, error) {
+		return fetch(t, newGit(t, Options{URL: address + "/mesh.git", Auth: map[string][]byte{"identity": pair.PrivateKey, "known_hosts": []byte(knownHosts)}}), "")
+	}
+	got, err := open(string(known))
+	if err != nil || got.Commit != hash {
+		t.Fatalf("got %v, %v; want commit %s", got, err, hash)
+	}
+	for reason, hosts := range map[string]string{
+		"another key of the same kind": name + " " + string(rsa.PublicKey),
+		"a key of another kind":        name + " " + string(stranger.PublicKey),
+		"only another host":            strings.Replace(string(known), name, "other.example.com", 1),
+	} {
+		t.Run(reason, func(t *testing.T) {
+			_, err := open(hosts)
+			wantError(t, err, AuthenticationFailed, "known_hosts")
+		})
+	}
+
+	g := newGit(t, Options{URL: address + "/mesh.git", Auth: map[string][]byte{"identity": pair.PrivateKey, "known_hosts": known}})
+	first := mustFetch(t, g)
+	if again := mustFetch(t, g); again != first {
+		t.Error("another Snapshot, though nothing changed")
+	}
+	s.write("mesh.cue", "package config\n// over ssh\n")
+	first2 := s.push("main", "Over ssh")
+	if got := mustFetch(t, g); got.Commit != first2 || got.Rewound != "" {
+		t.Errorf("got %s, rewound %q", got.Commit, got.Rewound)
+	}
+	s.run(s.clone, "push", "-q", "--force", "origin", hash+":refs/heads/main")
+	if got := mustFetch(t, g); got.Commit != hash || got.Rewound != first2 {
+		t.Errorf("after the force push: %s, rewound %q", got.Commit, got.Rewound)
+	}
+}
+
+func TestProxy(t *testing.T) {
+	s := newServer(t)
+	hash := s.seed()
+	target := s.startHTTP()
+	var through atomic.Int64
+	proxy := front(t, target, func(http.Handler) http.Handler {
+		forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.Out.URL = r.In.URL }}
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Proxy-Authorization") != "Basic "+base64.StdEncoding.EncodeToString([]byte("ann:s3cret-pass")) {
+				w.WriteHeader(http.StatusProxyAuthRequired)
+				return
+			}
+			through.Add(1)
+			forward.ServeHTTP(w, r)
+		})
+	})
+	proxy.Start()
+	secret := map[string][]byte{"address": []byte(proxy.URL), "username": []byte("ann"), "password": []byte("s3cret-pass")}
+	got, err := fetch(t, newGit(t, Options{URL: target, Proxy: secret}), "")
+	if err != nil || got.Commit != hash {
+		t.Fatalf("got %v, %v; want commit %s", got, err, hash)
+	}
+	if through.Load() < 2 {
+		t.Errorf("%d requests went through the proxy", through.Load())
+	}
+	secret["password"] = []byte("wrong-pass")
+	_, err = fetch(t, newGit(t, Options{URL: target, Proxy: secret}), "")
+	wantError(t, err, FetchFailed, target, "407")
+	wantWithout(t, err, "wrong-pass")
+}

@@ -1,0 +1,230 @@
+package source
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/isthmus-mesh/isthmus/internal/manifest"
+)
+
+// fromDir reads a directory with the default limits.
+func fromDir(dir string, limits Limits) (*Snapshot, error) {
+	return FromDir(context.Background(), dir, limits)
+}
+
+// findings are the files that an error names, with its line and column where it has them.
+func findings(err error) map[string]string {
+	var fs manifest.Findings
+	errors.As(err, &fs)
+	got := map[string]string{}
+	for _, f := range fs {
+		at := f.File
+		if f.Line > 0 {
+			at = fmt.Sprintf("%s:%d:%d", f.File, f.Line, f.Column)
+		}
+		got[at] = f.Message
+	}
+	return got
+}
+
+func TestContentThatIsRefused(t *testing.T) {
+	big := make([]byte, 50_000_000)
+	if _, err := rand.Read(big); err != nil {
+		t.Fatal(err)
+	}
+	cases := map[string]struct {
+		reason string
+		limits Limits
+		make   func(t *testing.T, s *server)
+		want   map[string][]string
+	}{
+		"Symlinks": {
+			reason: "every link is named, with where it leads",
+			make: func(t *testing.T, s *server) {
+				for name, to := range map[string]string{"a.cue": "mesh.cue", "services/passwd": "/etc/passwd", "cycle": "."} {
+					if err := os.Symlink(to, filepath.Join(s.clone, name)); err != nil {
+						t.Fatal(err)
+					}
+				}
+			},
+			want: map[string][]string{
+				"a.cue":           {`symbolic link to "mesh.cue"`, "commit a copy"},
+				"services/passwd": {`"/etc/passwd"`},
+				"cycle":           {"symbolic link"},
+			},
+		},
+		"Submodules": {
+			reason: "a repository in the repository, in two places, beside a link",
+			make: func(t *testing.T, s *server) {
+				for _, name := range []string{"lib", "services/lib"} {
+					s.run("", "init", "-q", filepath.Join(s.clone, name))
+					s.write(name+"/x.cue", "package x\n")
+					s.run(filepath.Join(s.clone, name), "add", "-A")
+					s.run(filepath.Join(s.clone, name), "commit", "-q", "-m", "x")
+				}
+				if err := os.Symlink("mesh.cue", filepath.Join(s.clone, "link")); err != nil {
+					t.Fatal(err)
+				}
+			},
+			want: map[string][]string{"lib": {"submodule", "commit the files themselves"}, "services/lib": {"submodule"}, "link": {"symbolic link"}},
+		},
+		"LargeFile": {
+			reason: "path, size and limit",
+			make:   func(t *testing.T, s *server) { s.write("services/dump.sql", string(big)) },
+			want:   map[string][]string{"services/dump.sql": {"47.7 MiB", "4 MiB"}},
+		},
+		"LargeFilesThatBuildUponEachOther": {
+			reason: "Git sends one as the difference to the other",
+			make: func(t *testing.T, s *server) {
+				s.write("a.bin", string(big[:6<<20]))
+				s.write("b.bin", string(big[:6<<20])+"and more")
+				s.write("c.bin", string(big[:3<<20]))
+			},
+			want: map[string][]string{"a.bin": {"6 MiB"}, "b.bin": {"6.0 MiB"}},
+		},
+		"Total": {
+			reason: "many small files",
+			limits: Limits{MaxTotalBytes: 1 << 20},
+			make: func(t *testing.T, s *server) {
+				for i := range 12 {
+					s.write(fmt.Sprintf("x%02d", i), string(big[i*100_000:(i+1)*100_000]))
+				}
+			},
+			want: map[string][]string{"x10": {"1 MiB"}},
+		},
+		"Count": {
+			reason: "too many files",
+			limits: Limits{MaxFiles: 10},
+			make: func(t *testing.T, s *server) {
+				for i := range 12 {
+					s.write(fmt.Sprintf("x%02d", i), "")
+				}
+			},
+			want: map[string][]string{"x09": {"more than 10 files"}},
+		},
+		"NotUTF8": {
+			reason: "the line, the column and the offset of the first bad byte",
+			make: func(t *testing.T, s *server) {
+				s.write("services/latin.cue", "package config\n// caf\xe9 au lait\n// \xff\n")
+				s.write("logo.png", "\x89PNG\xff")
+			},
+			want: map[string][]string{"services/latin.cue:2:7": {"not UTF-8", "0xe9", "offset 21"}},
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(t)
+			s.seed()
+			tc.make(t, s)
+			hash := s.push("main", "Bad content")
+			g := newGit(t, Options{URL: s.startHTTP(), Limits: tc.limits})
+			_, fromGit := fetch(t, g, "")
+			_, fromDirectory := fromDir(s.clone, tc.limits)
+			for where, err := range map[string]error{"commit": fromGit, "directory": fromDirectory} {
+				wantError(t, err, ContentRefused)
+				got := findings(err)
+				if len(got) != len(tc.want) {
+					t.Errorf("%s, %s: findings %v, want %d", where, tc.reason, got, len(tc.want))
+				}
+				for at, texts := range tc.want {
+					for _, text := range texts {
+						if !strings.Contains(got[at], text) {
+							t.Errorf("%s, %s: finding for %s is %q, want %q in it; all: %v", where, tc.reason, at, got[at], text, got)
+						}
+					}
+				}
+			}
+			if !strings.Contains(fromGit.Error(), hash) {
+				t.Errorf("the error does not name the commit: %v", fromGit)
+			}
+
+			packs := s.packs.Load()
+			_, again := fetch(t, g, "")
+			if again == nil || again.Error() != fromGit.Error() {
+				t.Errorf("the second answer differs: %v", again)
+			}
+			if s.packs.Load() != packs {
+				t.Error("a refused commit is transferred again and again")
+			}
+			s.run(s.clone, "rm", "-rqf", "--cached", ".")
+			s.run(s.clone, "reset", "-q", "--hard", "HEAD~1")
+			s.run(s.clone, "clean", "-qffdx")
+			mended := s.push("main", "Mended")
+			if got := mustFetch(t, g); got.Commit != mended {
+				t.Errorf("after mending: %s, want %s", got.Commit, mended)
+			}
+		})
+	}
+}
+
+func TestEmptyTree(t *testing.T) {
+	s := newServer(t)
+	hash := s.push("main", "Nothing")
+	_, err := fetch(t, newGit(t, Options{URL: s.startHTTP()}), "")
+	wantError(t, err, ContentRefused, hash, "no files", "isthmus init")
+	_, err = fromDir(t.TempDir(), Limits{})
+	wantError(t, err, ContentRefused, "no files")
+}
+
+func TestRepositoryOverTheLimitOutsideThePath(t *testing.T) {
+	s := newServer(t)
+	for i := range 30 {
+		noise := make([]byte, 100_000)
+		if _, err := rand.Read(noise); err != nil {
+			t.Fatal(err)
+		}
+		s.write(fmt.Sprintf("other/%d", i), string(noise))
+	}
+	s.write("mesh/mesh.cue", "package config\n")
+	s.push("main", "A large repository")
+	url := s.startHTTP()
+	_, err := fetch(t, newGit(t, Options{URL: url, Path: "mesh", Limits: Limits{MaxTotalBytes: 1 << 20}}), "")
+	wantError(t, err, ContentRefused, "outside the path", "2 MiB")
+	mustFetch(t, newGit(t, Options{URL: url, Path: "mesh", Limits: Limits{MaxTotalBytes: 2 << 20}}))
+	// What is over the limit for one file is skipped outside the path, however much there is of it.
+	mustFetch(t, newGit(t, Options{URL: url, Path: "mesh", Limits: Limits{MaxTotalBytes: 1600 << 10, MaxFileBytes: 50_000}}))
+}
+
+func TestDirectoryEqualsCommit(t *testing.T) {
+	s := newServer(t)
+	s.seed()
+	s.write("cue.mod/module.cue", "module: \"example.com/mesh@v0\"\n")
+	s.write("empty", "")
+	s.write("binary", "\x00\xff\r\n")
+	s.write(".github/workflows/vet.yaml", "on: push\n")
+	s.write("names/with space ü.cue", "package config\n")
+	if err := os.Chmod(filepath.Join(s.clone, "binary"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s.push("main", "All sorts of files")
+	commit := mustFetch(t, newGit(t, Options{URL: s.startHTTP()}))
+	directory, err := fromDir(s.clone, Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(commit.Files) != 7 {
+		t.Errorf("%d files, want 7: %v", len(commit.Files), commit.Paths())
+	}
+	if diff := cmp.Diff(commit.Files, directory.Files); diff != "" {
+		t.Errorf("files (-commit +directory):\n%s", diff)
+	}
+	if directory.Revision != "" || directory.Commit != "" {
+		t.Errorf("a directory has revision %q, commit %q", directory.Revision, directory.Commit)
+	}
+
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := FromDir(ctx, s.clone, Limits{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("a cancelled FromDir returned %v", err)
+	}
+	_, err = fromDir(filepath.Join(s.clone, "none"), Limits{})
+	wantError(t, err, ConfigurationInvalid, "none")
+}
