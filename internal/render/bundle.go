@@ -39,6 +39,8 @@ type Resource struct {
 	// Service is the key of the service or external that it stems from, "" for the cluster's own.
 	Service string
 	Side    Side
+	// Rendered is the object as the template made it, which is what `cue export` prints. It must not be changed.
+	Rendered map[string]any
 	// Object is the object as rendered: apiVersion, kind, metadata (name, namespace, labels, annotations)
 	// and spec, after the CRD's defaulting. It carries no ownership marks and must not be changed.
 	Object *unstructured.Unstructured

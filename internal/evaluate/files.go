@@ -1,0 +1,144 @@
+package evaluate
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"cuelang.org/go/cue/ast"
+	"cuelang.org/go/cue/parser"
+
+	"github.com/isthmus-mesh/isthmus/internal/manifest"
+	"github.com/isthmus-mesh/isthmus/internal/source"
+)
+
+const (
+	moduleFile = "cue.mod/module.cue"
+	vendored   = "cue.mod/pkg/"
+)
+
+// meshFiles lists the .cue files that make the mesh: those of the root folder's package, in whatever folder they are.
+// A file that CUE would leave out silently (a mistyped package name, a second package beside the first) is a finding,
+// because the services in it would disappear without a word.
+func meshFiles(snap *source.Snapshot) (files []string, pkg string, _ error) {
+	if len(snap.Files) == 0 {
+		return nil, "", manifest.Findings{{Message: "there is no file at all; is the path right? `isthmus init` makes a mesh repository"}}
+	}
+	if _, ok := snap.Files[moduleFile]; !ok {
+		return nil, "", manifest.Findings{{File: moduleFile, Message: "is missing, so this is no CUE module; is the path right? `isthmus init` makes a mesh repository"}}
+	}
+	var findings manifest.Findings
+	packages := map[string][]string{} // package name → files
+	imported := map[string]bool{}     // folders that are imported from within the module
+	module := modulePath(snap.Files[moduleFile].Data)
+	for _, p := range snap.Paths() {
+		if !readByCUE(p) {
+			continue
+		}
+		f, err := parser.ParseFile(p, snap.Files[p].Data, parser.ImportsOnly)
+		if err != nil {
+			findings = append(findings, fromCUE(err, nil)...)
+			continue
+		}
+		for spec := range f.ImportSpecs() {
+			if dir, ok := strings.CutPrefix(strings.Trim(spec.Path.Value, `"`), module+"/"); ok {
+				dir, _, _ = strings.Cut(dir, ":")
+				imported[dir] = true
+			}
+		}
+		name := f.PackageName()
+		packages[name] = append(packages[name], p)
+	}
+	if len(findings) > 0 {
+		return nil, "", findings
+	}
+	pkg, err := rootPackage(packages)
+	if err != nil {
+		return nil, "", err
+	}
+	inMesh := map[string]bool{}
+	for _, p := range packages[pkg] {
+		inMesh[path.Dir(p)] = true
+	}
+	for name, ps := range packages {
+		if name == pkg {
+			continue
+		}
+		for _, p := range ps {
+			if dir := path.Dir(p); imported[dir] && !inMesh[dir] {
+				continue
+			}
+			what := "has no package clause"
+			if name != "" {
+				what = "is of package " + name
+			}
+			findings = append(findings, manifest.Finding{File: p, Line: 1, Message: fmt.Sprintf(
+				"%s, but the mesh is package %s: what stands in it would have no effect; write `package %s`", what, pkg, pkg)})
+		}
+	}
+	if len(findings) > 0 {
+		slices.SortFunc(findings, func(a, b manifest.Finding) int { return strings.Compare(a.File, b.File) })
+		return nil, "", findings
+	}
+	return packages[pkg], pkg, nil
+}
+
+// readByCUE tells whether `cue vet ./...` would read the file as part of a package of the module.
+func readByCUE(p string) bool {
+	if !strings.HasSuffix(p, ".cue") || strings.HasSuffix(p, "_tool.cue") || strings.HasSuffix(p, "_test.cue") {
+		return false
+	}
+	for _, part := range strings.Split(p, "/") {
+		if part == "cue.mod" || strings.HasPrefix(part, ".") || strings.HasPrefix(part, "_") {
+			return false
+		}
+	}
+	return true
+}
+
+// rootPackage is the one package of the root folder.
+func rootPackage(packages map[string][]string) (string, error) {
+	var names, files []string
+	for name, ps := range packages {
+		for _, p := range ps {
+			if path.Dir(p) == "." {
+				names, files = append(names, name), append(files, p)
+				break
+			}
+		}
+	}
+	switch {
+	case len(names) == 0:
+		return "", manifest.Findings{{File: "mesh.cue", Message: "is missing: the root folder holds no .cue file; `isthmus init` makes a mesh repository"}}
+	case len(names) > 1:
+		slices.Sort(files)
+		slices.Sort(names)
+		return "", manifest.Findings{{File: files[0], Line: 1, Message: fmt.Sprintf(
+			"the root folder holds %d packages (%s, in %s): a mesh is one package", len(names), strings.Join(names, ", "), strings.Join(files, ", "))}}
+	case names[0] == "":
+		return "", manifest.Findings{{File: files[0], Line: 1, Message: "has no package clause; write `package config`"}}
+	}
+	return names[0], nil
+}
+
+// modulePath is the module's path without its major version, "" if it cannot be read; loading reports that.
+func modulePath(moduleCUE []byte) string {
+	f, err := parser.ParseFile(moduleFile, moduleCUE)
+	if err != nil {
+		return ""
+	}
+	for _, d := range f.Decls {
+		field, ok := d.(*ast.Field)
+		if !ok {
+			continue
+		}
+		name, _, err := ast.LabelName(field.Label)
+		lit, isLit := field.Value.(*ast.BasicLit)
+		if err == nil && isLit && name == "module" {
+			p, _, _ := strings.Cut(strings.Trim(lit.Value, `"`), "@")
+			return p
+		}
+	}
+	return ""
+}

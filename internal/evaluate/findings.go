@@ -1,0 +1,111 @@
+package evaluate
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"cuelang.org/go/cue/errors"
+	"cuelang.org/go/cue/literal"
+	"cuelang.org/go/cue/token"
+
+	"github.com/isthmus-mesh/isthmus/internal/manifest"
+)
+
+// checksField is where the module's cross-service checks stand, each under the path that is to blame.
+const checksField = "_checks"
+
+// renderedField is where the template results stand, by service.
+const renderedField = "_rendered"
+
+// fromCUE turns CUE's errors into findings: one per problem, with the position in the user's files. CUE names the
+// vendored module where the module states the rule; the line to mend is then found by the path.
+func fromCUE(err error, at locator) manifest.Findings {
+	var findings manifest.Findings
+	seen := map[manifest.Finding]bool{}
+	for _, e := range errors.Errors(err) {
+		f := fromOne(e, at)
+		if seen[f] {
+			continue
+		}
+		seen[f] = true
+		findings = append(findings, f)
+	}
+	slices.SortStableFunc(findings, func(a, b manifest.Finding) int {
+		if c := strings.Compare(a.File, b.File); c != 0 {
+			return c
+		}
+		return a.Line - b.Line
+	})
+	return findings
+}
+
+func fromOne(e errors.Error, at locator) manifest.Finding {
+	f := manifest.Finding{Message: message(e)}
+	path := unquote(e.Path())
+	switch {
+	case len(path) > 1 && path[0] == checksField:
+		path = strings.Split(path[1], ".")
+	case len(path) > 1 && path[0] == renderedField:
+		f.Service = strings.TrimPrefix(path[1], "external ")
+		f.Message = fmt.Sprintf("rendering %s: %s", strings.Join(path[2:], "."), f.Message)
+		path = []string{"services", path[1]}
+	}
+	f.Path = strings.Join(path, ".")
+	if len(path) > 1 && (path[0] == "services" || path[0] == "externals") {
+		f.Service = path[1]
+	}
+	if pos, ok := userPosition(e); ok {
+		f.File, f.Line, f.Column = pos.Filename(), pos.Line(), pos.Column()
+	} else if pos, ok := at.find(path); ok {
+		f.File, f.Line, f.Column = pos.File, pos.Line, pos.Column
+	} else if p := e.Position(); p.IsValid() {
+		f.File, f.Line, f.Column = relative(p.Filename()), p.Line(), p.Column()
+	}
+	f.File = relative(f.File)
+	return f
+}
+
+// message is the text of an error without its path, with what it wraps.
+func message(e errors.Error) string {
+	format, args := e.Msg()
+	text := fmt.Sprintf(format, args...)
+	inner := errors.Unwrap(e)
+	if inner == nil {
+		return text
+	}
+	rest := inner.Error()
+	if wrapped, ok := inner.(errors.Error); ok {
+		rest = message(wrapped)
+	}
+	if rest == "" || strings.Contains(text, rest) {
+		return text
+	}
+	if text == "" {
+		return rest
+	}
+	return text + ": " + rest
+}
+
+// userPosition is the first position of an error that is in a file of the repository's own.
+func userPosition(e errors.Error) (token.Pos, bool) {
+	for _, p := range append([]token.Pos{e.Position()}, e.InputPositions()...) {
+		if p.IsValid() && p.Filename() != "" && !strings.HasPrefix(relative(p.Filename()), vendored) {
+			return p, true
+		}
+	}
+	return token.NoPos, false
+}
+
+func unquote(path []string) []string {
+	out := make([]string, len(path))
+	for i, p := range path {
+		out[i] = p
+		if s, err := literal.Unquote(p); err == nil {
+			out[i] = s
+		}
+	}
+	return out
+}
+
+func relative(file string) string { return strings.TrimPrefix(file, root+"/") }
