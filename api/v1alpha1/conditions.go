@@ -12,16 +12,20 @@ const (
 const (
 	// ReasonObserved: spec.mode is Observe, and the plan was made and not carried out.
 	ReasonObserved = "Observed"
-	// ReasonFetchFailed: the commit could not be fetched; it is tried again.
+	// ReasonFetchFailed: the commit could not be fetched, or does not exist (yet); it is tried again.
 	ReasonFetchFailed = "FetchFailed"
-	// ReasonAccessFailed: the Git server refused the credentials, or the Secret with them is absent or malformed.
-	ReasonAccessFailed = "AccessFailed"
-	// ReasonRefNotFound: the branch, tag, version or commit does not exist.
-	ReasonRefNotFound = "RefNotFound"
-	// ReasonVerificationFailed: the commit is not signed by a trusted key.
+	// ReasonSourceInvalid: the URL, the ref or a Secret cannot work as it is written.
+	ReasonSourceInvalid = "SourceInvalid"
+	// ReasonAuthenticationFailed: the Git server refused the credentials, or its identity is not the one expected.
+	ReasonAuthenticationFailed = "AuthenticationFailed"
+	// ReasonVerificationFailed: the commit or tag is not signed by a trusted key.
 	ReasonVerificationFailed = "VerificationFailed"
-	// ReasonInvalidContent: the commit holds something that is wrong; status.errors says where.
+	// ReasonContentRefused: the commit holds something that a mesh repository must not hold, such as a symbolic link.
+	ReasonContentRefused = "ContentRefused"
+	// ReasonInvalidContent: the manifests, the inventory or a setting are wrong; status.errors says where.
 	ReasonInvalidContent = "InvalidContent"
+	// ReasonEvaluationFailed: the commit could not be evaluated, for a reason that is not in the commit; it is tried again.
+	ReasonEvaluationFailed = "EvaluationFailed"
 	// ReasonUnknownCluster: spec.cluster is not in the inventory of the mesh repository.
 	ReasonUnknownCluster = "UnknownCluster"
 	// ReasonWrongCluster: the inventory's uid of the cluster is not that of this cluster.

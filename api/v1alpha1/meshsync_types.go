@@ -100,8 +100,7 @@ type Source struct {
 	// +required
 	URL string `json:"url"`
 
-	// Ref is what to follow; branch main if not set.
-	// +kubebuilder:default={branch: main}
+	// Ref is what to follow; the branch that the repository itself calls its default if not set.
 	// +optional
 	Ref *Ref `json:"ref,omitempty"`
 
@@ -139,8 +138,8 @@ type Ref struct {
 	// +optional
 	SemVer string `json:"semver,omitempty"`
 
-	// Commit pins a commit by its full hash. With a branch, the commit is fetched by way of that branch.
-	// +kubebuilder:validation:Pattern="^([0-9a-f]{40}|[0-9a-f]{64})$"
+	// Commit pins a commit by its full hash. A branch beside it says where to look on servers that do not serve a commit by its hash.
+	// +kubebuilder:validation:Pattern="^[0-9a-f]{40}$"
 	// +optional
 	Commit string `json:"commit,omitempty"`
 }
@@ -240,6 +239,19 @@ type MeshSyncStatus struct {
 	// +optional
 	Errors []SyncError `json:"errors,omitempty"`
 
+	// LeftAlone are the first objects that are not as the repository says and stay so all the same, with the reason.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=10
+	// +optional
+	LeftAlone []LeftAlone `json:"leftAlone,omitempty"`
+
+	// UnusedNamespaces are the first namespaces that were created for the mesh and that nothing of it needs any more. They
+	// are never deleted, since somebody else may have put something there.
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=10
+	// +optional
+	UnusedNamespaces []string `json:"unusedNamespaces,omitempty"`
+
 	// History holds the last five different results, the newest first.
 	// +kubebuilder:validation:MaxItems=5
 	// +optional
@@ -278,6 +290,17 @@ type SyncError struct {
 	Line int32 `json:"line,omitempty"`
 	// Message says what is wrong.
 	Message string `json:"message"`
+}
+
+// LeftAlone is an object that is not as the repository says and stays so all the same.
+type LeftAlone struct {
+	// Service is the service that it was made for, if its labels tell.
+	// +optional
+	Service string `json:"service,omitempty"`
+	// Resource is "Kind/namespace/name".
+	Resource string `json:"resource"`
+	// Reason says why it stays.
+	Reason string `json:"reason"`
 }
 
 // MeshSync keeps this cluster's Istio resources equal to what a shared Git repository says for it.

@@ -1,0 +1,176 @@
+package meshsync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/internal/source"
+)
+
+// secretMaxAge bounds how long a key that was taken out of a Secret is still trusted for the commit that is already here.
+// A new commit is always judged by the Secrets of that moment; reading them in every interval would cost the API
+// server a request for nothing.
+const secretMaxAge = 10 * time.Minute
+
+// GitFetcher fetches from Git with credentials from Secrets.
+type GitFetcher struct {
+	// Secrets reads Secrets; it must not cache them, since the controller may get but not list them.
+	Secrets client.Reader
+
+	mutex sync.Mutex
+	of    map[types.NamespacedName]*gitClient
+}
+
+type gitClient struct {
+	git     *source.Git
+	options source.Options
+	readAt  time.Time
+}
+
+// Fetch gets the commit that ms asks for; known is the hash of the commit that the last run saw, or "". With
+// fresh, the Secrets are read again first.
+func (f *GitFetcher) Fetch(ctx context.Context, ms *v1alpha1.MeshSync, known string, fresh bool) (*source.Snapshot, error) {
+	key := client.ObjectKeyFromObject(ms)
+	held := f.client(key)
+	if held == nil || fresh || time.Since(held.readAt) > secretMaxAge || !sameSource(ms, held.options) {
+		current, err := f.connect(ctx, ms, held)
+		if err != nil {
+			return nil, err
+		}
+		f.keep(key, current)
+		return current.git.Fetch(ctx, known)
+	}
+
+	snapshot, err := held.git.Fetch(ctx, known)
+	unchanged := err == nil && snapshot.Commit == known
+	if unchanged || !needsSecrets(ms) {
+		return snapshot, err
+	}
+	// A new commit, and a failure, are judged by the Secrets as they are now.
+	current, connectErr := f.connect(ctx, ms, held)
+	if connectErr != nil {
+		return nil, connectErr
+	}
+	if current == held {
+		return snapshot, err
+	}
+	f.keep(key, current)
+	return current.git.Fetch(ctx, known)
+}
+
+// Forget drops what is held for a MeshSync.
+func (f *GitFetcher) Forget(key types.NamespacedName) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	delete(f.of, key)
+}
+
+func (f *GitFetcher) client(key types.NamespacedName) *gitClient {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	return f.of[key]
+}
+
+func (f *GitFetcher) keep(key types.NamespacedName, c *gitClient) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	if f.of == nil {
+		f.of = map[types.NamespacedName]*gitClient{}
+	}
+	f.of[key] = c
+}
+
+// connect reads the Secrets; it returns held itself if nothing differs from what it was made with.
+func (f *GitFetcher) connect(ctx context.Context, ms *v1alpha1.MeshSync, held *gitClient) (*gitClient, error) {
+	options, err := f.options(ctx, ms)
+	if err != nil {
+		return nil, err
+	}
+	if held != nil && held.options.Serves(options) {
+		held.readAt = time.Now()
+		return held, nil
+	}
+	git, err := source.New(options)
+	if err != nil {
+		return nil, err
+	}
+	return &gitClient{git: git, options: options, readAt: time.Now()}, nil
+}
+
+func (f *GitFetcher) options(ctx context.Context, ms *v1alpha1.MeshSync) (source.Options, error) {
+	options := plainOptions(ms)
+	var err error
+	if options.Auth, err = f.secret(ctx, ms, ms.Spec.Source.SecretRef, "spec.source.secretRef"); err != nil {
+		return source.Options{}, err
+	}
+	if options.Proxy, err = f.secret(ctx, ms, ms.Spec.Source.ProxySecretRef, "spec.source.proxySecretRef"); err != nil {
+		return source.Options{}, err
+	}
+	if options.Verify != nil {
+		if options.Verify.Keys, err = f.secret(ctx, ms, &ms.Spec.Source.Verify.SecretRef, "spec.source.verify.secretRef"); err != nil {
+			return source.Options{}, err
+		}
+	}
+	return options, nil
+}
+
+func (f *GitFetcher) secret(ctx context.Context, ms *v1alpha1.MeshSync, ref *meta.LocalObjectReference, field string) (map[string][]byte, error) {
+	if ref == nil {
+		return nil, nil
+	}
+	secret := &corev1.Secret{}
+	err := f.Secrets.Get(ctx, client.ObjectKey{Namespace: ms.Namespace, Name: ref.Name}, secret)
+	switch {
+	case err == nil:
+		return secret.Data, nil
+	case apierrors.IsNotFound(err):
+		return nil, &secretError{fmt.Errorf("secret %s/%s, named by %s, does not exist; create it, or take the reference out", ms.Namespace, ref.Name, field)}
+	case apierrors.IsForbidden(err):
+		return nil, &secretError{fmt.Errorf("the controller may not read secret %s/%s, named by %s: it reads Secrets of its own namespace only; "+
+			"move the MeshSync there, or bind a Role that may get this Secret: %w", ms.Namespace, ref.Name, field, err)}
+	default:
+		return nil, fmt.Errorf("cannot read secret %s/%s, named by %s: %w", ms.Namespace, ref.Name, field, err)
+	}
+}
+
+// secretError is a Secret that a person has to see to.
+type secretError struct{ error }
+
+func (e *secretError) Unwrap() error { return errors.Unwrap(e.error) }
+
+// plainOptions is all of the options that does not stand in a Secret.
+func plainOptions(ms *v1alpha1.MeshSync) source.Options {
+	spec := ms.Spec.Source
+	options := source.Options{URL: spec.URL, Path: ms.Spec.Path}
+	if spec.Ref != nil {
+		options.Ref = source.Ref{Branch: spec.Ref.Branch, Tag: spec.Ref.Tag, SemVer: spec.Ref.SemVer, Commit: spec.Ref.Commit}
+	}
+	if spec.Verify != nil {
+		options.Verify = &source.Verify{Mode: source.VerifyMode(spec.Verify.Mode)}
+	}
+	return options
+}
+
+// sameSource reports whether ms still asks for what options were made from, Secrets aside.
+func sameSource(ms *v1alpha1.MeshSync, options source.Options) bool {
+	options.Auth, options.Proxy = nil, nil
+	if options.Verify != nil {
+		options.Verify = &source.Verify{Mode: options.Verify.Mode}
+	}
+	return plainOptions(ms).Serves(options)
+}
+
+func needsSecrets(ms *v1alpha1.MeshSync) bool {
+	s := ms.Spec.Source
+	return s.SecretRef != nil || s.ProxySecretRef != nil || s.Verify != nil
+}

@@ -1,0 +1,94 @@
+package meshsync
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/fluxcd/pkg/runtime/conditions"
+	"github.com/fluxcd/pkg/runtime/patch"
+	corev1 "k8s.io/api/core/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/internal/apply"
+)
+
+// goneWithin is how soon it is looked again whether deleted objects are gone; a watch usually tells before.
+const goneWithin = 2 * time.Second
+
+// finalize carries the deletion policy out and lets the MeshSync go. What failed is tried again: an object that
+// was to be deleted is never forgotten.
+func (r *Reconciler) finalize(ctx context.Context, ms *v1alpha1.MeshSync, patcher *patch.SerialPatcher) (ctrl.Result, error) {
+	if !controllerutil.ContainsFinalizer(ms, v1alpha1.Finalizer) {
+		return ctrl.Result{}, nil
+	}
+	if leaves(ms) {
+		ctrl.LoggerFrom(ctx).Info("the MeshSync goes, its objects stay and can be claimed by the next MeshSync of this cluster")
+		return r.release(ctx, ms, patcher)
+	}
+
+	run, cancel := context.WithTimeout(ctx, ms.Within())
+	defer cancel()
+	remaining, err := r.deleteOwned(run, ms)
+	if err != nil {
+		return r.stuck(ctx, ms, patcher, err)
+	}
+	if remaining > 0 {
+		return ctrl.Result{RequeueAfter: goneWithin}, nil
+	}
+	r.events.Eventf(ms, corev1.EventTypeNormal, meta.SucceededReason, "All objects of this MeshSync are deleted")
+	return r.release(ctx, ms, patcher)
+}
+
+// leaves reports whether the objects outlive the MeshSync: by policy, and where it may write nothing.
+func leaves(ms *v1alpha1.MeshSync) bool {
+	return ms.Spec.DeletionPolicy != v1alpha1.DeletionDelete || ms.Spec.Suspend || ms.Spec.Mode == v1alpha1.ModeObserve
+}
+
+// deleteOwned deletes what carries both marks of this MeshSync, and tells how many objects are still there.
+func (r *Reconciler) deleteOwned(ctx context.Context, ms *v1alpha1.MeshSync) (remaining int, err error) {
+	owner, err := r.owner(ctx, ms)
+	if err != nil {
+		return 0, err
+	}
+	view, err := r.looker.Look(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := r.applier.Apply(ctx, apply.MakeRelease(view, owner)); err != nil {
+		return 0, err
+	}
+	if view, err = r.looker.Look(ctx); err != nil {
+		return 0, err
+	}
+	return len(apply.Remaining(view, owner)), nil
+}
+
+func (r *Reconciler) release(ctx context.Context, ms *v1alpha1.MeshSync, patcher *patch.SerialPatcher) (ctrl.Result, error) {
+	controllerutil.RemoveFinalizer(ms, v1alpha1.Finalizer)
+	if err := patcher.Patch(ctx, ms, patchOptions()...); client.IgnoreNotFound(err) != nil {
+		return ctrl.Result{}, fmt.Errorf("cannot take the finalizer off MeshSync %s/%s: %w", ms.Namespace, ms.Name, err)
+	}
+	r.forget(client.ObjectKeyFromObject(ms))
+	return ctrl.Result{}, nil
+}
+
+// stuck says why the MeshSync does not go.
+func (r *Reconciler) stuck(ctx context.Context, ms *v1alpha1.MeshSync, patcher *patch.SerialPatcher, cause error) (ctrl.Result, error) {
+	message := fmt.Sprintf("The objects of this MeshSync could not all be deleted, as its deletion policy says; it is tried again: %s "+
+		"To let it go and leave them, set spec.deletionPolicy to Orphan.", sentence(cause.Error()))
+	if conditions.GetMessage(ms, meta.ReadyCondition) != message {
+		ctrl.LoggerFrom(ctx).Error(cause, "cannot delete the objects of a MeshSync that is being deleted")
+		r.events.Event(ms, corev1.EventTypeWarning, meta.PruneFailedReason, message)
+	}
+	conditions.MarkFalse(ms, meta.ReadyCondition, meta.PruneFailedReason, "%s", message)
+	if err := patcher.Patch(ctx, ms, patchOptions()...); client.IgnoreNotFound(err) != nil {
+		return ctrl.Result{}, fmt.Errorf("cannot write the status of MeshSync %s/%s: %w", ms.Namespace, ms.Name, err)
+	}
+	m := r.memories.get(client.ObjectKeyFromObject(ms))
+	return ctrl.Result{RequeueAfter: m.retry.failed(r.now(), r.firstRetry, ms.RetryAfter()).Sub(r.now())}, nil
+}

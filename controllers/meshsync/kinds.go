@@ -1,0 +1,52 @@
+package meshsync
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/istio"
+	"github.com/isthmus-mesh/isthmus/internal/render"
+)
+
+// unavailableError is a kind that the bundle has and that cannot be managed here, so nothing of the bundle is applied.
+type unavailableError struct{ error }
+
+func (e *unavailableError) Unwrap() error { return e.error }
+
+// unavailable classifies what keeps the cluster from being looked at.
+func unavailable(err error) error {
+	if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
+		return &unavailableError{err}
+	}
+	return err
+}
+
+// manages refuses a bundle with a kind that this controller was told not to manage: nothing would see it drift.
+func (r *Reconciler) manages(bundle *render.Bundle) error {
+	for _, resource := range bundle.Resources {
+		if slices.ContainsFunc(r.kinds, func(kind istio.Kind) bool { return kind.GroupVersionKind == resource.GVK }) {
+			continue
+		}
+		return &unavailableError{fmt.Errorf("service %q has a %s, and this controller was started with --kinds without %s; add it there and to the controller's role",
+			resource.Service, resource.Key, resource.Key.Kind)}
+	}
+	return nil
+}
+
+// has refuses a cluster that lacks a kind which the bundle has: half of a mesh is worse than the old one.
+func has(view apply.View, bundle *render.Bundle) error {
+	var missing []string
+	for _, kind := range view.Missing {
+		if slices.ContainsFunc(bundle.Resources, func(resource render.Resource) bool { return resource.GVK == kind.GroupVersionKind }) {
+			missing = append(missing, kind.Resource+"."+kind.Group)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return &unavailableError{fmt.Errorf("this cluster does not know %s in the version that is needed; install the CRDs of Istio 1.31 or newer", strings.Join(missing, ", "))}
+}

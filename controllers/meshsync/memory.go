@@ -1,0 +1,99 @@
+package meshsync
+
+import (
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/render"
+	"github.com/isthmus-mesh/isthmus/internal/source"
+)
+
+// memory is what a MeshSync's runs leave for the next one. Losing it costs work, never correctness: after a
+// restart the commit is fetched and rendered again, and ownership stands on the objects themselves.
+type memory struct {
+	fetched  fetched
+	rendered rendered
+	// good is the last bundle that was allowed to be applied. Drift is undone against it while a newer
+	// commit cannot be had, is wrong or is held.
+	good *render.Bundle
+	// known is what the cluster was last seen to have: what differs from it without a change in Git is drift.
+	known apply.Record
+	// retry spaces runs that failed after the fetch.
+	retry retries
+	// aheadSince is when a commit that is not yet applied was first seen, zero if there is none.
+	aheadSince time.Time
+	// generation is that of the last spec that a run acted on; another one voids what was fetched.
+	generation int64
+	// handled is the last request for a run that was heeded. The status has it too, but the cache may be behind.
+	handled string
+	// started is when the present run began.
+	started time.Time
+}
+
+// fetched is the answer of the last fetch, good or bad. It holds until due: a run that a watch woke in
+// between works with it and does not ask the Git server.
+type fetched struct {
+	// snapshot is the last good one, also after a failure.
+	snapshot *source.Snapshot
+	err      error
+	due      time.Time
+	failures retries
+}
+
+// rendered is the answer of the last evaluation and rendering, good or bad. The same commit for the same
+// cluster gives the same answer, except for what failed for another reason than its content: that holds until then.
+type rendered struct {
+	key    renderKey
+	bundle *render.Bundle
+	err    error
+	until  time.Time
+}
+
+type renderKey struct{ revision, path, cluster string }
+
+func (r rendered) answers(key renderKey, now time.Time) bool {
+	return r.key == key && (r.until.IsZero() || now.Before(r.until))
+}
+
+// retries spaces failing attempts: soon at first, then twice as long each time.
+type retries struct {
+	count int
+	due   time.Time
+}
+
+// failed notes a failure and returns when to try again.
+func (r *retries) failed(now time.Time, first, longest time.Duration) time.Time {
+	// 2^20 times any first wait is beyond any interval.
+	wait := min(first<<min(r.count, 20), longest)
+	r.count++
+	r.due = now.Add(wait)
+	return r.due
+}
+
+// memories holds the memory of each MeshSync. One MeshSync is never reconciled twice at the same time, so the
+// map needs a lock and its values do not.
+type memories struct {
+	mutex sync.Mutex
+	of    map[types.NamespacedName]*memory
+}
+
+func (m *memories) get(key types.NamespacedName) *memory {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	if m.of == nil {
+		m.of = map[types.NamespacedName]*memory{}
+	}
+	if m.of[key] == nil {
+		m.of[key] = &memory{}
+	}
+	return m.of[key]
+}
+
+func (m *memories) forget(key types.NamespacedName) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	delete(m.of, key)
+}

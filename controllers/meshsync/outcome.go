@@ -1,0 +1,412 @@
+package meshsync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/fluxcd/pkg/runtime/conditions"
+	"github.com/fluxcd/pkg/runtime/patch"
+	corev1 "k8s.io/api/core/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/manifest"
+	"github.com/isthmus-mesh/isthmus/internal/render"
+	"github.com/isthmus-mesh/isthmus/internal/source"
+)
+
+// verdict says who has the next move.
+type verdict int
+
+const (
+	// done: the cluster is as the repository says, or, in mode Observe, is known.
+	done verdict = iota
+	// retrying: it may work the next time, nobody has to do anything.
+	retrying
+	// waiting: a person has to act, in Git or on this cluster. Git is still looked at in every interval.
+	waiting
+)
+
+// outcome is how one run ended.
+type outcome struct {
+	verdict verdict
+	// reason and message are those of the Ready condition. The message says what was left untouched and what to do.
+	reason, message string
+	// cause is for the log only.
+	cause error
+	// bundle and plan are of the commit that was looked at, nil where it did not get so far.
+	bundle *render.Bundle
+	plan   *apply.Plan
+	// wrote is what was written, by this run, whichever bundle it was for.
+	wrote writes
+	// errors are what status.errors lists.
+	errors []v1alpha1.SyncError
+	// broken counts the errors that stand in the commit itself.
+	broken int
+	held   *v1alpha1.Held
+	// unread marks an outcome that says nothing about the commit, so that what the status says of the last one stays.
+	unread bool
+}
+
+const untouched = "Everything applied before stays as it was."
+
+func failedInternally(doing string, err error) outcome {
+	return outcome{verdict: retrying, reason: v1alpha1.ReasonInternal, message: fmt.Sprintf("%s: %v", doing, err), cause: err, unread: true}
+}
+
+func anotherMeshSync(rival *v1alpha1.MeshSync) outcome {
+	return outcome{
+		verdict: waiting, reason: v1alpha1.ReasonAnotherMeshSync, unread: true,
+		message: fmt.Sprintf("MeshSync %s/%s is older and manages this cluster; only one can. This one does nothing, and takes over when the other is deleted.",
+			rival.Namespace, rival.Name),
+	}
+}
+
+// fetchFailed classifies what source and the Secrets say.
+func fetchFailed(err error) outcome {
+	o := outcome{verdict: retrying, reason: string(source.ReasonFor(err)), cause: err, unread: true}
+	var secret *secretError
+	if errors.As(err, &secret) {
+		o.reason = v1alpha1.ReasonSourceInvalid
+	}
+	switch o.reason {
+	case v1alpha1.ReasonSourceInvalid, v1alpha1.ReasonContentRefused:
+		o.verdict = waiting
+	}
+	var findings manifest.Findings
+	if errors.As(err, &findings) {
+		o.unread = false
+		o.errors, o.broken = syncErrors(findings), len(findings)
+	}
+	o.message = sentence(err.Error()) + " " + untouched
+	return o
+}
+
+// renderFailed classifies what evaluate, mesh and render say.
+func renderFailed(snapshot *source.Snapshot, err error) outcome {
+	var findings manifest.Findings
+	switch {
+	case errors.As(err, &findings):
+		return outcome{
+			verdict: waiting, reason: v1alpha1.ReasonInvalidContent, cause: err,
+			errors: syncErrors(findings), broken: len(findings),
+			message: fmt.Sprintf("Revision %s is not applied, since it has %s: %s %s",
+				snapshot.Revision, count(len(findings), "error"), sentence(first(findings)), untouched),
+		}
+	case errors.Is(err, context.DeadlineExceeded):
+		return outcome{
+			verdict: retrying, reason: v1alpha1.ReasonTimeout, cause: err, unread: true,
+			message: fmt.Sprintf("Revision %s could not be evaluated within spec.timeout; raise it if this repeats. %s", snapshot.Revision, untouched),
+		}
+	default:
+		return outcome{
+			verdict: retrying, reason: v1alpha1.ReasonEvaluationFailed, cause: err, unread: true,
+			message: fmt.Sprintf("Revision %s could not be evaluated: %s %s", snapshot.Revision, sentence(err.Error()), untouched),
+		}
+	}
+}
+
+func unknownCluster(ms *v1alpha1.MeshSync, snapshot *source.Snapshot, err error) outcome {
+	return outcome{
+		verdict: waiting, reason: v1alpha1.ReasonUnknownCluster, cause: err,
+		message: fmt.Sprintf("Cluster %q is not in the inventory of revision %s; add it there, or correct spec.cluster. Nothing is touched.",
+			ms.Spec.Cluster, snapshot.Revision),
+	}
+}
+
+func wrongCluster(bundle *render.Bundle, uid string) outcome {
+	return outcome{
+		verdict: waiting, reason: v1alpha1.ReasonWrongCluster, bundle: bundle,
+		message: fmt.Sprintf("The inventory of revision %s says that cluster %q has the uid %s, but the kube-system namespace of this cluster has %s: "+
+			"this is another cluster. Correct spec.cluster, or the uid in the inventory. Nothing is touched.",
+			bundle.Revision, bundle.Cluster, bundle.UID, uid),
+	}
+}
+
+func planFailed(bundle *render.Bundle, err error) outcome {
+	o := outcome{verdict: retrying, reason: v1alpha1.ReasonApplyFailed, bundle: bundle, cause: err, unread: true,
+		message: fmt.Sprintf("Revision %s could not be compared with this cluster: %s %s", bundle.Revision, sentence(err.Error()), untouched)}
+	var unavailable *unavailableError
+	if errors.As(err, &unavailable) {
+		o.reason = v1alpha1.ReasonKindUnavailable
+		o.message = fmt.Sprintf("Revision %s is not applied: %s Nothing was written; it goes on by itself once that is mended.",
+			bundle.Revision, sentence(err.Error()))
+	}
+	return o
+}
+
+// braked is a plan that loses more than it may without a person's agreement.
+func braked(ms *v1alpha1.MeshSync, bundle *render.Bundle, plan *apply.Plan) outcome {
+	digest := plan.Brake.Digest
+	return outcome{
+		verdict: waiting, reason: plan.Brake.Kind, bundle: bundle, plan: plan,
+		held: &v1alpha1.Held{Kind: plan.Brake.Kind, Digest: digest, Revision: bundle.Revision, Reason: plan.Brake.Reason},
+		message: fmt.Sprintf("Revision %s is held: %s %s If it is meant, let it pass on this cluster: "+
+			"kubectl -n %s annotate --overwrite meshsync %s %s=%s; or, for all clusters, in Git: settings: acknowledge: [%q]. If it is not, revert the commit.",
+			bundle.Revision, sentence(plan.Brake.Reason), untouched, ms.Namespace, ms.Name, v1alpha1.AcknowledgeAnnotation, digest, digest),
+	}
+}
+
+func observed(bundle *render.Bundle, plan *apply.Plan) outcome {
+	wrote := planned(plan)
+	message := "would change nothing"
+	if wrote.any() {
+		message = fmt.Sprintf("%d to create, %d to update, %d to claim, %d to delete", wrote.created, wrote.updated, wrote.claimed, wrote.deleted)
+	}
+	return outcome{
+		verdict: done, reason: v1alpha1.ReasonObserved, bundle: bundle, plan: plan, errors: refusals(plan),
+		message: fmt.Sprintf("Observed revision: %s, %s; nothing is written, since spec.mode is Observe", bundle.Revision, message),
+	}
+}
+
+// applied is a plan that was carried out, whole or in part.
+func applied(bundle *render.Bundle, plan *apply.Plan, result apply.Result, err error) outcome {
+	o := outcome{bundle: bundle, plan: plan, wrote: wrote(result), cause: err, errors: failures(result)}
+	refused := refusals(plan)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		o.verdict, o.reason = retrying, v1alpha1.ReasonTimeout
+		o.message = fmt.Sprintf("Revision %s was not applied whole within spec.timeout. It goes on from there; raise spec.timeout if this repeats.", bundle.Revision)
+	case err != nil:
+		o.verdict, o.reason = retrying, v1alpha1.ReasonApplyFailed
+		o.message = fmt.Sprintf("Revision %s could not be applied whole, so nothing was deleted; it is tried again: %s", bundle.Revision, sentence(firstOf(err)))
+	case len(refused) > 0:
+		o.verdict, o.reason, o.errors = waiting, v1alpha1.ReasonRefused, refused
+		o.message = fmt.Sprintf("Revision %s is applied, except for %s: %s", bundle.Revision, count(len(refused), "resource"), sentence(refused[0].Resource+": "+refused[0].Message))
+	default:
+		o.verdict, o.reason = done, meta.ReconciliationSucceededReason
+		o.message = "Applied revision: " + bundle.Revision
+	}
+	return o
+}
+
+// report turns an outcome into conditions, status, events, metrics and the time of the next run. It writes the
+// status only if something in it differs, so that a steady cluster costs no request.
+func (r *Reconciler) report(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, patcher *patch.SerialPatcher, o outcome) (ctrl.Result, error) {
+	before := ms.DeepCopy()
+	r.writeConditions(ms, o)
+	r.writeStatus(ms, m, o)
+	r.writeMetrics(ms, m, o)
+	wait := r.nextRun(ms, m, o)
+	r.log(ctx, before, ms, o, wait)
+	r.emit(before, ms, o)
+	if err := patcher.Patch(ctx, ms, patchOptions()...); err != nil {
+		// The object may be gone meanwhile, which is nobody's fault.
+		return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("cannot write the status of MeshSync %s/%s: %w", ms.Namespace, ms.Name, err))
+	}
+	return ctrl.Result{RequeueAfter: wait}, nil
+}
+
+func patchOptions() []patch.Option {
+	return []patch.Option{
+		patch.WithOwnedConditions{Conditions: []string{meta.ReadyCondition, meta.ReconcilingCondition, meta.StalledCondition,
+			meta.HealthyCondition, v1alpha1.SourceVerifiedCondition}},
+		patch.WithFieldOwner(apply.FieldManager),
+	}
+}
+
+func (r *Reconciler) writeConditions(ms *v1alpha1.MeshSync, o outcome) {
+	switch o.verdict {
+	case done:
+		conditions.MarkTrue(ms, meta.ReadyCondition, o.reason, "%s", o.message)
+		conditions.Delete(ms, meta.ReconcilingCondition)
+		conditions.Delete(ms, meta.StalledCondition)
+	case retrying:
+		conditions.MarkFalse(ms, meta.ReadyCondition, o.reason, "%s", o.message)
+		conditions.MarkReconciling(ms, meta.ProgressingWithRetryReason, "%s", o.message)
+		conditions.Delete(ms, meta.StalledCondition)
+	case waiting:
+		conditions.MarkFalse(ms, meta.ReadyCondition, o.reason, "%s", o.message)
+		conditions.MarkStalled(ms, o.reason, "%s", o.message)
+		conditions.Delete(ms, meta.ReconcilingCondition)
+	}
+	writeVerified(ms, o)
+	writeHealthy(ms, o)
+}
+
+func writeVerified(ms *v1alpha1.MeshSync, o outcome) {
+	switch {
+	case ms.Spec.Source.Verify == nil:
+		conditions.Delete(ms, v1alpha1.SourceVerifiedCondition)
+	case o.reason == v1alpha1.ReasonVerificationFailed:
+		conditions.MarkFalse(ms, v1alpha1.SourceVerifiedCondition, o.reason, "%s", o.message)
+	}
+}
+
+// Healthy is about the resources, Ready about the run: a run that could not read the repository says nothing
+// about them, so what was known stays.
+func writeHealthy(ms *v1alpha1.MeshSync, o outcome) {
+	if o.plan == nil || o.held != nil {
+		return
+	}
+	bad := refusals(o.plan)
+	switch {
+	case len(bad) > 0:
+		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonRefused, "%s belongs to somebody else or is opted out, and is not what the repository says", list(bad))
+	case o.verdict == done && o.reason == meta.ReconciliationSucceededReason:
+		conditions.MarkTrue(ms, meta.HealthyCondition, meta.SucceededReason, "All resources are in place")
+	}
+}
+
+func (r *Reconciler) writeStatus(ms *v1alpha1.MeshSync, m *memory, o outcome) {
+	status := &ms.Status
+	if token, ok := meta.ReconcileAnnotationValue(ms.Annotations); ok {
+		status.SetLastHandledReconcileRequest(token)
+	}
+	if o.verdict != retrying {
+		status.ObservedGeneration = ms.Generation
+	}
+	if !o.unread {
+		status.Held = o.held
+		status.ErrorCount = int64(len(o.errors))
+		status.Errors = firstTen(o.errors)
+	}
+	if o.bundle != nil && o.plan != nil {
+		status.Services = int64(o.bundle.Services)
+		status.Resources = int64(len(o.bundle.Resources))
+		status.Refused = int64(len(refusals(o.plan)))
+		status.LeftAlone = firstTen(left(o.plan))
+		status.UnusedNamespaces = firstTen(o.plan.UnusedNamespaces)
+	}
+	r.writeLastChange(ms, o)
+	if o.verdict == done && o.reason == meta.ReconciliationSucceededReason {
+		if status.LastAppliedRevision != o.bundle.Revision && m.fetched.snapshot.Rewound == "" {
+			status.RewoundFrom = ""
+		}
+		status.LastAppliedRevision = o.bundle.Revision
+	}
+	r.writeHistory(ms, m, o)
+}
+
+// writeLastChange keeps the counts of the last run that changed something, so that they can still be read an hour later.
+func (r *Reconciler) writeLastChange(ms *v1alpha1.MeshSync, o outcome) {
+	change := o.wrote
+	if o.reason == v1alpha1.ReasonObserved {
+		change = planned(o.plan)
+	} else if !change.any() {
+		return
+	}
+	ms.Status.Applied = int64(change.created + change.updated + change.claimed)
+	ms.Status.Pruned = int64(change.deleted)
+	ms.Status.Drifted = int64(len(change.drifted))
+}
+
+// writeHistory notes a result that differs from the latest, or that wrote something. Equal results are not counted: that
+// would be a write in every interval.
+func (r *Reconciler) writeHistory(ms *v1alpha1.MeshSync, m *memory, o outcome) {
+	if o.unread || m.fetched.snapshot == nil {
+		return
+	}
+	digest, revision := "sha1:"+m.fetched.snapshot.Commit, m.fetched.snapshot.Revision
+	if o.bundle != nil {
+		digest = "sha256:" + o.bundle.Digest
+	}
+	latest := ms.Status.History.Latest()
+	same := latest != nil && latest.Digest == digest && latest.LastReconciledStatus == o.reason && latest.Metadata["revision"] == revision
+	if same && !o.wrote.any() {
+		return
+	}
+	ms.Status.History.Upsert(digest, r.now(), r.now().Sub(m.started), o.reason, map[string]string{"revision": revision})
+}
+
+func (r *Reconciler) writeMetrics(ms *v1alpha1.MeshSync, m *memory, o outcome) {
+	namespace, name := ms.Namespace, ms.Name
+	truth := func(b bool) float64 {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	r.metrics.reconciles.WithLabelValues(namespace, name, o.reason).Inc()
+	r.metrics.ready.WithLabelValues(namespace, name).Set(truth(o.verdict == done))
+	r.metrics.stalled.WithLabelValues(namespace, name).Set(truth(o.verdict == waiting))
+	r.metrics.suspended.WithLabelValues(namespace, name).Set(0)
+	if !o.unread {
+		r.metrics.findings.WithLabelValues(namespace, name).Set(float64(o.broken))
+		r.metrics.held.WithLabelValues(namespace, name).Set(truth(o.held != nil))
+	}
+	if o.bundle != nil && o.plan != nil {
+		r.metrics.services.WithLabelValues(namespace, name).Set(float64(o.bundle.Services))
+		for state, n := range map[string]int{"desired": len(o.bundle.Resources), "unchanged": o.plan.Unchanged,
+			"refused": len(refusals(o.plan)), "left": len(left(o.plan))} {
+			r.metrics.resources.WithLabelValues(namespace, name, state).Set(float64(n))
+		}
+	}
+	for verb, n := range map[apply.Verb]int{apply.Create: o.wrote.created, apply.Update: o.wrote.updated, apply.Claim: o.wrote.claimed, apply.Delete: o.wrote.deleted} {
+		r.metrics.written.WithLabelValues(namespace, name, string(verb)).Add(float64(n))
+	}
+	r.metrics.writeErrors.WithLabelValues(namespace, name).Add(float64(o.wrote.failed))
+	r.metrics.drift.WithLabelValues(namespace, name).Add(float64(len(o.wrote.drifted)))
+	r.writeLag(ms, m, o)
+}
+
+func (r *Reconciler) writeLag(ms *v1alpha1.MeshSync, m *memory, o outcome) {
+	key := client.ObjectKeyFromObject(ms)
+	switch {
+	case o.reason == meta.ReconciliationSucceededReason, o.reason == v1alpha1.ReasonObserved:
+		m.aheadSince = time.Time{}
+	case m.aheadSince.IsZero() && m.fetched.snapshot != nil && m.fetched.snapshot.Revision != ms.Status.LastAppliedRevision:
+		m.aheadSince = r.now()
+	}
+	r.metrics.lag.set(key, m.aheadSince, true)
+	if o.reason != meta.ReconciliationSucceededReason {
+		return
+	}
+	r.metrics.lastApplied.WithLabelValues(key.Namespace, key.Name).Set(float64(r.now().Unix()))
+	r.metrics.revision.DeletePartialMatch(map[string]string{"namespace": key.Namespace, "name": key.Name})
+	r.metrics.revision.WithLabelValues(key.Namespace, key.Name, o.bundle.Cluster, o.bundle.Revision).Set(1)
+}
+
+// nextRun is how long to wait for it, if nothing wakes the reconciler before.
+func (r *Reconciler) nextRun(ms *v1alpha1.MeshSync, m *memory, o outcome) time.Duration {
+	if o.verdict == waiting && o.reason == v1alpha1.ReasonAnotherMeshSync {
+		return ms.Every()
+	}
+	wait := m.fetched.due.Sub(r.now())
+	if o.verdict == retrying && !m.retry.due.IsZero() {
+		wait = min(wait, m.retry.due.Sub(r.now()))
+	}
+	// Zero would mean never.
+	return max(wait, 10*time.Millisecond)
+}
+
+// emit posts an event where the outcome is another than the last one, and for every correction of drift.
+func (r *Reconciler) emit(before, ms *v1alpha1.MeshSync, o outcome) {
+	annotations := map[string]string{}
+	if revision := ms.Status.LastAttemptedRevision; revision != "" {
+		annotations[v1alpha1.GroupVersion.Group+"/"+meta.ReadyCondition] = string(conditions.Get(ms, meta.ReadyCondition).Status)
+		annotations[v1alpha1.GroupVersion.Group+"/revision"] = revision
+	}
+	if len(o.wrote.drifted) > 0 {
+		r.events.AnnotatedEventf(ms, annotations, corev1.EventTypeNormal, v1alpha1.ReasonDriftCorrected,
+			"Put right %s that somebody had changed: %s", count(len(o.wrote.drifted), "object"), keys(o.wrote.drifted))
+	}
+	same := conditions.GetReason(before, meta.ReadyCondition) == o.reason && conditions.GetMessage(before, meta.ReadyCondition) == o.message
+	if same {
+		return
+	}
+	if o.verdict == done {
+		r.events.AnnotatedEventf(ms, annotations, corev1.EventTypeNormal, o.reason, "%s (%s)", o.message, o.wrote)
+		return
+	}
+	r.events.AnnotatedEventf(ms, annotations, corev1.EventTypeWarning, o.reason, "%s", o.message)
+}
+
+func (r *Reconciler) log(ctx context.Context, before, ms *v1alpha1.MeshSync, o outcome, next time.Duration) {
+	log := ctrl.LoggerFrom(ctx).WithValues("revision", ms.Status.LastAttemptedRevision, "reason", o.reason)
+	same := conditions.GetReason(before, meta.ReadyCondition) == o.reason && conditions.GetMessage(before, meta.ReadyCondition) == o.message
+	switch {
+	case o.verdict != done && !same:
+		log.Error(o.cause, o.message, "next", next.String())
+	case o.wrote.any() || !same:
+		log.Info(o.message, "created", o.wrote.created, "updated", o.wrote.updated, "claimed", o.wrote.claimed,
+			"deleted", o.wrote.deleted, "drifted", len(o.wrote.drifted), "next", next.String())
+	default:
+		log.V(1).Info(o.message, "next", next.String())
+	}
+}

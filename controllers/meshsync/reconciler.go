@@ -1,0 +1,383 @@
+package meshsync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/fluxcd/pkg/runtime/conditions"
+	"github.com/fluxcd/pkg/runtime/jitter"
+	"github.com/fluxcd/pkg/runtime/patch"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/client-go/tools/record"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/istio"
+	"github.com/isthmus-mesh/isthmus/internal/manifest"
+	"github.com/isthmus-mesh/isthmus/internal/render"
+	"github.com/isthmus-mesh/isthmus/internal/source"
+)
+
+// Fetcher gets the commit that a MeshSync asks for.
+type Fetcher interface {
+	// Fetch is given the hash of the commit that the last run saw, or "". With fresh, nothing that was
+	// read from a Secret before may be used.
+	Fetch(ctx context.Context, ms *v1alpha1.MeshSync, known string, fresh bool) (*source.Snapshot, error)
+	// Forget drops what is held for a MeshSync that is gone.
+	Forget(key types.NamespacedName)
+}
+
+// Renderer makes the bundle of one cluster from a commit. What a person has to mend is a manifest.Findings, a cluster
+// that is not in the inventory an [UnknownClusterError].
+type Renderer interface {
+	Render(ctx context.Context, snapshot *source.Snapshot, cluster string) (*render.Bundle, error)
+}
+
+// Looker tells what the cluster holds of the managed kinds, from watches.
+type Looker interface {
+	Look(ctx context.Context) (apply.View, error)
+}
+
+// Applier carries a plan out.
+type Applier interface {
+	Apply(ctx context.Context, plan apply.Plan) (apply.Result, error)
+}
+
+// Identifier tells which cluster this is.
+type Identifier interface {
+	UID(ctx context.Context) (string, error)
+}
+
+// Reconciler keeps one cluster equal to what its MeshSync says.
+type Reconciler struct {
+	client client.Client
+	// kinds are those that are watched and may be written.
+	kinds    []istio.Kind
+	fetcher  Fetcher
+	renderer Renderer
+	looker   Looker
+	applier  Applier
+	identity Identifier
+	events   record.EventRecorder
+	metrics  *Metrics
+	now      func() time.Time
+	// firstRetry is the wait after the first failure; it doubles up to spec.retryInterval.
+	firstRetry time.Duration
+
+	memories memories
+}
+
+// Reconcile makes one run.
+func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	ms := &v1alpha1.MeshSync{}
+	if err := r.client.Get(ctx, request.NamespacedName, ms); err != nil {
+		if client.IgnoreNotFound(err) == nil {
+			r.forget(request.NamespacedName)
+		}
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	// Made before anything is changed: it patches what differs from now on.
+	patcher := patch.NewSerialPatcher(ms, r.client)
+
+	if !ms.DeletionTimestamp.IsZero() {
+		return r.finalize(ctx, ms, patcher)
+	}
+	if ms.Spec.Suspend {
+		return r.suspended(ctx, ms)
+	}
+	if err := r.mark(ctx, ms, patcher); err != nil {
+		return ctrl.Result{}, err
+	}
+
+	defer r.metrics.timed(phaseTotal)()
+	m := r.memories.get(request.NamespacedName)
+	m.started = r.now()
+	return r.report(ctx, ms, m, patcher, r.sync(ctx, ms, m, patcher))
+}
+
+// sync is the way of the data: fetch, evaluate, view, render, plan, apply. Where a step fails, the run ends, and what
+// is applied stays as it is.
+func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, patcher *patch.SerialPatcher) outcome {
+	run, cancel := context.WithTimeout(ctx, ms.Within())
+	defer cancel()
+
+	rival, err := olderRival(run, r.client, ms)
+	if err != nil {
+		return r.retried(ms, m, failedInternally("It cannot be told whether this MeshSync may act", err))
+	}
+	if rival != nil {
+		m.good = nil
+		return anotherMeshSync(rival)
+	}
+
+	snapshot, err := r.fetch(run, ms, m)
+	if err != nil {
+		return r.keep(ctx, ms, m, fetchFailed(err))
+	}
+	r.progress(run, ms, m, patcher, snapshot)
+
+	bundle, err := r.bundle(run, ms, m, snapshot)
+	var unknown *UnknownClusterError
+	if errors.As(err, &unknown) {
+		m.good = nil
+		return unknownCluster(ms, snapshot, err)
+	}
+	if err != nil {
+		return r.keep(ctx, ms, m, r.retried(ms, m, renderFailed(snapshot, err)))
+	}
+	if bundle.UID != "" {
+		uid, err := r.identity.UID(run)
+		if err != nil {
+			return r.retried(ms, m, failedInternally("It cannot be told which cluster this is", err))
+		}
+		if uid != bundle.UID {
+			m.good = nil
+			return wrongCluster(bundle, uid)
+		}
+	}
+
+	plan, err := r.plan(run, ms, m, bundle)
+	if err != nil {
+		return r.retried(ms, m, planFailed(bundle, err))
+	}
+	if plan.Brake != nil {
+		return r.keep(ctx, ms, m, braked(ms, bundle, &plan))
+	}
+	m.good = bundle
+	if ms.Spec.Mode == v1alpha1.ModeObserve {
+		return observed(bundle, &plan)
+	}
+	result, err := r.apply(run, m, plan)
+	return r.retried(ms, m, applied(bundle, &plan, result, err))
+}
+
+// keep undoes what somebody changed while no newer commit can be applied: what was applied shall stay as it was, also
+// while Git is down or the commit is wrong. It has a time of its own, since the step that failed may have used up the run's.
+func (r *Reconciler) keep(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, o outcome) outcome {
+	if m.good == nil || ms.Spec.Mode == v1alpha1.ModeObserve {
+		return o
+	}
+	run, cancel := context.WithTimeout(ctx, ms.Within())
+	defer cancel()
+	plan, err := r.plan(run, ms, m, m.good)
+	if err != nil || plan.Brake != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "what was applied before could not be compared with this cluster, and is left as it is")
+		return o
+	}
+	result, err := r.apply(run, m, plan)
+	o.wrote = wrote(result)
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "somebody's changes of what was applied before could not all be undone")
+	}
+	return o
+}
+
+// retried spaces the runs that failed after the fetch, whose own failures have their own spacing.
+func (r *Reconciler) retried(ms *v1alpha1.MeshSync, m *memory, o outcome) outcome {
+	if o.verdict != retrying {
+		m.retry = retries{}
+		return o
+	}
+	if !r.now().Before(m.retry.due) {
+		m.retry.failed(r.now(), r.firstRetry, ms.RetryAfter())
+	}
+	return o
+}
+
+// fetch asks the Git server when that is due, or when the spec or a person asks for it, and otherwise answers from memory.
+func (r *Reconciler) fetch(ctx context.Context, ms *v1alpha1.MeshSync, m *memory) (*source.Snapshot, error) {
+	token, requested := asked(ms, m)
+	changed := m.generation != ms.Generation
+	if !requested && !changed && r.now().Before(m.fetched.due) {
+		if m.fetched.err != nil {
+			return nil, m.fetched.err
+		}
+		return m.fetched.snapshot, nil
+	}
+	if requested {
+		m.rendered = rendered{}
+	}
+	m.generation, m.handled = ms.Generation, token
+
+	defer r.metrics.timed(phaseFetch)()
+	// A server that hangs must leave time to apply.
+	limited, cancel := context.WithTimeout(ctx, ms.Within()/2)
+	defer cancel()
+	snapshot, err := r.fetcher.Fetch(limited, ms, knownCommit(ms, m), requested || changed)
+	if err != nil {
+		m.fetched.err = err
+		m.fetched.due = m.fetched.failures.failed(r.now(), r.firstRetry, ms.RetryAfter())
+		return nil, err
+	}
+	m.fetched = fetched{snapshot: snapshot, due: r.now().Add(jitter.JitteredIntervalDuration(ms.Every()))}
+	r.metrics.lastFetch.WithLabelValues(ms.Namespace, ms.Name).Set(float64(r.now().Unix()))
+	return snapshot, nil
+}
+
+// knownCommit is the commit that was seen last, by which a rewritten history is noticed; after a restart, the status knows it.
+func knownCommit(ms *v1alpha1.MeshSync, m *memory) string {
+	ref, commit, ok := strings.Cut(ms.Status.LastAttemptedRevision, "@sha1:")
+	if !ok {
+		return ""
+	}
+	if wanted := ms.Spec.Source.Ref; wanted != nil && wanted.Branch != ref {
+		return ""
+	}
+	return commit
+}
+
+// asked returns the last request for a run, by a person or a webhook, and whether it is still to be heeded.
+func asked(ms *v1alpha1.MeshSync, m *memory) (token string, open bool) {
+	token, ok := meta.ReconcileAnnotationValue(ms.Annotations)
+	return token, ok && token != ms.Status.GetLastHandledReconcileRequest() && token != m.handled
+}
+
+// progress tells of a new commit before the work on it begins, which may take long.
+func (r *Reconciler) progress(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, patcher *patch.SerialPatcher, snapshot *source.Snapshot) {
+	if ms.Spec.Source.Verify != nil {
+		conditions.MarkTrue(ms, v1alpha1.SourceVerifiedCondition, meta.SucceededReason, "Commit %s is signed by %s", snapshot.Commit, snapshot.Signer)
+	}
+	if ms.Status.LastAttemptedRevision == snapshot.Revision && ms.Status.ObservedGeneration == ms.Generation {
+		return
+	}
+	if snapshot.Rewound != "" && ms.Status.LastAttemptedRevision != snapshot.Revision {
+		ms.Status.RewoundFrom = snapshot.Rewound
+		r.events.Eventf(ms, corev1.EventTypeWarning, v1alpha1.ReasonRewound,
+			"The history of the branch was rewritten: it holds %s, and no longer %s, which was there before. It is followed as it is now.", snapshot.Revision, snapshot.Rewound)
+	}
+	ms.Status.LastAttemptedRevision = snapshot.Revision
+	conditions.MarkReconciling(ms, meta.ProgressingReason, "Working on revision %s", snapshot.Revision)
+	if conditions.Get(ms, meta.ReadyCondition) == nil {
+		conditions.MarkUnknown(ms, meta.ReadyCondition, meta.ProgressingReason, "Working on revision %s", snapshot.Revision)
+	}
+	if err := patcher.Patch(ctx, ms, patchOptions()...); err != nil {
+		// Only news: the run goes on, and its end is written anyhow.
+		ctrl.LoggerFrom(ctx).V(1).Info("cannot write that a new revision is worked on", "error", err.Error())
+	}
+}
+
+// bundle evaluates and renders a commit, once.
+func (r *Reconciler) bundle(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, snapshot *source.Snapshot) (*render.Bundle, error) {
+	key := renderKey{revision: snapshot.Revision, path: ms.Spec.Path, cluster: ms.Spec.Cluster}
+	if m.rendered.answers(key, r.now()) {
+		return m.rendered.bundle, m.rendered.err
+	}
+	bundle, err := r.renderer.Render(ctx, snapshot, ms.Spec.Cluster)
+	m.rendered = rendered{key: key, bundle: bundle, err: err}
+	if err != nil && !isContent(err) {
+		m.rendered.until = m.retry.failed(r.now(), r.firstRetry, ms.RetryAfter())
+	}
+	return bundle, err
+}
+
+// isContent reports whether an error stands in the commit, so that trying it again cannot help.
+func isContent(err error) bool {
+	var findings manifest.Findings
+	var unknown *UnknownClusterError
+	return errors.As(err, &findings) || errors.As(err, &unknown)
+}
+
+func (r *Reconciler) plan(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, bundle *render.Bundle) (apply.Plan, error) {
+	defer r.metrics.timed(phasePlan)()
+	if err := r.manages(bundle); err != nil {
+		return apply.Plan{}, err
+	}
+	view, err := r.looker.Look(ctx)
+	if err != nil {
+		return apply.Plan{}, unavailable(err)
+	}
+	if err := has(view, bundle); err != nil {
+		return apply.Plan{}, err
+	}
+	owner, err := r.owner(ctx, ms)
+	if err != nil {
+		return apply.Plan{}, err
+	}
+	return apply.Make(bundle, view, apply.PlanOptions{
+		Owner:           owner,
+		Prune:           ms.Prunes(),
+		MaxPrunePercent: ms.MaxPrunePercent(),
+		Acknowledged:    acknowledged(ms),
+		Known:           m.known,
+	}), nil
+}
+
+// apply carries a plan out.
+func (r *Reconciler) apply(ctx context.Context, m *memory, plan apply.Plan) (apply.Result, error) {
+	if plan.Writes() {
+		defer r.metrics.timed(phaseApply)()
+	}
+	result, err := r.applier.Apply(ctx, plan)
+	m.known = result.Known
+	return result, err
+}
+
+// acknowledged are the digests that a person let pass on this cluster: one, or several with commas between.
+func acknowledged(ms *v1alpha1.MeshSync) []string {
+	return strings.FieldsFunc(ms.Annotations[v1alpha1.AcknowledgeAnnotation], func(c rune) bool { return c == ',' || c == ' ' })
+}
+
+// owner says whose objects are ours, and that those of MeshSyncs which are gone may be claimed.
+func (r *Reconciler) owner(ctx context.Context, ms *v1alpha1.MeshSync) (apply.Owner, error) {
+	all := &v1alpha1.MeshSyncList{}
+	if err := r.client.List(ctx, all); err != nil {
+		return apply.Owner{}, fmt.Errorf("cannot list the MeshSyncs of this cluster, whose objects must not be claimed: %w", err)
+	}
+	owner := apply.Owner{ID: applySetID(ms), Living: sets.New[string]()}
+	for i := range all.Items {
+		if all.Items[i].UID != ms.UID {
+			owner.Living.Insert(applySetID(&all.Items[i]))
+		}
+	}
+	return owner, nil
+}
+
+func applySetID(ms *v1alpha1.MeshSync) string {
+	return apply.ApplySetID(ms.Name, ms.Namespace, v1alpha1.MeshSyncKind, v1alpha1.GroupVersion.Group)
+}
+
+// mark puts the finalizer and the marks of an ApplySet's parent on the MeshSync, once.
+func (r *Reconciler) mark(ctx context.Context, ms *v1alpha1.MeshSync, patcher *patch.SerialPatcher) error {
+	changed := controllerutil.AddFinalizer(ms, v1alpha1.Finalizer)
+	if ms.Labels[v1alpha1.ApplySetIDLabel] != applySetID(ms) {
+		metav1.SetMetaDataLabel(&ms.ObjectMeta, v1alpha1.ApplySetIDLabel, applySetID(ms))
+		changed = true
+	}
+	if ms.Annotations[v1alpha1.ApplySetToolingAnnotation] != v1alpha1.ApplySetTooling {
+		metav1.SetMetaDataAnnotation(&ms.ObjectMeta, v1alpha1.ApplySetToolingAnnotation, v1alpha1.ApplySetTooling)
+		changed = true
+	}
+	if !changed {
+		return nil
+	}
+	if err := patcher.Patch(ctx, ms, patchOptions()...); err != nil {
+		return fmt.Errorf("cannot put the finalizer %s on MeshSync %s/%s, so nothing is done yet: %w", v1alpha1.Finalizer, ms.Namespace, ms.Name, err)
+	}
+	return nil
+}
+
+// suspended does nothing and says so. The conditions stay as they were, as in Flux.
+func (r *Reconciler) suspended(ctx context.Context, ms *v1alpha1.MeshSync) (ctrl.Result, error) {
+	r.metrics.suspended.WithLabelValues(ms.Namespace, ms.Name).Set(1)
+	m := r.memories.get(client.ObjectKeyFromObject(ms))
+	// After it is resumed, Git is asked at once.
+	m.fetched.due = time.Time{}
+	ctrl.LoggerFrom(ctx).V(1).Info("suspended: nothing is done")
+	return ctrl.Result{}, nil
+}
+
+func (r *Reconciler) forget(key types.NamespacedName) {
+	r.memories.forget(key)
+	r.fetcher.Forget(key)
+	r.metrics.forget(key)
+}

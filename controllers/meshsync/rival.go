@@ -1,0 +1,40 @@
+package meshsync
+
+import (
+	"context"
+	"fmt"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+)
+
+// olderRival is the MeshSync that manages this cluster instead of ms, nil if it is ms that does. Two would undo each
+// other's work, so the oldest has the cluster until it is gone, even while it is suspended or being deleted.
+func olderRival(ctx context.Context, reader client.Reader, ms *v1alpha1.MeshSync) (*v1alpha1.MeshSync, error) {
+	all := &v1alpha1.MeshSyncList{}
+	if err := reader.List(ctx, all); err != nil {
+		return nil, fmt.Errorf("cannot list the MeshSyncs of this cluster, of which only the oldest may act: %w", err)
+	}
+	oldest := ms
+	for i := range all.Items {
+		if older(&all.Items[i], oldest) {
+			oldest = &all.Items[i]
+		}
+	}
+	if oldest.UID == ms.UID {
+		return nil, nil
+	}
+	return oldest, nil
+}
+
+// older orders by age, and those of the same second by name, so that every controller and every run agree.
+func older(a, b *v1alpha1.MeshSync) bool {
+	if !a.CreationTimestamp.Equal(&b.CreationTimestamp) {
+		return a.CreationTimestamp.Before(&b.CreationTimestamp)
+	}
+	if a.Namespace != b.Namespace {
+		return a.Namespace < b.Namespace
+	}
+	return a.Name < b.Name
+}

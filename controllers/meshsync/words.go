@@ -1,0 +1,123 @@
+package meshsync
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/manifest"
+	"github.com/isthmus-mesh/isthmus/internal/render"
+)
+
+// maxNamed is how many of a list are named in a message; the status has more, the log all.
+const maxNamed = 3
+
+// sentence ends text with a full stop, so that another sentence may follow.
+func sentence(text string) string {
+	text = strings.TrimSpace(text)
+	if text == "" || strings.ContainsAny(text[len(text)-1:], ".!?") {
+		return text
+	}
+	return text + "."
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// first names the first findings and how many there are beside.
+func first(findings manifest.Findings) string {
+	named := make([]string, 0, maxNamed)
+	for _, finding := range findings[:min(len(findings), maxNamed)] {
+		named = append(named, finding.String())
+	}
+	return and(named, len(findings))
+}
+
+func keys(all []render.Key) string {
+	named := make([]string, 0, maxNamed)
+	for _, key := range all[:min(len(all), maxNamed)] {
+		named = append(named, key.String())
+	}
+	return and(named, len(all))
+}
+
+func list(errors []v1alpha1.SyncError) string {
+	named := make([]string, 0, maxNamed)
+	for _, e := range errors[:min(len(errors), maxNamed)] {
+		named = append(named, e.Resource)
+	}
+	return and(named, len(errors))
+}
+
+func and(named []string, all int) string {
+	text := strings.Join(named, "; ")
+	if all > len(named) {
+		text += fmt.Sprintf("; and %d more", all-len(named))
+	}
+	return text
+}
+
+func syncErrors(findings manifest.Findings) []v1alpha1.SyncError {
+	out := make([]v1alpha1.SyncError, 0, len(findings))
+	for _, f := range findings {
+		out = append(out, v1alpha1.SyncError{Service: f.Service, Path: f.Path, File: f.File, Line: int32(f.Line), Message: f.Message})
+	}
+	return out
+}
+
+// failures are the writes that did not succeed.
+func failures(result apply.Result) []v1alpha1.SyncError {
+	var out []v1alpha1.SyncError
+	for _, o := range result.Outcomes {
+		if o.Failure != nil {
+			out = append(out, v1alpha1.SyncError{Service: o.Action.Service, Resource: o.Action.Key.String(), Message: o.Failure.Error()})
+		}
+	}
+	return out
+}
+
+// firstOf is the first of joined errors, and how many there are beside.
+func firstOf(err error) string {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return err.Error()
+	}
+	all := joined.Unwrap()
+	return and([]string{all[0].Error()}, len(all))
+}
+
+// refusals are the resources of the bundle that the plan leaves to somebody else.
+func refusals(plan *apply.Plan) []v1alpha1.SyncError {
+	var out []v1alpha1.SyncError
+	for _, action := range plan.Actions {
+		if action.Verb == apply.Refuse && !optedOut(action) {
+			out = append(out, v1alpha1.SyncError{Service: action.Service, Resource: action.Key.String(), Message: action.Reason})
+		}
+	}
+	return out
+}
+
+// optedOut tells an object of ours that a person wants left alone, which is as it should be, from one of somebody else.
+func optedOut(action apply.Action) bool {
+	live, _ := action.Objects()
+	return action.Verb == apply.Refuse && live != nil && live.GetAnnotations()[apply.AnnotationReconcile] == "disabled"
+}
+
+// left are the objects that stay although the repository does not say so: by a person's wish, or until one has judged.
+func left(plan *apply.Plan) []v1alpha1.LeftAlone {
+	var out []v1alpha1.LeftAlone
+	for _, action := range plan.Actions {
+		if action.Verb == apply.Hold || action.Verb == apply.Report || optedOut(action) {
+			out = append(out, v1alpha1.LeftAlone{Service: action.Service, Resource: action.Key.String(), Reason: action.Reason})
+		}
+	}
+	return out
+}
+
+// firstTen is what a list in the status holds at most; the counts beside it tell of the rest.
+func firstTen[T any](all []T) []T { return all[:min(len(all), 10)] }
