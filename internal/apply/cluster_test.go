@@ -1,0 +1,408 @@
+package apply
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+
+	"github.com/isthmus-mesh/isthmus/internal/istio"
+	"github.com/isthmus-mesh/isthmus/internal/render"
+	"github.com/isthmus-mesh/isthmus/test/apiserver"
+)
+
+// deadline bounds every wait in these tests; the machine may be busy.
+const deadline = 60 * time.Second
+
+var servers struct {
+	once  sync.Once
+	fleet *apiserver.Fleet
+	err   error
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if servers.fleet != nil {
+		if err := servers.fleet.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// server starts two API servers when the first test needs one: "full" has all CRDs, "bare" has none.
+func server(t *testing.T, name string) *apiserver.Cluster {
+	t.Helper()
+	servers.once.Do(func() {
+		servers.fleet, servers.err = apiserver.Start(context.Background(), apiserver.Options{Clusters: []string{"full", "bare"}})
+		if servers.err == nil {
+			servers.err = servers.fleet.Cluster("full").Install(istio.CRDs())
+		}
+	})
+	if servers.err != nil {
+		t.Fatal(servers.err)
+	}
+	return servers.fleet.Cluster(name)
+}
+
+// cluster is an empty API server, and a controller's view of it.
+type cluster struct {
+	t      *testing.T
+	config *rest.Config
+	admin  dynamic.Interface
+	owner  Owner
+}
+
+var testOwner = Owner{ID: ApplySetID("mesh", "isthmus-system", "MeshSync", "isthmus.dev")}
+
+func newCluster(t *testing.T) *cluster {
+	t.Helper()
+	c := &cluster{t: t, config: server(t, "full").Config, owner: testOwner}
+	c.admin = c.connect(c.config)
+	for _, name := range []string{"shop", "pay"} {
+		c.namespace(name, nil)
+	}
+	c.clear()
+	return c
+}
+
+func (c *cluster) connect(config *rest.Config) dynamic.Interface {
+	c.t.Helper()
+	client, err := dynamic.NewForConfig(config)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return client
+}
+
+func (c *cluster) namespace(name string, labels map[string]string) {
+	c.t.Helper()
+	object := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": name}}}
+	object.SetLabels(labels)
+	_, err := c.admin.Resource(namespaceResource).Create(c.t.Context(), object, metav1.CreateOptions{})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		c.t.Fatal(err)
+	}
+}
+
+// clear removes what an earlier test left.
+func (c *cluster) clear() {
+	c.t.Helper()
+	for _, object := range c.all() {
+		if len(object.GetFinalizers()) > 0 {
+			c.patch(object, `{"metadata":{"finalizers":null}}`)
+		}
+		err := c.of(object).Delete(c.t.Context(), object.GetName(), metav1.DeleteOptions{})
+		if err != nil && !apierrors.IsNotFound(err) {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+// all reads every object of the managed kinds from the API server itself.
+func (c *cluster) all() map[render.Key]*unstructured.Unstructured {
+	c.t.Helper()
+	objects := map[render.Key]*unstructured.Unstructured{}
+	for _, kind := range istio.Kinds {
+		list, err := c.admin.Resource(kind.GroupVersion().WithResource(kind.Resource)).List(context.Background(), metav1.ListOptions{})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		for _, object := range list.Items {
+			objects[keyOf(&object)] = &object
+		}
+	}
+	return objects
+}
+
+func (c *cluster) of(object *unstructured.Unstructured) dynamic.ResourceInterface {
+	return c.admin.Resource(resourceOf(object.GroupVersionKind())).Namespace(object.GetNamespace())
+}
+
+func (c *cluster) get(object *unstructured.Unstructured) *unstructured.Unstructured {
+	c.t.Helper()
+	live, err := c.of(object).Get(c.t.Context(), object.GetName(), metav1.GetOptions{})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return live
+}
+
+func (c *cluster) exists(object *unstructured.Unstructured) bool {
+	c.t.Helper()
+	_, err := c.of(object).Get(c.t.Context(), object.GetName(), metav1.GetOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		c.t.Fatal(err)
+	}
+	return err == nil
+}
+
+// make creates an object as somebody else.
+func (c *cluster) make(object *unstructured.Unstructured, manager string) *unstructured.Unstructured {
+	c.t.Helper()
+	made, err := c.of(object).Create(c.t.Context(), object.DeepCopy(), metav1.CreateOptions{FieldManager: manager})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return made
+}
+
+// patch edits an object as a person.
+func (c *cluster) patch(object *unstructured.Unstructured, patch string) *unstructured.Unstructured {
+	c.t.Helper()
+	edited, err := c.of(object).Patch(context.Background(), object.GetName(), types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: "kubectl-edit"})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return edited
+}
+
+func (c *cluster) remove(object *unstructured.Unstructured) {
+	c.t.Helper()
+	if err := c.of(object).Delete(c.t.Context(), object.GetName(), metav1.DeleteOptions{}); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// controller is one life of a controller: what it knows is gone when it restarts.
+type controller struct {
+	*cluster
+	live    *Live
+	applier *Applier
+	options PlanOptions
+	woken   chan render.Key
+	// requests counts what it sent, watches included.
+	requests *atomic.Int64
+}
+
+func (c *cluster) start() *controller { return c.startAs(c.config) }
+
+func (c *cluster) startAs(config *rest.Config) *controller {
+	c.t.Helper()
+	started := &controller{
+		cluster: c, requests: &atomic.Int64{}, woken: make(chan render.Key, 1000),
+		options: PlanOptions{Owner: c.owner, Prune: true, MaxPrunePercent: 20},
+	}
+	counted := rest.CopyConfig(config)
+	counted.Wrap(countRequests(started.requests))
+	started.live = NewLive(c.connect(counted), istio.Kinds, func(key render.Key) {
+		select {
+		case started.woken <- key:
+		default:
+		}
+	})
+	started.applier = NewApplier(c.connect(counted), started.live)
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = started.live.Start(ctx)
+	}()
+	c.t.Cleanup(func() { stop(); <-done })
+	return started
+}
+
+func (k *controller) look() View {
+	k.t.Helper()
+	ctx, cancel := context.WithTimeout(k.t.Context(), deadline)
+	defer cancel()
+	view, err := k.live.Look(ctx)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return view
+}
+
+func (k *controller) plan(bundle *render.Bundle) Plan {
+	k.t.Helper()
+	return Make(bundle, k.look(), k.options)
+}
+
+// planUntil waits until the watch has brought what the test did.
+func (k *controller) planUntil(bundle *render.Bundle, what string, holds func(Plan) bool) Plan {
+	k.t.Helper()
+	var plan Plan
+	k.until(what, func() bool {
+		plan = k.plan(bundle)
+		return holds(plan)
+	})
+	return plan
+}
+
+func (k *controller) until(what string, holds func() bool) {
+	k.t.Helper()
+	for end := time.Now().Add(deadline); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			k.t.Fatalf("not within %s: %s", deadline, what)
+		}
+	}
+}
+
+func (k *controller) apply(plan Plan) (Result, error) {
+	k.t.Helper()
+	result, err := k.applier.Apply(k.t.Context(), plan)
+	k.options.Known = result.Known
+	return result, err
+}
+
+// sync makes a plan and carries it out, and fails the test if that fails.
+func (k *controller) sync(bundle *render.Bundle) Result {
+	k.t.Helper()
+	result, err := k.apply(k.plan(bundle))
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return result
+}
+
+// equal fails the test unless the cluster has exactly the bundle, and nothing else that is marked.
+func (c *cluster) equal(bundle *render.Bundle) {
+	c.t.Helper()
+	objects := c.all()
+	for _, resource := range bundle.Resources {
+		live, ok := objects[resource.Key]
+		if !ok {
+			c.t.Errorf("%s is missing", resource.Key)
+			continue
+		}
+		if fields := differences(resource.Object, live, c.owner.ID); len(fields) > 0 {
+			c.t.Errorf("%s differs in %v", resource.Key, fields)
+		}
+		if c.owner.Possession(live) != Owned {
+			c.t.Errorf("%s lacks a mark: labels %v, managers %v", resource.Key, live.GetLabels(), managers(live))
+		}
+		delete(objects, resource.Key)
+	}
+	for key, object := range objects {
+		if c.owner.Possession(object) != Foreign {
+			c.t.Errorf("%s is left over", key)
+		}
+	}
+}
+
+func managers(object *unstructured.Unstructured) []string {
+	var names []string
+	for _, entry := range object.GetManagedFields() {
+		names = append(names, entry.Manager+"/"+string(entry.Operation))
+	}
+	return names
+}
+
+// object makes an object of a service; the spec must be what the CRD's defaulting leaves alone.
+func object(kind, namespace, name, service string, spec map[string]any) *unstructured.Unstructured {
+	at := slices.IndexFunc(istio.Kinds, func(k istio.Kind) bool { return k.Kind == kind })
+	out := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
+	out.SetGroupVersionKind(istio.Kinds[at].GroupVersionKind)
+	out.SetNamespace(namespace)
+	out.SetName(name)
+	out.SetLabels(map[string]string{render.LabelService: service, render.LabelSide: string(render.SideCall)})
+	return out
+}
+
+func entry(namespace, service string, endpoints ...string) *unstructured.Unstructured {
+	addresses := make([]any, 0, len(endpoints))
+	for _, address := range endpoints {
+		addresses = append(addresses, map[string]any{"address": address, "ports": map[string]any{"http": int64(15443)}})
+	}
+	return object("ServiceEntry", namespace, service, service, map[string]any{
+		"hosts": []any{service + ".shop.example.com"}, "location": "MESH_INTERNAL", "resolution": "STATIC",
+		"ports":     []any{map[string]any{"name": "http", "number": int64(80), "protocol": "HTTP"}},
+		"endpoints": addresses,
+	})
+}
+
+func rule(namespace, service string) *unstructured.Unstructured {
+	return object("DestinationRule", namespace, service, service, map[string]any{
+		"host":          service + ".shop.example.com",
+		"trafficPolicy": map[string]any{"outlierDetection": map[string]any{"interval": "10s", "maxEjectionPercent": int64(100)}},
+	})
+}
+
+func route(namespace, service, timeout string) *unstructured.Unstructured {
+	host := service + ".shop.example.com"
+	return object("VirtualService", namespace, service, service, map[string]any{
+		"hosts": []any{host},
+		"http": []any{map[string]any{
+			"timeout": timeout,
+			"route":   []any{map[string]any{"destination": map[string]any{"host": host}, "weight": int64(100)}},
+		}},
+	})
+}
+
+func bundleOf(objects ...*unstructured.Unstructured) *render.Bundle {
+	bundle := &render.Bundle{Cluster: "use1-a"}
+	for _, object := range objects {
+		labels := object.GetLabels()
+		bundle.Resources = append(bundle.Resources, render.Resource{
+			Key: keyOf(object), GVK: object.GroupVersionKind(), Service: labels[render.LabelService],
+			Side: render.Side(labels[render.LabelSide]), Object: object, Hash: hashOf(object),
+		})
+	}
+	slices.SortFunc(bundle.Resources, func(a, b render.Resource) int {
+		if a.Key.String() < b.Key.String() {
+			return -1
+		}
+		return 1
+	})
+	return bundle
+}
+
+func hashOf(object *unstructured.Unstructured) string {
+	raw, err := object.MarshalJSON()
+	if err != nil {
+		panic(err)
+	}
+	return string(raw)
+}
+
+// service is the three objects that a called service has.
+func service(name string) []*unstructured.Unstructured {
+	return []*unstructured.Unstructured{entry("shop", name, "192.0.2.1"), rule("shop", name), route("shop", name, "5s")}
+}
+
+func services(names ...string) []*unstructured.Unstructured {
+	var objects []*unstructured.Unstructured
+	for _, name := range names {
+		objects = append(objects, service(name)...)
+	}
+	return objects
+}
+
+// with sets a label or annotation of a copy.
+func labelled(object *unstructured.Unstructured, labels map[string]string) *unstructured.Unstructured {
+	out := object.DeepCopy()
+	all := out.GetLabels()
+	if all == nil {
+		all = map[string]string{}
+	}
+	maps.Copy(all, labels)
+	out.SetLabels(all)
+	return out
+}
+
+func annotated(object *unstructured.Unstructured, annotations map[string]string) *unstructured.Unstructured {
+	out := object.DeepCopy()
+	out.SetAnnotations(annotations)
+	return out
+}
+
+func verbs(plan Plan) map[string]Verb {
+	out := map[string]Verb{}
+	for _, action := range plan.Actions {
+		out[action.Key.String()] = action.Verb
+	}
+	return out
+}

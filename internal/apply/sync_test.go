@@ -1,0 +1,236 @@
+package apply
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+func TestFirstSyncUpdateAndPrune(t *testing.T) {
+	c := newCluster(t)
+	k := c.start()
+	first := bundleOf(services("cart", "checkout")...)
+
+	result := k.sync(first)
+	if result.Created != 6 || result.Wrote() != 6 {
+		t.Errorf("first sync: %+v", result)
+	}
+	c.equal(first)
+
+	// At once, without waiting for the watch: our own writes are known.
+	if plan := k.plan(first); len(plan.Actions) != 0 || plan.Unchanged != 6 {
+		t.Errorf("the plan right after the first sync is not empty: %v", verbs(plan))
+	}
+
+	changed := route("shop", "cart", "7s")
+	second := bundleOf(append(service("checkout"), entry("shop", "cart", "192.0.2.1"), changed)...)
+	plan := k.plan(second)
+	want := map[string]Verb{"VirtualService/shop/cart": Update, "DestinationRule/shop/cart": Delete}
+	if diff := cmp.Diff(want, verbs(plan)); diff != "" {
+		t.Errorf("plan of the second commit (-want +got):\n%s", diff)
+	}
+	if plan.Drifted() != 0 {
+		t.Error("a commit counts as drift")
+	}
+	if diff := cmp.Diff([]string{"spec.http[0].timeout"}, plan.Actions[0].Fields); diff != "" {
+		t.Errorf("fields (-want +got):\n%s", diff)
+	}
+	before := c.all()
+	result = k.sync(second)
+	if result.Updated != 1 || result.Deleted != 1 || result.Wrote() != 2 || result.Unchanged != 4 {
+		t.Errorf("second sync: %+v", result)
+	}
+	c.equal(second)
+	for key, object := range c.all() {
+		if key != keyOf(changed) && object.GetResourceVersion() != before[key].GetResourceVersion() {
+			t.Errorf("%s did not change and was written", key)
+		}
+	}
+	if plan := k.plan(second); plan.Writes() {
+		t.Errorf("the plan right after the second sync is not empty: %v", verbs(plan))
+	}
+}
+
+func TestLastObjectOfAKindIsPrunedAfterARestart(t *testing.T) {
+	c := newCluster(t)
+	both := bundleOf(entry("shop", "cart", "192.0.2.1"), route("shop", "cart", "5s"))
+	c.start().sync(both)
+
+	rest := bundleOf(entry("shop", "cart", "192.0.2.1"))
+	if result := c.start().sync(rest); result.Deleted != 1 {
+		t.Errorf("after the restart: %+v", result)
+	}
+	c.equal(rest)
+}
+
+func TestForeignObjectIsRefusedAndKeepsTheOldOnesOfItsService(t *testing.T) {
+	c := newCluster(t)
+	k := c.start()
+	k.sync(bundleOf(rule("shop", "cart"), rule("shop", "checkout")))
+
+	foreign := c.make(route("shop", "cart", "1s"), "kubectl-create")
+	next := bundleOf(route("shop", "cart", "5s"), route("shop", "checkout", "5s"))
+	plan := k.planUntil(next, "the foreign object is seen", func(p Plan) bool { return p.Count(Refuse) == 1 })
+	want := map[string]Verb{
+		"VirtualService/shop/cart": Refuse, "DestinationRule/shop/cart": Hold,
+		"VirtualService/shop/checkout": Create, "DestinationRule/shop/checkout": Delete,
+	}
+	if diff := cmp.Diff(want, verbs(plan)); diff != "" {
+		t.Errorf("plan (-want +got):\n%s", diff)
+	}
+	if _, err := k.apply(plan); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.get(foreign); got.GetResourceVersion() != foreign.GetResourceVersion() {
+		t.Error("the foreign object was touched")
+	}
+	if !c.exists(rule("shop", "cart")) || c.exists(rule("shop", "checkout")) {
+		t.Error("the old rule of cart must stay while its successor is refused, that of checkout must go")
+	}
+}
+
+func TestDriftIsUndone(t *testing.T) {
+	wanted := labelled(annotated(route("shop", "cart", "5s"), map[string]string{"team": "shop"}), map[string]string{"tier": "gold"})
+	tests := map[string]struct {
+		reason string
+		patch  string
+		verb   Verb
+		fields []string
+	}{
+		"field changed":      {"the oldest kind of drift", `{"spec":{"http":[{"timeout":"9s","route":[{"destination":{"host":"cart.shop.example.com"},"weight":100}]}]}}`, Update, []string{"spec.http[0].timeout"}},
+		"field added":        {"a field that we do not set changes traffic as well", `{"spec":{"exportTo":["."]}}`, Update, []string{"spec.exportTo"}},
+		"spec removed":       {"all of spec is ours", `{"spec":null}`, Update, []string{"spec"}},
+		"part-of removed":    {"the manager alone lets us put the label back", `{"metadata":{"labels":{"` + LabelPartOf + `":null}}}`, Update, []string{"metadata.labels." + LabelPartOf}},
+		"label changed":      {"labels of the bundle are ours", `{"metadata":{"labels":{"tier":"silver"}}}`, Update, []string{"metadata.labels.tier"}},
+		"annotation removed": {"annotations of the bundle are ours", `{"metadata":{"annotations":{"team":null}}}`, Update, []string{"metadata.annotations.team"}},
+		"object deleted":     {"absent is drift too", "", Create, nil},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t)
+			k := c.start()
+			bundle := bundleOf(wanted)
+			k.sync(bundle)
+			if test.patch == "" {
+				c.remove(wanted)
+			} else {
+				c.patch(wanted, test.patch)
+			}
+
+			key := <-k.woken
+			if key != keyOf(wanted) {
+				t.Errorf("woken for %s", key)
+			}
+			plan := k.planUntil(bundle, "the drift is seen", Plan.Writes)
+			action := plan.Actions[0]
+			if action.Verb != test.verb || !action.Drift {
+				t.Errorf("%s: %s, drift %v", test.reason, action.Verb, action.Drift)
+			}
+			if diff := cmp.Diff(test.fields, action.Fields); diff != "" {
+				t.Errorf("%s: fields (-want +got):\n%s", test.reason, diff)
+			}
+			result, err := k.apply(plan)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if result.Drifted != 1 {
+				t.Errorf("%s: drifted %d", test.reason, result.Drifted)
+			}
+			c.equal(bundle)
+		})
+	}
+}
+
+func TestWhatOthersAddToMetadataStaysAndWhatWasOursGoes(t *testing.T) {
+	c := newCluster(t)
+	k := c.start()
+	bare := route("shop", "cart", "5s")
+	k.sync(bundleOf(annotated(labelled(bare, map[string]string{"tier": "gold", "kept": "yes"}), map[string]string{"team": "shop"})))
+	c.patch(bare, `{"metadata":{"labels":{"theirs":"1"},"annotations":{"theirs":"2"},"finalizers":["example.com/theirs"]}}`)
+	status := c.get(bare)
+	status.Object["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Reconciled", "status": "True"}}}
+	if _, err := c.of(bare).UpdateStatus(t.Context(), status, metav1.UpdateOptions{FieldManager: "pilot-discovery"}); err != nil {
+		t.Fatal(err)
+	}
+
+	next := bundleOf(labelled(route("shop", "cart", "6s"), map[string]string{"kept": "yes"}))
+	k.until("the watch brings their changes", func() bool {
+		for _, object := range k.look().Objects {
+			if len(object.GetFinalizers()) > 0 {
+				return true
+			}
+		}
+		return false
+	})
+	plan := k.plan(next)
+	want := []string{"metadata.annotations.team", "metadata.labels.tier", "spec.http[0].timeout"}
+	if diff := cmp.Diff(want, plan.Actions[0].Fields); diff != "" {
+		t.Errorf("fields (-want +got):\n%s", diff)
+	}
+	k.until("written although the status changes meanwhile", func() bool {
+		_, err := k.apply(k.plan(next))
+		return err == nil
+	})
+	c.equal(next)
+	live := c.get(bare)
+	labels, annotations := live.GetLabels(), live.GetAnnotations()
+	if labels["theirs"] != "1" || annotations["theirs"] != "2" || len(live.GetFinalizers()) != 1 {
+		t.Errorf("what others added is gone: labels %v, annotations %v, finalizers %v", labels, annotations, live.GetFinalizers())
+	}
+	if labels["tier"] != "" || annotations["team"] != "" || labels["kept"] != "yes" {
+		t.Errorf("what was ours and left the bundle is still there, or what stayed is gone: %v %v", labels, annotations)
+	}
+	if _, found, _ := unstructured.NestedSlice(live.Object, "status", "conditions"); !found {
+		t.Error("the status is gone")
+	}
+	if got := managers(live); len(got) < 3 {
+		t.Errorf("the managedFields of others are gone: %v", got)
+	}
+}
+
+func TestStatusWakesNobodyAndChangesNothing(t *testing.T) {
+	c := newCluster(t)
+	k := c.start()
+	bundle := bundleOf(route("shop", "cart", "5s"))
+	k.sync(bundle)
+	status := c.get(bundle.Resources[0].Object)
+	status.Object["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Reconciled", "status": "True"}}}
+	if _, err := c.of(status).UpdateStatus(t.Context(), status, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	// The edit comes after the status, so when it wakes, the status had its chance.
+	c.patch(status, `{"spec":{"exportTo":["."]}}`)
+	<-k.woken
+	if len(k.woken) != 0 {
+		t.Errorf("woken by a change of status too: %v", <-k.woken)
+	}
+	k.planUntil(bundle, "only the edit is drift", func(p Plan) bool {
+		return len(p.Actions) == 1 && cmp.Equal(p.Actions[0].Fields, []string{"spec.exportTo"})
+	})
+}
+
+func TestNothingIsRequestedAtRest(t *testing.T) {
+	c := newCluster(t)
+	k := c.start()
+	bundle := bundleOf(services("cart", "checkout", "ledger")...)
+	bundle.Namespaces = []string{"shop"}
+	c.make(route("pay", "foreign", "1s"), "kubectl-create")
+	k.sync(bundle)
+	k.sync(bundle)
+	// The watches of a first start are all under way when every kind has answered twice, list and watch or one of both.
+	before := k.requests.Load()
+	for range 50 {
+		plan := k.plan(bundle)
+		if plan.Writes() || plan.Unchanged != 9 {
+			t.Fatalf("not at rest: %v", verbs(plan))
+		}
+		if _, err := k.apply(plan); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if sent := k.requests.Load() - before; sent != 0 {
+		t.Errorf("%d requests at rest", sent)
+	}
+}
