@@ -2,7 +2,6 @@ package istio
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"maps"
@@ -24,18 +23,34 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/isthmus-mesh/isthmus/test/apiserver"
 )
 
 // A real API server with Istio's CRDs as shipped refuses and accepts what Validate does, and stores what
-// Default makes.
+// Default makes; so does one with our reduced CRDs.
 func TestParity(t *testing.T) {
-	api := startAPIServer(t, shippedCRDs(t))
+	if testing.Short() {
+		t.Skip("-short: no API server is started")
+	}
+	fleet, err := apiserver.Start(t.Context(), apiserver.Options{Clusters: []string{"shipped", "reduced"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := fleet.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	shipped := prepare(t, fleet.Cluster("shipped"), shippedCRDs(t))
+	reduced := prepare(t, fleet.Cluster("reduced"), CRDs())
 	v := newTestValidator(t)
+
 	t.Run("verdicts", func(t *testing.T) {
 		for _, tc := range verdicts {
 			t.Run(tc.reason, func(t *testing.T) {
-				compareVerdicts(t, api, v, parse(t, tc.object))
+				compareVerdicts(t, shipped, v, parse(t, tc.object))
+				compareVerdicts(t, reduced, v, parse(t, tc.object))
 			})
 		}
 	})
@@ -60,7 +75,7 @@ func TestParity(t *testing.T) {
 				for range 1 + random.IntN(2) {
 					mutate(random, obj.Object["spec"])
 				}
-				if compareVerdicts(t, api, v, obj) {
+				if compareVerdicts(t, shipped, v, obj) {
 					accepted++
 				}
 				if t.Failed() {
@@ -149,57 +164,19 @@ func refused(err error) bool {
 	return apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || noNamespace || resourceVersion
 }
 
-// The reduced CRDs must be good enough for an API server.
-func TestCRDsInstall(t *testing.T) {
-	api := startAPIServer(t, CRDs())
-	for _, kind := range Kinds {
-		list := &unstructured.UnstructuredList{}
-		list.SetGroupVersionKind(kind.GroupVersionKind)
-		if err := api.List(t.Context(), list); err != nil {
-			t.Errorf("listing %s: %v", kind.Resource, err)
-		}
-	}
-	for _, tc := range verdicts {
-		obj := parse(t, tc.object)
-		err := api.Create(t.Context(), obj, client.FieldValidation("Strict"))
-		if accepted := err == nil; accepted != (len(tc.want) == 0) {
-			t.Errorf("%s: the reduced CRDs judge otherwise than the shipped ones: %v", tc.reason, err)
-		}
-		if err == nil {
-			if err := api.Delete(t.Context(), obj); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-}
-
-// startAPIServer starts a control plane with the CRDs and a namespace shop.
-func startAPIServer(t *testing.T, crds []*apiextensionsv1.CustomResourceDefinition) client.Client {
+// prepare installs the CRDs in a cluster and makes the namespace of the objects.
+func prepare(t *testing.T, cluster *apiserver.Cluster, crds []*apiextensionsv1.CustomResourceDefinition) client.Client {
 	t.Helper()
-	t.Parallel()
-	if testing.Short() {
-		t.Skip("-short: no API server is started")
+	if err := cluster.Install(crds); err != nil {
+		t.Fatal(err)
 	}
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		t.Fatal("this test needs kube-apiserver and etcd: export KUBEBUILDER_ASSETS=$(test/controlplane/build.sh), which builds them once, or pass -short")
-	}
-	env := &envtest.Environment{CRDInstallOptions: envtest.CRDInstallOptions{CRDs: crds}}
-	config, err := env.Start()
-	if err != nil {
-		t.Fatalf("starting the control plane: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := env.Stop(); err != nil {
-			t.Errorf("stopping the control plane: %v", err)
-		}
-	})
-	api, err := client.New(config, client.Options{Scheme: scheme.Scheme})
+	api, err := client.New(cluster.Config, client.Options{Scheme: scheme.Scheme})
 	if err != nil {
 		t.Fatal(err)
 	}
 	namespace := &corev1.Namespace{}
 	namespace.Name = "shop"
-	if err := api.Create(context.Background(), namespace); err != nil {
+	if err := api.Create(t.Context(), namespace); err != nil {
 		t.Fatal(err)
 	}
 	return api

@@ -95,23 +95,33 @@ func TestDefault(t *testing.T) {
 		{
 			reason: "Go's integers, whole fractions and typed lists become what a decoder makes of them",
 			in: map[string]any{"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "spec": map[string]any{
-				"hosts": []string{"a"}, "ports": []any{map[string]any{"number": 80, "targetPort": 80.0}, map[string]any{"number": uint16(81)}}}},
+				"hosts": []string{"a"}, "ports": []any{map[string]any{"number": 80, "targetPort": 80.0}, map[string]any{"number": uint16(81)}},
+			}},
 			want: map[string]any{"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "spec": map[string]any{
-				"hosts": []any{"a"}, "ports": []any{map[string]any{"number": int64(80), "targetPort": int64(80)}, map[string]any{"number": int64(81)}}}},
+				"hosts": []any{"a"}, "ports": []any{map[string]any{"number": int64(80), "targetPort": int64(80)}, map[string]any{"number": int64(81)}},
+			}},
 		},
 		{
 			reason: "fractions and numbers beyond 64 bits stay",
-			in: map[string]any{"apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
-				"spec": map[string]any{"a": 0.5, "b": 1e19, "c": float64(1 << 62), "d": -9223372036854775808.0, "e": 9223372036854775808.0}},
-			want: map[string]any{"apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
-				"spec": map[string]any{"a": 0.5, "b": 1e19, "c": int64(1 << 62), "d": int64(-9223372036854775808), "e": 9223372036854775808.0}},
+			in: map[string]any{
+				"apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+				"spec": map[string]any{"a": 0.5, "b": 1e19, "c": float64(1 << 62), "d": -9223372036854775808.0, "e": 9223372036854775808.0},
+			},
+			want: map[string]any{
+				"apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+				"spec": map[string]any{"a": 0.5, "b": 1e19, "c": int64(1 << 62), "d": int64(-9223372036854775808), "e": 9223372036854775808.0},
+			},
 		},
 		{
 			reason: "a null that the schema does not allow is dropped, an unknown field is not",
-			in: map[string]any{"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry",
-				"spec": map[string]any{"location": nil, "unheardOf": nil}},
-			want: map[string]any{"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry",
-				"spec": map[string]any{"unheardOf": nil}},
+			in: map[string]any{
+				"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry",
+				"spec": map[string]any{"location": nil, "unheardOf": nil},
+			},
+			want: map[string]any{
+				"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry",
+				"spec": map[string]any{"unheardOf": nil},
+			},
 		},
 		{
 			reason: "of an unmanaged kind only the numbers are known",
