@@ -38,6 +38,7 @@ type Metrics struct {
 	lastApplied *prometheus.GaugeVec
 	revision    *prometheus.GaugeVec
 	lag         *lagCollector
+	build       *prometheus.GaugeVec
 }
 
 var meshSyncLabels = []string{"namespace", "name"}
@@ -70,14 +71,18 @@ func NewMetrics(now func() time.Time) *Metrics {
 		lastFetch:   gauge("isthmus_last_fetch_timestamp_seconds", "When the repository was last looked at with success."),
 		lastApplied: gauge("isthmus_last_applied_timestamp_seconds", "When a run last ended with everything applied."),
 		revision:    gauge("isthmus_applied_revision_info", "1, for the cluster's name in the inventory and the last revision that was applied whole.", "cluster", "revision"),
+		build:       prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "isthmus_build_info", Help: "1, for the version of the controller."}, []string{"version"}),
 		lag:         &lagCollector{now: now, since: map[types.NamespacedName]time.Time{}},
 	}
 }
 
 // Collectors are all of them, to be registered.
 func (m *Metrics) Collectors() []prometheus.Collector {
-	return append(m.perMeshSync(), m.duration, m.lag)
+	return append(m.perMeshSync(), m.duration, m.lag, m.build)
 }
+
+// Build tells the version of this process.
+func (m *Metrics) Build(version string) { m.build.WithLabelValues(version).Set(1) }
 
 func (m *Metrics) perMeshSync() []prometheus.Collector {
 	return []prometheus.Collector{m.reconciles, m.ready, m.stalled, m.suspended, m.services, m.resources, m.findings,

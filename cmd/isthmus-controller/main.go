@@ -1,0 +1,30 @@
+// Command isthmus-controller keeps the cluster that it runs in equal to what a shared Git repository says for it.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/pflag"
+	ctrl "sigs.k8s.io/controller-runtime"
+)
+
+func main() {
+	options, err := parse(os.Args[1:])
+	switch {
+	case errors.Is(err, pflag.ErrHelp):
+		return
+	case err != nil:
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	case options.printVersion:
+		fmt.Println(version())
+		return
+	}
+	if err := run(ctrl.SetupSignalHandler(), options); err != nil {
+		ctrl.Log.Error(err, "isthmus-controller stops")
+		// At once: the lease was given back, and whoever takes it must find nobody still writing.
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"cmp"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	fluxclient "github.com/fluxcd/pkg/runtime/client"
+	"github.com/fluxcd/pkg/runtime/jitter"
+	"github.com/fluxcd/pkg/runtime/leaderelection"
+	"github.com/fluxcd/pkg/runtime/logger"
+	"github.com/spf13/pflag"
+
+	"github.com/isthmus-mesh/isthmus/internal/istio"
+)
+
+// options are what the flags say. Flags that Flux's controllers have, too, are named as there.
+type options struct {
+	metricsAddr    string
+	healthAddr     string
+	eventsAddr     string
+	namespace      string
+	concurrent     int
+	firstRetry     time.Duration
+	kindNames      []string
+	printVersion   bool
+	kinds          []istio.Kind
+	client         fluxclient.Options
+	log            logger.Options
+	leaderElection leaderelection.Options
+	jitter         jitter.IntervalOptions
+}
+
+// parse reads the command line; its errors are for the person who wrote it.
+func parse(args []string) (options, error) {
+	var o options
+	flags := pflag.NewFlagSet("isthmus-controller", pflag.ContinueOnError)
+	flags.SortFlags = false
+	flags.StringVar(&o.metricsAddr, "metrics-addr", ":8080", "Address that serves Prometheus metrics and /debug/pprof; 0 for none.")
+	flags.StringVar(&o.healthAddr, "health-addr", ":8081", "Address that serves the probes /healthz and /readyz; 0 for none.")
+	flags.StringVar(&o.eventsAddr, "events-addr", "", "URL of a receiver of Flux events, such as Flux's notification-controller; events always go to Kubernetes, too.")
+	flags.StringVar(&o.namespace, "namespace", cmp.Or(os.Getenv("RUNTIME_NAMESPACE"), "isthmus-system"), "Namespace of the controller, where the lease of the leader election is.")
+	flags.IntVar(&o.concurrent, "concurrent", 2, "How many MeshSyncs are reconciled at the same time. Only one manages the cluster; others wait for it to go.")
+	flags.DurationVar(&o.firstRetry, "min-retry-delay", 750*time.Millisecond, "Wait after the first failure; it doubles with every other, up to spec.retryInterval.")
+	flags.StringSliceVar(&o.kindNames, "kinds", kindNames(istio.Kinds),
+		"Kinds that are watched and may be written. Take one out where its CRD will never be installed; a repository that has such a resource is then not applied.")
+	flags.BoolVar(&o.printVersion, "version", false, "Print the version and exit.")
+	o.leaderElection.BindFlags(flags)
+	o.client.BindFlags(flags)
+	o.jitter.BindFlags(flags)
+	o.log.BindFlags(flags)
+	// --kubeconfig, which controller-runtime keeps in the standard flag set.
+	flags.AddGoFlagSet(flag.CommandLine)
+
+	// Two controllers that write at once would undo each other, so this is on unless switched off.
+	elect := flags.Lookup("enable-leader-election")
+	elect.DefValue = "true"
+	if err := elect.Value.Set("true"); err != nil {
+		return o, err
+	}
+
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	if flags.NArg() > 0 {
+		return o, fmt.Errorf("isthmus-controller takes no arguments, only flags; it was given %q", flags.Arg(0))
+	}
+	kinds, err := chosen(o.kindNames)
+	o.kinds = kinds
+	return o, err
+}
+
+// chosen are the kinds of these names, in the order in which they are applied.
+func chosen(names []string) ([]istio.Kind, error) {
+	known := kindNames(istio.Kinds)
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			return nil, fmt.Errorf("--kinds: %q is no kind that Isthmus manages; it manages %s", name, strings.Join(known, ", "))
+		}
+	}
+	var kinds []istio.Kind
+	for _, kind := range istio.Kinds {
+		if slices.Contains(names, kind.Kind) {
+			kinds = append(kinds, kind)
+		}
+	}
+	if len(kinds) == 0 {
+		return nil, fmt.Errorf("--kinds: at least one kind is needed; Isthmus manages %s", strings.Join(known, ", "))
+	}
+	return kinds, nil
+}
+
+func kindNames(kinds []istio.Kind) []string {
+	names := make([]string, len(kinds))
+	for i, kind := range kinds {
+		names[i] = kind.Kind
+	}
+	return names
+}
