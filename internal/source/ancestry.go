@@ -63,7 +63,7 @@ func (r *remote) between(ctx context.Context, want, have plumbing.Hash) (s *obje
 	if err != nil {
 		return nil, false, err
 	}
-	endpoint.CaBundle, endpoint.ClientCert, endpoint.ClientKey, endpoint.Proxy = r.caFile, r.clientCert, r.clientKey, r.proxy
+	endpoint.CaBundle, endpoint.ClientCert, endpoint.ClientKey, endpoint.Proxy = r.caFile, r.clientCert, r.clientKey, r.proxyUntil(ctx)
 	c, err := client.NewClient(endpoint)
 	if err != nil {
 		return nil, false, err

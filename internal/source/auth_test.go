@@ -1,6 +1,7 @@
 package source
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -9,7 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/pem"
-	"errors"
+	"io"
 	"math/big"
 	"net"
 	"net/http"
@@ -21,6 +22,7 @@ import (
 	"time"
 
 	"github.com/fluxcd/pkg/ssh"
+	gossh "golang.org/x/crypto/ssh"
 )
 
 // authority signs certificates for loopback.
@@ -176,6 +178,7 @@ func TestOptionsThatCannotWork(t *testing.T) {
 		"BadRange":           {Options{URL: "https://example.com/m", Ref: Ref{SemVer: "one"}}, ConfigurationInvalid, []string{`"one"`}},
 		"BadBranch":          {Options{URL: "https://example.com/m", Ref: Ref{Branch: "a..b:c"}}, ConfigurationInvalid, []string{"a..b:c"}},
 		"Proxy":              {Options{URL: "https://example.com/m", Proxy: map[string][]byte{"username": []byte("x")}}, ConfigurationInvalid, []string{"address"}},
+		"ProxyForSSH":        {Options{URL: "ssh://git@example.com/m", Auth: map[string][]byte{"identity": pair.PrivateKey, "known_hosts": append([]byte("example.com "), pair.PublicKey...)}, Proxy: map[string][]byte{"address": []byte("http://p:3128")}}, ConfigurationInvalid, []string{"socks5://"}},
 		"NoKeys":             {Options{URL: "https://example.com/m", Verify: &Verify{Keys: map[string][]byte{"empty": []byte(" \n")}}}, VerificationFailed, []string{"without any key"}},
 		"TagOfABranch":       {Options{URL: "https://example.com/m", Verify: &Verify{Mode: VerifyTag, Keys: map[string][]byte{"k": []byte("k")}}}, ConfigurationInvalid, []string{"ref.tag"}},
 		"UnknownMode":        {Options{URL: "https://example.com/m", Verify: &Verify{Mode: "Head", Keys: map[string][]byte{"k": []byte("k")}}}, ConfigurationInvalid, []string{`"Head"`}},
@@ -192,10 +195,13 @@ func TestOptionsThatCannotWork(t *testing.T) {
 	}
 }
 
-func TestSSH(t *testing.T) {
-	s := newServer(t)
-	hash := s.seed()
+// serveSSH starts the server's ssh side and returns its address as a URL without a path.
+func serveSSH(t *testing.T, s *server, config *gossh.ServerConfig) string {
+	t.Helper()
 	s.git.KeyDir(t.TempDir())
+	if config != nil {
+		s.git.WithSSHConfig(config)
+	}
 	if err := s.git.ListenSSH(); err != nil {
 		t.Fatal(err)
 	}
@@ -205,11 +211,17 @@ func TestSSH(t *testing.T) {
 		if err := s.git.StopSSH(); err != nil {
 			t.Error(err)
 		}
-		if err := <-stopped; err != nil && !errors.Is(err, net.ErrClosed) && !strings.Contains(err.Error(), "closed") {
+		if err := <-stopped; err != nil && !strings.Contains(err.Error(), "closed") {
 			t.Log("ssh server: ", err)
 		}
 	})
-	address := s.git.SSHAddress()
+	return s.git.SSHAddress()
+}
+
+func TestSSH(t *testing.T) {
+	s := newServer(t)
+	hash := s.seed()
+	address := serveSSH(t, s, nil)
 	u, err := url.Parse(address)
 	if err != nil {
 		t.Fatal(err)
@@ -227,13 +239,10 @@ func TestSSH(t *testing.T) {
 		t.Fatal(err)
 	}
 	name := strings.Fields(string(known))[0]
-	sameKind := name + " " + strings.Join(strings.Fields(string(known))[1:2], "") + " "
 	rsa, err := ssh.NewRSAGenerator(2048).Generate()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("the server's host key is of kind %q", sameKind)
-
 	open := func(knownHosts string) (*Snapshot, error) {
 		return fetch(t, newGit(t, Options{URL: address + "/mesh.git", Auth: map[string][]byte{"identity": pair.PrivateKey, "known_hosts": []byte(knownHosts)}}), "")
 	}
@@ -297,4 +306,97 @@ func TestProxy(t *testing.T) {
 	_, err = fetch(t, newGit(t, Options{URL: target, Proxy: secret}), "")
 	wantError(t, err, FetchFailed, target, "407")
 	wantWithout(t, err, "wrong-pass")
+}
+
+func TestSSHServerWithSeveralHostKeys(t *testing.T) {
+	s := newServer(t)
+	hash := s.seed()
+	config := &gossh.ServerConfig{PublicKeyCallback: func(gossh.ConnMetadata, gossh.PublicKey) (*gossh.Permissions, error) {
+		return &gossh.Permissions{Extensions: map[string]string{"key-id": "test-user"}}, nil
+	}}
+	var public [][]byte
+	for _, generator := range []ssh.KeyPairGenerator{ssh.NewEd25519Generator(), ssh.NewECDSAGenerator(elliptic.P256())} {
+		pair, err := generator.Generate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		signer, err := gossh.ParsePrivateKey(pair.PrivateKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config.AddHostKey(signer)
+		public = append(public, pair.PublicKey)
+	}
+	address := serveSSH(t, s, config)
+	client, err := ssh.NewEd25519Generator().Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The server adds an RSA key of its own; what the file says of other hosts must not matter.
+	own, err := ssh.ScanHostKey(strings.TrimPrefix(address, "ssh://git@"), limit, []string{gossh.KeyAlgoRSASHA256}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public = append(public, []byte(strings.SplitN(string(own), " ", 2)[1]))
+	host := "[127.0.0.1]:" + address[strings.LastIndex(address, ":")+1:]
+	for _, key := range public {
+		g := newGit(t, Options{URL: address + "/mesh.git", Auth: map[string][]byte{"identity": client.PrivateKey, "known_hosts": []byte(host + " " + string(key) + "\nother.example.com " + string(public[0]) + "other.example.com " + string(public[1]))}})
+		if got, err := fetch(t, g, ""); err != nil || got.Commit != hash {
+			t.Errorf("with %.20s only: %v, %v", key, got, err)
+		}
+	}
+}
+
+func TestSSHServerThatNeverAnswers(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan struct{}, maxAbandoned+1)
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				// Until the client hangs up.
+				_, _ = io.Copy(io.Discard, conn)
+				_ = conn.Close()
+				closed <- struct{}{}
+			}()
+		}
+	}()
+	t.Cleanup(func() { _ = listener.Close() })
+	pair, err := ssh.NewEd25519Generator().Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	auth := map[string][]byte{"identity": pair.PrivateKey, "known_hosts": append([]byte("example.com "), pair.PublicKey...)}
+	g := newGit(t, Options{URL: "ssh://git@" + listener.Addr().String() + "/mesh.git", Auth: auth})
+
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	_, err = g.Fetch(ctx, "")
+	wantError(t, err, FetchFailed, listener.Addr().String())
+	select {
+	case <-closed:
+	case <-time.After(limit):
+		t.Fatal("the connection outlives the deadline of its Fetch")
+	}
+
+	// Cancelled before a far deadline, connections stay; their number is bounded.
+	for range maxAbandoned {
+		ctx, cancel := context.WithCancel(context.Background())
+		go cancel()
+		if _, err := g.Fetch(ctx, ""); err == nil {
+			t.Fatal("a server that says nothing was fetched from")
+		}
+	}
+	eventually(t, "the limit of hanging fetches is reached", func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		defer cancel()
+		_, err := g.Fetch(ctx, "")
+		return err != nil && strings.Contains(err.Error(), "have not returned")
+	})
 }

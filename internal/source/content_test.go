@@ -108,7 +108,7 @@ func TestContentThatIsRefused(t *testing.T) {
 					s.write(fmt.Sprintf("x%02d", i), "")
 				}
 			},
-			want: map[string][]string{"x09": {"more than 10 files"}},
+			want: map[string][]string{"x08": {"more than 10 files"}},
 		},
 		"NotUTF8": {
 			reason: "the line, the column and the offset of the first bad byte",
@@ -189,6 +189,12 @@ func TestRepositoryOverTheLimitOutsideThePath(t *testing.T) {
 	_, err := fetch(t, newGit(t, Options{URL: url, Path: "mesh", Limits: Limits{MaxTotalBytes: 1 << 20}}), "")
 	wantError(t, err, ContentRefused, "outside the path", "2 MiB")
 	mustFetch(t, newGit(t, Options{URL: url, Path: "mesh", Limits: Limits{MaxTotalBytes: 2 << 20}}))
+	for i := range 30 {
+		s.write(fmt.Sprintf("other/%d", i), fmt.Sprint(i, strings.Repeat(" ", 100_000)))
+	}
+	s.push("main", "Little on the wire, much in memory")
+	_, err = fetch(t, newGit(t, Options{URL: url, Path: "mesh", Limits: Limits{MaxTotalBytes: 1 << 20}}), "")
+	wantError(t, err, ContentRefused, "outside the path", "2 MiB")
 	// What is over the limit for one file is skipped outside the path, however much there is of it.
 	mustFetch(t, newGit(t, Options{URL: url, Path: "mesh", Limits: Limits{MaxTotalBytes: 1600 << 10, MaxFileBytes: 50_000}}))
 }

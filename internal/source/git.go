@@ -23,8 +23,8 @@ type Git struct {
 	turn chan struct{}
 	held *held
 	last *Snapshot
-	// running counts fetches under way, those included that nobody waits for any more.
-	running atomic.Int32
+	// abandoned counts fetches under way that nobody waits for any more.
+	abandoned atomic.Int32
 }
 
 // held is a repository in memory and the one commit in it.
@@ -38,9 +38,9 @@ type held struct {
 	snapshot *Snapshot
 }
 
-// maxRunning bounds the fetches that a server which never answers can leave hanging: over ssh, go-git cannot
-// be interrupted while it connects.
-const maxRunning = 4
+// maxAbandoned bounds the fetches that are left hanging. Over ssh, go-git looks at no context while it
+// connects; such a fetch ends with the deadline of its connection.
+const maxAbandoned = 4
 
 // New checks the options; it does not touch the network. The error is an [*Error].
 func New(o Options) (*Git, error) {
@@ -102,24 +102,32 @@ func (g *Git) FetchCommit(ctx context.Context, hash string) (*Snapshot, error) {
 
 // inBackground waits for a fetch or the end of ctx, whichever is first.
 func inBackground(ctx context.Context, g *Git, fetch func() (*held, error)) (*held, error) {
-	if g.running.Add(1) > maxRunning {
-		g.running.Add(-1)
-		return nil, fetchFailed("cannot fetch %s: %d earlier fetches have not returned, the server accepts connections but does not answer", g.remote.shown, maxRunning)
+	if n := g.abandoned.Load(); n >= maxAbandoned {
+		return nil, fetchFailed("cannot fetch %s: %d earlier fetches have not returned yet, the server accepts connections but does not answer", g.remote.shown, n)
 	}
+	// settled is taken by whoever is first: the fetch by returning, or the caller by leaving.
+	var settled atomic.Bool
 	type outcome struct {
 		held *held
 		err  error
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		defer g.running.Add(-1)
 		h, err := fetch()
 		done <- outcome{h, err}
+		if !settled.CompareAndSwap(false, true) {
+			g.abandoned.Add(-1)
+		}
 	}()
 	select {
 	case o := <-done:
 		return o.held, o.err
 	case <-ctx.Done():
+		// Counted before it is settled, so that the count never falls below zero.
+		g.abandoned.Add(1)
+		if !settled.CompareAndSwap(false, true) {
+			g.abandoned.Add(-1)
+		}
 		return nil, g.remote.classify("fetch", ctx.Err())
 	}
 }

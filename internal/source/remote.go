@@ -2,8 +2,11 @@ package source
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -20,6 +23,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/transport/ssh"
 	"github.com/go-git/go-git/v5/storage"
 	gossh "golang.org/x/crypto/ssh"
+	hostkeys "golang.org/x/crypto/ssh/knownhosts"
 )
 
 // remote is a repository somewhere and how to get in.
@@ -67,7 +71,10 @@ func newRemote(o Options) (*remote, error) {
 	}
 	r.url = u.String()
 	r.caFile, r.clientCert, r.clientKey = opts.CAFile, opts.ClientCert, opts.ClientKey
-	return r, r.useProxy(o.Proxy)
+	if err := r.useProxy(o.Proxy); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // remember notes what to keep out of errors. Very short values would garble every text, and protect nothing.
@@ -157,13 +164,9 @@ func sshAuth(opts *git.AuthOptions) (transport.AuthMethod, error) {
 	if err != nil {
 		return nil, invalid("credentials for %s: identity is not a private key that can be read: %w (is it encrypted? put its passphrase into password)", opts.Host, err)
 	}
-	check, algorithms, err := knownhosts.New(opts.KnownHosts)
+	check, _, err := knownhosts.New(opts.KnownHosts)
 	if err != nil {
 		return nil, invalid("credentials for %s: known_hosts: %w", opts.Host, err)
-	}
-	if len(algorithms) == 1 && algorithms[0] == gossh.KeyAlgoRSA {
-		// The same key signs by better hashes than SHA-1, which servers no longer offer.
-		algorithms = []string{gossh.KeyAlgoRSASHA512, gossh.KeyAlgoRSASHA256, gossh.KeyAlgoRSA}
 	}
 	keys.HostKeyCallback = func(host string, address net.Addr, key gossh.PublicKey) error {
 		if err := check(host, address, key); err != nil {
@@ -171,7 +174,38 @@ func sshAuth(opts *git.AuthOptions) (transport.AuthMethod, error) {
 		}
 		return nil
 	}
-	return &pinnedHostKey{PublicKeys: keys, algorithms: algorithms}, nil
+	return &pinnedHostKey{PublicKeys: keys, algorithms: hostKeyAlgorithms(check, opts.Host)}, nil
+}
+
+// hostKeyAlgorithms are those of the keys that are known for host, nil if none is. A server that has several
+// keys must be asked for one of these; what other hosts of the same file use must not count.
+func hostKeyAlgorithms(check gossh.HostKeyCallback, host string) []string {
+	if _, _, err := net.SplitHostPort(host); err != nil {
+		host = net.JoinHostPort(strings.Trim(host, "[]"), "22")
+	}
+	public, _, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil
+	}
+	unknown, err := gossh.NewPublicKey(public)
+	if err != nil {
+		return nil
+	}
+	// A key that nobody has is refused with the list of those that would do.
+	var refused *hostkeys.KeyError
+	if !errors.As(check(host, &net.TCPAddr{}, unknown), &refused) {
+		return nil
+	}
+	var algorithms []string
+	for _, known := range refused.Want {
+		if known.Key.Type() == gossh.KeyAlgoRSA {
+			// The same key signs by better hashes than SHA-1, which servers no longer offer.
+			algorithms = append(algorithms, gossh.KeyAlgoRSASHA512, gossh.KeyAlgoRSASHA256)
+		}
+		algorithms = append(algorithms, known.Key.Type())
+	}
+	sort.Strings(algorithms)
+	return algorithms
 }
 
 func (r *remote) useProxy(data map[string][]byte) error {
@@ -182,6 +216,14 @@ func (r *remote) useProxy(data map[string][]byte) error {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
 		return invalid("the proxy Secret needs address, as http://host:port or socks5://host:port")
+	}
+	if ssh := strings.HasPrefix(r.url, "ssh://"); ssh && u.Scheme != "socks5" && u.Scheme != "socks5h" {
+		return invalid("the proxy Secret has an address of scheme %q; ssh needs a socks5:// proxy", u.Scheme)
+	} else if !ssh && u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5" && u.Scheme != "socks5h" {
+		return invalid("the proxy Secret has an address of scheme %q; use http://, https:// or socks5://", u.Scheme)
+	}
+	if u.RawQuery != "" || u.Fragment != "" {
+		return invalid("the proxy Secret's address must be scheme://host:port")
 	}
 	r.proxy = transport.ProxyOptions{URL: address, Username: string(data["username"]), Password: string(data["password"])}
 	if p, ok := u.User.Password(); ok && len(p) >= 3 {
@@ -198,7 +240,7 @@ func (r *remote) into(s storage.Storer) *gogit.Remote {
 // list asks for the refs (ls-remote): no object is transferred.
 func (r *remote) list(ctx context.Context) ([]*plumbing.Reference, error) {
 	return r.into(nil).ListContext(ctx, &gogit.ListOptions{
-		Auth: r.auth, CABundle: r.caFile, ClientCert: r.clientCert, ClientKey: r.clientKey, ProxyOptions: r.proxy,
+		Auth: r.auth, CABundle: r.caFile, ClientCert: r.clientCert, ClientKey: r.clientKey, ProxyOptions: r.proxyUntil(ctx),
 	})
 }
 
@@ -206,6 +248,6 @@ func (r *remote) list(ctx context.Context) ([]*plumbing.Reference, error) {
 func (r *remote) fetch(ctx context.Context, s storage.Storer, depth int, specs ...config.RefSpec) error {
 	return r.into(s).FetchContext(ctx, &gogit.FetchOptions{
 		RefSpecs: specs, Depth: depth, Tags: gogit.NoTags, Force: true,
-		Auth: r.auth, CABundle: r.caFile, ClientCert: r.clientCert, ClientKey: r.clientKey, ProxyOptions: r.proxy,
+		Auth: r.auth, CABundle: r.caFile, ClientCert: r.clientCert, ClientKey: r.clientKey, ProxyOptions: r.proxyUntil(ctx),
 	})
 }

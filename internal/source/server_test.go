@@ -197,3 +197,14 @@ func front(t *testing.T, to string, wrap func(http.Handler) http.Handler) *httpt
 	t.Cleanup(f.Close)
 	return f
 }
+
+// eventually polls until ok, for as long as anything may take.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	t.Fatalf("not in time: %s", what)
+}
