@@ -1,0 +1,78 @@
+package apply
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
+
+	"github.com/isthmus-mesh/isthmus/internal/render"
+)
+
+// A run that ends after any of its writes, heard or unheard, is finished by the next one, with nothing left
+// over, nothing half owned, and nothing foreign touched.
+func TestKilledAfterAnyWriteTheNextRunConverges(t *testing.T) {
+	c := newCluster(t)
+	first := bundleOf(append(services("stays", "changes", "goes"), rule("pay", "goes-too"))...)
+	changed := append(service("stays"), entry("shop", "changes", "192.0.2.9"), rule("shop", "changes"), route("shop", "changes", "9s"))
+	changed = append(changed, services("comes")...)
+	second := bundleOf(append(changed, rule("new-namespace", "comes-too"))...)
+	second.Namespaces = []string{"new-namespace", "shop"}
+
+	gone := Owner{ID: ApplySetID("gone", "isthmus-system", "MeshSync", "isthmus.dev")}
+	foreign := []*unstructured.Unstructured{route("shop", "foreign", "1s"), entry("pay", "foreign", "203.0.113.1")}
+
+	for _, unheard := range []bool{false, true} {
+		finished := false
+		for writes := int64(0); !finished; writes++ {
+			t.Run(fmt.Sprintf("write %d, unheard %v", writes, unheard), func(t *testing.T) {
+				c := &cluster{t: t, config: c.config, admin: c.admin, owner: c.owner}
+				c.clear()
+				c.start().sync(first)
+				// A backup without our manager, which is claimed, and an orphan of another MeshSync, which is pruned.
+				backup := c.get(rule("shop", "stays"))
+				c.remove(backup)
+				backup.SetManagedFields(nil)
+				backup.SetResourceVersion("")
+				backup.SetUID("")
+				c.make(backup, "velero-server")
+				c.make(create(rule("shop", "orphan"), gone.ID), FieldManager)
+				untouched := map[render.Key]string{}
+				for _, object := range foreign {
+					made := c.make(object, "kubectl-create")
+					untouched[keyOf(made)] = made.GetResourceVersion()
+				}
+
+				var sent atomic.Int64
+				killed := rest.CopyConfig(c.config)
+				killed.Wrap(killAfter(writes, unheard, &sent))
+				k := c.start()
+				k.options.MaxPrunePercent = 100
+				k.applier = NewApplier(c.connect(killed), k.live)
+				_, err := k.apply(k.plan(second))
+				finished = err == nil
+				if !finished && sent.Load() < writes {
+					t.Fatalf("failed before it was killed: %v", err)
+				}
+
+				fresh := c.start()
+				fresh.options.MaxPrunePercent = 100
+				fresh.sync(second)
+				c.equal(second)
+				if plan := fresh.plan(second); plan.Writes() {
+					t.Errorf("not at rest: %v", verbs(plan))
+				}
+				for _, object := range foreign {
+					if c.get(object).GetResourceVersion() != untouched[keyOf(object)] {
+						t.Errorf("%s was touched", keyOf(object))
+					}
+				}
+			})
+			if t.Failed() || writes > 100 {
+				t.Fatalf("stopped at write %d", writes)
+			}
+		}
+	}
+}
