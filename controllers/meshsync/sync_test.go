@@ -1,0 +1,314 @@
+package meshsync_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/fluxcd/pkg/runtime/conditions"
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/internal/apply"
+)
+
+func TestFirstSyncSaysWhatItDid(t *testing.T) {
+	w := newWorld(t, withIstio)
+	w.create("mesh")
+	ms := w.ready("mesh", w.git.first)
+
+	id := apply.ApplySetID("mesh", namespace, "MeshSync", "isthmus.dev")
+	if got := ms.Labels[v1alpha1.ApplySetIDLabel]; got != id {
+		t.Errorf("the MeshSync is the parent of an ApplySet: label is %q, want %q", got, id)
+	}
+	if got := ms.Annotations[v1alpha1.ApplySetToolingAnnotation]; got != "isthmus/v1alpha1" {
+		t.Errorf("the parent of an ApplySet names its tooling: %q", got)
+	}
+	if diff := cmp.Diff([]string{v1alpha1.Finalizer}, ms.Finalizers); diff != "" {
+		t.Errorf("finalizers: -want, +got:\n%s", diff)
+	}
+	objects := w.all()
+	if len(objects) == 0 || int64(len(objects)) != ms.Status.Resources || ms.Status.Applied != ms.Status.Resources {
+		t.Errorf("the status counts %d resources and %d applied, the cluster has %d objects", ms.Status.Resources, ms.Status.Applied, len(objects))
+	}
+	for _, object := range objects {
+		if object.GetLabels()[apply.LabelPartOf] != id {
+			t.Errorf("%s %s/%s does not carry the label of its MeshSync", object.GetKind(), object.GetNamespace(), object.GetName())
+		}
+	}
+	if want := "main@sha1:" + w.git.first; ms.Status.LastAttemptedRevision != want || ms.Status.LastAppliedRevision != want {
+		t.Errorf("revisions: attempted %q, applied %q, want %q", ms.Status.LastAttemptedRevision, ms.Status.LastAppliedRevision, want)
+	}
+	if !conditions.IsTrue(ms, meta.HealthyCondition) || conditions.IsReconciling(ms) || conditions.IsStalled(ms) || conditions.Has(ms, v1alpha1.SourceVerifiedCondition) {
+		t.Errorf("a ready MeshSync is healthy and neither reconciling nor stalled, and says nothing of signatures that nobody asked for: %s", describe(ms))
+	}
+	if len(ms.Status.History) != 1 || ms.Status.History[0].Metadata["revision"] != ms.Status.LastAppliedRevision {
+		t.Errorf("the history has one entry of the revision: %s", describe(ms))
+	}
+	if events := w.events.with(corev1.EventTypeNormal, meta.ReconciliationSucceededReason); len(events) != 1 || !strings.Contains(events[0], w.git.first) {
+		t.Errorf("one event tells of the revision: %q", events)
+	}
+}
+
+func TestSteadyClusterCostsNoRequest(t *testing.T) {
+	w := newWorld(t, withIstio)
+	w.create("mesh")
+	before := w.ready("mesh", w.git.first)
+	// The first looks may still write the status; after that nothing does.
+	w.polled(2)
+	sent := len(w.requests.list())
+	w.polled(10)
+	if extra := w.requests.list()[sent:]; len(extra) > 0 {
+		t.Errorf("ten intervals without any change sent %q", extra)
+	}
+	if after := w.get("mesh"); after.ResourceVersion != before.ResourceVersion {
+		t.Errorf("ten intervals without any change wrote the MeshSync: %s", cmp.Diff(before.Status, after.Status))
+	}
+}
+
+func TestCommitsAreFollowed(t *testing.T) {
+	w := newWorld(t, withIstio)
+	w.create("mesh")
+	w.ready("mesh", w.git.first)
+	before := w.names()
+
+	added := w.git.commit(map[string]string{"services/fresh.cue": service("fresh", "cart")})
+	ms := w.ready("mesh", added)
+	if len(w.all()) <= len(before) || ms.Status.Applied != int64(len(w.all())-len(before)) {
+		t.Errorf("a new service adds its resources and writes nothing else: %d objects before, %d after, %d applied", len(before), len(w.all()), ms.Status.Applied)
+	}
+	ms = w.ready("mesh", w.git.commit(map[string]string{"services/fresh.cue": ""}))
+	if diff := cmp.Diff(keysOf(before), keysOf(w.names())); diff != "" {
+		t.Errorf("a removed service is pruned whole: -before, +after:\n%s", diff)
+	}
+	if ms.Status.Pruned == 0 || ms.Status.Applied != 0 {
+		t.Errorf("the status tells of the deletions alone: %s", describe(ms))
+	}
+	if len(ms.Status.History) != 3 && len(ms.Status.History) != 2 {
+		t.Errorf("the history tells of each result: %s", describe(ms))
+	}
+}
+
+// drift spoils what is applied in three ways, and returns when all of it is right again.
+func (w *world) drift() {
+	w.t.Helper()
+	want := w.names()
+	var entries, rules []*unstructured.Unstructured
+	for _, object := range want {
+		switch object.GetKind() {
+		case "ServiceEntry":
+			entries = append(entries, object)
+		case "DestinationRule":
+			rules = append(rules, object)
+		}
+	}
+	if len(entries) < 2 || len(rules) < 1 {
+		w.t.Fatalf("the example has %d ServiceEntries and %d DestinationRules, too few for this test", len(entries), len(rules))
+	}
+	must(w.t, unstructured.SetNestedStringSlice(entries[0].Object, []string{"elsewhere.example.com"}, "spec", "hosts"))
+	must(w.t, w.admin.Update(w.t.Context(), entries[0]))
+	must(w.t, w.admin.Delete(w.t.Context(), entries[1]))
+	labels := rules[0].GetLabels()
+	delete(labels, apply.LabelPartOf)
+	rules[0].SetLabels(labels)
+	must(w.t, w.admin.Update(w.t.Context(), rules[0]))
+
+	original := map[string]any{}
+	for name, object := range want {
+		original[name] = object.Object["spec"]
+	}
+	w.until("all three edits are undone", func() (bool, string) {
+		got := w.names()
+		hosts, _, _ := unstructured.NestedStringSlice(entryOf(got, entries[0]), "spec", "hosts")
+		deleted := entryOf(got, entries[1]) != nil
+		label := got["DestinationRule/"+rules[0].GetNamespace()+"/"+rules[0].GetName()].GetLabels()[apply.LabelPartOf]
+		ok := deleted && label != "" && !strings.Contains(strings.Join(hosts, " "), "elsewhere")
+		return ok, strings.Join(hosts, " ") + " " + label
+	})
+}
+
+func entryOf(all map[string]*unstructured.Unstructured, object *unstructured.Unstructured) map[string]any {
+	found := all[object.GetKind()+"/"+object.GetNamespace()+"/"+object.GetName()]
+	if found == nil {
+		return nil
+	}
+	return found.Object
+}
+
+func keysOf(all map[string]*unstructured.Unstructured) map[string]bool {
+	keys := map[string]bool{}
+	for key := range all {
+		keys[key] = true
+	}
+	return keys
+}
+
+func TestDriftIsPutRightWithoutWaitingForTheInterval(t *testing.T) {
+	w := newWorld(t, withIstio)
+	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Interval.Duration = time.Hour })
+	w.ready("mesh", w.git.first)
+	asked := w.git.asked.Load()
+	w.drift()
+	w.until("an event tells of it", func() (bool, string) {
+		events := w.events.with(corev1.EventTypeNormal, v1alpha1.ReasonDriftCorrected)
+		return len(events) > 0, strings.Join(events, "\n")
+	})
+	if got := w.git.asked.Load(); got != asked {
+		t.Errorf("drift does not concern Git, which was asked %d times", got-asked)
+	}
+	if ms := w.ready("mesh", w.git.first); ms.Status.Drifted == 0 {
+		t.Errorf("the status counts what had drifted: %s", describe(ms))
+	}
+}
+
+func TestBadCommitLeavesEverythingAndDriftIsStillPutRight(t *testing.T) {
+	w := newWorld(t, withIstio)
+	w.create("mesh")
+	w.ready("mesh", w.git.first)
+	before := w.names()
+
+	bad := w.git.commit(map[string]string{"services/bad.cue": strings.Replace(service("bad"), "egress: {}", "egress: {carts: {}}", 1)})
+	ms := w.notReady("mesh", v1alpha1.ReasonInvalidContent)
+	if !conditions.IsStalled(ms) {
+		t.Errorf("a commit that a person has to mend stalls: %s", describe(ms))
+	}
+	if len(ms.Status.Errors) == 0 || ms.Status.Errors[0].File != "services/bad.cue" || ms.Status.Errors[0].Line == 0 || ms.Status.Errors[0].Service != "bad" {
+		t.Errorf("the status names service, file and line: %s", describe(ms))
+	}
+	if message := conditions.GetMessage(ms, meta.ReadyCondition); !strings.Contains(message, "services/bad.cue:") || !strings.Contains(message, "carts") {
+		t.Errorf("the condition names file, line and the unknown callee: %s", message)
+	}
+	if !strings.HasSuffix(ms.Status.LastAppliedRevision, w.git.first) || !strings.HasSuffix(ms.Status.LastAttemptedRevision, bad) {
+		t.Errorf("revisions: applied %s, attempted %s", ms.Status.LastAppliedRevision, ms.Status.LastAttemptedRevision)
+	}
+	w.drift()
+	if diff := cmp.Diff(keysOf(before), keysOf(w.names())); diff != "" {
+		t.Errorf("a bad commit changed the cluster: -before, +after:\n%s", diff)
+	}
+	if ms := w.notReady("mesh", v1alpha1.ReasonInvalidContent); len(ms.Status.Errors) == 0 {
+		t.Errorf("after the drift the errors still stand in the status: %s", describe(ms))
+	}
+
+	ms = w.ready("mesh", w.git.commit(map[string]string{"services/bad.cue": ""}))
+	if len(ms.Status.Errors) != 0 || ms.Status.ErrorCount != 0 || conditions.IsStalled(ms) {
+		t.Errorf("a mended commit clears the errors: %s", describe(ms))
+	}
+}
+
+func TestGitOutageLeavesEverythingAndDriftIsStillPutRight(t *testing.T) {
+	w := newWorld(t, withIstio)
+	w.create("mesh")
+	w.ready("mesh", w.git.first)
+	before := w.names()
+
+	w.git.down.Store(true)
+	ms := w.notReady("mesh", v1alpha1.ReasonFetchFailed)
+	if !conditions.IsReconciling(ms) || conditions.IsStalled(ms) {
+		t.Errorf("an outage is tried again and needs nobody: %s", describe(ms))
+	}
+	w.drift()
+	if diff := cmp.Diff(keysOf(before), keysOf(w.names())); diff != "" {
+		t.Errorf("an outage changed the cluster: -before, +after:\n%s", diff)
+	}
+	w.git.down.Store(false)
+	w.ready("mesh", w.git.first)
+}
+
+func TestSuspendStopsEverythingAndResumeCatchesUp(t *testing.T) {
+	w := newWorld(t, withIstio)
+	w.create("mesh")
+	w.ready("mesh", w.git.first)
+	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Suspend = true })
+	// A run that began before may still be under way; when Git is not asked for ten intervals, none is.
+	w.until("Git is not asked any more", func() (bool, string) {
+		asked := w.git.asked.Load()
+		time.Sleep(2 * time.Second)
+		return asked == w.git.asked.Load(), ""
+	})
+	victim := w.objects("ServiceEntry")[0]
+	must(t, w.admin.Delete(t.Context(), victim))
+	commit := w.git.commit(map[string]string{"services/fresh.cue": service("fresh")})
+	sent := len(w.requests.list())
+	w.change("mesh", func(ms *v1alpha1.MeshSync) { metav1.SetMetaDataAnnotation(&ms.ObjectMeta, meta.ReconcileRequestAnnotation, "now") })
+	time.Sleep(2 * time.Second)
+	if extra := w.requests.list()[sent:]; len(extra) > 0 {
+		t.Errorf("a suspended MeshSync does nothing, and sent %q", extra)
+	}
+	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Suspend = false })
+	w.ready("mesh", commit)
+	if w.names()["ServiceEntry/"+victim.GetNamespace()+"/"+victim.GetName()] == nil {
+		t.Error("what was deleted while suspended is back after it was resumed")
+	}
+}
+
+func TestRequestedRunDoesNotWaitForTheInterval(t *testing.T) {
+	w := newWorld(t, withIstio)
+	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Interval.Duration = time.Hour })
+	w.ready("mesh", w.git.first)
+	commit := w.git.commit(map[string]string{"services/fresh.cue": service("fresh")})
+	w.change("mesh", func(ms *v1alpha1.MeshSync) { metav1.SetMetaDataAnnotation(&ms.ObjectMeta, meta.ReconcileRequestAnnotation, "2026-01-01") })
+	ms := w.ready("mesh", commit)
+	if ms.Status.LastHandledReconcileAt != "2026-01-01" {
+		t.Errorf("the status tells which request was heeded: %q", ms.Status.LastHandledReconcileAt)
+	}
+}
+
+func TestObserveWritesNothing(t *testing.T) {
+	w := newWorld(t, withIstio)
+	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Mode = v1alpha1.ModeObserve })
+	w.until("the MeshSync has observed", func() (bool, string) {
+		ms := w.get("mesh")
+		return conditions.IsReady(ms) && conditions.GetReason(ms, meta.ReadyCondition) == v1alpha1.ReasonObserved, describe(ms)
+	})
+	ms := w.get("mesh")
+	if len(w.all()) != 0 || ms.Status.Applied == 0 || ms.Status.LastAppliedRevision != "" {
+		t.Errorf("the plan is told and not carried out: %d objects, %s", len(w.all()), describe(ms))
+	}
+}
+
+func TestRewrittenHistoryIsFollowedAndReported(t *testing.T) {
+	w := newWorld(t, withIstio)
+	w.create("mesh")
+	w.ready("mesh", w.git.first)
+	second := w.git.commit(map[string]string{"services/fresh.cue": service("fresh")})
+	w.ready("mesh", second)
+	w.git.rewind(w.git.first)
+	third := w.git.commit(map[string]string{"services/other.cue": service("other")})
+	ms := w.ready("mesh", third)
+	if !strings.Contains(ms.Status.RewoundFrom, second) {
+		t.Errorf("the status tells which commit the branch held: %s", describe(ms))
+	}
+	if events := w.events.with(corev1.EventTypeWarning, v1alpha1.ReasonRewound); len(events) != 1 {
+		t.Errorf("one warning tells of it: %q", events)
+	}
+	ms = w.ready("mesh", w.git.commit(map[string]string{"services/more.cue": service("more")}))
+	if ms.Status.RewoundFrom != "" {
+		t.Errorf("the next ordinary commit ends it: %s", describe(ms))
+	}
+}
+
+func TestRestartWritesNothing(t *testing.T) {
+	w := newWorld(t, withIstio)
+	w.create("mesh")
+	w.ready("mesh", w.git.first)
+	w.polled(2)
+	before := w.get("mesh").ResourceVersion
+	w.stop()
+	w.start()
+	w.polled(3)
+	for _, request := range w.requests.list() {
+		if !strings.HasPrefix(request, "GET ") {
+			t.Errorf("after a restart without any change: %s", request)
+		}
+	}
+	if after := w.get("mesh").ResourceVersion; after != before {
+		t.Error("a restart without any change wrote the MeshSync")
+	}
+	if len(w.events.seen) > 0 {
+		t.Errorf("a restart is no news: %q", w.events.seen)
+	}
+}
