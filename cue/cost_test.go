@@ -1,0 +1,81 @@
+package meshmodule_test
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/isthmus-mesh/isthmus/test/bench"
+	"github.com/isthmus-mesh/isthmus/test/cuecmd"
+)
+
+// cost is what CUE says of one evaluation: counts of the evaluator, bytes allocated, CPU time.
+type cost struct {
+	Unifications, Conjuncts, Bytes, CPU float64
+}
+
+// Twice the services cost about twice as much: forms that are quadratic are easily written and hard to see. The
+// evaluator's counts and bytes do not depend on the machine; its CPU time also sees what they do not count, and is the
+// least of some runs, because other work on the machine only ever adds to it.
+func TestTheCostOfAnExportIsLinear(t *testing.T) {
+	if testing.Short() {
+		t.Skip("exports 3,000 services: left out with -short")
+	}
+	cue := cuecmd.Path(t)
+	small, large := repository(t, 1000), repository(t, 2000)
+	const most = 2.5
+	var ratio cost
+	for range 3 {
+		a, b := export(t, cue, small), export(t, cue, large)
+		now := cost{b.Unifications / a.Unifications, b.Conjuncts / a.Conjuncts, b.Bytes / a.Bytes, b.CPU / a.CPU}
+		if ratio.CPU == 0 || now.CPU < ratio.CPU {
+			ratio = now
+		}
+		if ratio.CPU <= most {
+			break
+		}
+	}
+	t.Logf("2,000 services against 1,000: %+v times", ratio)
+	if max(ratio.Unifications, ratio.Conjuncts, ratio.Bytes, ratio.CPU) > most {
+		t.Errorf("2,000 services cost %+v times as much as 1,000, at most %.1f is linear", ratio, most)
+	}
+}
+
+func repository(t *testing.T, services int) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := (bench.Repository{Services: services, Clusters: 10, Seed: 1}).Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func export(t *testing.T, cue, dir string) cost {
+	t.Helper()
+	stats := filepath.Join(t.TempDir(), "stats.json")
+	cmd := exec.Command(cue, "export", "-t", "cluster=c0", "-e", "resources", "./services")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "CUE_STATS_FILE="+stats)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("cue export: %v\n%.2000s", err, out)
+	}
+	data, err := os.ReadFile(stats)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s struct {
+		CUE struct{ Unifications, Conjuncts float64 }
+		Go  struct{ AllocBytes float64 }
+	}
+	if err := json.Unmarshal(data, &s); err != nil {
+		t.Fatal(err)
+	}
+	c := cost{s.CUE.Unifications, s.CUE.Conjuncts, s.Go.AllocBytes, cmd.ProcessState.UserTime().Seconds()}
+	if min(c.Unifications, c.Conjuncts, c.Bytes, c.CPU) == 0 {
+		t.Fatalf("cue did not tell its cost: %s", data)
+	}
+	return c
+}
