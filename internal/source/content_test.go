@@ -186,8 +186,15 @@ func TestRepositoryOverTheLimitOutsideThePath(t *testing.T) {
 	s.write("mesh/mesh.cue", "package config\n")
 	s.push("main", "A large repository")
 	url := s.startHTTP()
-	_, err := fetch(t, newGit(t, Options{URL: url, Path: "mesh", Limits: Limits{MaxTotalBytes: 1 << 20}}), "")
+	g := newGit(t, Options{URL: url, Path: "mesh", Limits: Limits{MaxTotalBytes: 1 << 20}})
+	_, err := fetch(t, g, "")
 	wantError(t, err, ContentRefused, "outside the path", "2 MiB")
+	packs := s.packs.Load()
+	_, err = fetch(t, g, "")
+	wantError(t, err, ContentRefused, "outside the path", "2 MiB")
+	if s.packs.Load() != packs {
+		t.Error("a repository that is too large is transferred again and again")
+	}
 	mustFetch(t, newGit(t, Options{URL: url, Path: "mesh", Limits: Limits{MaxTotalBytes: 2 << 20}}))
 	for i := range 30 {
 		s.write(fmt.Sprintf("other/%d", i), fmt.Sprint(i, strings.Repeat(" ", 100_000)))
@@ -195,6 +202,13 @@ func TestRepositoryOverTheLimitOutsideThePath(t *testing.T) {
 	s.push("main", "Little on the wire, much in memory")
 	_, err = fetch(t, newGit(t, Options{URL: url, Path: "mesh", Limits: Limits{MaxTotalBytes: 1 << 20}}), "")
 	wantError(t, err, ContentRefused, "outside the path", "2 MiB")
+	s.run(s.clone, "rm", "-rq", "other")
+	small := s.push("main", "Without what was large")
+	if got := mustFetch(t, g); got.Commit != small {
+		t.Errorf("after the large files went: %s, want %s", got.Commit, small)
+	}
+	s.run(s.clone, "reset", "-q", "--hard", "HEAD~1")
+	s.push("main", "Large again")
 	// What is over the limit for one file is skipped outside the path, however much there is of it.
 	mustFetch(t, newGit(t, Options{URL: url, Path: "mesh", Limits: Limits{MaxTotalBytes: 1600 << 10, MaxFileBytes: 50_000}}))
 }
@@ -233,4 +247,48 @@ func TestDirectoryEqualsCommit(t *testing.T) {
 	}
 	_, err = fromDir(filepath.Join(s.clone, "none"), Limits{})
 	wantError(t, err, ConfigurationInvalid, "none")
+}
+
+func TestDirectoryLeavesOutWhatGitIgnores(t *testing.T) {
+	s := newServer(t)
+	s.write("team/mesh/mesh.cue", "package config\n")
+	s.write("team/mesh/services/a.cue", "package config\n")
+	s.write("team/mesh/cue.mod/pkg/x/x.cue", "package x\n")
+	s.write("team/mesh/cue.mod/pkg/y/y.cue", "package y\n")
+	s.write("team/mesh/kept.log", "tracked, though ignored\n")
+	s.write("team/mesh/important/only.tmp", "named by an exception\n")
+	s.write(".gitignore", "*.log\n/team/mesh/build/\npkg/\n")
+	s.write("team/.gitignore", "result\n# comment\n\n*.tmp\n")
+	s.write("team/mesh/important/.gitignore", "!only.tmp\n")
+	s.run(s.clone, "add", "-A")
+	s.run(s.clone, "add", "-f", "team/mesh/kept.log", "team/mesh/cue.mod/pkg/x")
+	s.push("main", "A repository with ignored files")
+	s.write("team/mesh/new.log", "\n")
+	s.write("team/mesh/build/big", strings.Repeat("x", 5<<20))
+	s.write("team/mesh/services/x.tmp", "\n")
+	for _, link := range []string{"team/mesh/result", "team/mesh/services/result", "team/mesh/build/link"} {
+		if err := os.Symlink("/etc/passwd", filepath.Join(s.clone, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commit := mustFetch(t, newGit(t, Options{URL: s.startHTTP(), Path: "team/mesh"}))
+	want := []string{"cue.mod/pkg/x/x.cue", "important/.gitignore", "important/only.tmp", "kept.log", "mesh.cue", "services/a.cue"}
+	if diff := cmp.Diff(want, commit.Paths()); diff != "" {
+		t.Fatalf("the commit is not what this test is about (-want +got):\n%s", diff)
+	}
+	directory, err := fromDir(filepath.Join(s.clone, "team/mesh"), Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(commit.Files, directory.Files); diff != "" {
+		t.Errorf("files (-commit +directory):\n%s", diff)
+	}
+	s.write("team/mesh/build/scratch/mesh.cue", "package config\n")
+	if scratch, err := fromDir(filepath.Join(s.clone, "team/mesh/build/scratch"), Limits{}); err != nil || len(scratch.Files) != 1 {
+		t.Errorf("a mesh within an ignored folder: %v, %v", scratch, err)
+	}
+	t.Chdir(filepath.Join(s.clone, "team/mesh"))
+	if relative, err := fromDir(".", Limits{}); err != nil || !cmp.Equal(relative.Files, directory.Files) {
+		t.Errorf("read as \".\": %v, %v", relative, err)
+	}
 }

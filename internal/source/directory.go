@@ -16,7 +16,8 @@ import (
 const gitFolder = ".git"
 
 // FromDir reads the working tree below dir as it is now, committed or not, by the rules of a commit: the same
-// kinds of files, limits and hashes. Revision and Commit are empty. The error is an [*Error]; what is wrong
+// kinds of files, limits and hashes. What Git ignores is left out, as no commit will hold it. Revision and
+// Commit are empty. The error is an [*Error]; what is wrong
 // with the files is a [manifest.Findings] in it, with paths relative to dir.
 func FromDir(ctx context.Context, dir string, limits Limits) (*Snapshot, error) {
 	root, err := os.OpenRoot(dir)
@@ -26,7 +27,7 @@ func FromDir(ctx context.Context, dir string, limits Limits) (*Snapshot, error) 
 	defer func() { _ = root.Close() }()
 
 	c := newContent(limits)
-	err = readDirectory(ctx, root, ".", c)
+	err = readDirectory(ctx, root, ".", newIgnored(dir), c)
 	if err != nil && !errors.Is(err, errTooMuch) {
 		return nil, &Error{Reason: FetchFailed, message: fmt.Sprintf("cannot read the mesh repository %s: %v", dir, err), cause: err}
 	}
@@ -39,7 +40,7 @@ func FromDir(ctx context.Context, dir string, limits Limits) (*Snapshot, error) 
 
 // readDirectory adds what is below the folder name. os.Root keeps a link that is exchanged for a file while
 // we read from leading outside.
-func readDirectory(ctx context.Context, root *os.Root, name string, c *content) error {
+func readDirectory(ctx context.Context, root *os.Root, name string, skip *ignored, c *content) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -51,11 +52,13 @@ func readDirectory(ctx context.Context, root *os.Root, name string, c *content) 
 		c.submodule(name)
 		return nil
 	}
+	skip.enter(root, name)
 	for _, e := range entries {
-		if e.Name() == gitFolder {
+		at := path.Join(name, e.Name())
+		if e.Name() == gitFolder || skip.skips(at, e.IsDir()) {
 			continue
 		}
-		if err := readEntry(ctx, root, path.Join(name, e.Name()), e, c); err != nil {
+		if err := readEntry(ctx, root, at, e, skip, c); err != nil {
 			return err
 		}
 	}
@@ -72,13 +75,13 @@ func nestedRepository(entries []fs.DirEntry) bool {
 	return false
 }
 
-func readEntry(ctx context.Context, root *os.Root, name string, e fs.DirEntry, c *content) error {
+func readEntry(ctx context.Context, root *os.Root, name string, e fs.DirEntry, skip *ignored, c *content) error {
 	switch kind := e.Type(); {
 	case kind.IsDir():
 		if err := c.enter(name); err != nil {
 			return err
 		}
-		return readDirectory(ctx, root, name, c)
+		return readDirectory(ctx, root, name, skip, c)
 	case kind&fs.ModeSymlink != 0:
 		target, err := root.Readlink(name)
 		if err != nil {

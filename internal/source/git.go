@@ -34,6 +34,8 @@ type held struct {
 	commit  *object.Commit
 	tag     *object.Tag
 	rewound string
+	// refused is set if the repository was too large to transfer; it is not tried again until the ref moves.
+	refused error
 	// snapshot is nil while the commit is refused or not verified; it then is judged again, without transfer.
 	snapshot *Snapshot
 }
@@ -158,6 +160,9 @@ func (g *Git) advance(ctx context.Context, before *held, known string) (*held, e
 		s = before.objects
 	}
 	got, err := g.remote.transfer(ctx, s, want)
+	if err != nil && ReasonFor(err) == ContentRefused {
+		return &held{objects: newObjects(ctx, g.options.Limits), target: want, refused: err}, err
+	}
 	if err != nil {
 		return nil, g.remote.classify("fetch "+want.name.Short()+" from", err)
 	}
@@ -216,6 +221,9 @@ func (g *Git) rewound(ctx context.Context, h *held, earlier string) string {
 func (g *Git) judge(ctx context.Context, h *held) (*held, error) {
 	if h.snapshot != nil {
 		return h, nil
+	}
+	if h.refused != nil {
+		return h, h.refused
 	}
 	signer, err := g.options.Verify.signer(h.target.name, h.commit, h.tag)
 	if err != nil {
