@@ -138,6 +138,8 @@ func build(snap *source.Snapshot, files []string, pkg, cluster string) (cue.Valu
 	if err := instances[0].Err; err != nil {
 		return cue.Value{}, nil, explainLoad(fromCUE(err, at))
 	}
+	// Files that are listed one by one belong to no module for CUE, and could then embed nothing; as a folder they do.
+	instances[0].Module, instances[0].Root = modulePath(snap.Files[moduleFile].Data), root
 	value := cuecontext.New().BuildInstance(instances[0])
 	return value, at, nil
 }
@@ -166,6 +168,9 @@ func decode(value cue.Value, path string, into any) error {
 // explainLoad adds what to do to what CUE says of files that it cannot load.
 func explainLoad(findings manifest.Findings) manifest.Findings {
 	for i, f := range findings {
+		if f.File == "" && strings.Contains(f.Message, "module.cue") {
+			findings[i].File = moduleFile
+		}
 		if strings.Contains(f.Message, "isthmus.dev/mesh") {
 			findings[i].Message += "; `isthmus vendor` puts the module isthmus.dev/mesh into cue.mod/pkg"
 		}
