@@ -14,14 +14,15 @@ type Blob struct {
 // Snapshot is the tree of one commit, or of a directory at one moment. It is immutable.
 type Snapshot struct {
 	// Revision is the Flux form of what was read: "main@sha1:6d9c…", "v1.2.0@sha1:…", "sha1:…" for a
-	// pinned commit, or "" for a directory.
+	// pinned commit, "HEAD@sha1:…" if the remote's HEAD is on no branch, or "" for a directory.
 	Revision string
 	// Commit is the commit's hash (hex), "" for a directory.
 	Commit string
 	// Signer is the identity of the key that signed the commit, "" where no verification was asked for.
 	Signer string
 	// Rewound is set when the branch no longer contains the commit that was fetched before from the
-	// same branch (a force push); it holds that earlier commit's hash.
+	// same branch (a force push); it holds that earlier commit's hash. It is set on proof only: where the
+	// server gives no answer, or more than 64 MiB of changes lie between the two commits, it stays "".
 	Rewound string
 	// Files are the regular files by slash-separated path, relative to the path that was asked for.
 	Files map[string]Blob
