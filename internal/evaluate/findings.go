@@ -50,6 +50,9 @@ func fromOne(e errors.Error, at locator) manifest.Finding {
 		f.Service = strings.TrimPrefix(path[1], "external ")
 		f.Message = fmt.Sprintf("rendering %s: %s", strings.Join(path[2:], "."), f.Message)
 		path = []string{"services", path[1]}
+	case len(path) > 1 && path[0] == "resources":
+		f.Message = fmt.Sprintf("resource %s, which several services render: %s", path[1], f.Message)
+		path = []string{"#template"}
 	}
 	f.Path = strings.Join(path, ".")
 	if len(path) > 1 && (path[0] == "services" || path[0] == "externals") {

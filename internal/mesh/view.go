@@ -80,9 +80,11 @@ func NewView(m *manifest.Mesh, cluster string) (*View, error) {
 			}
 			call := newCall(m, cluster, name, callee)
 			v.Calls = append(v.Calls, call)
-			if call.External {
+			switch {
+			case call.External:
 				namespaces[m.Settings.ExternalNamespace] = struct{}{}
-			} else {
+			case len(call.Publishers) > 0:
+				// A callee that no cluster offers has no resources here, so its namespace is not needed.
 				namespaces[m.Services[callee].NamespaceIn(cluster)] = struct{}{}
 			}
 		}

@@ -1,0 +1,147 @@
+package render_test
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/isthmus-mesh/isthmus/internal/evaluate"
+	"github.com/isthmus-mesh/isthmus/internal/istio"
+	"github.com/isthmus-mesh/isthmus/internal/manifest"
+	"github.com/isthmus-mesh/isthmus/internal/mesh"
+	"github.com/isthmus-mesh/isthmus/internal/render"
+	"github.com/isthmus-mesh/isthmus/internal/source"
+)
+
+// bundle is that of cluster east of the quickstart with one file added.
+func bundle(t *testing.T, name, content string) (*render.Bundle, error) {
+	t.Helper()
+	ctx := context.Background()
+	snap, err := source.FromDir(ctx, filepath.Join("..", "..", "examples", "quickstart"), source.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if name != "" {
+		snap.Files[name] = source.Blob{Data: []byte(content)}
+	}
+	result, err := evaluate.Evaluate(ctx, snap, evaluate.Options{Cluster: "east"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	view, err := mesh.NewView(result.Mesh, "east")
+	if err != nil {
+		t.Fatal(err)
+	}
+	validator, err := istio.NewValidator()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return render.Render(view, result, validator, "main@sha1:0")
+}
+
+func TestWhatIstioWouldRefuseIsBlamedOnItsService(t *testing.T) {
+	const services = "package config\n\nservices: cart: {\n\t"
+	const template = "package config\n\n#template: {\n\tname: string\n\tnamespace: string\n\tresources: "
+	cases := []struct {
+		reason, file, content string
+		want                  manifest.Finding
+		says                  string
+	}{
+		{"a misspelt field of a route", "services/x.cue", services + `routes: [{retries: {atempts: 3}}]` + "\n}\n",
+			manifest.Finding{Service: "cart", Cluster: "east", File: "services/x.cue", Line: 4, Path: "VirtualService/cart/cart.cart.global.spec.http[0].retries.atempts"}, "attempts"},
+		{"a duration that is none", "services/x.cue", services + `routes: [{timeout: "soon"}]` + "\n}\n",
+			manifest.Finding{Service: "cart", Cluster: "east", File: "services/x.cue", Line: 4, Path: "VirtualService/cart/cart.cart.global.spec.http[0].timeout"}, "duration"},
+		{"a policy of the wrong type", "services/x.cue", services + `traffic: outlierDetection: interval: 10` + "\n}\n",
+			manifest.Finding{Service: "cart", Cluster: "east", File: "services/x.cue", Line: 4, Path: "DestinationRule/cart/cart.cart.global.spec.trafficPolicy.outlierDetection.interval"}, "string"},
+		{"a kind that Isthmus does not manage", "services/x.cue", template + "\"ConfigMap/\\(namespace)/\\(name)\": {apiVersion: \"v1\", kind: \"ConfigMap\", metadata: {\"name\": name, \"namespace\": namespace}}\n}\n",
+			manifest.Finding{Service: "cart", Cluster: "east", File: "services/cart.cue", Line: 3, Path: "ConfigMap/cart/cart.kind"}, "ConfigMap"},
+		{"half a resource under an exact key", "services/x.cue", template + "{if name == \"cart\" {\"Sidecar/web/web\": spec: egress: [{hosts: [\"*/*\"]}]}}\n}\n",
+			manifest.Finding{Service: "cart", Cluster: "east", File: "services/cart.cue", Line: 3, Path: "Sidecar/web/web"}, "use a pattern"},
+		{"a key that is not the resource's", "services/x.cue", template + "\"Sidecar/\\(namespace)/other\": {apiVersion: \"networking.istio.io/v1\", kind: \"Sidecar\", metadata: {\"name\": name, \"namespace\": namespace}}\n}\n",
+			manifest.Finding{Service: "cart", Cluster: "east", File: "services/cart.cue", Line: 3, Path: "Sidecar/cart/other"}, "the key of a resource is Kind/namespace/name"},
+	}
+	for _, c := range cases {
+		t.Run(c.reason, func(t *testing.T) {
+			b, err := bundle(t, c.file, c.content)
+			var findings manifest.Findings
+			if !errors.As(err, &findings) || b != nil {
+				t.Fatalf("got %v, want findings and no bundle", err)
+			}
+			var got *manifest.Finding
+			for i := range findings {
+				if findings[i].Path == c.want.Path {
+					got = &findings[i]
+				}
+			}
+			if got == nil {
+				t.Fatalf("nothing is said of %s in:\n%s", c.want.Path, err)
+			}
+			if !strings.Contains(got.Message, c.says) {
+				t.Errorf("message %q, want it to contain %q", got.Message, c.says)
+			}
+			got.Message, got.Column = "", 0
+			if d := cmp.Diff(c.want, *got); d != "" {
+				t.Errorf("finding (-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+func TestABundleIsAValue(t *testing.T) {
+	a, err := bundle(t, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := bundle(t, "services/note.cue", "// A comment changes nothing.\npackage config\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Digest != b.Digest {
+		t.Error("a comment changed the digest")
+	}
+	c, err := bundle(t, "services/x.cue", "package config\n\nservices: cart: hosts: [\"cart.example.com\"]\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Digest == c.Digest {
+		t.Error("another host left the digest as it was")
+	}
+}
+
+func TestAResourceKnowsItsServiceAndSide(t *testing.T) {
+	b, err := bundle(t, "services/x.cue", "package config\n\nservices: stock: egress: cart: {}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string][2]string{}
+	for _, r := range b.Resources {
+		got[r.Key.String()] = [2]string{r.Service, string(r.Side)}
+	}
+	want := map[string][2]string{
+		"Gateway/istio-system/isthmus-crosscluster":           {"", "publish"},
+		"ServiceEntry/cart/cart.cart.global.isthmus.internal": {"cart", "publish"},
+		"ServiceEntry/cart/cart.cart.global-local":            {"cart", "call"},
+		"ServiceEntry/cart/cart.cart.global-remote":           {"cart", "call"},
+		"DestinationRule/cart/cart.cart.global":               {"cart", "call"},
+		"ServiceEntry/stock/stock.stock.global-remote":        {"stock", "call"},
+		"DestinationRule/stock/stock.stock.global":            {"stock", "call"},
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("resources (-want +got):\n%s", d)
+	}
+	calls := []render.Call{
+		{Caller: "cart", Callee: "stock", Entries: []render.Key{{Kind: "ServiceEntry", Namespace: "stock", Name: "stock.stock.global-remote"}}},
+		{Caller: "web", Callee: "cart", Entries: []render.Key{
+			{Kind: "ServiceEntry", Namespace: "cart", Name: "cart.cart.global-local"},
+			{Kind: "ServiceEntry", Namespace: "cart", Name: "cart.cart.global-remote"},
+		}},
+		{Caller: "web", Callee: "stock", Entries: []render.Key{{Kind: "ServiceEntry", Namespace: "stock", Name: "stock.stock.global-remote"}}},
+	}
+	if d := cmp.Diff(calls, b.Calls); d != "" {
+		t.Errorf("calls (-want +got):\n%s", d)
+	}
+}
