@@ -187,8 +187,8 @@ type controller struct {
 	applier *Applier
 	options PlanOptions
 	woken   chan render.Key
-	// requests counts what it sent, watches included.
-	requests *atomic.Int64
+	// requests counts what it sent, and watches those among them that are watches.
+	requests, watches *atomic.Int64
 }
 
 func (c *cluster) start() *controller { return c.startAs(c.config) }
@@ -196,11 +196,11 @@ func (c *cluster) start() *controller { return c.startAs(c.config) }
 func (c *cluster) startAs(config *rest.Config) *controller {
 	c.t.Helper()
 	started := &controller{
-		cluster: c, requests: &atomic.Int64{}, woken: make(chan render.Key, 1000),
+		cluster: c, requests: &atomic.Int64{}, watches: &atomic.Int64{}, woken: make(chan render.Key, 1000),
 		options: PlanOptions{Owner: c.owner, Prune: true, MaxPrunePercent: 20},
 	}
 	counted := rest.CopyConfig(config)
-	counted.Wrap(countRequests(started.requests))
+	counted.Wrap(countRequests(started.requests, started.watches))
 	started.live = NewLive(c.connect(counted), istio.Kinds, func(key render.Key) {
 		select {
 		case started.woken <- key:
@@ -243,6 +243,18 @@ func (k *controller) planUntil(bundle *render.Bundle, what string, holds func(Pl
 		return holds(plan)
 	})
 	return plan
+}
+
+// wake waits until somebody else's change wakes the controller, and returns what it is told.
+func (k *controller) wake() render.Key {
+	k.t.Helper()
+	select {
+	case key := <-k.woken:
+		return key
+	case <-time.After(deadline):
+		k.t.Fatal("nothing wakes the controller")
+		return render.Key{}
+	}
 }
 
 func (k *controller) until(what string, holds func() bool) {

@@ -2,6 +2,7 @@ package apply
 
 import (
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -18,8 +19,6 @@ func TestKilledAfterAnyWriteTheNextRunConverges(t *testing.T) {
 	first := bundleOf(append(services("stays", "changes", "goes"), rule("pay", "goes-too"))...)
 	changed := append(service("stays"), entry("shop", "changes", "192.0.2.9"), rule("shop", "changes"), route("shop", "changes", "9s"))
 	changed = append(changed, services("comes")...)
-	second := bundleOf(append(changed, rule("new-namespace", "comes-too"))...)
-	second.Namespaces = []string{"new-namespace", "shop"}
 
 	gone := Owner{ID: ApplySetID("gone", "isthmus-system", "MeshSync", "isthmus.dev")}
 	foreign := []*unstructured.Unstructured{route("shop", "foreign", "1s"), entry("pay", "foreign", "203.0.113.1")}
@@ -30,6 +29,10 @@ func TestKilledAfterAnyWriteTheNextRunConverges(t *testing.T) {
 			t.Run(fmt.Sprintf("write %d, unheard %v", writes, unheard), func(t *testing.T) {
 				c := &cluster{t: t, config: c.config, admin: c.admin, owner: c.owner}
 				c.clear()
+				// Nothing removes a namespace here, so each run needs one of its own.
+				namespace := fmt.Sprintf("comes-%d-%v", writes, unheard)
+				second := bundleOf(append(slices.Clone(changed), rule(namespace, "comes-too"))...)
+				second.Namespaces = []string{namespace, "shop"}
 				c.start().sync(first)
 				// A backup without our manager, which is claimed, and an orphan of another MeshSync, which is pruned.
 				backup := c.get(rule("shop", "stays"))
@@ -55,6 +58,13 @@ func TestKilledAfterAnyWriteTheNextRunConverges(t *testing.T) {
 				finished = err == nil
 				if !finished && sent.Load() < writes {
 					t.Fatalf("failed before it was killed: %v", err)
+				}
+
+				for key, object := range c.all() {
+					possession := c.owner.Possession(object)
+					if possession == Unlabelled || possession == Copy && key != keyOf(backup) {
+						t.Errorf("%s is half owned after the kill", key)
+					}
 				}
 
 				fresh := c.start()

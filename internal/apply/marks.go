@@ -3,10 +3,9 @@ package apply
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
+	"iter"
 	"strings"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/sets"
 )
@@ -81,52 +80,52 @@ func marked(live *unstructured.Unstructured) bool {
 }
 
 func writtenByUs(live *unstructured.Unstructured) bool {
-	for _, entry := range live.GetManagedFields() {
-		if isOurs(entry) {
-			return true
-		}
+	for range ourEntries(live) {
+		return true
 	}
 	return false
 }
 
-// Operation does not matter: we create and update by Update, and claim by Apply.
-func isOurs(entry metav1.ManagedFieldsEntry) bool {
-	return entry.Manager == FieldManager && entry.Subresource == ""
+// ourEntries yields the managedFields that are ours. They are read as they are, since making typed ones of them costs more
+// than all else that a plan does with an object. The operation does not matter: we create and update by
+// Update, and claim by Apply. Nor do writes of a subresource, which own nothing.
+func ourEntries(live *unstructured.Unstructured) iter.Seq[map[string]any] {
+	return func(yield func(map[string]any) bool) {
+		metadata, _ := live.Object["metadata"].(map[string]any)
+		entries, _ := metadata["managedFields"].([]any)
+		for _, item := range entries {
+			entry, _ := item.(map[string]any)
+			if entry["manager"] != FieldManager || entry["subresource"] != nil && entry["subresource"] != "" {
+				continue
+			}
+			if !yield(entry) {
+				return
+			}
+		}
+	}
 }
 
 // writtenMetadata returns the labels and annotations that we set and nobody has set since. It is how we know
 // which of them to take away when they leave the bundle, while those of others stay.
 func writtenMetadata(live *unstructured.Unstructured) (labels, annotations sets.Set[string]) {
 	labels, annotations = sets.New[string](), sets.New[string]()
-	for _, entry := range live.GetManagedFields() {
-		if !isOurs(entry) || entry.FieldsV1 == nil {
-			continue
-		}
-		var fields managedMetadata
-		if err := json.Unmarshal(entry.FieldsV1.Raw, &fields); err != nil {
-			// What the API server wrote is readable; what somebody else forged takes nothing away.
-			continue
-		}
-		for name := range fields.Metadata.Labels {
-			if label, ok := strings.CutPrefix(name, "f:"); ok {
-				labels.Insert(label)
-			}
-		}
-		for name := range fields.Metadata.Annotations {
-			if annotation, ok := strings.CutPrefix(name, "f:"); ok {
-				annotations.Insert(annotation)
-			}
-		}
+	for entry := range ourEntries(live) {
+		fields, _ := entry["fieldsV1"].(map[string]any)
+		metadata, _ := fields["f:metadata"].(map[string]any)
+		insertFields(labels, metadata["f:labels"])
+		insertFields(annotations, metadata["f:annotations"])
 	}
 	return labels, annotations
 }
 
-// managedMetadata is the part of FieldsV1 that we read.
-type managedMetadata struct {
-	Metadata struct {
-		Labels      map[string]struct{} `json:"f:labels,omitempty"`
-		Annotations map[string]struct{} `json:"f:annotations,omitempty"`
-	} `json:"f:metadata"`
+// insertFields reads the names in FieldsV1; the entry "." stands for the map itself.
+func insertFields(into sets.Set[string], fields any) {
+	names, _ := fields.(map[string]any)
+	for name := range names {
+		if field, ok := strings.CutPrefix(name, "f:"); ok {
+			into.Insert(field)
+		}
+	}
 }
 
 func optedOut(live *unstructured.Unstructured, annotation string) bool {

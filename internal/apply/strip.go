@@ -1,18 +1,18 @@
 package apply
 
 import (
-	"encoding/json"
+	"maps"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
 // strip keeps of an object what a plan needs, before it enters the cache. Of a foreign one that is its
-// key and labels; of one with a mark all but the status and the managedFields of others. It does not change its
-// argument's parts in place that somebody else could hold, and stripping twice is stripping once.
+// key and labels; of one with a mark all but the status and the managedFields of others. Its argument stays as it
+// is, and stripping twice is stripping once.
 func strip(in any) (any, error) {
 	object, ok := in.(*unstructured.Unstructured)
 	if !ok {
@@ -50,43 +50,34 @@ func stripMarked(object *unstructured.Unstructured) *unstructured.Unstructured {
 			out.Object[key] = value
 		}
 	}
-	// The metadata is changed below, so it must not be shared.
-	if metadata, ok := object.Object["metadata"].(map[string]any); ok {
-		own := make(map[string]any, len(metadata))
-		for key, value := range metadata {
-			own[key] = value
-		}
-		out.Object["metadata"] = own
+	// The metadata is changed, so it must not be shared.
+	metadata, _ := object.Object["metadata"].(map[string]any)
+	metadata = maps.Clone(metadata)
+	delete(metadata, "managedFields")
+	if writtenByUs(object) {
+		metadata["managedFields"] = []any{ourMetadata(object)}
 	}
-	out.SetManagedFields(stripManagedFields(object))
+	out.Object["metadata"] = metadata
 	return out
 }
 
-// stripManagedFields leaves one entry, of ours, with the labels and annotations that we set.
-func stripManagedFields(object *unstructured.Unstructured) []metav1.ManagedFieldsEntry {
-	if !writtenByUs(object) {
-		return nil
-	}
+// ourMetadata is one entry of managedFields, in place of all, with the labels and annotations that we set.
+func ourMetadata(object *unstructured.Unstructured) map[string]any {
 	labels, annotations := writtenMetadata(object)
-	var fields managedMetadata
-	for label := range labels {
-		if fields.Metadata.Labels == nil {
-			fields.Metadata.Labels = map[string]struct{}{}
-		}
-		fields.Metadata.Labels["f:"+label] = struct{}{}
+	return map[string]any{
+		"manager": FieldManager,
+		"fieldsV1": map[string]any{"f:metadata": map[string]any{
+			"f:labels": fieldNames(labels), "f:annotations": fieldNames(annotations),
+		}},
 	}
-	for annotation := range annotations {
-		if fields.Metadata.Annotations == nil {
-			fields.Metadata.Annotations = map[string]struct{}{}
-		}
-		fields.Metadata.Annotations["f:"+annotation] = struct{}{}
+}
+
+func fieldNames(names sets.Set[string]) map[string]any {
+	fields := make(map[string]any, len(names))
+	for name := range names {
+		fields["f:"+name] = map[string]any{}
 	}
-	entry := metav1.ManagedFieldsEntry{Manager: FieldManager, Operation: metav1.ManagedFieldsOperationUpdate, FieldsType: "FieldsV1"}
-	// Maps of strings can always be marshalled.
-	if raw, err := json.Marshal(fields); err == nil {
-		entry.FieldsV1 = &metav1.FieldsV1{Raw: raw}
-	}
-	return []metav1.ManagedFieldsEntry{entry}
+	return fields
 }
 
 func identity(object *unstructured.Unstructured) *unstructured.Unstructured {

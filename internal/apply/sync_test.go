@@ -6,6 +6,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/isthmus-mesh/isthmus/internal/istio"
 )
 
 func TestFirstSyncUpdateAndPrune(t *testing.T) {
@@ -119,8 +121,7 @@ func TestDriftIsUndone(t *testing.T) {
 				c.patch(wanted, test.patch)
 			}
 
-			key := <-k.woken
-			if key != keyOf(wanted) {
+			if key := k.wake(); key != keyOf(wanted) {
 				t.Errorf("woken for %s", key)
 			}
 			plan := k.planUntil(bundle, "the drift is seen", Plan.Writes)
@@ -192,9 +193,11 @@ func TestWhatOthersAddToMetadataStaysAndWhatWasOursGoes(t *testing.T) {
 
 func TestStatusWakesNobodyAndChangesNothing(t *testing.T) {
 	c := newCluster(t)
-	k := c.start()
 	bundle := bundleOf(route("shop", "cart", "5s"))
-	k.sync(bundle)
+	c.start().sync(bundle)
+	// Another one, so that no echo of our own write is under way.
+	k := c.start()
+	k.look()
 	status := c.get(bundle.Resources[0].Object)
 	status.Object["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Reconciled", "status": "True"}}}
 	if _, err := c.of(status).UpdateStatus(t.Context(), status, metav1.UpdateOptions{}); err != nil {
@@ -202,7 +205,7 @@ func TestStatusWakesNobodyAndChangesNothing(t *testing.T) {
 	}
 	// The edit comes after the status, so when it wakes, the status had its chance.
 	c.patch(status, `{"spec":{"exportTo":["."]}}`)
-	<-k.woken
+	k.wake()
 	if len(k.woken) != 0 {
 		t.Errorf("woken by a change of status too: %v", <-k.woken)
 	}
@@ -219,7 +222,7 @@ func TestNothingIsRequestedAtRest(t *testing.T) {
 	c.make(route("pay", "foreign", "1s"), "kubectl-create")
 	k.sync(bundle)
 	k.sync(bundle)
-	// The watches of a first start are all under way when every kind has answered twice, list and watch or one of both.
+	k.until("every kind, and the namespaces, are watched", func() bool { return k.watches.Load() > int64(len(istio.Kinds)) })
 	before := k.requests.Load()
 	for range 50 {
 		plan := k.plan(bundle)

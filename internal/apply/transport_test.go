@@ -10,10 +10,13 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
 
-func countRequests(count *atomic.Int64) func(http.RoundTripper) http.RoundTripper {
+func countRequests(all, watches *atomic.Int64) func(http.RoundTripper) http.RoundTripper {
 	return func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(request *http.Request) (*http.Response, error) {
-			count.Add(1)
+			all.Add(1)
+			if request.URL.Query().Get("watch") == "true" {
+				watches.Add(1)
+			}
 			return next.RoundTrip(request)
 		})
 	}

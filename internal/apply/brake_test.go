@@ -1,0 +1,132 @@
+package apply
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/isthmus-mesh/isthmus/internal/render"
+)
+
+// ourObjects are as the API server has them after we created them.
+func ourObjects(objects ...*unstructured.Unstructured) View {
+	var view View
+	for _, object := range objects {
+		live := create(object, testOwner.ID)
+		live.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: FieldManager}})
+		view.Objects = append(view.Objects, live)
+	}
+	return view
+}
+
+func rules(count int) []*unstructured.Unstructured {
+	var objects []*unstructured.Unstructured
+	for i := range count {
+		objects = append(objects, rule("shop", fmt.Sprintf("s%03d", i)))
+	}
+	return objects
+}
+
+func TestBrakes(t *testing.T) {
+	calls := func(bundle *render.Bundle, calls ...render.Call) *render.Bundle {
+		bundle.Calls = calls
+		return bundle
+	}
+	call := render.Call{Caller: "web", Callee: "cart", Entries: []render.Key{{Kind: "ServiceEntry", Namespace: "shop", Name: "cart"}}}
+	selected := entry("shop", "cart")
+	delete(selected.Object["spec"].(map[string]any), "endpoints")
+	selected.Object["spec"].(map[string]any)["workloadSelector"] = map[string]any{"labels": map[string]any{"app": "cart"}}
+	moved := entry("shop", "cart", "192.0.2.1")
+	moved.SetName("cart-remote")
+	external := object("ServiceEntry", "shop", "stripe", "stripe", map[string]any{"hosts": []any{"api.stripe.com"}, "location": "MESH_EXTERNAL", "resolution": "DNS"})
+	stripe := render.Call{Caller: "web", Callee: "stripe", Entries: []render.Key{keyOf(external)}}
+	published := entry("shop", "cart", "192.0.2.1")
+	published.SetName("cart-export")
+	published.SetLabels(map[string]string{render.LabelService: "cart", render.LabelSide: string(render.SidePublish)})
+
+	tests := map[string]struct {
+		reason string
+		view   View
+		bundle *render.Bundle
+		change func(*PlanOptions)
+		want   string
+	}{
+		"nothing for nothing":       {"a first sync of a cluster without services", View{}, bundleOf(), nil, ""},
+		"empty bundle":              {"a failed source looks like this", ourObjects(rules(1)...), bundleOf(), nil, EmptyBundle},
+		"empty bundle, no pruning":  {"nothing would be lost", ourObjects(rules(1)...), bundleOf(), func(o *PlanOptions) { o.Prune = false }, ""},
+		"nine deletions":            {"few objects may go unasked whatever their share", ourObjects(rules(10)...), bundleOf(rules(1)...), nil, ""},
+		"ten of eleven":             {"ten are not few", ourObjects(rules(11)...), bundleOf(rules(1)...), nil, MassDeletion},
+		"twenty of a hundred":       {"at most a fifth", ourObjects(rules(100)...), bundleOf(rules(80)...), nil, ""},
+		"twenty-one of a hundred":   {"more than a fifth", ourObjects(rules(100)...), bundleOf(rules(79)...), nil, MassDeletion},
+		"other share":               {"spec.prune.maxPercent", ourObjects(rules(100)...), bundleOf(rules(79)...), func(o *PlanOptions) { o.MaxPrunePercent = 21 }, ""},
+		"last endpoint deleted":     {"the call would have nowhere to go", ourObjects(entry("shop", "cart", "192.0.2.1"), rule("shop", "x")), calls(bundleOf(rule("shop", "x")), call), nil, LastEndpoint},
+		"last endpoint emptied":     {"an entry without endpoints leads nowhere", ourObjects(entry("shop", "cart", "192.0.2.1")), calls(bundleOf(entry("shop", "cart")), call), nil, LastEndpoint},
+		"last selector removed":     {"a selector is an endpoint", ourObjects(selected), calls(bundleOf(entry("shop", "cart")), call), nil, LastEndpoint},
+		"selector instead":          {"the call goes home", ourObjects(entry("shop", "cart", "192.0.2.1")), calls(bundleOf(selected), call), nil, ""},
+		"entry under another name":  {"found by its service, it is replaced", ourObjects(entry("shop", "cart", "192.0.2.1")), calls(bundleOf(moved), render.Call{Caller: "web", Callee: "cart", Entries: []render.Key{keyOf(moved)}}), nil, ""},
+		"lost under another name":   {"found by its service, it is lost", ourObjects(moved, rule("shop", "x")), calls(bundleOf(rule("shop", "x")), call), nil, LastEndpoint},
+		"never had one":             {"nothing is lost", ourObjects(entry("shop", "cart")), calls(bundleOf(entry("shop", "cart")), call), nil, ""},
+		"no longer declared":        {"the caller gave it up", ourObjects(entry("shop", "cart", "192.0.2.1"), rule("shop", "x")), bundleOf(rule("shop", "x")), nil, ""},
+		"held by a person":          {"the old entry stays", ourObjects(annotated(entry("shop", "cart", "192.0.2.1"), map[string]string{AnnotationPrune: disabled}), rule("shop", "x")), calls(bundleOf(rule("shop", "x")), call), nil, ""},
+		"external by name":          {"a name outside the mesh is its own endpoint", ourObjects(external, rule("shop", "x")), calls(bundleOf(rule("shop", "x")), stripe), nil, LastEndpoint},
+		"external stays":            {"it has no list of endpoints and needs none", ourObjects(external, rule("shop", "x")), calls(bundleOf(external), stripe), nil, ""},
+		"only its export is lost":   {"other clusters come in by it, our callers do not", ourObjects(published, rule("shop", "x")), calls(bundleOf(rule("shop", "x")), call), nil, ""},
+		"foreign entry is not ours": {"what we did not write we do not lose", View{Objects: []*unstructured.Unstructured{entry("shop", "cart", "192.0.2.1")}}, calls(bundleOf(rule("shop", "x")), call), nil, ""},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			options := PlanOptions{Owner: testOwner, Prune: true, MaxPrunePercent: 20}
+			if test.change != nil {
+				test.change(&options)
+			}
+			plan := Make(test.bundle, test.view, options)
+			got := ""
+			if plan.Brake != nil {
+				got = plan.Brake.Kind
+			}
+			if got != test.want {
+				t.Fatalf("%s: got %q, want %q: %+v", test.reason, got, test.want, plan.Brake)
+			}
+			if plan.Brake == nil {
+				return
+			}
+			options.Acknowledged = []string{"000000000000", plan.Brake.Digest}
+			if again := Make(test.bundle, test.view, options); again.Brake != nil {
+				t.Errorf("%s: acknowledged and still held: %+v", test.reason, again.Brake)
+			}
+		})
+	}
+}
+
+func TestDigestOfALossStandsWhateverElseThePlanDoes(t *testing.T) {
+	options := PlanOptions{Owner: testOwner, Prune: true, MaxPrunePercent: 20}
+	view := ourObjects(entry("shop", "cart", "192.0.2.1"), rule("shop", "x"), rule("shop", "y"))
+	digest := func(caller string, objects ...*unstructured.Unstructured) string {
+		bundle := bundleOf(objects...)
+		bundle.Calls = []render.Call{{Caller: caller, Callee: "cart"}}
+		return Make(bundle, view, options).Brake.Digest
+	}
+	base := digest("web", rule("shop", "x"), rule("shop", "y"))
+	if base != digest("web", rule("shop", "x"), rule("shop", "z")) {
+		t.Error("another commit beside it changes the digest, so an acknowledgement would never last")
+	}
+	if base == digest("app", rule("shop", "x"), rule("shop", "y")) {
+		t.Error("the loss of another call has the same digest")
+	}
+}
+
+func TestDigestOfDeletionsNamesThem(t *testing.T) {
+	options := PlanOptions{Owner: testOwner, Prune: true, MaxPrunePercent: 20}
+	all := rules(30)
+	one, two := Make(bundleOf(all[12:]...), ourObjects(all...), options), Make(bundleOf(all[:18]...), ourObjects(all...), options)
+	if one.Brake.Digest == two.Brake.Digest {
+		t.Error("twelve other deletions have the same digest")
+	}
+	changed := append([]*unstructured.Unstructured{route("shop", "new", "1s")}, all[12:]...)
+	if other := Make(bundleOf(changed...), ourObjects(all...), options); cmp.Diff(one.Brake, other.Brake) != "" {
+		t.Error("a create beside them changes the brake")
+	}
+}

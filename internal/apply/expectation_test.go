@@ -1,0 +1,76 @@
+package apply
+
+import (
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/isthmus-mesh/isthmus/internal/render"
+)
+
+// What a plan sees of one object after one of our writes, for every state that the watch can be in.
+func TestExpectations(t *testing.T) {
+	at := func(uid types.UID, version string) *unstructured.Unstructured {
+		object := rule("shop", "cart")
+		object.SetUID(uid)
+		object.SetResourceVersion(version)
+		return object
+	}
+	tests := map[string]struct {
+		reason  string
+		write   func(*expectations)
+		cached  *unstructured.Unstructured
+		watched string
+		after   time.Duration
+		// want is the resourceVersion that a plan sees, "" for none; and again at the next look.
+		want string
+		// settled is set where nothing is expected any more.
+		settled bool
+	}{
+		"nothing written":             {"the cache is right", func(*expectations) {}, at("u", "5"), "5", 0, "5", true},
+		"updated, watch behind":       {"what was written counts", func(e *expectations) { e.expect(at("u", "7"), false) }, at("u", "5"), "5", 0, "7", false},
+		"updated, watch there":        {"the cache has it", func(e *expectations) { e.expect(at("u", "7"), false) }, at("u", "7"), "7", 0, "7", true},
+		"updated, then edited":        {"the cache is newer", func(e *expectations) { e.expect(at("u", "7"), false) }, at("u", "10"), "10", 0, "10", true},
+		"versions are numbers":        {"10 is newer than 9", func(e *expectations) { e.expect(at("u", "10"), false) }, at("u", "9"), "9", 0, "10", false},
+		"created, watch behind":       {"it is there although the cache lacks it", func(e *expectations) { e.expect(at("u", "7"), false) }, nil, "5", time.Hour, "7", false},
+		"created, watch just past":    {"the event may be on its way into the cache", func(e *expectations) { e.expect(at("u", "7"), false) }, nil, "8", 0, "7", false},
+		"created, watch long past":    {"it was deleted while nobody watched", func(e *expectations) { e.expect(at("u", "7"), false) }, nil, "8", time.Minute, "", true},
+		"deleted, watch behind":       {"it is gone although the cache has it", func(e *expectations) { e.expect(at("u", "5"), true) }, at("u", "5"), "5", 0, "", false},
+		"deleted, watch there":        {"gone everywhere", func(e *expectations) { e.expect(at("u", "5"), true) }, nil, "9", 0, "", true},
+		"deleted, finalizer keeps it": {"it is still there, being deleted", func(e *expectations) { e.expect(at("u", "5"), true) }, at("u", "8"), "8", 0, "8", true},
+		"deleted, made anew":          {"another object", func(e *expectations) { e.expect(at("u", "5"), true) }, at("v", "8"), "8", 0, "8", true},
+		"created, deletion seen": {"a person deleted it at once", func(e *expectations) {
+			e.expect(at("u", "7"), false)
+			e.gone(at("u", "8"))
+		}, nil, "8", 0, "", true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			now := time.Now()
+			expected := &expectations{now: func() time.Time { return now }, byKey: map[render.Key]expectation{}}
+			test.write(expected)
+			now = now.Add(test.after)
+			for range 2 {
+				got := ""
+				seen := map[render.Key]struct{}{}
+				if test.cached != nil {
+					seen[keyOf(test.cached)] = struct{}{}
+					if object := expected.present(keyOf(test.cached), test.cached); object != nil {
+						got = object.GetResourceVersion()
+					}
+				}
+				for _, object := range expected.absent("DestinationRule", seen, test.watched) {
+					got = object.GetResourceVersion()
+				}
+				if got != test.want {
+					t.Errorf("%s: a plan sees %q, want %q", test.reason, got, test.want)
+				}
+			}
+			if settled := len(expected.byKey) == 0; settled != test.settled {
+				t.Errorf("%s: settled %v", test.reason, settled)
+			}
+		})
+	}
+}

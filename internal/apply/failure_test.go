@@ -1,0 +1,72 @@
+package apply
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/isthmus-mesh/isthmus/internal/render"
+)
+
+func TestFailuresAreClassifiedByWhoHasToAct(t *testing.T) {
+	rules := schema.GroupResource{Group: "networking.istio.io", Resource: "destinationrules"}
+	terminating := apierrors.NewForbidden(rules, "cart", errors.New("unable to create new content in namespace shop because it is being terminated"))
+	terminating.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
+	denied := &apierrors.StatusError{ErrStatus: metav1.Status{
+		Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden,
+		Message: `admission webhook "policy.example.com" denied the request: no wildcard hosts`,
+	}}
+	tests := map[string]struct {
+		reason    string
+		err       error
+		want      Class
+		temporary bool
+		says      string
+	}{
+		"no right":            {"the role", apierrors.NewForbidden(rules, "cart", errors.New("no")), Forbidden, false, "role"},
+		"no credentials":      {"the role, or the account", apierrors.NewUnauthorized("no"), Forbidden, false, "role"},
+		"webhook":             {"403, and yet no lack of rights", denied, Invalid, false, "policy"},
+		"schema":              {"the manifest", apierrors.NewInvalid(schema.GroupKind{Kind: "DestinationRule"}, "cart", nil), Invalid, false, "manifest"},
+		"unknown field":       {"the manifest, or an old CRD", apierrors.NewBadRequest("strict decoding error"), Invalid, false, "manifest"},
+		"terminating":         {"the namespace", terminating, NamespaceUnusable, false, "namespace"},
+		"no namespace":        {"the namespace", apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "shop"), NamespaceUnusable, false, "namespace"},
+		"no kind":             {"the platform", apierrors.NewGenericServerResponse(http.StatusNotFound, "post", rules, "", "404 page not found", 0, true), NoSuchKind, false, "CRDs"},
+		"object gone":         {"nobody", apierrors.NewNotFound(rules, "cart"), Conflict, true, "next run"},
+		"somebody was faster": {"nobody", apierrors.NewConflict(rules, "cart", errors.New("newer")), Conflict, true, "next run"},
+		"overloaded":          {"nobody", apierrors.NewTooManyRequests("slow down", 1), Transient, true, "next run"},
+		"unavailable":         {"nobody", apierrors.NewServiceUnavailable("etcd"), Transient, true, "next run"},
+		"unreachable":         {"nobody", errors.New("connection refused"), Transient, true, "next run"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			action := Action{Verb: Update, Key: render.Key{Kind: "DestinationRule", Namespace: "shop", Name: "cart"}, Service: "cart"}
+			failed := failure(action, test.err)
+			if failed.Class != test.want || failed.Class.Temporary() != test.temporary {
+				t.Errorf("%s: %s, temporary %v", test.reason, failed.Class, failed.Class.Temporary())
+			}
+			for _, part := range []string{"update DestinationRule/shop/cart of service cart: ", test.err.Error(), test.says} {
+				if !strings.Contains(failed.Error(), part) {
+					t.Errorf("%q does not say %q", failed.Error(), part)
+				}
+			}
+			if !errors.Is(failed, test.err) {
+				t.Error("the API server's own error is lost")
+			}
+		})
+	}
+}
+
+func TestHeldPlanSaysHowToLetItPass(t *testing.T) {
+	err := &BrakedError{Brake: Brake{Kind: MassDeletion, Digest: "0123456789ab", Reason: "12 of 15 objects would be deleted"}}
+	for _, part := range []string{"12 of 15", "nothing was changed", "0123456789ab", "settings.acknowledge", "isthmus.dev/acknowledge"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%q does not say %q", err.Error(), part)
+		}
+	}
+}

@@ -1,0 +1,125 @@
+package apply
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/sets"
+)
+
+func TestApplySetIDIsThatOfTheKEP(t *testing.T) {
+	// printf %s mesh.isthmus-system.MeshSync.isthmus.dev | openssl dgst -sha256 -binary | base64, in the URL alphabet, without padding
+	const want = "applyset-RVXyu7Xt0pUjD588IEkbp2PkbRB0jC8XvAq_JREAxhc-v1"
+	if got := ApplySetID("mesh", "isthmus-system", "MeshSync", "isthmus.dev"); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestMarks(t *testing.T) {
+	const own, living, gone = "applyset-own-v1", "applyset-living-v1", "applyset-gone-v1"
+	owner := Owner{ID: own, Living: sets.New(living)}
+	ours := metav1.ManagedFieldsEntry{Manager: FieldManager, Operation: metav1.ManagedFieldsOperationUpdate}
+	claimed := metav1.ManagedFieldsEntry{Manager: FieldManager, Operation: metav1.ManagedFieldsOperationApply}
+	status := metav1.ManagedFieldsEntry{Manager: FieldManager, Operation: metav1.ManagedFieldsOperationUpdate, Subresource: "status"}
+	theirs := metav1.ManagedFieldsEntry{Manager: "kubectl-edit", Operation: metav1.ManagedFieldsOperationUpdate}
+
+	tests := map[string]struct {
+		reason  string
+		partOf  string
+		entries []metav1.ManagedFieldsEntry
+		want    Possession
+	}{
+		"both":                     {"as created", own, []metav1.ManagedFieldsEntry{ours, theirs}, Owned},
+		"both, claimed":            {"an apply is ours as much as an update", own, []metav1.ManagedFieldsEntry{theirs, claimed}, Owned},
+		"label only":               {"a copy or a restored backup", own, []metav1.ManagedFieldsEntry{theirs}, Copy},
+		"label only, no managers":  {"a restored backup", own, nil, Copy},
+		"manager of status only":   {"writing a status owns nothing", own, []metav1.ManagedFieldsEntry{status}, Copy},
+		"manager only":             {"somebody took the label off", "", []metav1.ManagedFieldsEntry{ours}, Unlabelled},
+		"neither":                  {"foreign", "", []metav1.ManagedFieldsEntry{theirs}, Foreign},
+		"living label and manager": {"another MeshSync has it", living, []metav1.ManagedFieldsEntry{ours}, Foreign},
+		"living label only":        {"another MeshSync may claim it", living, []metav1.ManagedFieldsEntry{theirs}, Foreign},
+		"gone label and manager":   {"an orphan is claimed", gone, []metav1.ManagedFieldsEntry{ours}, Owned},
+		"gone label only":          {"another tool's ApplySet looks the same", gone, []metav1.ManagedFieldsEntry{theirs}, Foreign},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			live := labelled(rule("shop", "cart"), map[string]string{LabelPartOf: test.partOf})
+			live.SetManagedFields(test.entries)
+			if got := owner.Possession(live); got != test.want {
+				t.Errorf("%s: got %v, want %v", test.reason, got, test.want)
+			}
+			// What enters the cache must be judged as what came from the API server.
+			stripped := stripped(t, live)
+			if got := owner.Possession(stripped); got != test.want {
+				t.Errorf("%s: stripped: got %v, want %v", test.reason, got, test.want)
+			}
+		})
+	}
+}
+
+func stripped(t *testing.T, object *unstructured.Unstructured) *unstructured.Unstructured {
+	t.Helper()
+	before := object.DeepCopy()
+	out, err := strip(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before.Object, object.Object); diff != "" {
+		t.Errorf("stripping changed its argument:\n%s", diff)
+	}
+	twice, err := strip(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(out.(*unstructured.Unstructured).Object, twice.(*unstructured.Unstructured).Object); diff != "" {
+		t.Errorf("stripping twice is not stripping once:\n%s", diff)
+	}
+	return out.(*unstructured.Unstructured)
+}
+
+func TestStripKeepsWhatAPlanNeedsAndNoMore(t *testing.T) {
+	full := labelled(annotated(rule("shop", "cart"), map[string]string{"big": "annotation"}), map[string]string{"tier": "gold"})
+	full.SetUID("u1")
+	full.SetResourceVersion("7")
+	full.SetFinalizers([]string{"example.com/x"})
+	full.Object["status"] = map[string]any{"observedGeneration": "1"}
+	theirs := metav1.ManagedFieldsEntry{
+		Manager: "kubectl-edit", Operation: metav1.ManagedFieldsOperationUpdate,
+		FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:metadata":{"f:labels":{"f:tier":{}}}}`)},
+	}
+	full.SetManagedFields([]metav1.ManagedFieldsEntry{theirs})
+
+	foreign := stripped(t, full)
+	want := map[string]any{
+		"apiVersion": "networking.istio.io/v1", "kind": "DestinationRule",
+		"metadata": map[string]any{
+			"name": "cart", "namespace": "shop", "uid": "u1", "resourceVersion": "7",
+			"labels": map[string]any{"isthmus.dev/service": "cart", "isthmus.dev/side": "call"},
+		},
+	}
+	if diff := cmp.Diff(want, foreign.Object); diff != "" {
+		t.Errorf("foreign (-want +got):\n%s", diff)
+	}
+
+	ours := metav1.ManagedFieldsEntry{
+		Manager: FieldManager, Operation: metav1.ManagedFieldsOperationUpdate,
+		FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:metadata":{"f:annotations":{".":{},"f:big":{}},"f:labels":{"f:isthmus.dev/service":{}}},"f:spec":{"f:host":{}}}`)},
+	}
+	full.SetManagedFields([]metav1.ManagedFieldsEntry{theirs, ours})
+	marked := stripped(t, full)
+	if marked.Object["status"] != nil || len(marked.GetManagedFields()) != 1 {
+		t.Errorf("too much is kept: %v", marked.Object)
+	}
+	labels, annotations := writtenMetadata(marked)
+	if !labels.Equal(sets.New("isthmus.dev/service")) || !annotations.Equal(sets.New("big")) {
+		t.Errorf("our fields: labels %v, annotations %v", labels, annotations)
+	}
+	if diff := cmp.Diff(full.Object["spec"], marked.Object["spec"]); diff != "" {
+		t.Errorf("spec (-want +got):\n%s", diff)
+	}
+	if len(marked.GetFinalizers()) != 1 {
+		t.Error("the finalizers are lost, and the next PUT would take them away")
+	}
+}
