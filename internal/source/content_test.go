@@ -276,7 +276,7 @@ func TestDirectoryLeavesOutWhatGitIgnores(t *testing.T) {
 	if diff := cmp.Diff(want, commit.Paths()); diff != "" {
 		t.Fatalf("the commit is not what this test is about (-want +got):\n%s", diff)
 	}
-	directory, err := fromDir(filepath.Join(s.clone, "team/mesh"), Limits{})
+	directory, err := fromDir(filepath.Join(s.clone, "team", "mesh"), Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,10 +284,10 @@ func TestDirectoryLeavesOutWhatGitIgnores(t *testing.T) {
 		t.Errorf("files (-commit +directory):\n%s", diff)
 	}
 	s.write("team/mesh/build/scratch/mesh.cue", "package config\n")
-	if scratch, err := fromDir(filepath.Join(s.clone, "team/mesh/build/scratch"), Limits{}); err != nil || len(scratch.Files) != 1 {
+	if scratch, err := fromDir(filepath.Join(s.clone, "team", "mesh", "build", "scratch"), Limits{}); err != nil || len(scratch.Files) != 1 {
 		t.Errorf("a mesh within an ignored folder: %v, %v", scratch, err)
 	}
-	t.Chdir(filepath.Join(s.clone, "team/mesh"))
+	t.Chdir(filepath.Join(s.clone, "team", "mesh"))
 	if relative, err := fromDir(".", Limits{}); err != nil || !cmp.Equal(relative.Files, directory.Files) {
 		t.Errorf("read as \".\": %v, %v", relative, err)
 	}

@@ -76,7 +76,7 @@ func contentRefused(where string, err error) *Error {
 	}
 	return &Error{
 		Reason:  ContentRefused,
-		message: fmt.Sprintf("%s is refused, what was applied before stays:\n%s", where, findings.Error()),
+		message: fmt.Sprintf("%s is refused, nothing of it is used:\n%s", where, findings.Error()),
 		cause:   findings,
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,9 +17,9 @@ import (
 
 func TestFetchReadsTheFilesOfTheCommit(t *testing.T) {
 	s := newServer(t)
-	hash := s.seed()
+	s.seed()
 	s.run(s.clone, "update-index", "--chmod=+x", "mesh.cue")
-	hash = s.push("main", "Executable files are regular files")
+	hash := s.push("main", "Executable files are regular files")
 	got := mustFetch(t, newGit(t, Options{URL: s.startHTTP()}))
 
 	if diff := cmp.Diff([]string{"mesh.cue", "services/cart.cue"}, got.Paths()); diff != "" {
@@ -48,6 +49,31 @@ func TestUnchangedFetchReturnsTheSameSnapshotWithoutAPack(t *testing.T) {
 	}
 	if got := s.packs.Load(); got != packs {
 		t.Errorf("%d packs were asked for, though nothing changed", got-packs)
+	}
+}
+
+func TestConcurrentFetchesShareOneSnapshot(t *testing.T) {
+	s := newServer(t)
+	s.seed()
+	g := newGit(t, Options{URL: s.startHTTP()})
+	got := make([]*Snapshot, 8)
+	var all sync.WaitGroup
+	for i := range got {
+		all.Go(func() {
+			var err error
+			if got[i], err = fetch(t, g, ""); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	for _, one := range got {
+		if one != got[0] {
+			t.Error("two Snapshots of one commit")
+		}
+	}
+	if n := s.packs.Load(); n != 1 {
+		t.Errorf("%d packs were transferred, want one", n)
 	}
 }
 

@@ -61,6 +61,7 @@ func (o *stored) SetType(plumbing.ObjectType)    {}
 func (o *stored) Size() int64                    { return o.size }
 func (o *stored) SetSize(int64)                  {}
 func (o *stored) Reader() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(o.data)), nil }
+
 func (o *stored) Writer() (io.WriteCloser, error) {
 	return nil, errors.New("a stored object is immutable")
 }

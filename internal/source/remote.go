@@ -79,9 +79,12 @@ func newRemote(o Options) (*remote, error) {
 
 // remember notes what to keep out of errors. Very short values would garble every text, and protect nothing.
 func (r *remote) remember(opts *git.AuthOptions, proxy map[string][]byte) {
-	for _, s := range []string{opts.Password, url.QueryEscape(opts.Password), url.PathEscape(opts.Password), opts.BearerToken, string(proxy["password"]), url.PathEscape(string(proxy["password"]))} {
-		if len(s) >= 3 {
-			r.secrets = append(r.secrets, s)
+	for _, secret := range []string{opts.Password, opts.BearerToken, string(proxy["password"])} {
+		// In a URL it is spelled another way.
+		for _, s := range []string{secret, url.QueryEscape(secret), url.UserPassword("", secret).String()[1:], url.PathEscape(secret)} {
+			if len(s) >= 3 {
+				r.secrets = append(r.secrets, s)
+			}
 		}
 	}
 	sort.Slice(r.secrets, func(i, j int) bool { return len(r.secrets[i]) > len(r.secrets[j]) })
