@@ -404,3 +404,96 @@ func TestSSHServerThatNeverAnswers(t *testing.T) {
 		return err != nil && strings.Contains(err.Error(), "have not returned")
 	})
 }
+
+// serveSOCKS starts a SOCKS5 proxy (RFC 1928, 1929) for one user and counts its connections.
+func serveSOCKS(t *testing.T, user, password string, connections *atomic.Int64) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer func() { _ = conn.Close() }()
+				target, err := greetSOCKS(conn, user, password)
+				if err != nil {
+					return
+				}
+				connections.Add(1)
+				defer func() { _ = target.Close() }()
+				go func() { _, _ = io.Copy(target, conn) }()
+				_, _ = io.Copy(conn, target)
+			}()
+		}
+	}()
+	return listener.Addr().String()
+}
+
+func greetSOCKS(conn net.Conn, user, password string) (net.Conn, error) {
+	read := func(n int) []byte {
+		b := make([]byte, n)
+		if _, err := io.ReadFull(conn, b); err != nil {
+			return make([]byte, n)
+		}
+		return b
+	}
+	read(int(read(2)[1]))
+	_, _ = conn.Write([]byte{5, 2})
+	gotUser := string(read(int(read(2)[1])))
+	gotPassword := string(read(int(read(1)[0])))
+	if gotUser != user || gotPassword != password {
+		_, _ = conn.Write([]byte{1, 1})
+		return nil, io.EOF
+	}
+	_, _ = conn.Write([]byte{1, 0})
+	head := read(4)
+	if head[3] != 1 {
+		return nil, io.EOF
+	}
+	address := &net.TCPAddr{IP: read(4)}
+	port := read(2)
+	address.Port = int(port[0])<<8 | int(port[1])
+	target, err := net.Dial("tcp", address.String())
+	if err != nil {
+		return nil, err
+	}
+	_, err = conn.Write([]byte{5, 0, 0, 1, 0, 0, 0, 0, 0, 0})
+	return target, err
+}
+
+func TestSSHThroughAProxy(t *testing.T) {
+	s := newServer(t)
+	hash := s.seed()
+	address := serveSSH(t, s, nil)
+	known, err := ssh.ScanHostKey(strings.TrimPrefix(address, "ssh://git@"), limit, nil, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := ssh.NewEd25519Generator().Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var through atomic.Int64
+	proxy := map[string][]byte{
+		"address":  []byte("socks5://" + serveSOCKS(t, "ann", "s3cret-pass", &through)),
+		"username": []byte("ann"), "password": []byte("s3cret-pass"),
+	}
+	auth := map[string][]byte{"identity": pair.PrivateKey, "known_hosts": known}
+	got, err := fetch(t, newGit(t, Options{URL: address + "/mesh.git", Auth: auth, Proxy: proxy}), "")
+	if err != nil || got.Commit != hash {
+		t.Fatalf("got %v, %v; want commit %s", got, err, hash)
+	}
+	if through.Load() == 0 {
+		t.Error("the proxy was passed by")
+	}
+	proxy["password"] = []byte("wrong-pass")
+	_, err = fetch(t, newGit(t, Options{URL: address + "/mesh.git", Auth: auth, Proxy: proxy}), "")
+	wantError(t, err, FetchFailed, address[len("ssh://git@"):])
+	wantWithout(t, err, "wrong-pass", "s3cret-pass")
+}
