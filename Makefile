@@ -1,0 +1,52 @@
+# make without a target lists the targets.
+.DEFAULT_GOAL := help
+
+TOOL := go tool -modfile=tools/go.mod
+ASSETS = $$(test/controlplane/build.sh)
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X github.com/isthmus-mesh/isthmus/internal/version.version=$(VERSION)
+EXAMPLES := $(wildcard examples/*)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/isthmus and bin/isthmus-controller
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+.PHONY: test
+test: verify ## everything: lint, freshness, unit, API server and end-to-end tests
+	KUBEBUILDER_ASSETS=$(ASSETS) go test -timeout 40m ./...
+
+.PHONY: e2e
+e2e: ## only the end-to-end tests, on real API servers and a real Git server
+	KUBEBUILDER_ASSETS=$(ASSETS) go test -timeout 30m -count 1 -v ./test/e2e/...
+
+.PHONY: lint
+lint: ## run the linters
+	$(TOOL) golangci-lint run ./...
+
+.PHONY: generate
+generate: build ## rewrite what is generated: deepcopy, CRD, roles, Istio's schemas, vendored modules
+	go generate ./...
+	for e in $(EXAMPLES); do bin/isthmus vendor --repo $$e; done
+
+.PHONY: verify
+verify: lint ## lint, and check that what is generated is fresh and what is committed is formatted
+	test -z "$$(gofmt -l $$(git ls-files '*.go'))"
+	go vet ./...
+	go mod verify >/dev/null
+	test/fresh.sh
+
+.PHONY: bench
+bench: ## run the benchmarks
+	KUBEBUILDER_ASSETS=$(ASSETS) go test -run '^$$' -bench . -benchtime 3x -timeout 60m ./...
+
+.PHONY: demo
+demo: build ## three clusters, one Git repository, live (KEEP=1 leaves it running)
+	KUBEBUILDER_ASSETS=$(ASSETS) bin/isthmus demo $(if $(KEEP),--keep)
+
+.PHONY: clean
+clean: ## remove what was built in the checkout
+	rm -rf bin dist
