@@ -246,6 +246,8 @@ func writeHealthy(ms *v1alpha1.MeshSync, o outcome) {
 	}
 	bad := refusals(o.plan)
 	switch {
+	case o.wrote.failed > 0:
+		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonApplyFailed, "%s could not be written", count(o.wrote.failed, "object"))
 	case len(bad) > 0:
 		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonRefused, "%s belongs to somebody else or is opted out, and is not what the repository says", list(bad))
 	case o.verdict == done && o.reason == meta.ReconciliationSucceededReason:

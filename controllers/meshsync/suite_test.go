@@ -101,9 +101,12 @@ func newWorld(t *testing.T, cluster string) *world {
 	c := fleet.Cluster(cluster)
 	admin, err := client.New(c.Config, client.Options{Scheme: scheme})
 	must(t, err)
-	err = admin.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
-	if !apierrors.IsAlreadyExists(err) {
-		must(t, err)
+	// Istio's own namespace is there before Isthmus comes, like that of the controller.
+	for _, name := range []string{namespace, "istio-system"} {
+		err = admin.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
+		if !apierrors.IsAlreadyExists(err) {
+			must(t, err)
+		}
 	}
 	w := &world{t: t, cluster: c, admin: admin, git: newRepository(t)}
 	w.start()

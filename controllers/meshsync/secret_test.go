@@ -1,0 +1,149 @@
+package meshsync_test
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ProtonMail/go-crypto/openpgp"
+	"github.com/ProtonMail/go-crypto/openpgp/armor"
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/fluxcd/pkg/gittestserver"
+	"github.com/fluxcd/pkg/runtime/conditions"
+	"github.com/go-git/go-git/v5"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+)
+
+// secret makes a Secret that goes with the test.
+func (w *world) secret(inNamespace, name string, data map[string][]byte) {
+	w.t.Helper()
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: inNamespace, Name: name}, Data: data}
+	must(w.t, w.admin.Create(w.t.Context(), secret))
+	w.t.Cleanup(func() { _ = w.admin.Delete(w.t.Context(), secret) })
+}
+
+func TestCredentialsComeFromASecretOfTheSameNamespace(t *testing.T) {
+	w := newWorld(t, withIstio)
+	server, err := gittestserver.NewTempGitServer()
+	must(t, err)
+	certificate, key := selfSigned(t)
+	server.Auth("robot", "correct horse")
+	must(t, server.InitRepo("../../examples/quickstart", "main", "mesh.git"))
+	must(t, server.StartHTTPS(certificate, key, certificate, "127.0.0.1"))
+	t.Cleanup(server.StopHTTP)
+
+	w.create("mesh", func(ms *v1alpha1.MeshSync) {
+		ms.Spec.Source.URL = server.HTTPAddress() + "/mesh.git"
+		ms.Spec.Source.SecretRef = &meta.LocalObjectReference{Name: "mesh-repo"}
+	})
+	ms := w.notReady("mesh", v1alpha1.ReasonSourceInvalid)
+	if message := conditions.GetMessage(ms, meta.ReadyCondition); !strings.Contains(message, "isthmus-system/mesh-repo") || !strings.Contains(message, "spec.source.secretRef") {
+		t.Errorf("the message names the Secret and the field: %s", message)
+	}
+	w.secret(namespace, "mesh-repo", map[string][]byte{"username": []byte("robot"), "password": []byte("wrong"), "ca.crt": certificate})
+	ms = w.notReady("mesh", v1alpha1.ReasonAuthenticationFailed)
+	if strings.Contains(describe(ms), "wrong") {
+		t.Errorf("the status holds the password: %s", describe(ms))
+	}
+	good := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "mesh-repo"},
+		Data: map[string][]byte{"username": []byte("robot"), "password": []byte("correct horse"), "ca.crt": certificate}}
+	must(t, w.admin.Update(t.Context(), good))
+	w.ready("mesh", "")
+	// Nobody reads the Secret again while nothing changes.
+	sent := len(w.requests.list())
+	time.Sleep(time.Second)
+	if extra := w.requests.list()[sent:]; len(extra) > 1 {
+		t.Errorf("without any change it was asked %q", extra)
+	}
+}
+
+func TestSecretOfAnotherNamespaceIsOutOfReach(t *testing.T) {
+	w := newWorld(t, withIstio)
+	w.secret("default", "mesh-repo", map[string][]byte{"username": []byte("u"), "password": []byte("p")})
+	elsewhere := &v1alpha1.MeshSync{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "mesh"},
+		Spec: v1alpha1.MeshSyncSpec{Cluster: "east", Source: v1alpha1.Source{URL: w.git.url(), SecretRef: &meta.LocalObjectReference{Name: "mesh-repo"}},
+			Interval: metav1.Duration{Duration: 200 * time.Millisecond}},
+	}
+	must(t, w.admin.Create(t.Context(), elsewhere))
+	w.until("the MeshSync says that the Secret is out of reach", func() (bool, string) {
+		must(t, w.admin.Get(t.Context(), client.ObjectKeyFromObject(elsewhere), elsewhere))
+		message := conditions.GetMessage(elsewhere, meta.ReadyCondition)
+		return conditions.GetReason(elsewhere, meta.ReadyCondition) == v1alpha1.ReasonSourceInvalid && strings.Contains(message, "own namespace only"), message
+	})
+}
+
+func TestOnlySignedCommitsAreApplied(t *testing.T) {
+	w := newWorld(t, withIstio)
+	trusted, err := openpgp.NewEntity("Ada", "", "ada@example.com", nil)
+	must(t, err)
+	var key bytes.Buffer
+	armored, err := armor.Encode(&key, openpgp.PublicKeyType, nil)
+	must(t, err)
+	must(t, trusted.Serialize(armored))
+	must(t, armored.Close())
+	w.secret(namespace, "signers", map[string][]byte{"ada.asc": key.Bytes()})
+
+	w.create("mesh", func(ms *v1alpha1.MeshSync) {
+		ms.Spec.Source.Verify = &v1alpha1.Verify{SecretRef: meta.LocalObjectReference{Name: "signers"}}
+	})
+	ms := w.notReady("mesh", v1alpha1.ReasonVerificationFailed)
+	if !conditions.IsFalse(ms, v1alpha1.SourceVerifiedCondition) || len(w.all()) != 0 {
+		t.Errorf("an unsigned commit is not verified, and nothing is applied: %d objects, %s", len(w.all()), describe(ms))
+	}
+	signed := w.git.commit(nil, func(o *git.CommitOptions) { o.SignKey = trusted })
+	ms = w.ready("mesh", signed)
+	if !conditions.IsTrue(ms, v1alpha1.SourceVerifiedCondition) {
+		t.Errorf("the condition tells of the signature: %s", describe(ms))
+	}
+	before := w.names()
+	w.git.commit(map[string]string{"services/cart.cue": ""})
+	ms = w.notReady("mesh", v1alpha1.ReasonVerificationFailed)
+	if len(w.names()) != len(before) || !strings.HasSuffix(ms.Status.LastAppliedRevision, signed) {
+		t.Errorf("an unsigned commit changes nothing: %s", describe(ms))
+	}
+}
+
+// withoutServiceEntries is the controller's role, less the right to see ServiceEntries.
+func withoutServiceEntries(t *testing.T) []rbacv1.PolicyRule {
+	t.Helper()
+	text, err := os.ReadFile("../../config/rbac/role.yaml")
+	must(t, err)
+	role := &rbacv1.ClusterRole{}
+	for _, document := range strings.Split(string(text), "\n---\n") {
+		if strings.Contains(document, "kind: ClusterRole\n") {
+			must(t, yaml.Unmarshal([]byte(strings.Replace(document, "  - serviceentries\n", "", 1)), role))
+		}
+	}
+	return role.Rules
+}
+
+func selfSigned(t *testing.T) (certificate, key []byte) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "loopback"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA: true, BasicConstraintsValid: true, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	must(t, err)
+	keyDER, err := x509.MarshalPKCS8PrivateKey(private)
+	must(t, err)
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
+}

@@ -1,0 +1,235 @@
+package meshsync_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/fluxcd/pkg/runtime/conditions"
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/istio"
+)
+
+func TestYoungerMeshSyncWaitsAndTakesOver(t *testing.T) {
+	w := newWorld(t, withIstio)
+	w.create("a-first")
+	w.ready("a-first", w.git.first)
+	before := w.names()
+
+	w.create("b-second")
+	ms := w.notReady("b-second", v1alpha1.ReasonAnotherMeshSync)
+	if !conditions.IsStalled(ms) || !strings.Contains(conditions.GetMessage(ms, meta.ReadyCondition), namespace+"/a-first") {
+		t.Errorf("the younger one is stalled and names the other: %s", describe(ms))
+	}
+	must(t, w.admin.Delete(t.Context(), ms.DeepCopy()))
+	w.gone("b-second")
+	if diff := cmp.Diff(before, w.names()); diff != "" {
+		t.Errorf("a stalled MeshSync came and went, and the cluster is another: -before, +after:\n%s", diff)
+	}
+
+	w.create("b-second", func(ms *v1alpha1.MeshSync) { ms.Spec.Interval.Duration = time.Hour })
+	w.notReady("b-second", v1alpha1.ReasonAnotherMeshSync)
+	must(t, w.admin.Delete(t.Context(), w.get("a-first")))
+	w.ready("b-second", w.git.first)
+	id := apply.ApplySetID("b-second", namespace, "MeshSync", "isthmus.dev")
+	for name, object := range w.names() {
+		was := before[name]
+		if was == nil || was.GetUID() != object.GetUID() {
+			t.Errorf("%s was made anew instead of claimed", name)
+		}
+		if object.GetLabels()[apply.LabelPartOf] != id {
+			t.Errorf("%s was not claimed", name)
+		}
+	}
+}
+
+// gone waits for a MeshSync to be gone.
+func (w *world) gone(name string) {
+	w.t.Helper()
+	w.until("MeshSync "+name+" is gone", func() (bool, string) {
+		ms := &v1alpha1.MeshSync{}
+		err := w.admin.Get(w.t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, ms)
+		return client.IgnoreNotFound(err) == nil && err != nil, describe(ms)
+	})
+}
+
+func TestDeletionPolicies(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		change func(*v1alpha1.MeshSync)
+		stays  bool
+	}{
+		"Default": {"the objects are orphaned: a mesh must not vanish because somebody deleted a MeshSync",
+			func(*v1alpha1.MeshSync) {}, true},
+		"Delete": {"the objects go with the MeshSync",
+			func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete }, false},
+		"DeleteWhileSuspended": {"a suspended MeshSync deletes nothing, as in Flux",
+			func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy, ms.Spec.Suspend = v1alpha1.DeletionDelete, true }, true},
+		"DeleteWithPruneSwitchedOff": {"the order to delete the MeshSync with all that it made is explicit, and prune is about what leaves the repository",
+			func(ms *v1alpha1.MeshSync) {
+				no := false
+				ms.Spec.DeletionPolicy, ms.Spec.Prune.Enabled = v1alpha1.DeletionDelete, &no
+			}, false},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, withIstio)
+			foreign := &unstructured.Unstructured{Object: map[string]any{
+				"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry",
+				"metadata": map[string]any{"name": "foreign", "namespace": namespace},
+				"spec":     map[string]any{"hosts": []any{"foreign.example.com"}, "resolution": "NONE"},
+			}}
+			must(t, w.admin.Create(t.Context(), foreign))
+			w.create("mesh")
+			w.ready("mesh", w.git.first)
+			before := w.names()
+			w.change("mesh", tc.change)
+			must(t, w.admin.Delete(t.Context(), w.get("mesh")))
+			w.gone("mesh")
+			want := before
+			if !tc.stays {
+				want = map[string]*unstructured.Unstructured{"ServiceEntry/" + namespace + "/foreign": foreign}
+			}
+			if diff := cmp.Diff(keysOf(want), keysOf(w.names())); diff != "" {
+				t.Errorf("%s: -want, +got:\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+func TestClusterThatIsNotInTheInventoryIsLeftAlone(t *testing.T) {
+	w := newWorld(t, withIstio)
+	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Cluster = "north" })
+	ms := w.notReady("mesh", v1alpha1.ReasonUnknownCluster)
+	if !conditions.IsStalled(ms) || len(w.all()) != 0 {
+		t.Errorf("stalled, and nothing is touched: %d objects, %s", len(w.all()), describe(ms))
+	}
+
+	// A known cluster that leaves the inventory, or turns out to be another one, keeps all it has.
+	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Cluster = "west" })
+	w.ready("mesh", w.git.first)
+	before := w.names()
+	wrong := w.git.commit(map[string]string{"uid.cue": "package config\n\nclusters: west: uid: \"00000000-0000-0000-0000-000000000000\"\n"})
+	ms = w.notReady("mesh", v1alpha1.ReasonWrongCluster)
+	if !conditions.IsStalled(ms) || !strings.HasSuffix(ms.Status.LastAttemptedRevision, wrong) {
+		t.Errorf("stalled at the commit with the wrong uid: %s", describe(ms))
+	}
+	if diff := cmp.Diff(before, w.names()); diff != "" {
+		t.Errorf("the cluster was touched: -before, +after:\n%s", diff)
+	}
+
+	system := &corev1.Namespace{}
+	must(t, w.admin.Get(t.Context(), client.ObjectKey{Name: metav1.NamespaceSystem}, system))
+	w.ready("mesh", w.git.commit(map[string]string{"uid.cue": "package config\n\nclusters: west: uid: \"" + string(system.UID) + "\"\n"}))
+}
+
+func TestHeldChangePassesWhenItIsAcknowledged(t *testing.T) {
+	w := newWorld(t, withIstio)
+	files := map[string]string{}
+	for i := range 12 {
+		name := fmt.Sprintf("extra%d", i)
+		files["services/"+name+".cue"] = service(name)
+	}
+	w.git.commit(files)
+	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Interval.Duration = time.Hour })
+	before := w.git.commit(nil)
+	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Interval.Duration = 200 * time.Millisecond })
+	w.ready("mesh", before)
+	had := w.names()
+
+	for name := range files {
+		files[name] = ""
+	}
+	commit := w.git.commit(files)
+	ms := w.notReady("mesh", apply.MassDeletion)
+	if ms.Status.Held == nil || !conditions.IsStalled(ms) {
+		t.Fatalf("the change set is held: %s", describe(ms))
+	}
+	message := conditions.GetMessage(ms, meta.ReadyCondition)
+	command := "kubectl -n " + namespace + " annotate --overwrite meshsync mesh isthmus.dev/acknowledge=" + ms.Status.Held.Digest
+	if !strings.Contains(message, command) || !strings.Contains(message, "settings: acknowledge:") {
+		t.Errorf("the message says how to let it pass, here and in Git: %s", message)
+	}
+	if diff := cmp.Diff(keysOf(had), keysOf(w.names())); diff != "" {
+		t.Errorf("a held change set changed the cluster: -before, +after:\n%s", diff)
+	}
+	w.drift()
+
+	w.change("mesh", func(ms *v1alpha1.MeshSync) {
+		metav1.SetMetaDataAnnotation(&ms.ObjectMeta, v1alpha1.AcknowledgeAnnotation, ms.Status.Held.Digest)
+	})
+	ms = w.ready("mesh", commit)
+	if ms.Status.Held != nil || ms.Status.Pruned < 10 {
+		t.Errorf("the acknowledged change set is carried out: %s", describe(ms))
+	}
+}
+
+func TestForeignObjectIsRefusedAndTheRestApplied(t *testing.T) {
+	w := newWorld(t, withIstio)
+	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Mode = v1alpha1.ModeObserve })
+	w.until("the MeshSync has observed", func() (bool, string) { ms := w.get("mesh"); return conditions.IsReady(ms), describe(ms) })
+	// Which objects there will be is learned from another run, so that this test does not know the template.
+	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Mode = v1alpha1.ModeApply })
+	w.ready("mesh", w.git.first)
+	victim := w.objects("ServiceEntry")[0]
+	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
+	must(t, w.admin.Delete(t.Context(), w.get("mesh")))
+	w.gone("mesh")
+
+	foreign := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry",
+		"metadata": map[string]any{"name": victim.GetName(), "namespace": victim.GetNamespace()},
+		"spec":     map[string]any{"hosts": []any{"foreign.example.com"}, "resolution": "NONE"},
+	}}
+	must(t, w.admin.Create(t.Context(), foreign))
+	w.create("mesh")
+	ms := w.notReady("mesh", v1alpha1.ReasonRefused)
+	key := "ServiceEntry/" + victim.GetNamespace() + "/" + victim.GetName()
+	if ms.Status.Refused != 1 || len(ms.Status.Errors) != 1 || ms.Status.Errors[0].Resource != key || !conditions.IsFalse(ms, meta.HealthyCondition) {
+		t.Errorf("the status names the object: %s", describe(ms))
+	}
+	if ms.Status.LastAppliedRevision != "" {
+		t.Errorf("the revision is not applied whole: %s", describe(ms))
+	}
+	if got := w.names()[key]; got == nil || got.GetUID() != foreign.GetUID() || got.GetResourceVersion() != foreign.GetResourceVersion() {
+		t.Error("the foreign object was touched")
+	}
+	must(t, w.admin.Delete(t.Context(), foreign))
+	w.ready("mesh", w.git.first)
+}
+
+func TestMissingKindsAreNamedAndAwaited(t *testing.T) {
+	w := newWorld(t, withoutIstio)
+	w.create("mesh")
+	ms := w.notReady("mesh", v1alpha1.ReasonKindUnavailable)
+	if message := conditions.GetMessage(ms, meta.ReadyCondition); !strings.Contains(message, "serviceentries.networking.istio.io") || !strings.Contains(message, "install the CRDs") {
+		t.Errorf("the message names the kind and says what to do: %s", message)
+	}
+	must(t, fleet.Cluster(withoutIstio).Install(istio.CRDs()))
+	w.ready("mesh", w.git.first)
+}
+
+func TestForbiddenKindsAreNamedAndAwaited(t *testing.T) {
+	w := newWorld(t, withIstio)
+	w.stop()
+	config, err := w.cluster.AddUser(t.Context(), fmt.Sprintf("narrow-%d", users.Add(1)), withoutServiceEntries(t)...)
+	must(t, err)
+	w.startAs(config)
+	w.create("mesh")
+	ms := w.notReady("mesh", v1alpha1.ReasonKindUnavailable)
+	if message := conditions.GetMessage(ms, meta.ReadyCondition); !strings.Contains(message, "serviceentries.networking.istio.io") || !strings.Contains(message, "list and watch") {
+		t.Errorf("the message names the kind and the verbs: %s", message)
+	}
+	if len(w.all()) != 0 {
+		t.Errorf("nothing is half applied, and there are %d objects", len(w.all()))
+	}
+}
