@@ -1,0 +1,10 @@
+// Command isthmus checks and renders the mesh repository that many clusters share.
+package main
+
+import (
+	"os"
+
+	"github.com/isthmus-mesh/isthmus/internal/cli"
+)
+
+func main() { os.Exit(cli.Main(os.Args[1:])) }

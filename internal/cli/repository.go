@@ -1,0 +1,113 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/isthmus-mesh/isthmus/internal/evaluate"
+	"github.com/isthmus-mesh/isthmus/internal/istio"
+	"github.com/isthmus-mesh/isthmus/internal/mesh"
+	"github.com/isthmus-mesh/isthmus/internal/render"
+	"github.com/isthmus-mesh/isthmus/internal/source"
+	"github.com/isthmus-mesh/isthmus/internal/vendoring"
+)
+
+// defaultTimeout bounds one evaluation. 10,000 services take about ten seconds.
+const defaultTimeout = 2 * time.Minute
+
+// repository is the mesh repository that a command works on.
+type repository struct {
+	dir string
+	// timeout bounds each evaluation, since CUE itself bounds nothing.
+	timeout time.Duration
+
+	snapshot  *source.Snapshot
+	validator *istio.Validator
+}
+
+// addRepoFlag gives a command its --repo.
+func addRepoFlag(cmd *cobra.Command, repo *repository) {
+	cmd.Flags().StringVar(&repo.dir, "repo", ".", "folder of the mesh repository, the one that holds cue.mod")
+	_ = cmd.MarkFlagDirname("repo")
+}
+
+// addTimeoutFlag gives a command that evaluates its --timeout.
+func addTimeoutFlag(cmd *cobra.Command, repo *repository) {
+	cmd.Flags().DurationVar(&repo.timeout, "timeout", defaultTimeout, "give up on an evaluation of the repository that takes longer")
+}
+
+// read takes the files as they are now.
+func (r *repository) read(ctx context.Context) error {
+	if r.timeout <= 0 {
+		return usagef("--timeout must be more than zero, but is %s", r.timeout)
+	}
+	snapshot, err := source.FromDir(ctx, r.dir, source.Limits{})
+	if err != nil {
+		return err
+	}
+	r.snapshot = snapshot
+	return nil
+}
+
+// evaluate evaluates for a cluster, or for none ("").
+func (r *repository) evaluate(ctx context.Context, cluster string) (*evaluate.Result, error) {
+	late := fmt.Errorf("evaluating the mesh repository took more than %s; a comprehension in it may not end, or it is that large: see --timeout", r.timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, r.timeout, late)
+	defer cancel()
+	result, err := evaluate.Evaluate(ctx, r.snapshot, evaluate.Options{Cluster: cluster})
+	if err != nil && errors.Is(context.Cause(ctx), late) {
+		return nil, late
+	}
+	return result, err
+}
+
+// bundle renders for a cluster and holds the resources against Istio's rules.
+func (r *repository) bundle(ctx context.Context, cluster string) (*evaluate.Result, *render.Bundle, error) {
+	if r.validator == nil {
+		validator, err := istio.NewValidator()
+		if err != nil {
+			return nil, nil, fmt.Errorf("reading the embedded CRDs of Istio: %w", err)
+		}
+		r.validator = validator
+	}
+	result, err := r.evaluate(ctx, cluster)
+	if err != nil {
+		return nil, nil, err
+	}
+	view, err := mesh.NewView(result.Mesh, cluster)
+	if err != nil {
+		return nil, nil, err
+	}
+	bundle, err := render.Render(view, result, r.validator, "")
+	return result, bundle, err
+}
+
+// hint is what to try where the folder is no mesh repository but lies in one, "" otherwise.
+func (r *repository) hint() string {
+	if isRepository(r.dir) {
+		return ""
+	}
+	dir, err := filepath.Abs(r.dir)
+	if err != nil {
+		return ""
+	}
+	up := r.dir
+	for parent := filepath.Dir(dir); parent != dir; dir, parent = parent, filepath.Dir(parent) {
+		up = filepath.Join(up, "..")
+		if isRepository(parent) {
+			return fmt.Sprintf("There is a mesh repository further up: try --repo %s", up)
+		}
+	}
+	return ""
+}
+
+func isRepository(dir string) bool {
+	info, err := os.Stat(filepath.Join(dir, filepath.FromSlash(vendoring.ModuleFile)))
+	return err == nil && info.Mode().IsRegular()
+}

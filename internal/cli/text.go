@@ -1,0 +1,52 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+)
+
+// writeText is the report for a person: one problem a line, a blank line between files, and what it comes to.
+func writeText(w io.Writer, r vetReport, dir string, s style) error {
+	if len(r.Problems) == 0 {
+		_, err := fmt.Fprintf(w, "%s: %s, %s, %s\n", s.green("ok"), count(r.Summary.Services, "service"),
+			count(r.Summary.Clusters, "cluster"), count(r.Summary.Resources, "resource"))
+		return err
+	}
+	return writeProblems(w, r.Problems, r.Summary.Clusters, dir, s, "nothing was changed")
+}
+
+// writeProblems ends with what became of the command for it.
+func writeProblems(w io.Writer, problems []problem, allClusters int, dir string, s style, outcome string) error {
+	for i, p := range problems {
+		if i > 0 && p.File != problems[i-1].File {
+			fmt.Fprintln(w)
+		}
+		place := p.place(dir)
+		if place != "" {
+			place = s.bold(place) + " "
+		}
+		// What CUE says may have several lines; they stay under their problem.
+		fmt.Fprintf(w, "%s%s\n", place, strings.ReplaceAll(strings.TrimSpace(p.text(allClusters)), "\n", "\n    "))
+	}
+	_, err := fmt.Fprintf(w, "\n%s; %s\n", s.red(total(problems)), outcome)
+	return err
+}
+
+// place is "services/cart.cue:4:2:", seen from the working directory, so that editors and terminals can jump there.
+func (p problem) place(dir string) string {
+	if p.File == "" {
+		return ""
+	}
+	place := printable(filepath.Join(dir, filepath.FromSlash(p.File)))
+	if p.Line > 0 {
+		place += fmt.Sprintf(":%d", p.Line)
+		if p.Column > 0 {
+			place += fmt.Sprintf(":%d", p.Column)
+		}
+	}
+	return place + ":"
+}
+
+func writeJSON(w io.Writer, r vetReport) error { return encodeJSON(w, r) }

@@ -1,0 +1,84 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	meshmodule "github.com/isthmus-mesh/isthmus/cue"
+	"github.com/isthmus-mesh/isthmus/internal/vendoring"
+	"github.com/isthmus-mesh/isthmus/internal/version"
+)
+
+func newVendor() *cobra.Command {
+	var repo repository
+	var check bool
+	cmd := &cobra.Command{
+		Use:   "vendor",
+		Short: "Bring the vendored CUE module to the version of this command",
+		Long: `Bring ` + vendoring.Folder + ` of the mesh repository to the version of this command. The module renders, so this,
+and not an upgrade of a controller, is what changes the clusters' resources: look at the difference with
+` + "`isthmus render`" + ` before you commit. Files that the module no longer has are removed.
+
+Exit status: 0 fine, 1 with --check if it differs, 2 could not run.`,
+		Example: `  isthmus vendor
+  isthmus vendor --check                   # in CI: fail if it is not what this version brings
+  isthmus vendor --repo examples/shop`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			act := vendoring.Vendor
+			if check {
+				act = vendoring.Compare
+			}
+			changes, err := act(repo.dir)
+			for _, c := range changes {
+				fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", said(c.Action, check), c.File)
+			}
+			if errors.Is(err, vendoring.ErrNoModule) {
+				tell(cmd, repo.hint())
+				return fmt.Errorf("%s: %w; is the path right? `isthmus init` makes a mesh repository", repo.dir, err)
+			}
+			if err != nil {
+				return err
+			}
+			what := fmt.Sprintf("%s of isthmus %s", meshmodule.Path, version.Get().Version)
+			switch {
+			case len(changes) == 0:
+				fmt.Fprintf(cmd.OutOrStdout(), "ok: %s is %s\n", vendoring.Folder, what)
+			case check:
+				fmt.Fprintf(cmd.OutOrStdout(), "\n%s from %s; nothing was changed. `isthmus vendor` brings it\n", differs(len(changes)), what)
+				return errFindings
+			default:
+				fmt.Fprintf(cmd.OutOrStdout(), "\n%s now %s\n", is(len(changes)), what)
+			}
+			return nil
+		},
+	}
+	addRepoFlag(cmd, &repo)
+	cmd.Flags().BoolVar(&check, "check", false, "change nothing; exit 1 if something would change")
+	return cmd
+}
+
+// said is what was done to a file, or would be.
+func said(action vendoring.Action, check bool) string {
+	if check {
+		return fmt.Sprintf("would %-6s", action)
+	}
+	return fmt.Sprintf("%-7s", strings.TrimSuffix(string(action), "e")+"ed")
+}
+
+func differs(n int) string {
+	if n == 1 {
+		return "1 file differs"
+	}
+	return fmt.Sprintf("%d files differ", n)
+}
+
+func is(n int) string {
+	if n == 1 {
+		return "1 file is"
+	}
+	return fmt.Sprintf("%d files are", n)
+}

@@ -1,0 +1,140 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/isthmus-mesh/isthmus/internal/manifest"
+)
+
+// vetReport is what vet found, and what it looked at.
+type vetReport struct {
+	Problems []problem `json:"findings"`
+	Summary  vetted    `json:"summary"`
+}
+
+// vetted counts what was checked, as far as the repository could be evaluated.
+type vetted struct {
+	Files     int `json:"files"`
+	Services  int `json:"services"`
+	Externals int `json:"externals"`
+	Clusters  int `json:"clusters"`
+	Resources int `json:"resources"`
+}
+
+func newVet() *cobra.Command {
+	var repo repository
+	var output string
+	cmd := &cobra.Command{
+		Use:   "vet",
+		Short: "Check the mesh repository, and what every cluster would get from it",
+		Long: `Check the mesh repository as it is in the folder now, committed or not: the manifests one by one, all of
+them together (unknown callees, clusters and versions, hosts claimed twice), and then, for every cluster, the
+resources that its controller would apply, against the schemas and rules of Istio's own CRDs. Nothing is
+contacted and nothing is changed.
+
+Exit status: 0 without findings, 1 with findings, 2 could not run.`,
+		Example: `  isthmus vet                              # check the mesh repository in this folder
+  isthmus vet --repo examples/shop         # check another one
+  isthmus vet -o github                    # annotate a pull request, in a GitHub workflow
+  isthmus vet -o sarif > isthmus.sarif     # for code scanning
+  isthmus vet -o json | jq -r '.findings[].service'`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			write, err := vetWriter(output, repo.dir, cmd.OutOrStdout())
+			if err != nil {
+				return err
+			}
+			shown := startProgress(cmd.ErrOrStderr())
+			report, err := vet(cmd.Context(), &repo, shown)
+			shown.end()
+			if err != nil {
+				return err
+			}
+			out := bufio.NewWriter(cmd.OutOrStdout())
+			if err := write(out, report); err != nil {
+				return err
+			}
+			if err := out.Flush(); err != nil {
+				return err
+			}
+			if len(report.Problems) == 0 {
+				return nil
+			}
+			tell(cmd, repo.hint())
+			return errFindings
+		},
+	}
+	addRepoFlag(cmd, &repo)
+	addTimeoutFlag(cmd, &repo)
+	addOutputFlag(cmd, &output, "text", "json", "github", "sarif")
+	return cmd
+}
+
+// vet gathers the problems of the repository; an error is of this run, not of the repository.
+func vet(ctx context.Context, repo *repository, shown *progress) (vetReport, error) {
+	report := vetReport{Problems: []problem{}}
+	refuse := func(err error) (vetReport, error) {
+		findings, ok := asFindings(err)
+		if !ok {
+			return vetReport{}, err
+		}
+		report.Problems = merge(findings)
+		return report, nil
+	}
+	shown.step("reading %s", repo.dir)
+	if err := repo.read(ctx); err != nil {
+		return refuse(err)
+	}
+	report.Summary.Files = len(repo.snapshot.Files)
+
+	shown.step("checking %s", count(report.Summary.Files, "file"))
+	result, err := repo.evaluate(ctx, "")
+	if err != nil {
+		return refuse(err)
+	}
+	report.Summary.Services = len(result.Mesh.Services)
+	report.Summary.Externals = len(result.Mesh.Externals)
+	report.Summary.Clusters = len(result.Mesh.Clusters)
+
+	var findings manifest.Findings
+	for i, cluster := range slices.Sorted(maps.Keys(result.Mesh.Clusters)) {
+		shown.step("checking what cluster %s would get (%d of %d)", cluster, i+1, report.Summary.Clusters)
+		_, bundle, err := repo.bundle(ctx, cluster)
+		if err != nil {
+			found, ok := asFindings(err)
+			if !ok {
+				return vetReport{}, err
+			}
+			for _, f := range found {
+				f.Cluster = cluster
+				findings = append(findings, f)
+			}
+			continue
+		}
+		report.Summary.Resources += len(bundle.Resources)
+	}
+	report.Problems = merge(findings)
+	return report, nil
+}
+
+// vetWriter is the writer of a form of output.
+func vetWriter(output, dir string, stdout io.Writer) (func(io.Writer, vetReport) error, error) {
+	switch output {
+	case "text":
+		style := styleFor(stdout)
+		return func(w io.Writer, r vetReport) error { return writeText(w, r, dir, style) }, nil
+	case "json":
+		return writeJSON, nil
+	case "github":
+		return func(w io.Writer, r vetReport) error { return writeGitHub(w, r, dir) }, nil
+	case "sarif":
+		return func(w io.Writer, r vetReport) error { return writeSARIF(w, r, dir) }, nil
+	}
+	return nil, unknownOutput(output, "text", "json", "github", "sarif")
+}
