@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
 
 	"github.com/isthmus-mesh/isthmus/internal/istio"
 )
@@ -291,4 +294,17 @@ func TestKindsWithoutACRDAreNamedAndTakenUpWhenTheyCome(t *testing.T) {
 	})
 	k.planUntil(bundle, "the kind is taken up", func(p Plan) bool { return p.Count(Create) == 1 })
 	k.sync(bundle)
+}
+
+func TestLookGivesUpWhenItsTimeIsUp(t *testing.T) {
+	c := newCluster(t)
+	config := rest.CopyConfig(c.config)
+	config.Wrap(killAfter(-1, false, &atomic.Int64{}))
+	k := c.startAs(config)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	_, err := k.live.Look(ctx)
+	if err == nil || !strings.Contains(err.Error(), "gateways") || !strings.Contains(err.Error(), errKilled.Error()) {
+		t.Errorf("the error does not say what could not be listed, and why: %v", err)
+	}
 }

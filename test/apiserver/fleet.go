@@ -72,19 +72,26 @@ func Start(ctx context.Context, options Options) (fleet *Fleet, err error) {
 		return nil, fmt.Errorf("starting etcd: %w", err)
 	}
 
-	for _, name := range options.Clusters {
+	prepare := func(cluster string) *envtest.APIServer {
 		server := &envtest.APIServer{
 			Path:         filepath.Join(assets, "kube-apiserver"),
 			EtcdURL:      started.etcd.URL,
 			StartTimeout: startTimeout, StopTimeout: startTimeout,
 			Out: options.Output, Err: options.Output,
 		}
-		server.Configure().Set("etcd-prefix", "/"+name)
-		started.clusters = append(started.clusters, &Cluster{Name: name, server: server})
+		server.Configure().Set("etcd-prefix", "/"+cluster)
+		return server
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	for _, cluster := range started.clusters {
-		group.Go(func() error { return cluster.start(ctx, options.CRDs) })
+	for _, name := range options.Clusters {
+		cluster := &Cluster{Name: name}
+		started.clusters = append(started.clusters, cluster)
+		group.Go(func() error {
+			if err := cluster.launch(prepare); err != nil {
+				return err
+			}
+			return cluster.ready(ctx, options.CRDs)
+		})
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
@@ -92,10 +99,22 @@ func Start(ctx context.Context, options Options) (fleet *Fleet, err error) {
 	return started, nil
 }
 
-func (c *Cluster) start(ctx context.Context, crds []*apiextensionsv1.CustomResourceDefinition) error {
-	if err := c.server.Start(); err != nil {
-		return fmt.Errorf("starting the API server of cluster %s: %w", c.Name, err)
+// launch tries again with another port, since a free port may be taken before the server listens on it.
+func (c *Cluster) launch(prepare func(cluster string) *envtest.APIServer) error {
+	var errs []error
+	for range 3 {
+		server := prepare(c.Name)
+		err := server.Start()
+		if err == nil {
+			c.server = server
+			return nil
+		}
+		errs = append(errs, err)
 	}
+	return fmt.Errorf("starting the API server of cluster %s: %w", c.Name, errors.Join(errs...))
+}
+
+func (c *Cluster) ready(ctx context.Context, crds []*apiextensionsv1.CustomResourceDefinition) error {
 	config, err := c.connect(envtest.User{Name: "admin", Groups: []string{"system:masters"}})
 	if err != nil {
 		return err
@@ -158,13 +177,13 @@ func (f *Fleet) Stop() error {
 	var errs []error
 	for _, cluster := range f.clusters {
 		// Before etcd, or they hang in their shutdown.
-		if cluster.server.CertDir == "" {
+		if cluster.server == nil {
 			continue
 		}
 		if err := cluster.server.Stop(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 			errs = append(errs, fmt.Errorf("stopping the API server of cluster %s: %w", cluster.Name, err))
 		}
-		cluster.server.CertDir = ""
+		cluster.server = nil
 	}
 	if f.etcd != nil {
 		if err := f.etcd.Stop(); err != nil && !errors.Is(err, os.ErrProcessDone) {

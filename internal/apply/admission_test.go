@@ -1,0 +1,65 @@
+package apply
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// A policy of the platform that rewrites our object would otherwise be fought in every run, unseen.
+func TestObjectThatTheClusterAltersIsReported(t *testing.T) {
+	c := newCluster(t)
+	install := func(resource string, object map[string]any) {
+		t.Helper()
+		policies := c.admin.Resource(schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: resource})
+		policy := &unstructured.Unstructured{Object: object}
+		if _, err := policies.Create(t.Context(), policy, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+			t.Fatal(err)
+		}
+	}
+	install("mutatingadmissionpolicies", map[string]any{
+		"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicy",
+		"metadata": map[string]any{"name": "alter"},
+		"spec": map[string]any{
+			"reinvocationPolicy": "Never", "failurePolicy": "Fail",
+			"matchConstraints": map[string]any{"resourceRules": []any{map[string]any{
+				"apiGroups": []any{"networking.istio.io"}, "apiVersions": []any{"v1"},
+				"operations": []any{"CREATE", "UPDATE"}, "resources": []any{"destinationrules"},
+			}}},
+			// By name, so that no other test meets it.
+			"matchConditions": []any{map[string]any{"name": "named", "expression": "object.metadata.name == 'altered'"}},
+			"mutations": []any{map[string]any{"patchType": "JSONPatch", "jsonPatch": map[string]any{
+				"expression": `[JSONPatch{op: "add", path: "/spec/exportTo", value: ["."]}]`,
+			}}},
+		},
+	})
+	install("mutatingadmissionpolicybindings", map[string]any{
+		"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicyBinding",
+		"metadata": map[string]any{"name": "alter"}, "spec": map[string]any{"policyName": "alter"},
+	})
+
+	k := c.start()
+	k.until("the policy is in force", func() bool {
+		made, err := c.of(rule("pay", "altered")).Create(t.Context(), rule("pay", "altered"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, altered, _ := unstructured.NestedSlice(made.Object, "spec", "exportTo")
+		return altered
+	})
+	bundle := bundleOf(rule("shop", "altered"), rule("shop", "plain"))
+	for _, run := range []string{"created", "updated"} {
+		result, err := k.apply(k.plan(bundle))
+		if diff := cmp.Diff(map[string]Class{"DestinationRule/shop/altered": Altered}, failures(result)); diff != "" {
+			t.Errorf("%s: failures (-want +got):\n%s", run, diff)
+		}
+		if err == nil || !strings.Contains(err.Error(), "spec.exportTo") {
+			t.Errorf("%s: the error does not name the field: %v", run, err)
+		}
+	}
+}
