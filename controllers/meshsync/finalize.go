@@ -7,7 +7,6 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/fluxcd/pkg/runtime/conditions"
-	"github.com/fluxcd/pkg/runtime/patch"
 	corev1 "k8s.io/api/core/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -22,26 +21,26 @@ const goneWithin = 2 * time.Second
 
 // finalize carries the deletion policy out and lets the MeshSync go. What failed is tried again: an object that
 // was to be deleted is never forgotten.
-func (r *Reconciler) finalize(ctx context.Context, ms *v1alpha1.MeshSync, patcher *patch.SerialPatcher) (ctrl.Result, error) {
+func (r *Reconciler) finalize(ctx context.Context, ms *v1alpha1.MeshSync, p *patcher) (ctrl.Result, error) {
 	if !controllerutil.ContainsFinalizer(ms, v1alpha1.Finalizer) {
 		return ctrl.Result{}, nil
 	}
 	if leaves(ms) {
 		ctrl.LoggerFrom(ctx).Info("the MeshSync goes, its objects stay and can be claimed by the next MeshSync of this cluster")
-		return r.release(ctx, ms, patcher)
+		return r.release(ctx, ms, p)
 	}
 
 	run, cancel := context.WithTimeout(ctx, ms.Within())
 	defer cancel()
 	remaining, err := r.deleteOwned(run, ms)
 	if err != nil {
-		return r.stuck(ctx, ms, patcher, err)
+		return r.stuck(ctx, ms, p, err)
 	}
 	if remaining > 0 {
 		return ctrl.Result{RequeueAfter: goneWithin}, nil
 	}
 	r.events.Eventf(ms, corev1.EventTypeNormal, meta.SucceededReason, "All objects of this MeshSync are deleted")
-	return r.release(ctx, ms, patcher)
+	return r.release(ctx, ms, p)
 }
 
 // leaves reports whether the objects outlive the MeshSync: by policy, and where it may write nothing.
@@ -68,9 +67,9 @@ func (r *Reconciler) deleteOwned(ctx context.Context, ms *v1alpha1.MeshSync) (re
 	return len(apply.Remaining(view, owner)), nil
 }
 
-func (r *Reconciler) release(ctx context.Context, ms *v1alpha1.MeshSync, patcher *patch.SerialPatcher) (ctrl.Result, error) {
+func (r *Reconciler) release(ctx context.Context, ms *v1alpha1.MeshSync, p *patcher) (ctrl.Result, error) {
 	controllerutil.RemoveFinalizer(ms, v1alpha1.Finalizer)
-	if err := patcher.Patch(ctx, ms, patchOptions()...); client.IgnoreNotFound(err) != nil {
+	if err := p.metadata(ctx, ms); client.IgnoreNotFound(err) != nil {
 		return ctrl.Result{}, fmt.Errorf("cannot take the finalizer off MeshSync %s/%s: %w", ms.Namespace, ms.Name, err)
 	}
 	r.forget(client.ObjectKeyFromObject(ms))
@@ -78,7 +77,7 @@ func (r *Reconciler) release(ctx context.Context, ms *v1alpha1.MeshSync, patcher
 }
 
 // stuck says why the MeshSync does not go.
-func (r *Reconciler) stuck(ctx context.Context, ms *v1alpha1.MeshSync, patcher *patch.SerialPatcher, cause error) (ctrl.Result, error) {
+func (r *Reconciler) stuck(ctx context.Context, ms *v1alpha1.MeshSync, p *patcher, cause error) (ctrl.Result, error) {
 	message := fmt.Sprintf("The objects of this MeshSync could not all be deleted, as its deletion policy says; it is tried again: %s "+
 		"To let it go and leave them, set spec.deletionPolicy to Orphan.", sentence(cause.Error()))
 	if conditions.GetMessage(ms, meta.ReadyCondition) != message {
@@ -86,7 +85,7 @@ func (r *Reconciler) stuck(ctx context.Context, ms *v1alpha1.MeshSync, patcher *
 		r.events.Event(ms, corev1.EventTypeWarning, meta.PruneFailedReason, message)
 	}
 	conditions.MarkFalse(ms, meta.ReadyCondition, meta.PruneFailedReason, "%s", message)
-	if err := patcher.Patch(ctx, ms, patchOptions()...); client.IgnoreNotFound(err) != nil {
+	if err := p.status(ctx, ms); client.IgnoreNotFound(err) != nil {
 		return ctrl.Result{}, fmt.Errorf("cannot write the status of MeshSync %s/%s: %w", ms.Namespace, ms.Name, err)
 	}
 	m := r.memories.get(client.ObjectKeyFromObject(ms))

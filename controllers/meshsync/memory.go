@@ -29,6 +29,8 @@ type memory struct {
 	generation int64
 	// handled is the last request for a run that was heeded. The status has it too, but the cache may be behind.
 	handled string
+	// written is our last write of the MeshSync.
+	written written
 	// started is when the present run began.
 	started time.Time
 }

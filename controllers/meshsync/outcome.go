@@ -8,7 +8,6 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/fluxcd/pkg/runtime/conditions"
-	"github.com/fluxcd/pkg/runtime/patch"
 	corev1 "k8s.io/api/core/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -187,7 +186,7 @@ func applied(bundle *render.Bundle, plan *apply.Plan, result apply.Result, err e
 
 // report turns an outcome into conditions, status, events, metrics and the time of the next run. It writes the
 // status only if something in it differs, so that a steady cluster costs no request.
-func (r *Reconciler) report(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, patcher *patch.SerialPatcher, o outcome) (ctrl.Result, error) {
+func (r *Reconciler) report(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, p *patcher, o outcome) (ctrl.Result, error) {
 	before := ms.DeepCopy()
 	r.writeConditions(ms, o)
 	r.writeStatus(ms, m, o)
@@ -195,19 +194,11 @@ func (r *Reconciler) report(ctx context.Context, ms *v1alpha1.MeshSync, m *memor
 	wait := r.nextRun(ms, m, o)
 	r.log(ctx, before, ms, o, wait)
 	r.emit(before, ms, o)
-	if err := patcher.Patch(ctx, ms, patchOptions()...); err != nil {
+	if err := p.status(ctx, ms); err != nil {
 		// The object may be gone meanwhile, which is nobody's fault.
 		return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("cannot write the status of MeshSync %s/%s: %w", ms.Namespace, ms.Name, err))
 	}
 	return ctrl.Result{RequeueAfter: wait}, nil
-}
-
-func patchOptions() []patch.Option {
-	return []patch.Option{
-		patch.WithOwnedConditions{Conditions: []string{meta.ReadyCondition, meta.ReconcilingCondition, meta.StalledCondition,
-			meta.HealthyCondition, v1alpha1.SourceVerifiedCondition}},
-		patch.WithFieldOwner(apply.FieldManager),
-	}
 }
 
 func (r *Reconciler) writeConditions(ms *v1alpha1.MeshSync, o outcome) {

@@ -10,7 +10,6 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/fluxcd/pkg/runtime/conditions"
 	"github.com/fluxcd/pkg/runtime/jitter"
-	"github.com/fluxcd/pkg/runtime/patch"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -86,28 +85,35 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	// Made before anything is changed: it patches what differs from now on.
-	patcher := patch.NewSerialPatcher(ms, r.client)
+	m := r.memories.get(request.NamespacedName)
+	if m.written.stale(ms, r.now()) {
+		return ctrl.Result{RequeueAfter: staleWait}, nil
+	}
+	p := newPatcher(r.client, ms)
+	defer func() {
+		if p.before.ResourceVersion != "" {
+			m.written = written{version: p.before.ResourceVersion, at: r.now()}
+		}
+	}()
 
 	if !ms.DeletionTimestamp.IsZero() {
-		return r.finalize(ctx, ms, patcher)
+		return r.finalize(ctx, ms, p)
 	}
 	if ms.Spec.Suspend {
 		return r.suspended(ctx, ms)
 	}
-	if err := r.mark(ctx, ms, patcher); err != nil {
+	if err := r.mark(ctx, ms, p); err != nil {
 		return ctrl.Result{}, err
 	}
 
 	defer r.metrics.timed(phaseTotal)()
-	m := r.memories.get(request.NamespacedName)
 	m.started = r.now()
-	return r.report(ctx, ms, m, patcher, r.sync(ctx, ms, m, patcher))
+	return r.report(ctx, ms, m, p, r.sync(ctx, ms, m, p))
 }
 
 // sync is the way of the data: fetch, evaluate, view, render, plan, apply. Where a step fails, the run ends, and what
 // is applied stays as it is.
-func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, patcher *patch.SerialPatcher) outcome {
+func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, p *patcher) outcome {
 	run, cancel := context.WithTimeout(ctx, ms.Within())
 	defer cancel()
 
@@ -124,7 +130,7 @@ func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 	if err != nil {
 		return r.keep(ctx, ms, m, fetchFailed(err))
 	}
-	r.progress(run, ms, m, patcher, snapshot)
+	r.progress(run, ms, p, snapshot)
 
 	bundle, err := r.bundle(run, ms, m, snapshot)
 	var unknown *UnknownClusterError
@@ -243,7 +249,7 @@ func asked(ms *v1alpha1.MeshSync, m *memory) (token string, open bool) {
 }
 
 // progress tells of a new commit before the work on it begins, which may take long.
-func (r *Reconciler) progress(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, patcher *patch.SerialPatcher, snapshot *source.Snapshot) {
+func (r *Reconciler) progress(ctx context.Context, ms *v1alpha1.MeshSync, p *patcher, snapshot *source.Snapshot) {
 	if ms.Spec.Source.Verify != nil {
 		conditions.MarkTrue(ms, v1alpha1.SourceVerifiedCondition, meta.SucceededReason, "Commit %s is signed by %s", snapshot.Commit, snapshot.Signer)
 	}
@@ -260,7 +266,7 @@ func (r *Reconciler) progress(ctx context.Context, ms *v1alpha1.MeshSync, m *mem
 	if conditions.Get(ms, meta.ReadyCondition) == nil {
 		conditions.MarkUnknown(ms, meta.ReadyCondition, meta.ProgressingReason, "Working on revision %s", snapshot.Revision)
 	}
-	if err := patcher.Patch(ctx, ms, patchOptions()...); err != nil {
+	if err := p.status(ctx, ms); err != nil {
 		// Only news: the run goes on, and its end is written anyhow.
 		ctrl.LoggerFrom(ctx).V(1).Info("cannot write that a new revision is worked on", "error", err.Error())
 	}
@@ -347,7 +353,7 @@ func applySetID(ms *v1alpha1.MeshSync) string {
 }
 
 // mark puts the finalizer and the marks of an ApplySet's parent on the MeshSync, once.
-func (r *Reconciler) mark(ctx context.Context, ms *v1alpha1.MeshSync, patcher *patch.SerialPatcher) error {
+func (r *Reconciler) mark(ctx context.Context, ms *v1alpha1.MeshSync, p *patcher) error {
 	changed := controllerutil.AddFinalizer(ms, v1alpha1.Finalizer)
 	if ms.Labels[v1alpha1.ApplySetIDLabel] != applySetID(ms) {
 		metav1.SetMetaDataLabel(&ms.ObjectMeta, v1alpha1.ApplySetIDLabel, applySetID(ms))
@@ -360,7 +366,7 @@ func (r *Reconciler) mark(ctx context.Context, ms *v1alpha1.MeshSync, patcher *p
 	if !changed {
 		return nil
 	}
-	if err := patcher.Patch(ctx, ms, patchOptions()...); err != nil {
+	if err := p.metadata(ctx, ms); err != nil {
 		return fmt.Errorf("cannot put the finalizer %s on MeshSync %s/%s, so nothing is done yet: %w", v1alpha1.Finalizer, ms.Namespace, ms.Name, err)
 	}
 	return nil

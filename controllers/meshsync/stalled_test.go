@@ -135,9 +135,11 @@ func TestClusterThatIsNotInTheInventoryIsLeftAlone(t *testing.T) {
 func TestHeldChangePassesWhenItIsAcknowledged(t *testing.T) {
 	w := newWorld(t, withIstio)
 	files := map[string]string{}
+	// Each is called by the one before, since what nobody calls has no resources.
+	files["services/extra12.cue"] = service("extra12")
 	for i := range 12 {
 		name := fmt.Sprintf("extra%d", i)
-		files["services/"+name+".cue"] = service(name)
+		files["services/"+name+".cue"] = service(name, fmt.Sprintf("extra%d", i+1))
 	}
 	w.git.commit(files)
 	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Interval.Duration = time.Hour })

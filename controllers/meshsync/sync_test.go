@@ -76,12 +76,13 @@ func TestCommitsAreFollowed(t *testing.T) {
 	w.ready("mesh", w.git.first)
 	before := w.names()
 
-	added := w.git.commit(map[string]string{"services/fresh.cue": service("fresh", "cart")})
+	// Two, of which one calls the other, so that nothing of the others changes.
+	added := w.git.commit(map[string]string{"services/fresh.cue": service("fresh", "new"), "services/new.cue": service("new")})
 	ms := w.ready("mesh", added)
 	if len(w.all()) <= len(before) || ms.Status.Applied != int64(len(w.all())-len(before)) {
 		t.Errorf("a new service adds its resources and writes nothing else: %d objects before, %d after, %d applied", len(before), len(w.all()), ms.Status.Applied)
 	}
-	ms = w.ready("mesh", w.git.commit(map[string]string{"services/fresh.cue": ""}))
+	ms = w.ready("mesh", w.git.commit(map[string]string{"services/fresh.cue": "", "services/new.cue": ""}))
 	if diff := cmp.Diff(keysOf(before), keysOf(w.names())); diff != "" {
 		t.Errorf("a removed service is pruned whole: -before, +after:\n%s", diff)
 	}
