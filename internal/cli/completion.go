@@ -54,7 +54,7 @@ func completeCompletion(root *cobra.Command) {
 		case "help":
 			cmd.Example = "  isthmus help render"
 		case "completion":
-			cmd.Example = `  source <(isthmus completion bash)        # for this shell; see isthmus completion bash --help for all`
+			cmd.Example = "  isthmus completion bash > isthmus.bash   # then: source isthmus.bash"
 			for _, shell := range cmd.Commands() {
 				shell.Example = "  isthmus completion " + shell.Name()
 			}

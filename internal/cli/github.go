@@ -61,24 +61,36 @@ func escapeProperty(text string) string {
 }
 
 // checkout is the path from the top of the Git checkout to the mesh repository: GitHub and code scanning name files
-// from there, whatever the working directory.
+// from there, whatever the working directory. Outside of one it is the path from the working directory.
 func checkout(dir string) string {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return ""
 	}
 	top := os.Getenv("GITHUB_WORKSPACE")
-	for parent := dir; top == ""; parent = filepath.Dir(parent) {
-		if _, err := os.Stat(filepath.Join(parent, ".git")); err == nil {
-			top = parent
-		}
-		if parent == filepath.Dir(parent) {
-			break
-		}
+	if top == "" {
+		top = gitTop(dir)
+	}
+	if top == "" {
+		top, _ = os.Getwd()
 	}
 	below, err := filepath.Rel(top, dir)
-	if top == "" || err != nil || !filepath.IsLocal(below) {
+	if err != nil || !filepath.IsLocal(below) {
 		return ""
 	}
 	return below
+}
+
+// gitTop is the folder of the Git checkout that dir is in, "" if it is in none.
+func gitTop(dir string) string {
+	for {
+		if _, err := os.Stat(filepath.Join(dir, ".git")); err == nil {
+			return dir
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return ""
+		}
+		dir = parent
+	}
 }

@@ -147,10 +147,29 @@ func nextSteps(cmd *cobra.Command, dir string, files map[string][]byte) error {
 Then put your clusters into clusters.cue and your services into services/, commit, and let a MeshSync in every
 cluster point to the repository.
 `)
-	if top := checkout(dir); top != "" && top != "." {
-		fmt.Fprintf(&b, "\nNote: it lies in the folder %s of a Git repository. GitHub and GitLab read their workflows from the top only: move\n"+
-			".github and .gitlab-ci.yml there, and add --repo %s to their commands. MeshSync takes it as spec.path.\n", filepath.ToSlash(top), filepath.ToSlash(top))
+	if below := belowGit(dir); below != "." {
+		fmt.Fprintf(&b, `
+Note: it lies in the folder %[1]s of a Git repository. GitHub and GitLab read their workflows from the top only: move
+.github and .gitlab-ci.yml there, and let their steps run in %[1]s. MeshSync takes it as spec.path.
+`, below)
 	}
 	_, err := fmt.Fprint(cmd.OutOrStdout(), b.String())
 	return err
+}
+
+// belowGit is the path from the top of the Git repository that dir is in, "." at its top and outside of any.
+func belowGit(dir string) string {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "."
+	}
+	top := gitTop(dir)
+	if top == "" {
+		return "."
+	}
+	below, err := filepath.Rel(top, dir)
+	if err != nil {
+		return "."
+	}
+	return filepath.ToSlash(below)
 }

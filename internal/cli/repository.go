@@ -57,7 +57,7 @@ func (r *repository) read(ctx context.Context) error {
 
 // evaluate evaluates for a cluster, or for none ("").
 func (r *repository) evaluate(ctx context.Context, cluster string) (*evaluate.Result, error) {
-	late := fmt.Errorf("evaluating the mesh repository took more than %s; a comprehension in it may not end, or it is that large: see --timeout", r.timeout)
+	late := fmt.Errorf("evaluating the mesh repository took more than %s; either a comprehension in it does not end, or it needs longer: see --timeout", r.timeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, r.timeout, late)
 	defer cancel()
 	result, err := evaluate.Evaluate(ctx, r.snapshot, evaluate.Options{Cluster: cluster})
