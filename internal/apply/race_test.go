@@ -152,6 +152,36 @@ func TestRacesAreLostCleanly(t *testing.T) {
 	}
 }
 
+func TestClaimIsOfTheObjectThatWasLookedAt(t *testing.T) {
+	tests := map[string]struct {
+		reason string
+		race   func(*cluster, *unstructured.Unstructured)
+		exists bool
+	}{
+		"deleted": {"an apply would make an object of nothing but a label", func(c *cluster, o *unstructured.Unstructured) { c.remove(o) }, false},
+		"edited":  {"it may not equal the bundle any more", func(c *cluster, o *unstructured.Unstructured) { c.patch(o, `{"spec":{"exportTo":["."]}}`) }, true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t)
+			restored := c.make(create(rule("shop", "cart"), c.owner.ID), "velero-server")
+			k := c.start()
+			plan := k.plan(bundleOf(rule("shop", "cart")))
+			if plan.Count(Claim) != 1 {
+				t.Fatalf("not a claim: %v", verbs(plan))
+			}
+			test.race(c, restored)
+			result, _ := k.apply(plan)
+			if diff := cmp.Diff(map[string]Class{"DestinationRule/shop/cart": Conflict}, failures(result)); diff != "" {
+				t.Errorf("%s: failures (-want +got):\n%s", test.reason, diff)
+			}
+			if c.exists(restored) != test.exists {
+				t.Errorf("%s: exists: %v", test.reason, !test.exists)
+			}
+		})
+	}
+}
+
 func TestFailureOfOneServiceKeepsItsLaterKindsAndAllDeletes(t *testing.T) {
 	c := newCluster(t)
 	k := c.start()
