@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds kube-apiserver and etcd from their Go modules into a cache outside the checkout and prints
+# Builds kube-apiserver, kubectl and etcd from their Go modules into a cache outside the checkout and prints
 # that folder, in the form that KUBEBUILDER_ASSETS has. KUBEBUILDER_ASSETS, when set, is taken as it is.
 set -euo pipefail
 
@@ -30,8 +30,10 @@ build() { # name, package, ldflags
 minor=${kubernetes#v1.}
 minor=${minor%%.*}
 version=k8s.io/component-base/version
+stamp="-s -w -X $version.gitVersion=$kubernetes -X $version.gitMajor=1 -X $version.gitMinor=$minor"
 build etcd go.etcd.io/etcd/server/v3 "-s -w"
 build kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver \
-	"-s -w -X $version.gitVersion=$kubernetes -X $version.gitMajor=1 -X $version.gitMinor=$minor"
+	"$stamp"
+build kubectl k8s.io/kubernetes/cmd/kubectl "$stamp"
 
 echo "$cache"
