@@ -37,6 +37,10 @@ func (r *Reconciler) finalize(ctx context.Context, ms *v1alpha1.MeshSync, p *pat
 		return r.stuck(ctx, ms, p, err)
 	}
 	if remaining > 0 {
+		conditions.MarkReconciling(ms, meta.ProgressingReason, "Waiting for %s to be gone", count(remaining, "deleted object"))
+		if err := p.status(ctx, ms); err != nil {
+			return ctrl.Result{}, client.IgnoreNotFound(err)
+		}
 		return ctrl.Result{RequeueAfter: goneWithin}, nil
 	}
 	r.events.Eventf(ms, corev1.EventTypeNormal, meta.SucceededReason, "All objects of this MeshSync are deleted")

@@ -29,6 +29,8 @@ type memory struct {
 	generation int64
 	// handled is the last request for a run that was heeded. The status has it too, but the cache may be behind.
 	handled string
+	// told is the work of which the status told that it begins; it is told once, and not before every retry.
+	told attempt
 	// written is our last write of the MeshSync.
 	written written
 	// started is when the present run began.
@@ -52,6 +54,12 @@ type rendered struct {
 	bundle *render.Bundle
 	err    error
 	until  time.Time
+}
+
+// attempt is a commit and the spec that it is applied under.
+type attempt struct {
+	revision   string
+	generation int64
 }
 
 type renderKey struct{ revision, path, cluster string }

@@ -48,9 +48,14 @@ type outcome struct {
 	// broken counts the errors that stand in the commit itself.
 	broken int
 	held   *v1alpha1.Held
+	// fleeting marks a race that was lost to somebody else and is usually won at once: not worth an alarm.
+	fleeting bool
 	// unread marks an outcome that says nothing about the commit, so that what the status says of the last one stays.
 	unread bool
 }
+
+// counts reports whether the outcome tells how many resources of each sort there are. A held plan does not: it is not carried out.
+func (o outcome) counts() bool { return o.bundle != nil && o.plan != nil && o.held == nil }
 
 const untouched = "Everything applied before stays as it was."
 
@@ -128,7 +133,7 @@ func wrongCluster(bundle *render.Bundle, uid string) outcome {
 }
 
 func planFailed(bundle *render.Bundle, err error) outcome {
-	o := outcome{verdict: retrying, reason: v1alpha1.ReasonApplyFailed, bundle: bundle, cause: err, unread: true,
+	o := outcome{verdict: retrying, reason: v1alpha1.ReasonApplyFailed, bundle: bundle, cause: err,
 		message: fmt.Sprintf("Revision %s could not be compared with this cluster: %s %s", bundle.Revision, sentence(err.Error()), untouched)}
 	var unavailable *unavailableError
 	if errors.As(err, &unavailable) {
@@ -172,7 +177,7 @@ func applied(bundle *render.Bundle, plan *apply.Plan, result apply.Result, err e
 		o.verdict, o.reason = retrying, v1alpha1.ReasonTimeout
 		o.message = fmt.Sprintf("Revision %s was not applied whole within spec.timeout. It goes on from there; raise spec.timeout if this repeats.", bundle.Revision)
 	case err != nil:
-		o.verdict, o.reason = retrying, v1alpha1.ReasonApplyFailed
+		o.verdict, o.reason, o.fleeting = retrying, v1alpha1.ReasonApplyFailed, conflicts(err)
 		o.message = fmt.Sprintf("Revision %s could not be applied whole, so nothing was deleted; it is tried again: %s", bundle.Revision, sentence(firstOf(err)))
 	case len(refused) > 0:
 		o.verdict, o.reason, o.errors = waiting, v1alpha1.ReasonRefused, refused
@@ -187,6 +192,11 @@ func applied(bundle *render.Bundle, plan *apply.Plan, result apply.Result, err e
 // report turns an outcome into conditions, status, events, metrics and the time of the next run. It writes the
 // status only if something in it differs, so that a steady cluster costs no request.
 func (r *Reconciler) report(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, p *patcher, o outcome) (ctrl.Result, error) {
+	if o.fleeting && m.retry.count <= 1 {
+		r.writeMetrics(ms, m, o)
+		ctrl.LoggerFrom(ctx).V(1).Info("somebody else wrote at the same time; it is tried again", "error", o.cause.Error())
+		return ctrl.Result{RequeueAfter: r.nextRun(ms, m, o)}, nil
+	}
 	before := ms.DeepCopy()
 	r.writeConditions(ms, o)
 	r.writeStatus(ms, m, o)
@@ -259,7 +269,7 @@ func (r *Reconciler) writeStatus(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 		status.ErrorCount = int64(len(o.errors))
 		status.Errors = firstTen(o.errors)
 	}
-	if o.bundle != nil && o.plan != nil {
+	if o.counts() {
 		status.Services = int64(o.bundle.Services)
 		status.Resources = int64(len(o.bundle.Resources))
 		status.Refused = int64(len(refusals(o.plan)))
@@ -323,7 +333,7 @@ func (r *Reconciler) writeMetrics(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 		r.metrics.findings.WithLabelValues(namespace, name).Set(float64(o.broken))
 		r.metrics.held.WithLabelValues(namespace, name).Set(truth(o.held != nil))
 	}
-	if o.bundle != nil && o.plan != nil {
+	if o.counts() {
 		r.metrics.services.WithLabelValues(namespace, name).Set(float64(o.bundle.Services))
 		for state, n := range map[string]int{"desired": len(o.bundle.Resources), "unchanged": o.plan.Unchanged,
 			"refused": len(refusals(o.plan)), "left": len(left(o.plan))} {
@@ -357,12 +367,13 @@ func (r *Reconciler) writeLag(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 
 // nextRun is how long to wait for it, if nothing wakes the reconciler before.
 func (r *Reconciler) nextRun(ms *v1alpha1.MeshSync, m *memory, o outcome) time.Duration {
-	if o.verdict == waiting && o.reason == v1alpha1.ReasonAnotherMeshSync {
-		return ms.Every()
+	now := r.now()
+	wait := ms.Every()
+	if o.reason != v1alpha1.ReasonAnotherMeshSync && !m.fetched.due.IsZero() {
+		wait = m.fetched.due.Sub(now)
 	}
-	wait := m.fetched.due.Sub(r.now())
-	if o.verdict == retrying && !m.retry.due.IsZero() {
-		wait = min(wait, m.retry.due.Sub(r.now()))
+	if o.verdict == retrying && m.retry.due.After(now) {
+		wait = min(wait, m.retry.due.Sub(now))
 	}
 	// Zero would mean never.
 	return max(wait, 10*time.Millisecond)
@@ -371,8 +382,8 @@ func (r *Reconciler) nextRun(ms *v1alpha1.MeshSync, m *memory, o outcome) time.D
 // emit posts an event where the outcome is another than the last one, and for every correction of drift.
 func (r *Reconciler) emit(before, ms *v1alpha1.MeshSync, o outcome) {
 	annotations := map[string]string{}
+	// The group before the key is what Flux's notification-controller looks for.
 	if revision := ms.Status.LastAttemptedRevision; revision != "" {
-		annotations[v1alpha1.GroupVersion.Group+"/"+meta.ReadyCondition] = string(conditions.Get(ms, meta.ReadyCondition).Status)
 		annotations[v1alpha1.GroupVersion.Group+"/revision"] = revision
 	}
 	if len(o.wrote.drifted) > 0 {
@@ -383,11 +394,14 @@ func (r *Reconciler) emit(before, ms *v1alpha1.MeshSync, o outcome) {
 	if same {
 		return
 	}
-	if o.verdict == done {
+	switch {
+	case o.verdict != done:
+		r.events.AnnotatedEventf(ms, annotations, corev1.EventTypeWarning, o.reason, "%s", o.message)
+	case o.wrote.any():
 		r.events.AnnotatedEventf(ms, annotations, corev1.EventTypeNormal, o.reason, "%s (%s)", o.message, o.wrote)
-		return
+	default:
+		r.events.AnnotatedEventf(ms, annotations, corev1.EventTypeNormal, o.reason, "%s", o.message)
 	}
-	r.events.AnnotatedEventf(ms, annotations, corev1.EventTypeWarning, o.reason, "%s", o.message)
 }
 
 func (r *Reconciler) log(ctx context.Context, before, ms *v1alpha1.MeshSync, o outcome, next time.Duration) {

@@ -130,7 +130,7 @@ func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 	if err != nil {
 		return r.keep(ctx, ms, m, fetchFailed(err))
 	}
-	r.progress(run, ms, p, snapshot)
+	r.progress(run, ms, m, p, snapshot)
 
 	bundle, err := r.bundle(run, ms, m, snapshot)
 	var unknown *UnknownClusterError
@@ -157,12 +157,13 @@ func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 		return r.retried(ms, m, planFailed(bundle, err))
 	}
 	if plan.Brake != nil {
-		return r.keep(ctx, ms, m, braked(ms, bundle, &plan))
+		return r.hold(ctx, ms, m, bundle, &plan)
 	}
-	m.good = bundle
 	if ms.Spec.Mode == v1alpha1.ModeObserve {
+		m.good = nil
 		return observed(bundle, &plan)
 	}
+	m.good = bundle
 	result, err := r.apply(run, m, plan)
 	return r.retried(ms, m, applied(bundle, &plan, result, err))
 }
@@ -185,6 +186,23 @@ func (r *Reconciler) keep(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "somebody's changes of what was applied before could not all be undone")
 	}
+	return o
+}
+
+// hold keeps everything as it was. What would be lost is told as it is without somebody's edits: their digest would be
+// another one, and gone as soon as they are undone.
+func (r *Reconciler) hold(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, bundle *render.Bundle, plan *apply.Plan) outcome {
+	o := r.keep(ctx, ms, m, braked(ms, bundle, plan))
+	if !o.wrote.any() {
+		return o
+	}
+	again, err := r.plan(ctx, ms, m, bundle)
+	if err != nil || again.Brake == nil {
+		return o
+	}
+	kept := o.wrote
+	o = braked(ms, bundle, &again)
+	o.wrote = kept
 	return o
 }
 
@@ -249,13 +267,15 @@ func asked(ms *v1alpha1.MeshSync, m *memory) (token string, open bool) {
 }
 
 // progress tells of a new commit before the work on it begins, which may take long.
-func (r *Reconciler) progress(ctx context.Context, ms *v1alpha1.MeshSync, p *patcher, snapshot *source.Snapshot) {
+func (r *Reconciler) progress(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, p *patcher, snapshot *source.Snapshot) {
 	if ms.Spec.Source.Verify != nil {
 		conditions.MarkTrue(ms, v1alpha1.SourceVerifiedCondition, meta.SucceededReason, "Commit %s is signed by %s", snapshot.Commit, snapshot.Signer)
 	}
-	if ms.Status.LastAttemptedRevision == snapshot.Revision && ms.Status.ObservedGeneration == ms.Generation {
+	work := attempt{revision: snapshot.Revision, generation: ms.Generation}
+	if m.told == work || ms.Status.LastAttemptedRevision == snapshot.Revision && ms.Status.ObservedGeneration == ms.Generation {
 		return
 	}
+	m.told = work
 	if snapshot.Rewound != "" && ms.Status.LastAttemptedRevision != snapshot.Revision {
 		ms.Status.RewoundFrom = snapshot.Rewound
 		r.events.Eventf(ms, corev1.EventTypeWarning, v1alpha1.ReasonRewound,

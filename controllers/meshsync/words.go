@@ -1,6 +1,7 @@
 package meshsync
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -89,6 +90,21 @@ func firstOf(err error) string {
 	}
 	all := joined.Unwrap()
 	return and([]string{all[0].Error()}, len(all))
+}
+
+// conflicts reports whether nothing failed but writes that somebody else was faster than.
+func conflicts(err error) bool {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return false
+	}
+	for _, one := range joined.Unwrap() {
+		var failure *apply.Failure
+		if !errors.As(one, &failure) || failure.Class != apply.Conflict {
+			return false
+		}
+	}
+	return true
 }
 
 // refusals are the resources of the bundle that the plan leaves to somebody else.
