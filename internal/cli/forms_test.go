@@ -139,6 +139,7 @@ func TestVetSARIF(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	run(t, ".", "version").expect(t, 0, []string{"isthmus    " + builtVersion, "Istio API  v1.", "CUE        v0."}, nil)
+	run(t, ".", "--version").expect(t, 0, []string{"isthmus version " + builtVersion + "\n"}, nil)
 	var info struct{ Version, IstioAPI, CUE string }
 	r := run(t, ".", "version", "-o", "json")
 	if err := json.Unmarshal([]byte(r.stdout), &info); err != nil {

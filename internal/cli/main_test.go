@@ -34,7 +34,7 @@ func buildAndRun(m *testing.M) (int, error) {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	isthmus = filepath.Join(dir, "isthmus")
-	build := exec.Command("go", "build", "-ldflags", "-X github.com/isthmus-mesh/isthmus/internal/version.number="+builtVersion,
+	build := exec.Command("go", "build", "-ldflags", "-X github.com/isthmus-mesh/isthmus/internal/version.version="+builtVersion,
 		"-o", isthmus, "github.com/isthmus-mesh/isthmus/cmd/isthmus")
 	if out, err := build.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("building isthmus: %w\n%s", err, out)

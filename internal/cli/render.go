@@ -165,7 +165,7 @@ func (r *rendering) chosen(cmd *cobra.Command, result *evaluate.Result, bundle *
 	}
 	resources := slices.DeleteFunc(slices.Clone(bundle.Resources), func(res render.Resource) bool { return res.Service != r.service })
 	if len(resources) == 0 {
-		tell(cmd, fmt.Sprintf("%s has no resources in cluster %s: nothing there calls it, and nothing elsewhere calls it there", r.service, r.cluster))
+		tell(cmd, fmt.Sprintf("%s has no resources in cluster %s: no service there calls it, and it takes no calls from other clusters there", r.service, r.cluster))
 	}
 	return resources, nil
 }

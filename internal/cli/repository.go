@@ -18,8 +18,9 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/vendoring"
 )
 
-// defaultTimeout bounds one evaluation. 10,000 services take about ten seconds.
-const defaultTimeout = 2 * time.Minute
+// defaultTimeout bounds one evaluation. The resources of one cluster in a mesh of 1,000 services take about 5 s on two
+// busy cores, and the time is linear in the services.
+const defaultTimeout = 5 * time.Minute
 
 // repository is the mesh repository that a command works on.
 type repository struct {

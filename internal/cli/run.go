@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/isthmus-mesh/isthmus/internal/version"
 )
 
 // The exit statuses, which scripts depend on.
@@ -44,7 +46,7 @@ func Main(args []string, more ...*cobra.Command) int {
 
 // Run is Main with the streams and the context handed in.
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer, more ...*cobra.Command) int {
-	root := newRoot(more)
+	root := newRoot(more) //nolint:contextcheck // cobra hands the context to the commands, as cmd.Context()
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -84,6 +86,7 @@ Exit status: 0 fine, 1 findings in the mesh repository, 2 could not run.`,
 		Example: `  isthmus init mesh                        # make a new mesh repository in the folder mesh
   isthmus vet                              # check the one in this folder
   isthmus render --cluster east            # print what the controller of cluster east applies`,
+		Version:               version.Get().Version,
 		SilenceErrors:         true,
 		SilenceUsage:          true,
 		DisableFlagsInUseLine: true,

@@ -81,6 +81,19 @@ func TestVetNamesFilesFromTheWorkingDirectory(t *testing.T) {
 	run(t, filepath.Dir(dir), "vet", "--repo", "mesh").expect(t, 1, []string{"mesh/services/web.cue:11:2: "}, nil)
 }
 
+// A manifest is written by one person and vetted on the terminals of others.
+func TestNoManifestDrivesATerminal(t *testing.T) {
+	dir := newRepository(t)
+	write(t, dir, "services/more.cue", "package config\n\nservices: cart: routes: [{fault: \"\\u001b[2J\": true}]\n")
+	for _, args := range [][]string{{"vet"}, {"vet", "-o", "github"}, {"vet", "-o", "json"}, {"vet", "-o", "sarif"}, {"render", "--cluster", "east"}} {
+		r := run(t, dir, args...)
+		out := r.stdout + r.stderr
+		if r.status != 1 || !strings.Contains(out, "[2J") || strings.Contains(out, "\x1b") {
+			t.Errorf("isthmus %s: status %d\n%q", strings.Join(args, " "), r.status, out)
+		}
+	}
+}
+
 // TestBadInput: what a mesh repository must not be is told with the name of the file, by vet and by render.
 func TestBadInput(t *testing.T) {
 	for _, tc := range []struct {

@@ -136,8 +136,9 @@ func compare(root *os.Root) ([]Change, error) {
 		there[file] = true
 		data, known := want[file]
 		switch {
-		case !known && !e.IsDir() && strings.HasSuffix(file, ".cue"):
-			// CUE would still read what an earlier version of the module left there.
+		case !known && !e.IsDir() && (strings.HasSuffix(file, ".cue") || strings.HasSuffix(file, scratchSuffix)):
+			// CUE would still read what an earlier version of the module left there; a scratch file is of a run
+			// that was cut off.
 			changes = append(changes, Change{Remove, file})
 		case known:
 			same, err := holds(root, e, file, data)
@@ -170,9 +171,12 @@ func holds(root *os.Root, e fs.DirEntry, file string, data []byte) (bool, error)
 	return bytes.Equal(got, data), nil
 }
 
+// scratchSuffix ends the name of a file until it is complete.
+const scratchSuffix = ".cue.new"
+
 // replace writes beside the file and renames, so that a run that is cut off leaves the old or the new content.
 func replace(root *os.Root, file string, data []byte) error {
-	scratch := path.Join(path.Dir(file), "."+path.Base(file)+".new")
+	scratch := path.Join(path.Dir(file), "."+strings.TrimSuffix(path.Base(file), ".cue")+scratchSuffix)
 	if err := root.WriteFile(scratch, data, 0o644); err != nil {
 		return err
 	}

@@ -2,14 +2,14 @@
 package version
 
 import (
+	"regexp"
 	"runtime"
 	"runtime/debug"
 	"strings"
 )
 
-// number is set by releases: -ldflags "-X github.com/isthmus-mesh/isthmus/internal/version.number=v1.2.3". Without it
-// the version is what the go command recorded.
-var number string
+// version is set by the Makefile to what `git describe` says. Without it the version is what the go command recorded.
+var version string
 
 // IstioAPI is the version of istio.io/api whose CRDs are embedded. Those are data, so the build does not record it; a
 // test holds it against go.mod.
@@ -34,7 +34,7 @@ type Info struct {
 // Get reads what the build recorded.
 func Get() Info {
 	info := Info{
-		Version:  number,
+		Version:  version,
 		IstioAPI: IstioAPI,
 		CUE:      "unknown",
 		Go:       runtime.Version(),
@@ -66,9 +66,18 @@ func Get() Info {
 	return info
 }
 
+var (
+	released = regexp.MustCompile(`^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$`)
+	// described is what `git describe` says of a commit after a tag, with the commit's hash.
+	described = regexp.MustCompile(`^(?:.*-[0-9]+-g)?([0-9a-f]{7,40})$`)
+)
+
 // Installable is the version as `go install` takes it: "latest" for a build that no one else can make.
 func (i Info) Installable() string {
-	if i.Version == development || strings.Contains(i.Version, "+") {
+	if commit := described.FindStringSubmatch(i.Version); commit != nil {
+		return commit[1]
+	}
+	if !released.MatchString(i.Version) || strings.HasSuffix(i.Version, "-dirty") {
 		return "latest"
 	}
 	return i.Version

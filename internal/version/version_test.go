@@ -21,6 +21,12 @@ func TestInstallable(t *testing.T) {
 		{"v1.2.3", "v1.2.3", "a release"},
 		{"v0.0.0-20261120175746-717e2a0854f0", "v0.0.0-20261120175746-717e2a0854f0", "a commit"},
 		{"v0.0.0-20261120175746-717e2a0854f0+dirty", "latest", "changes that are in no commit"},
+		{"v1.2.3-rc.1", "v1.2.3-rc.1", "a release candidate"},
+		{"v1.2.3-14-g717e2a0", "717e2a0", "git describe, after a tag"},
+		{"717e2a0", "717e2a0", "git describe, before any tag"},
+		{"717e2a0-dirty", "latest", "git describe, changes that are in no commit"},
+		{"v1.2.3-dirty", "latest", "a tag and changes that are in no commit"},
+		{"dev", "latest", "no Git"},
 		{development, "latest", "nothing is known"},
 	} {
 		if got := (Info{Version: tc.version}).Installable(); got != tc.want {
