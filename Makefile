@@ -5,7 +5,7 @@ TOOL := go tool -modfile=tools/go.mod
 ASSETS = $$(test/controlplane/build.sh)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/isthmus-mesh/isthmus/internal/version.version=$(VERSION)
-EXAMPLES := $(wildcard examples/*)
+EXAMPLES := $(patsubst %/,%,$(wildcard examples/*/))
 
 .PHONY: help
 help: ## list the targets

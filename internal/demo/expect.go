@@ -1,0 +1,49 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/isthmus-mesh/isthmus/internal/evaluate"
+	"github.com/isthmus-mesh/isthmus/internal/istio"
+	"github.com/isthmus-mesh/isthmus/internal/manifest"
+	"github.com/isthmus-mesh/isthmus/internal/mesh"
+	"github.com/isthmus-mesh/isthmus/internal/render"
+	"github.com/isthmus-mesh/isthmus/internal/source"
+)
+
+// expectation is what `isthmus render` says of the work tree for one cluster.
+type expectation struct {
+	objects  objects
+	services int
+	mesh     *manifest.Mesh
+}
+
+// expect renders the work tree for clusters, by their names.
+func expect(ctx context.Context, dir string, validator *istio.Validator, clusters []*cluster) (map[string]expectation, error) {
+	snapshot, err := source.FromDir(ctx, dir, source.Limits{})
+	if err != nil {
+		return nil, fmt.Errorf("reading the work tree: %w", err)
+	}
+	said := map[string]expectation{}
+	for _, c := range clusters {
+		result, err := evaluate.Evaluate(ctx, snapshot, evaluate.Options{Cluster: c.name})
+		if err != nil {
+			return nil, fmt.Errorf("rendering the work tree for cluster %s: %w", c.name, err)
+		}
+		view, err := mesh.NewView(result.Mesh, c.name)
+		if err != nil {
+			return nil, fmt.Errorf("rendering the work tree for cluster %s: %w", c.name, err)
+		}
+		bundle, err := render.Render(view, result, validator, "")
+		if err != nil {
+			return nil, fmt.Errorf("rendering the work tree for cluster %s: %w", c.name, err)
+		}
+		e := expectation{objects: objects{}, services: bundle.Services, mesh: result.Mesh}
+		for _, r := range bundle.Resources {
+			e.objects[r.Key.String()] = r.Object
+		}
+		said[c.name] = e
+	}
+	return said, nil
+}
