@@ -100,7 +100,7 @@ func freeAddress(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	defer listener.Close()
+	must(t, listener.Close())
 	return listener.Addr().String()
 }
 

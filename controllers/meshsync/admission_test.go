@@ -87,8 +87,10 @@ func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
 			got[field] = value
 		}
 	}
-	want := map[string]any{"interval": "1m", "timeout": "60s", "mode": "Apply", "deletionPolicy": "Orphan",
-		"prune": map[string]any{"enabled": true, "maxPercent": int64(20)}}
+	want := map[string]any{
+		"interval": "1m", "timeout": "60s", "mode": "Apply", "deletionPolicy": "Orphan",
+		"prune": map[string]any{"enabled": true, "maxPercent": int64(20)},
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("defaults: -want, +got:\n%s", diff)
 	}

@@ -35,6 +35,16 @@ type gitClient struct {
 	git     *source.Git
 	options source.Options
 	readAt  time.Time
+	// commit is the hash of the last one that was fetched with these options.
+	commit string
+}
+
+func (c *gitClient) fetch(ctx context.Context, known string) (*source.Snapshot, error) {
+	snapshot, err := c.git.Fetch(ctx, known)
+	if err == nil {
+		c.commit = snapshot.Commit
+	}
+	return snapshot, err
 }
 
 // Fetch gets the commit that ms asks for; known is the hash of the commit that the last run saw, or "". With
@@ -48,11 +58,12 @@ func (f *GitFetcher) Fetch(ctx context.Context, ms *v1alpha1.MeshSync, known str
 			return nil, err
 		}
 		f.keep(key, current)
-		return current.git.Fetch(ctx, known)
+		return current.fetch(ctx, known)
 	}
 
-	snapshot, err := held.git.Fetch(ctx, known)
-	unchanged := err == nil && snapshot.Commit == known
+	before := held.commit
+	snapshot, err := held.fetch(ctx, known)
+	unchanged := err == nil && snapshot.Commit == before
 	if unchanged || !needsSecrets(ms) {
 		return snapshot, err
 	}
@@ -65,7 +76,7 @@ func (f *GitFetcher) Fetch(ctx context.Context, ms *v1alpha1.MeshSync, known str
 		return snapshot, err
 	}
 	f.keep(key, current)
-	return current.git.Fetch(ctx, known)
+	return current.fetch(ctx, known)
 }
 
 // Forget drops what is held for a MeshSync.

@@ -57,12 +57,13 @@ func NewMetrics(now func() time.Time) *Metrics {
 			Help:    "How long the phases of a run took: fetch, evaluate, render, plan, apply, total. A phase that was not needed is not counted.",
 			Buckets: []float64{.001, .005, .02, .1, .5, 1, 2, 5, 10, 30, 60, 120},
 		}, []string{"phase"}),
-		reconciles:  counter("isthmus_reconciles_total", "Runs, by the reason of the Ready condition that they ended in.", "reason"),
-		ready:       gauge("isthmus_ready", "1 if the last run ended with everything applied, else 0."),
-		stalled:     gauge("isthmus_stalled", "1 if a person has to act, else 0."),
-		suspended:   gauge("isthmus_suspended", "1 if the MeshSync is suspended, else 0."),
-		services:    gauge("isthmus_services", "Services that run in this cluster or are called from it."),
-		resources:   gauge("isthmus_resources", "Resources by state: desired, unchanged, refused (an object of that name belongs to somebody else), left (it stays although the repository does not say so; status.leftAlone tells why).", "state"),
+		reconciles: counter("isthmus_reconciles_total", "Runs, by the reason of the Ready condition that they ended in.", "reason"),
+		ready:      gauge("isthmus_ready", "1 if the last run ended with everything applied, else 0."),
+		stalled:    gauge("isthmus_stalled", "1 if a person has to act, else 0."),
+		suspended:  gauge("isthmus_suspended", "1 if the MeshSync is suspended, else 0."),
+		services:   gauge("isthmus_services", "Services that run in this cluster or are called from it."),
+		resources: gauge("isthmus_resources", "Resources by state: desired, unchanged, refused (an object of that name belongs to somebody else), "+
+			"left (it stays although the repository does not say so; status.leftAlone tells why).", "state"),
 		findings:    gauge("isthmus_findings", "Errors in the last commit that was looked at."),
 		held:        gauge("isthmus_held", "1 if a change set waits for acknowledgement, else 0."),
 		written:     counter("isthmus_objects_written_total", "Objects written, by verb: create, update, claim, delete.", "verb"),
@@ -85,8 +86,10 @@ func (m *Metrics) Collectors() []prometheus.Collector {
 func (m *Metrics) Build(version string) { m.build.WithLabelValues(version).Set(1) }
 
 func (m *Metrics) perMeshSync() []prometheus.Collector {
-	return []prometheus.Collector{m.reconciles, m.ready, m.stalled, m.suspended, m.services, m.resources, m.findings,
-		m.held, m.written, m.writeErrors, m.drift, m.lastFetch, m.lastApplied, m.revision}
+	return []prometheus.Collector{
+		m.reconciles, m.ready, m.stalled, m.suspended, m.services, m.resources, m.findings,
+		m.held, m.written, m.writeErrors, m.drift, m.lastFetch, m.lastApplied, m.revision,
+	}
 }
 
 // timed measures a phase: defer m.timed(phaseFetch)().

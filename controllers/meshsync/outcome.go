@@ -133,8 +133,10 @@ func wrongCluster(bundle *render.Bundle, uid string) outcome {
 }
 
 func planFailed(bundle *render.Bundle, err error) outcome {
-	o := outcome{verdict: retrying, reason: v1alpha1.ReasonApplyFailed, bundle: bundle, cause: err,
-		message: fmt.Sprintf("Revision %s could not be compared with this cluster: %s %s", bundle.Revision, sentence(err.Error()), untouched)}
+	o := outcome{
+		verdict: retrying, reason: v1alpha1.ReasonApplyFailed, bundle: bundle, cause: err,
+		message: fmt.Sprintf("Revision %s could not be compared with this cluster: %s %s", bundle.Revision, sentence(err.Error()), untouched),
+	}
 	var unavailable *unavailableError
 	if errors.As(err, &unavailable) {
 		o.reason = v1alpha1.ReasonKindUnavailable
@@ -335,8 +337,10 @@ func (r *Reconciler) writeMetrics(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 	}
 	if o.counts() {
 		r.metrics.services.WithLabelValues(namespace, name).Set(float64(o.bundle.Services))
-		for state, n := range map[string]int{"desired": len(o.bundle.Resources), "unchanged": o.plan.Unchanged,
-			"refused": len(refusals(o.plan)), "left": len(left(o.plan))} {
+		for state, n := range map[string]int{
+			"desired": len(o.bundle.Resources), "unchanged": o.plan.Unchanged,
+			"refused": len(refusals(o.plan)), "left": len(left(o.plan)),
+		} {
 			r.metrics.resources.WithLabelValues(namespace, name, state).Set(float64(n))
 		}
 	}

@@ -237,7 +237,7 @@ func (r *Reconciler) fetch(ctx context.Context, ms *v1alpha1.MeshSync, m *memory
 	// A server that hangs must leave time to apply.
 	limited, cancel := context.WithTimeout(ctx, ms.Within()/2)
 	defer cancel()
-	snapshot, err := r.fetcher.Fetch(limited, ms, knownCommit(ms, m), requested || changed)
+	snapshot, err := r.fetcher.Fetch(limited, ms, knownCommit(ms), requested || changed)
 	if err != nil {
 		m.fetched.err = err
 		m.fetched.due = m.fetched.failures.failed(r.now(), r.firstRetry, ms.RetryAfter())
@@ -248,8 +248,8 @@ func (r *Reconciler) fetch(ctx context.Context, ms *v1alpha1.MeshSync, m *memory
 	return snapshot, nil
 }
 
-// knownCommit is the commit that was seen last, by which a rewritten history is noticed; after a restart, the status knows it.
-func knownCommit(ms *v1alpha1.MeshSync, m *memory) string {
+// knownCommit is the commit of the same branch that was seen last, by which a rewritten history is noticed, also after a restart.
+func knownCommit(ms *v1alpha1.MeshSync) string {
 	ref, commit, ok := strings.Cut(ms.Status.LastAttemptedRevision, "@sha1:")
 	if !ok {
 		return ""

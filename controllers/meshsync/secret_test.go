@@ -61,8 +61,10 @@ func TestCredentialsComeFromASecretOfTheSameNamespace(t *testing.T) {
 	if strings.Contains(describe(ms), "wrong") {
 		t.Errorf("the status holds the password: %s", describe(ms))
 	}
-	good := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "mesh-repo"},
-		Data: map[string][]byte{"username": []byte("robot"), "password": []byte("correct horse"), "ca.crt": certificate}}
+	good := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "mesh-repo"},
+		Data:       map[string][]byte{"username": []byte("robot"), "password": []byte("correct horse"), "ca.crt": certificate},
+	}
 	must(t, w.admin.Update(t.Context(), good))
 	w.ready("mesh", "")
 	// Nobody reads the Secret again while nothing changes.
@@ -78,8 +80,10 @@ func TestSecretOfAnotherNamespaceIsOutOfReach(t *testing.T) {
 	w.secret("default", "mesh-repo", map[string][]byte{"username": []byte("u"), "password": []byte("p")})
 	elsewhere := &v1alpha1.MeshSync{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "mesh"},
-		Spec: v1alpha1.MeshSyncSpec{Cluster: "east", Source: v1alpha1.Source{URL: w.git.url(), SecretRef: &meta.LocalObjectReference{Name: "mesh-repo"}},
-			Interval: metav1.Duration{Duration: 200 * time.Millisecond}},
+		Spec: v1alpha1.MeshSyncSpec{
+			Cluster: "east", Source: v1alpha1.Source{URL: w.git.url(), SecretRef: &meta.LocalObjectReference{Name: "mesh-repo"}},
+			Interval: metav1.Duration{Duration: 200 * time.Millisecond},
+		},
 	}
 	must(t, w.admin.Create(t.Context(), elsewhere))
 	w.until("the MeshSync says that the Secret is out of reach", func() (bool, string) {
@@ -138,9 +142,11 @@ func selfSigned(t *testing.T) (certificate, key []byte) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "loopback"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "loopback"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		IsCA: true, BasicConstraintsValid: true, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
 	must(t, err)
 	keyDER, err := x509.MarshalPKCS8PrivateKey(private)

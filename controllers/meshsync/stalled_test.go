@@ -68,17 +68,25 @@ func TestDeletionPolicies(t *testing.T) {
 		change func(*v1alpha1.MeshSync)
 		stays  bool
 	}{
-		"Default": {"the objects are orphaned: a mesh must not vanish because somebody deleted a MeshSync",
-			func(*v1alpha1.MeshSync) {}, true},
-		"Delete": {"the objects go with the MeshSync",
-			func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete }, false},
-		"DeleteWhileSuspended": {"a suspended MeshSync deletes nothing, as in Flux",
-			func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy, ms.Spec.Suspend = v1alpha1.DeletionDelete, true }, true},
-		"DeleteWithPruneSwitchedOff": {"the order to delete the MeshSync with all that it made is explicit, and prune is about what leaves the repository",
+		"Default": {
+			"the objects are orphaned: a mesh must not vanish because somebody deleted a MeshSync",
+			func(*v1alpha1.MeshSync) {}, true,
+		},
+		"Delete": {
+			"the objects go with the MeshSync",
+			func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete }, false,
+		},
+		"DeleteWhileSuspended": {
+			"a suspended MeshSync deletes nothing, as in Flux",
+			func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy, ms.Spec.Suspend = v1alpha1.DeletionDelete, true }, true,
+		},
+		"DeleteWithPruneSwitchedOff": {
+			"the order to delete the MeshSync with all that it made is explicit, and prune is about what leaves the repository",
 			func(ms *v1alpha1.MeshSync) {
 				no := false
 				ms.Spec.DeletionPolicy, ms.Spec.Prune.Enabled = v1alpha1.DeletionDelete, &no
-			}, false},
+			}, false,
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

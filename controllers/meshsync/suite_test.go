@@ -61,7 +61,11 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		defer fleet.Stop()
+		defer func() {
+			if err := fleet.Stop(); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+			}
+		}()
 		if err := fleet.Cluster(withIstio).Install(istio.CRDs()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1

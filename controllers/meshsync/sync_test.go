@@ -234,7 +234,9 @@ func TestSuspendStopsEverythingAndResumeCatchesUp(t *testing.T) {
 	must(t, w.admin.Delete(t.Context(), victim))
 	commit := w.git.commit(map[string]string{"services/fresh.cue": service("fresh")})
 	sent := len(w.requests.list())
-	w.change("mesh", func(ms *v1alpha1.MeshSync) { metav1.SetMetaDataAnnotation(&ms.ObjectMeta, meta.ReconcileRequestAnnotation, "now") })
+	w.change("mesh", func(ms *v1alpha1.MeshSync) {
+		metav1.SetMetaDataAnnotation(&ms.ObjectMeta, meta.ReconcileRequestAnnotation, "now")
+	})
 	time.Sleep(2 * time.Second)
 	if extra := w.requests.list()[sent:]; len(extra) > 0 {
 		t.Errorf("a suspended MeshSync does nothing, and sent %q", extra)
@@ -251,7 +253,9 @@ func TestRequestedRunDoesNotWaitForTheInterval(t *testing.T) {
 	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Interval.Duration = time.Hour })
 	w.ready("mesh", w.git.first)
 	commit := w.git.commit(map[string]string{"services/fresh.cue": service("fresh")})
-	w.change("mesh", func(ms *v1alpha1.MeshSync) { metav1.SetMetaDataAnnotation(&ms.ObjectMeta, meta.ReconcileRequestAnnotation, "2026-01-01") })
+	w.change("mesh", func(ms *v1alpha1.MeshSync) {
+		metav1.SetMetaDataAnnotation(&ms.ObjectMeta, meta.ReconcileRequestAnnotation, "2026-01-01")
+	})
 	ms := w.ready("mesh", commit)
 	if ms.Status.LastHandledReconcileAt != "2026-01-01" {
 		t.Errorf("the status tells which request was heeded: %q", ms.Status.LastHandledReconcileAt)

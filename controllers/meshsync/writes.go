@@ -17,8 +17,10 @@ type writes struct {
 
 // wrote counts what was carried out.
 func wrote(result apply.Result) writes {
-	w := writes{namespaces: len(result.Namespaces), created: result.Created, updated: result.Updated,
-		claimed: result.Claimed, deleted: result.Deleted, failed: result.Failed}
+	w := writes{
+		namespaces: len(result.Namespaces), created: result.Created, updated: result.Updated,
+		claimed: result.Claimed, deleted: result.Deleted, failed: result.Failed,
+	}
 	for _, o := range result.Outcomes {
 		if o.Action.Drift && o.Failure == nil && o.Skipped == "" {
 			w.drifted = append(w.drifted, o.Action.Key)
@@ -29,8 +31,10 @@ func wrote(result apply.Result) writes {
 
 // planned counts what a plan would write.
 func planned(plan *apply.Plan) writes {
-	w := writes{namespaces: len(plan.Namespaces), created: plan.Count(apply.Create), updated: plan.Count(apply.Update),
-		claimed: plan.Count(apply.Claim), deleted: plan.Count(apply.Delete)}
+	w := writes{
+		namespaces: len(plan.Namespaces), created: plan.Count(apply.Create), updated: plan.Count(apply.Update),
+		claimed: plan.Count(apply.Claim), deleted: plan.Count(apply.Delete),
+	}
 	for _, action := range plan.Actions {
 		if action.Drift {
 			w.drifted = append(w.drifted, action.Key)

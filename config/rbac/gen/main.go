@@ -26,11 +26,13 @@ const (
 
 func main() {
 	out, err := manifest(istio.Kinds)
+	if err == nil {
+		_, err = os.Stdout.Write(out)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	os.Stdout.Write(out)
 }
 
 // manifest is the content of role.yaml for these kinds.
