@@ -147,6 +147,9 @@ func nextSteps(cmd *cobra.Command, dir string, files map[string][]byte) error {
 Then put your clusters into clusters.cue and your services into services/, commit, and let a MeshSync in every
 cluster point to the repository.
 `)
+	if built := version.Get(); built.Installable() == "latest" {
+		fmt.Fprintf(&b, "\nNote: this is a development build, version %s, so CI installs the latest release; name one in the workflows instead.\n", built.Version)
+	}
 	if below := belowGit(dir); below != "." {
 		fmt.Fprintf(&b, `
 Note: it lies in the folder %[1]s of a Git repository. GitHub and GitLab read their workflows from the top only: move

@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -28,6 +29,17 @@ func TestInitTellsWhatToDoNext(t *testing.T) {
 	run(t, dir, "init", "here").expect(t, 0, []string{"two clusters and three services", "  services/web.cue\n", "cd here", "isthmus vet", "isthmus render --cluster east"}, nil)
 }
 
+func TestInitByABuildThatNoOneElseCanMake(t *testing.T) {
+	development := filepath.Join(t.TempDir(), "isthmus")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", development, "github.com/isthmus-mesh/isthmus/cmd/isthmus")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	dir := t.TempDir()
+	runCommand(t, dir, development, "init").expect(t, 0, []string{"this is a development build, version (devel), so CI installs the latest release"}, nil)
+	holds(t, "workflow", tree(t, dir)[".github/workflows/mesh.yaml"], []string{"cmd/isthmus@latest"})
+}
+
 func TestInitInAFolderOfAGitRepository(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, ".git/HEAD", "ref: refs/heads/main\n")
@@ -47,7 +59,7 @@ func TestInitRefuses(t *testing.T) {
 		args   []string
 		stderr []string
 	}{
-		{"a name that CUE does not take", []string{"--module", "Not A Module"}, []string{`"Not A Module" cannot name a CUE module`}},
+		{"a name that CUE does not take", []string{"--module", "Not A Module"}, []string{`"Not A Module" cannot name a CUE module`, "cue.mod/module.cue: invalid module file cue.mod/module.cue: "}},
 		{"no name", []string{"--module", ""}, []string{`"" cannot name a CUE module`}},
 		{"a name that breaks out of its string", []string{"--module", `a.b/c" x: "`}, []string{"cannot name a CUE module"}},
 		{"two folders", []string{"a", "b"}, []string{"takes one folder, but got 2: a b", "--help"}},

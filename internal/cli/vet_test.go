@@ -157,7 +157,7 @@ func TestBadInput(t *testing.T) {
 		{
 			"newer language version",
 			func(t *testing.T, dir string) { replace(t, dir, "cue.mod/module.cue", "v0.17.0", "v0.99.0") },
-			[]string{"module.cue", "language version \"v0.99.0\"", "too new"},
+			[]string{"cue.mod/module.cue: language version \"v0.99.0\"", "too new", "upgrade Isthmus first"},
 		},
 		{
 			"no vendored module",

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"runtime/debug"
 	"strings"
+	"sync"
+	"time"
 
 	"cuelang.org/go/cue"
 	"cuelang.org/go/cue/cuecontext"
@@ -43,6 +45,23 @@ func (r *Result) Locate(path string) (Position, bool) { return r.at.find(strings
 // one that was given up on is still running.
 var running = make(chan struct{}, 1)
 
+// abandoned is when the running evaluation lost its listener; zero while it has one, or none runs.
+var abandoned struct {
+	sync.Mutex
+	since time.Time
+}
+
+// Abandoned is for how long an evaluation has been running that nobody waits for any more, 0 if none is. Until it ends
+// nothing else can be evaluated, and nothing but the end of the process can end it.
+func Abandoned() time.Duration {
+	abandoned.Lock()
+	defer abandoned.Unlock()
+	if abandoned.since.IsZero() {
+		return 0
+	}
+	return time.Since(abandoned.since)
+}
+
 // Evaluate is plain CUE's answer for a snapshot. Problems of the repository are manifest.Findings, all of them;
 // any other error is of this process: the context ended, or an earlier evaluation is still running.
 func Evaluate(ctx context.Context, snap *source.Snapshot, opts Options) (*Result, error) {
@@ -56,8 +75,14 @@ func Evaluate(ctx context.Context, snap *source.Snapshot, opts Options) (*Result
 		err    error
 	}
 	done := make(chan answer, 1)
+	ended := false // guarded by abandoned
 	go func() {
-		defer func() { <-running }()
+		defer func() {
+			abandoned.Lock()
+			ended, abandoned.since = true, time.Time{}
+			abandoned.Unlock()
+			<-running
+		}()
 		var a answer
 		defer func() { done <- a }()
 		defer func() {
@@ -71,6 +96,11 @@ func Evaluate(ctx context.Context, snap *source.Snapshot, opts Options) (*Result
 	case a := <-done:
 		return a.result, a.err
 	case <-ctx.Done():
+		abandoned.Lock()
+		if !ended {
+			abandoned.since = time.Now()
+		}
+		abandoned.Unlock()
 		return nil, fmt.Errorf("evaluating the repository took too long; it goes on without a listener: %w", context.Cause(ctx))
 	}
 }
@@ -173,6 +203,9 @@ func explainLoad(findings manifest.Findings) manifest.Findings {
 		}
 		if strings.Contains(f.Message, "isthmus.dev/mesh") {
 			findings[i].Message += "; `isthmus vendor` puts the module isthmus.dev/mesh into cue.mod/pkg"
+		}
+		if strings.Contains(f.Message, "is too new for current language version") {
+			findings[i].Message += "; write an older one, or upgrade Isthmus first, its controllers and its command"
 		}
 	}
 	return findings

@@ -41,7 +41,8 @@ func fromCUE(err error, at locator) manifest.Findings {
 }
 
 func fromOne(e errors.Error, at locator) manifest.Finding {
-	f := manifest.Finding{Message: message(e)}
+	// Some of CUE's messages name a file, in the folder that exists only here.
+	f := manifest.Finding{Message: strings.ReplaceAll(message(e), root+"/", "")}
 	path := unquote(e.Path())
 	switch {
 	case len(path) > 1 && path[0] == checksField:
@@ -78,7 +79,8 @@ func message(e errors.Error) string {
 		return text
 	}
 	rest := inner.Error()
-	if wrapped, ok := inner.(errors.Error); ok {
+	var wrapped errors.Error
+	if errors.As(inner, &wrapped) {
 		rest = message(wrapped)
 	}
 	if rest == "" || strings.Contains(text, rest) {
