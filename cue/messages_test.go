@@ -39,70 +39,134 @@ func TestAMistakeIsToldOnceWithItsPlace(t *testing.T) {
 		path   string
 		line   int // in services/x.cue, 0 if the file to blame is another
 	}{
-		{"a callee that nobody defines", "services: x: {" + good + "egress: carts: {}\n}",
-			"service x calls unknown service carts", "services.x.egress.carts", 8},
-		{"a placement in a cluster that is not in the inventory", "services: x: {" + good + "placement: nord: {}\n}",
-			"service x is placed in unknown cluster nord", "services.x.placement.nord", 8},
-		{"one host claimed twice", "services: x: {" + good + "hosts: [\"stock.stock.global\"]\n}",
-			"host stock.stock.global is claimed by services.stock and services.x", "services.x.hosts.stock.stock.global", 8},
-		{"a host under the reserved suffix", "services: x: {" + good + "hosts: [\"a.isthmus.internal\"]\n}",
-			"host a.isthmus.internal is under the reserved name of the gateways (settings.exportSuffix)", "services.x.hosts.a.isthmus.internal", 8},
-		{"two services with the same virtual address", "services: x: {" + good + "vip: \"241.0.0.9\"\n}\nservices: y: {" + good + "vip: \"241.0.0.9\"\n}",
-			"virtual address 241.0.0.9 is claimed by services.x and services.y: give one of them a vip of its own", "services.y.vip", 15},
-		{"a route to a version that nobody defines", "services: x: {" + good + "routes: [{to: [{version: \"v9\"}]}]\n}",
-			"service x has no version v9, which its route 0 names", "services.x.routes.0", 8},
-		{"a route to a version that runs nowhere", "services: x: {" + good + "versions: v2: labels: version: \"v2\"\nroutes: [{to: [{version: \"v2\"}]}]\nplacement: east: versions: [\"v1\"]\n}",
-			"service x routes to version v2, which no placement runs", "services.x.routes.0", 9},
-		{"several destinations without weights", "services: x: {" + good + "versions: v2: labels: version: \"v2\"\nroutes: [{to: [{version: \"v1\", weight: 1}, {version: \"v2\"}]}]\n}",
-			"route 0 of service x needs one destination, or several that all have a weight", "services.x.routes.0.to", 9},
-		{"a redirect that has destinations", "services: x: {" + good + "routes: [{redirect: uri: \"/\", to: [{version: \"v1\"}]}]\n}",
-			"route 0 of service x answers by itself (redirect, directResponse), so it cannot have destinations", "services.x.routes.0.to", 8},
-		{"routes without a port that has routes", "services: x: {owner: \"x\", backend: {namespace: \"x\", selector: app: \"x\", serviceAccounts: [\"x\"]}\nports: db: {port: 5432, protocol: \"TCP\"}\nroutes: [{timeout: \"1s\"}]\n}",
-			"service x has routes, but no port of protocol HTTP, HTTP2 or GRPC", "services.x.routes", 5},
-		{"weights in some placements only", "services: x: {" + good + "placement: {east: weight: 70, west: {}}\n}",
-			"service x has weights in some clusters, but none in west: all or none, standby aside", "services.x.placement.west", 8},
-		{"a placement of a version that nobody defines", "services: x: {" + good + "placement: east: versions: [\"v9\"]\n}",
-			"service x has no version v9, which its placement in east names", "services.x.placement.east.versions", 8},
-		{"versions behind a Kubernetes Service", "services: x: {owner: \"x\", ports: http: {port: 80, protocol: \"HTTP\"}\nbackend: {namespace: \"x\", service: \"x\", serviceAccounts: [\"x\"]}\nversions: v1: labels: version: \"v1\"\n}",
-			"service x has versions, but its backend is a Kubernetes Service: versions need backend.selector", "services.x.versions", 5},
-		{"a port number given twice", "services: x: {" + good + "ports: admin: {port: 80, protocol: \"HTTP\"}\n}",
-			"service x has port 80 twice: http, admin", "services.x.ports", 5},
-		{"no ports", "services: x: {owner: \"x\", backend: {namespace: \"x\", selector: app: \"x\", serviceAccounts: [\"x\"]}}",
-			"service x has no ports", "services.x.ports", 3},
-		{"a missing owner", "services: x: {ports: http: {port: 80, protocol: \"HTTP\"}, backend: {namespace: \"x\", selector: app: \"x\", serviceAccounts: [\"x\"]}}",
-			"owner is missing", "services.x", 3},
-		{"a missing port number", "services: x: {" + good + "ports: admin: protocol: \"HTTP\"\n}",
-			"port is missing", "services.x.ports.admin", 8},
-		{"a missing protocol", "services: x: {" + good + "ports: admin: port: 81\n}",
-			"protocol is missing: one of HTTP, HTTP2, GRPC, TCP, TLS", "services.x.ports.admin", 8},
-		{"a misspelt field of a manifest", "services: x: {" + good + "egres: cart: {}\n}",
-			"field not allowed", "services.x.egres", 8},
-		{"a misspelt field at the top level", "servces: x: owner: \"x\"",
-			"field not allowed", "servces", 3},
-		{"a misspelt field of a cluster", "clusters: east: regoin: \"x\"",
-			"field not allowed", "clusters.east.regoin", 3},
-		{"a misspelt field of a setting", "settings: domian: \"x\"",
-			"field not allowed", "settings.domian", 3},
-		{"a value of the wrong type", "services: x: {" + good + "ports: admin: {port: \"81\", protocol: \"HTTP\"}\n}",
-			"port is no number from 1 to 65535", "services.x.ports.admin", 8},
-		{"an unknown protocol", "services: x: {" + good + "ports: admin: {port: 81, protocol: \"HTPP\"}\n}",
-			"protocol is none of HTTP, HTTP2, GRPC, TCP, TLS", "services.x.ports.admin", 8},
-		{"an unknown state of a cluster", "clusters: nord: {region: \"r\", state: \"asleep\"}",
-			"state is none of active, draining, down", "clusters.nord", 3},
-		{"a name that cannot be a label", "services: \"X_y\": {" + good + "}",
-			"\"X_y\" is no name: lower case letters, digits and dashes, 63 at most", "services.X_y", 3},
-		{"a service and an external of one name", "services: x: {" + good + "}\nexternals: x: {hosts: [\"x.example.com\"], ports: https: {port: 443, protocol: \"TLS\"}}",
-			"x is both a service and an external", "services.x", 3},
-		{"a cluster without gateways that others call", "clusters: nord: region: \"r\"\nservices: x: {" + good + "placement: nord: {}\n}\nservices: web: egress: x: {}",
-			"cluster nord has no gateways, but runs services that other clusters call, such as x called by web", "clusters.nord.gateways", 3},
-		{"a cluster without a region", "clusters: nord: gateways: [{address: \"192.0.2.1\"}]",
-			"region is missing", "clusters.nord", 3},
-		{"a gateway without an address", "clusters: nord: {region: \"r\", gateways: [{port: 443}]}",
-			"address is missing", "clusters.nord.gateways.0", 3},
-		{"an external without hosts", "externals: x: ports: https: {port: 443, protocol: \"TLS\"}",
-			"hosts is missing", "externals.x", 3},
-		{"a backend that is both pods and a Service", "services: x: {" + good + "backend: service: \"x\"\n}",
-			"backend has both a selector and a service: one of them", "services.x", 3},
+		{
+			"a callee that nobody defines", "services: x: {" + good + "egress: carts: {}\n}",
+			"service x calls unknown service carts", "services.x.egress.carts", 8,
+		},
+		{
+			"a placement in a cluster that is not in the inventory", "services: x: {" + good + "placement: nord: {}\n}",
+			"service x is placed in unknown cluster nord", "services.x.placement.nord", 8,
+		},
+		{
+			"one host claimed twice", "services: x: {" + good + "hosts: [\"stock.stock.global\"]\n}",
+			"host stock.stock.global is claimed by services.stock and services.x", "services.x.hosts.stock.stock.global", 8,
+		},
+		{
+			"a host under the reserved suffix", "services: x: {" + good + "hosts: [\"a.isthmus.internal\"]\n}",
+			"host a.isthmus.internal is under the reserved name of the gateways (settings.exportSuffix)", "services.x.hosts.a.isthmus.internal", 8,
+		},
+		{
+			"two services with the same virtual address", "services: x: {" + good + "vip: \"241.0.0.9\"\n}\nservices: y: {" + good + "vip: \"241.0.0.9\"\n}",
+			"virtual address 241.0.0.9 is claimed by services.x and services.y: give one of them a vip of its own", "services.y.vip", 15,
+		},
+		{
+			"a route to a version that nobody defines", "services: x: {" + good + "routes: [{to: [{version: \"v9\"}]}]\n}",
+			"service x has no version v9, which its route 0 names", "services.x.routes.0", 8,
+		},
+		{
+			"a route to a version that runs nowhere", "services: x: {" + good + "versions: v2: labels: version: \"v2\"\nroutes: [{to: [{version: \"v2\"}]}]\nplacement: east: versions: [\"v1\"]\n}",
+			"service x routes to version v2, which no placement runs", "services.x.routes.0", 9,
+		},
+		{
+			"several destinations without weights", "services: x: {" + good + "versions: v2: labels: version: \"v2\"\nroutes: [{to: [{version: \"v1\", weight: 1}, {version: \"v2\"}]}]\n}",
+			"route 0 of service x needs one destination, or several that all have a weight", "services.x.routes.0.to", 9,
+		},
+		{
+			"a redirect that has destinations", "services: x: {" + good + "routes: [{redirect: uri: \"/\", to: [{version: \"v1\"}]}]\n}",
+			"route 0 of service x answers by itself (redirect, directResponse), so it cannot have destinations", "services.x.routes.0.to", 8,
+		},
+		{
+			"routes without a port that has routes", "services: x: {owner: \"x\", backend: {namespace: \"x\", selector: app: \"x\", serviceAccounts: [\"x\"]}\nports: db: {port: 5432, protocol: \"TCP\"}\nroutes: [{timeout: \"1s\"}]\n}",
+			"service x has routes, but no port of protocol HTTP, HTTP2 or GRPC", "services.x.routes", 5,
+		},
+		{
+			"weights in some placements only", "services: x: {" + good + "placement: {east: weight: 70, west: {}}\n}",
+			"service x has weights in some clusters, but none in west: all or none, standby aside", "services.x.placement.west", 8,
+		},
+		{
+			"a placement of a version that nobody defines", "services: x: {" + good + "placement: east: versions: [\"v9\"]\n}",
+			"service x has no version v9, which its placement in east names", "services.x.placement.east.versions", 8,
+		},
+		{
+			"versions behind a Kubernetes Service", "services: x: {owner: \"x\", ports: http: {port: 80, protocol: \"HTTP\"}\nbackend: {namespace: \"x\", service: \"x\", serviceAccounts: [\"x\"]}\nversions: v1: labels: version: \"v1\"\n}",
+			"service x has versions, but its backend is a Kubernetes Service: versions need backend.selector", "services.x.versions", 5,
+		},
+		{
+			"a port number given twice", "services: x: {" + good + "ports: admin: {port: 80, protocol: \"HTTP\"}\n}",
+			"service x has port 80 twice: http, admin", "services.x.ports", 5,
+		},
+		{
+			"no ports", "services: x: {owner: \"x\", backend: {namespace: \"x\", selector: app: \"x\", serviceAccounts: [\"x\"]}}",
+			"service x has no ports", "services.x.ports", 3,
+		},
+		{
+			"a missing owner", "services: x: {ports: http: {port: 80, protocol: \"HTTP\"}, backend: {namespace: \"x\", selector: app: \"x\", serviceAccounts: [\"x\"]}}",
+			"owner is missing", "services.x", 3,
+		},
+		{
+			"a missing port number", "services: x: {" + good + "ports: admin: protocol: \"HTTP\"\n}",
+			"port is missing", "services.x.ports.admin", 8,
+		},
+		{
+			"a missing protocol", "services: x: {" + good + "ports: admin: port: 81\n}",
+			"protocol is missing: one of HTTP, HTTP2, GRPC, TCP, TLS", "services.x.ports.admin", 8,
+		},
+		{
+			"a misspelt field of a manifest", "services: x: {" + good + "egres: cart: {}\n}",
+			"field not allowed", "services.x.egres", 8,
+		},
+		{
+			"a misspelt field at the top level", "servces: x: owner: \"x\"",
+			"field not allowed", "servces", 3,
+		},
+		{
+			"a misspelt field of a cluster", "clusters: east: regoin: \"x\"",
+			"field not allowed", "clusters.east.regoin", 3,
+		},
+		{
+			"a misspelt field of a setting", "settings: domian: \"x\"",
+			"field not allowed", "settings.domian", 3,
+		},
+		{
+			"a value of the wrong type", "services: x: {" + good + "ports: admin: {port: \"81\", protocol: \"HTTP\"}\n}",
+			"port is no number from 1 to 65535", "services.x.ports.admin", 8,
+		},
+		{
+			"an unknown protocol", "services: x: {" + good + "ports: admin: {port: 81, protocol: \"HTPP\"}\n}",
+			"protocol is none of HTTP, HTTP2, GRPC, TCP, TLS", "services.x.ports.admin", 8,
+		},
+		{
+			"an unknown state of a cluster", "clusters: nord: {region: \"r\", state: \"asleep\"}",
+			"state is none of active, draining, down", "clusters.nord", 3,
+		},
+		{
+			"a name that cannot be a label", "services: \"X_y\": {" + good + "}",
+			"\"X_y\" is no name: lower case letters, digits and dashes, 63 at most", "services.X_y", 3,
+		},
+		{
+			"a service and an external of one name", "services: x: {" + good + "}\nexternals: x: {hosts: [\"x.example.com\"], ports: https: {port: 443, protocol: \"TLS\"}}",
+			"x is both a service and an external", "services.x", 3,
+		},
+		{
+			"a cluster without gateways that others call", "clusters: nord: region: \"r\"\nservices: x: {" + good + "placement: nord: {}\n}\nservices: web: egress: x: {}",
+			"cluster nord has no gateways, but runs services that other clusters call, such as x called by web", "clusters.nord.gateways", 3,
+		},
+		{
+			"a cluster without a region", "clusters: nord: gateways: [{address: \"192.0.2.1\"}]",
+			"region is missing", "clusters.nord", 3,
+		},
+		{
+			"a gateway without an address", "clusters: nord: {region: \"r\", gateways: [{port: 443}]}",
+			"address is missing", "clusters.nord.gateways.0", 3,
+		},
+		{
+			"an external without hosts", "externals: x: ports: https: {port: 443, protocol: \"TLS\"}",
+			"hosts is missing", "externals.x", 3,
+		},
+		{
+			"a backend that is both pods and a Service", "services: x: {" + good + "backend: service: \"x\"\n}",
+			"backend has both a selector and a service: one of them", "services.x", 3,
+		},
 	}
 	cue := cuecmd.Path(t)
 	for _, c := range cases {

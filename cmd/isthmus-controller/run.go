@@ -26,6 +26,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/controllers/meshsync"
 	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/evaluate"
 )
 
 const controllerName = "isthmus-controller"
@@ -122,8 +123,21 @@ func addProbes(mgr ctrl.Manager) error {
 	return errors.Join(
 		mgr.Add(ready),
 		mgr.AddHealthzCheck("ping", healthz.Ping),
+		mgr.AddHealthzCheck("evaluation", evaluating),
 		mgr.AddReadyzCheck("caches", ready.check),
 	)
+}
+
+// mostAbandoned is for how long an evaluation may go on that was given up on: one that was only slow ends in that time.
+const mostAbandoned = 2 * time.Minute
+
+// evaluating fails while an evaluation that cannot be stopped keeps everything else from being evaluated. A restart is
+// the only cure, and lets the commit that mends the repository through.
+func evaluating(*http.Request) error {
+	if d := evaluate.Abandoned(); d > mostAbandoned {
+		return fmt.Errorf("an evaluation was given up on %s ago and does not end", d.Round(time.Second))
+	}
+	return nil
 }
 
 // filled notes when the caches are.

@@ -177,10 +177,16 @@ services: web: hosts: ["a\(_m).example.com"]
 	if errors.As(err, &findings) {
 		t.Error("a deadline is told as a mistake of the repository")
 	}
+	if evaluate.Abandoned() == 0 {
+		t.Error("nobody can see that an evaluation goes on")
+	}
 	// The first one is still running: it ends in some seconds, and only then is the next one evaluated.
 	ctx, cancel = context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if _, err := evaluate.Evaluate(ctx, quickstart(t, nil), evaluate.Options{}); err != nil {
 		t.Errorf("the next evaluation: %v", err)
+	}
+	if evaluate.Abandoned() != 0 {
+		t.Error("an evaluation that ended still counts as running")
 	}
 }

@@ -24,7 +24,6 @@ var runElsewhere = map[string]string{
 	"make test": "this is it",
 }
 
-
 // Every command that a document shows works as it stands: the blocks of one document are run in order, in a copy of what a reader has
 // before him, with the project's own commands, the real cue and kubectl, and a real API server.
 func TestEveryCommandShownInADocumentWorks(t *testing.T) {
