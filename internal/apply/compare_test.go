@@ -112,7 +112,7 @@ func TestCompare(t *testing.T) {
 			desired, live := decoded(t, test.desired), decoded(t, test.live)
 			live.SetLabels(overlay(live.GetLabels(), nil, map[string]string{LabelPartOf: id}))
 			if test.ours != "" {
-				live.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: FieldManager, FieldsV1: &metav1.FieldsV1{Raw: []byte(test.ours)}}})
+				live.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: FieldManager, FieldsV1: metav1.NewFieldsV1(test.ours)}})
 			}
 			if diff := cmp.Diff(test.want, differences(desired, live, id)); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", test.reason, diff)

@@ -85,7 +85,8 @@ func (f *Failure) consequence() string {
 type BrakedError struct{ Brake Brake }
 
 func (e *BrakedError) Error() string {
-	return fmt.Sprintf("held (%s): %s; nothing was changed: to let it pass, put %s into settings.acknowledge of the repository or into the annotation isthmus.dev/acknowledge of the MeshSync",
+	return fmt.Sprintf("held (%s): %s; nothing was changed: to let it pass, put %s into settings.acknowledge "+
+		"of the repository or into the annotation isthmus.dev/acknowledge of the MeshSync",
 		e.Brake.Kind, e.Brake.Reason, e.Brake.Digest)
 }
 

@@ -87,7 +87,7 @@ func TestStripKeepsWhatAPlanNeedsAndNoMore(t *testing.T) {
 	full.Object["status"] = map[string]any{"observedGeneration": "1"}
 	theirs := metav1.ManagedFieldsEntry{
 		Manager: "kubectl-edit", Operation: metav1.ManagedFieldsOperationUpdate,
-		FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:metadata":{"f:labels":{"f:tier":{}}}}`)},
+		FieldsV1: metav1.NewFieldsV1(`{"f:metadata":{"f:labels":{"f:tier":{}}}}`),
 	}
 	full.SetManagedFields([]metav1.ManagedFieldsEntry{theirs})
 
@@ -105,7 +105,7 @@ func TestStripKeepsWhatAPlanNeedsAndNoMore(t *testing.T) {
 
 	ours := metav1.ManagedFieldsEntry{
 		Manager: FieldManager, Operation: metav1.ManagedFieldsOperationUpdate,
-		FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:metadata":{"f:annotations":{".":{},"f:big":{}},"f:labels":{"f:isthmus.dev/service":{}}},"f:spec":{"f:host":{}}}`)},
+		FieldsV1: metav1.NewFieldsV1(`{"f:metadata":{"f:annotations":{".":{},"f:big":{}},"f:labels":{"f:isthmus.dev/service":{}}},"f:spec":{"f:host":{}}}`),
 	}
 	full.SetManagedFields([]metav1.ManagedFieldsEntry{theirs, ours})
 	marked := stripped(t, full)
