@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -34,15 +35,29 @@ type GitFetcher struct {
 type gitClient struct {
 	git     *source.Git
 	options source.Options
-	readAt  time.Time
-	// commit is the hash of the last one that was fetched with these options.
-	commit string
+	// A fetch that hangs may still run beside the one of a newer spec, so what changes is atomic: when the Secrets were
+	// read, and the hash of the last commit that was fetched with these options.
+	readAt atomic.Pointer[time.Time]
+	commit atomic.Pointer[string]
+}
+
+func newGitClient(git *source.Git, options source.Options) *gitClient {
+	c := &gitClient{git: git, options: options}
+	c.read()
+	c.commit.Store(new(string))
+	return c
+}
+
+// read notes that the Secrets were read now.
+func (c *gitClient) read() {
+	now := time.Now()
+	c.readAt.Store(&now)
 }
 
 func (c *gitClient) fetch(ctx context.Context, known string) (*source.Snapshot, error) {
 	snapshot, err := c.git.Fetch(ctx, known)
 	if err == nil {
-		c.commit = snapshot.Commit
+		c.commit.Store(&snapshot.Commit)
 	}
 	return snapshot, err
 }
@@ -52,7 +67,7 @@ func (c *gitClient) fetch(ctx context.Context, known string) (*source.Snapshot, 
 func (f *GitFetcher) Fetch(ctx context.Context, ms *v1alpha1.MeshSync, known string, fresh bool) (*source.Snapshot, error) {
 	key := client.ObjectKeyFromObject(ms)
 	held := f.client(key)
-	if held == nil || fresh || time.Since(held.readAt) > secretMaxAge || !sameSource(ms, held.options) {
+	if held == nil || fresh || time.Since(*held.readAt.Load()) > secretMaxAge || !sameSource(ms, held.options) {
 		current, err := f.connect(ctx, ms, held)
 		if err != nil {
 			return nil, err
@@ -61,7 +76,7 @@ func (f *GitFetcher) Fetch(ctx context.Context, ms *v1alpha1.MeshSync, known str
 		return current.fetch(ctx, known)
 	}
 
-	before := held.commit
+	before := *held.commit.Load()
 	snapshot, err := held.fetch(ctx, known)
 	unchanged := err == nil && snapshot.Commit == before
 	if unchanged || !needsSecrets(ms) {
@@ -108,14 +123,14 @@ func (f *GitFetcher) connect(ctx context.Context, ms *v1alpha1.MeshSync, held *g
 		return nil, err
 	}
 	if held != nil && held.options.Serves(options) {
-		held.readAt = time.Now()
+		held.read()
 		return held, nil
 	}
 	git, err := source.New(options)
 	if err != nil {
 		return nil, err
 	}
-	return &gitClient{git: git, options: options, readAt: time.Now()}, nil
+	return newGitClient(git, options), nil
 }
 
 func (f *GitFetcher) options(ctx context.Context, ms *v1alpha1.MeshSync) (source.Options, error) {

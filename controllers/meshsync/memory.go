@@ -15,6 +15,7 @@ import (
 // restart the commit is fetched and rendered again, and ownership stands on the objects themselves.
 type memory struct {
 	fetched  fetched
+	asking   asking
 	rendered rendered
 	// good is the last bundle that was allowed to be applied. Drift is undone against it while a newer
 	// commit cannot be had, is wrong or is held.
@@ -45,6 +46,15 @@ type fetched struct {
 	err      error
 	due      time.Time
 	failures retries
+}
+
+func (f fetched) answered() bool { return f.snapshot != nil || f.err != nil }
+
+func (f fetched) last() (*source.Snapshot, error) {
+	if f.err != nil {
+		return nil, f.err
+	}
+	return f.snapshot, nil
 }
 
 // rendered is the answer of the last evaluation and rendering, good or bad. The same commit for the same

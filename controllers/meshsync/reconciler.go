@@ -9,7 +9,6 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/fluxcd/pkg/runtime/conditions"
-	"github.com/fluxcd/pkg/runtime/jitter"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -108,7 +107,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 
 	defer r.metrics.timed(phaseTotal)()
 	m.started = r.now()
-	return r.report(ctx, ms, m, p, r.sync(ctx, ms, m, p))
+	o := r.sync(ctx, ms, m, p)
+	if ctx.Err() != nil {
+		// The controller stops: what was cut off by that is no news, and whoever is next goes on from here.
+		return ctrl.Result{}, nil
+	}
+	return r.report(ctx, ms, m, p, o)
 }
 
 // sync is the way of the data: fetch, evaluate, view, render, plan, apply. Where a step fails, the run ends, and what
@@ -216,54 +220,6 @@ func (r *Reconciler) retried(ms *v1alpha1.MeshSync, m *memory, o outcome) outcom
 		m.retry.failed(r.now(), r.firstRetry, ms.RetryAfter())
 	}
 	return o
-}
-
-// fetch asks the Git server when that is due, or when the spec or a person asks for it, and otherwise answers from memory.
-func (r *Reconciler) fetch(ctx context.Context, ms *v1alpha1.MeshSync, m *memory) (*source.Snapshot, error) {
-	token, requested := asked(ms, m)
-	changed := m.generation != ms.Generation
-	if !requested && !changed && r.now().Before(m.fetched.due) {
-		if m.fetched.err != nil {
-			return nil, m.fetched.err
-		}
-		return m.fetched.snapshot, nil
-	}
-	if requested {
-		m.rendered = rendered{}
-	}
-	m.generation, m.handled = ms.Generation, token
-
-	defer r.metrics.timed(phaseFetch)()
-	// A server that hangs must leave time to apply.
-	limited, cancel := context.WithTimeout(ctx, ms.Within()/2)
-	defer cancel()
-	snapshot, err := r.fetcher.Fetch(limited, ms, knownCommit(ms), requested || changed)
-	if err != nil {
-		m.fetched.err = err
-		m.fetched.due = m.fetched.failures.failed(r.now(), r.firstRetry, ms.RetryAfter())
-		return nil, err
-	}
-	m.fetched = fetched{snapshot: snapshot, due: r.now().Add(jitter.JitteredIntervalDuration(ms.Every()))}
-	r.metrics.lastFetch.WithLabelValues(ms.Namespace, ms.Name).Set(float64(r.now().Unix()))
-	return snapshot, nil
-}
-
-// knownCommit is the commit of the same branch that was seen last, by which a rewritten history is noticed, also after a restart.
-func knownCommit(ms *v1alpha1.MeshSync) string {
-	ref, commit, ok := strings.Cut(ms.Status.LastAttemptedRevision, "@sha1:")
-	if !ok {
-		return ""
-	}
-	if wanted := ms.Spec.Source.Ref; wanted != nil && wanted.Branch != ref {
-		return ""
-	}
-	return commit
-}
-
-// asked returns the last request for a run, by a person or a webhook, and whether it is still to be heeded.
-func asked(ms *v1alpha1.MeshSync, m *memory) (token string, open bool) {
-	token, ok := meta.ReconcileAnnotationValue(ms.Annotations)
-	return token, ok && token != ms.Status.GetLastHandledReconcileRequest() && token != m.handled
 }
 
 // progress tells of a new commit before the work on it begins, which may take long.

@@ -22,9 +22,9 @@ type repository struct {
 	server *gittestserver.GitServer
 	clone  *git.Repository
 	first  string
-	// asked counts the times that somebody looked for new commits; down makes the server fail.
-	asked atomic.Int64
-	down  atomic.Bool
+	// asked counts the times that somebody looked for new commits; down makes the server fail, hung keeps it from answering.
+	asked      atomic.Int64
+	down, hung atomic.Bool
 }
 
 func newRepository(t *testing.T) *repository {
@@ -38,6 +38,12 @@ func newRepository(t *testing.T) *repository {
 		return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 			if request.URL.Query().Get("service") == "git-upload-pack" {
 				r.asked.Add(1)
+			}
+			for r.hung.Load() {
+				select {
+				case <-request.Context().Done():
+				case <-time.After(10 * time.Millisecond):
+				}
 			}
 			if r.down.Load() {
 				http.Error(w, "down for maintenance", http.StatusServiceUnavailable)

@@ -219,6 +219,22 @@ func TestGitOutageLeavesEverythingAndDriftIsStillPutRight(t *testing.T) {
 	w.ready("mesh", w.git.first)
 }
 
+func TestGitServerThatHangsDoesNotHoldUpDrift(t *testing.T) {
+	w := newWorld(t, withIstio)
+	// A fetch may then take two hours, far beyond any deadline of this test.
+	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Timeout.Duration = 4 * time.Hour })
+	ms := w.ready("mesh", w.git.first)
+	w.git.hung.Store(true)
+	defer w.git.hung.Store(false)
+	w.polled(1)
+	w.drift()
+	if ms = w.get("mesh"); !conditions.IsReady(ms) {
+		t.Errorf("while the server may still answer, the last answer holds: %s", describe(ms))
+	}
+	w.git.hung.Store(false)
+	w.ready("mesh", w.git.commit(map[string]string{"services/fresh.cue": service("fresh")}))
+}
+
 func TestSuspendStopsEverythingAndResumeCatchesUp(t *testing.T) {
 	w := newWorld(t, withIstio)
 	w.create("mesh")
