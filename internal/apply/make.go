@@ -138,7 +138,7 @@ func decideStale(key render.Key, live *unstructured.Unstructured, options PlanOp
 		return tell(Report, "it carries the label "+LabelPartOf+" of this MeshSync, but Isthmus did not write it and the repository does not have it; "+
 			"it is left alone: take the label off if it is meant to stay, delete it if not")
 	case Unlabelled:
-		return tell(Report, "Isthmus wrote it, somebody took the label "+LabelPartOf+" off, and the repository does not have it any more; "+
+		return tell(Report, "Isthmus wrote it, somebody took the label "+LabelPartOf+" off or changed it, and the repository does not have it any more; "+
 			"it is left alone: delete it if it is not needed")
 	}
 	switch {

@@ -49,7 +49,7 @@ const (
 	Foreign Possession = iota
 	// Copy carries our label but not our field manager: a person's copy of our YAML, or a restored backup.
 	Copy
-	// Unlabelled was written by us, and somebody took the label off.
+	// Unlabelled was written by us, and somebody took the label off or put another in its place.
 	Unlabelled
 	// Owned carries both marks, or is an orphan of a MeshSync that is gone.
 	Owned
@@ -68,10 +68,19 @@ func (o Owner) Possession(live *unstructured.Unstructured) Possession {
 		return Foreign
 	case partOf == "":
 		return Unlabelled
+	case !labelledByUs(live):
+		// Somebody gave it the label of an ApplySet of theirs: one mark of ours is left.
+		return Unlabelled
 	default:
 		// Ours by its manager, and of an ApplySet that no MeshSync stands for any more.
 		return Owned
 	}
+}
+
+// labelledByUs reports whether the part-of label is as we set it last.
+func labelledByUs(live *unstructured.Unstructured) bool {
+	labels, _ := writtenMetadata(live)
+	return labels.Has(LabelPartOf)
 }
 
 // marked reports whether an object carries either mark, whoever the owner is.

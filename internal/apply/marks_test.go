@@ -23,6 +23,8 @@ func TestMarks(t *testing.T) {
 	ours := metav1.ManagedFieldsEntry{Manager: FieldManager, Operation: metav1.ManagedFieldsOperationUpdate}
 	claimed := metav1.ManagedFieldsEntry{Manager: FieldManager, Operation: metav1.ManagedFieldsOperationApply}
 	status := metav1.ManagedFieldsEntry{Manager: FieldManager, Operation: metav1.ManagedFieldsOperationUpdate, Subresource: "status"}
+	labelling := metav1.ManagedFieldsEntry{Manager: FieldManager, Operation: metav1.ManagedFieldsOperationUpdate, FieldsType: "FieldsV1",
+		FieldsV1: metav1.NewFieldsV1(`{"f:metadata":{"f:labels":{"f:applyset.kubernetes.io/part-of":{}}}}`)}
 	theirs := metav1.ManagedFieldsEntry{Manager: "kubectl-edit", Operation: metav1.ManagedFieldsOperationUpdate}
 
 	tests := map[string]struct {
@@ -40,7 +42,8 @@ func TestMarks(t *testing.T) {
 		"neither":                  {"foreign", "", []metav1.ManagedFieldsEntry{theirs}, Foreign},
 		"living label and manager": {"another MeshSync has it", living, []metav1.ManagedFieldsEntry{ours}, Foreign},
 		"living label only":        {"another MeshSync may claim it", living, []metav1.ManagedFieldsEntry{theirs}, Foreign},
-		"gone label and manager":   {"an orphan is claimed", gone, []metav1.ManagedFieldsEntry{ours}, Owned},
+		"gone label and manager":   {"an orphan is claimed", gone, []metav1.ManagedFieldsEntry{labelling}, Owned},
+		"gone label of others":     {"somebody took it into an ApplySet of theirs: it is not ours to delete", gone, []metav1.ManagedFieldsEntry{ours, theirs}, Unlabelled},
 		"gone label only":          {"another tool's ApplySet looks the same", gone, []metav1.ManagedFieldsEntry{theirs}, Foreign},
 	}
 	for name, test := range tests {
