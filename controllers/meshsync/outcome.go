@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -87,7 +88,12 @@ func fetchFailed(err error) outcome {
 		o.unread = false
 		o.errors, o.broken = syncErrors(findings), len(findings)
 	}
-	o.message = sentence(err.Error()) + " " + untouched
+	// Where there are findings, the error lists all of them after its first line.
+	what, _, listed := strings.Cut(err.Error(), "\n")
+	if listed && len(findings) > 0 {
+		what += " " + first(findings)
+	}
+	o.message = sentence(what) + " " + untouched
 	return o
 }
 
@@ -199,6 +205,7 @@ func (r *Reconciler) report(ctx context.Context, ms *v1alpha1.MeshSync, m *memor
 		ctrl.LoggerFrom(ctx).V(1).Info("somebody else wrote at the same time; it is tried again", "error", o.cause.Error())
 		return ctrl.Result{RequeueAfter: r.nextRun(ms, m, o)}, nil
 	}
+	o = fitted(o)
 	before := ms.DeepCopy()
 	r.writeConditions(ms, o)
 	r.writeStatus(ms, m, o)

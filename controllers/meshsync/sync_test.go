@@ -223,12 +223,12 @@ func TestGitServerThatHangsDoesNotHoldUpDrift(t *testing.T) {
 	w := newWorld(t, withIstio)
 	// A fetch may then take two hours, far beyond any deadline of this test.
 	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Timeout.Duration = 4 * time.Hour })
-	ms := w.ready("mesh", w.git.first)
+	w.ready("mesh", w.git.first)
 	w.git.hung.Store(true)
 	defer w.git.hung.Store(false)
 	w.polled(1)
 	w.drift()
-	if ms = w.get("mesh"); !conditions.IsReady(ms) {
+	if ms := w.get("mesh"); !conditions.IsReady(ms) {
 		t.Errorf("while the server may still answer, the last answer holds: %s", describe(ms))
 	}
 	w.git.hung.Store(false)

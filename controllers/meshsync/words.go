@@ -3,6 +3,7 @@ package meshsync
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
@@ -137,3 +138,23 @@ func left(plan *apply.Plan) []v1alpha1.LeftAlone {
 
 // firstTen is what a list in the status holds at most; the counts beside it tell of the rest.
 func firstTen[T any](all []T) []T { return all[:min(len(all), 10)] }
+
+// longest is how many bytes of a message get into the status: enough for a person, and far from what the API server refuses.
+const longest = 4096
+
+// fitted cuts what would make the API server refuse the status; the log has all of it.
+func fitted(o outcome) outcome {
+	o.message = shortened(o.message)
+	o.errors = slices.Clone(o.errors)
+	for i := range o.errors {
+		o.errors[i].Message = shortened(o.errors[i].Message)
+	}
+	return o
+}
+
+func shortened(text string) string {
+	if len(text) <= longest {
+		return text
+	}
+	return strings.ToValidUTF8(text[:longest], "") + "… The rest is in the controller's log."
+}

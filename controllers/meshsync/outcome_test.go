@@ -1,0 +1,204 @@
+package meshsync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/fluxcd/pkg/runtime/conditions"
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/manifest"
+	"github.com/isthmus-mesh/isthmus/internal/render"
+	"github.com/isthmus-mesh/isthmus/internal/source"
+)
+
+func TestEveryEndOfARunHasAReasonAndSaysWhatIsUntouched(t *testing.T) {
+	ms := &v1alpha1.MeshSync{ObjectMeta: metav1.ObjectMeta{Namespace: "isthmus-system", Name: "mesh"}, Spec: v1alpha1.MeshSyncSpec{Cluster: "east"}}
+	snapshot := &source.Snapshot{Revision: "main@sha1:abc", Commit: "abc"}
+	bundle := &render.Bundle{Cluster: "east", UID: "right", Revision: "main@sha1:abc"}
+	finding := manifest.Findings{{Service: "web", File: "services/web.cue", Line: 7, Message: "service web calls unknown service carts"}}
+	invalid, invalidErr := source.New(source.Options{URL: "ftp://example.com"})
+	if invalid != nil || invalidErr == nil {
+		t.Fatal("a URL of FTP is accepted, so a case below proves nothing")
+	}
+	conflict := &apply.Failure{Class: apply.Conflict, Verb: apply.Update, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "b"}, Err: errors.New("newer")}
+	forbidden := &apply.Failure{Class: apply.Forbidden, Verb: apply.Create, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "c"}, Err: errors.New("no")}
+
+	cases := map[string]struct {
+		why      string
+		got      outcome
+		verdict  verdict
+		reason   string
+		mentions []string
+	}{
+		"Outage":         {"the network may come back by itself", fetchFailed(errors.New("connection refused")), retrying, v1alpha1.ReasonFetchFailed, []string{"connection refused", untouched}},
+		"BadURL":         {"only a person can change the spec", fetchFailed(invalidErr), waiting, v1alpha1.ReasonSourceInvalid, []string{"ftp", untouched}},
+		"NoSecret":       {"only a person can make the Secret", fetchFailed(&secretError{errors.New("secret a/b does not exist")}), waiting, v1alpha1.ReasonSourceInvalid, []string{"a/b", untouched}},
+		"BadCommit":      {"only a commit can mend a commit", renderFailed(snapshot, finding), waiting, v1alpha1.ReasonInvalidContent, []string{"services/web.cue:7", "carts", "main@sha1:abc", untouched}},
+		"EvaluationSlow": {"the machine may have been busy", renderFailed(snapshot, fmt.Errorf("too long: %w", context.DeadlineExceeded)), retrying, v1alpha1.ReasonTimeout, []string{"spec.timeout", untouched}},
+		"EvaluationBug":  {"what is not in the commit is tried again", renderFailed(snapshot, errors.New("no memory")), retrying, v1alpha1.ReasonEvaluationFailed, []string{"no memory", untouched}},
+		"UnknownCluster": {"only a person knows which cluster this is", unknownCluster(ms, snapshot, finding), waiting, v1alpha1.ReasonUnknownCluster, []string{`"east"`, "Nothing is touched"}},
+		"WrongCluster":   {"only a person knows which cluster this is", wrongCluster(bundle, "wrong"), waiting, v1alpha1.ReasonWrongCluster, []string{"right", "wrong", "Nothing is touched"}},
+		"KindMissing":    {"the CRDs may be installed a minute later", planFailed(bundle, &unavailableError{errors.New("no gateways.networking.istio.io")}), retrying, v1alpha1.ReasonKindUnavailable, []string{"gateways", "Nothing was written"}},
+		"Braked": {
+			"only a person can agree to a loss", braked(ms, bundle, &apply.Plan{Brake: &apply.Brake{Kind: apply.EmptyBundle, Digest: "d1", Reason: "12 would go"}}), waiting, apply.EmptyBundle,
+			[]string{"12 would go", "kubectl -n isthmus-system annotate --overwrite meshsync mesh isthmus.dev/acknowledge=d1", `settings: acknowledge: ["d1"]`, untouched},
+		},
+		"WriteForbidden": {"rights may be given", applied(bundle, &apply.Plan{}, apply.Result{}, errors.Join(forbidden, conflict)), retrying, v1alpha1.ReasonApplyFailed, []string{"Gateway/a/c", "and 1 more", "nothing was deleted"}},
+		"RunTooShort":    {"the next run goes on", applied(bundle, &apply.Plan{}, apply.Result{}, errors.Join(context.DeadlineExceeded)), retrying, v1alpha1.ReasonTimeout, []string{"spec.timeout"}},
+		"Done":           {"nobody has to do anything", applied(bundle, &apply.Plan{}, apply.Result{}, nil), done, meta.ReconciliationSucceededReason, []string{"main@sha1:abc"}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if tc.got.verdict != tc.verdict || tc.got.reason != tc.reason {
+				t.Errorf("%s: got verdict %d, reason %s; want %d, %s", tc.why, tc.got.verdict, tc.got.reason, tc.verdict, tc.reason)
+			}
+			for _, mention := range tc.mentions {
+				if !strings.Contains(tc.got.message, mention) {
+					t.Errorf("the message does not say %q: %s", mention, tc.got.message)
+				}
+			}
+		})
+	}
+	if o := applied(bundle, &apply.Plan{}, apply.Result{}, errors.Join(conflict, conflict)); !o.fleeting {
+		t.Error("races that were lost are no alarm")
+	}
+	if o := applied(bundle, &apply.Plan{}, apply.Result{}, errors.Join(conflict, forbidden)); o.fleeting {
+		t.Error("a failure beside a lost race is an alarm")
+	}
+}
+
+func TestConditionsFollowTheVerdict(t *testing.T) {
+	cases := map[string]struct {
+		reason                      string
+		verdict                     verdict
+		ready, reconciling, stalled bool
+	}{
+		"Done":     {"kstatus reads it as Current", done, true, false, false},
+		"Retrying": {"kstatus reads it as InProgress", retrying, false, true, false},
+		"Waiting":  {"kstatus reads it as Failed", waiting, false, false, true},
+	}
+	r := &Reconciler{}
+	for name, tc := range cases {
+		for before, previous := range map[string]verdict{"AfterDone": done, "AfterRetrying": retrying, "AfterWaiting": waiting} {
+			t.Run(name+before, func(t *testing.T) {
+				ms := &v1alpha1.MeshSync{}
+				r.writeConditions(ms, outcome{verdict: previous, reason: "Before", message: "before"})
+				r.writeConditions(ms, outcome{verdict: tc.verdict, reason: "Now", message: "100% now"})
+				got := []bool{conditions.IsReady(ms), conditions.IsReconciling(ms), conditions.IsStalled(ms)}
+				if diff := cmp.Diff([]bool{tc.ready, tc.reconciling, tc.stalled}, got); diff != "" {
+					t.Errorf("%s: ready, reconciling, stalled: -want, +got:\n%s", tc.reason, diff)
+				}
+				if message := conditions.GetMessage(ms, meta.ReadyCondition); message != "100% now" {
+					t.Errorf("the message is not taken as a format: %q", message)
+				}
+			})
+		}
+	}
+}
+
+func TestNextRunIsNeverNowAndNeverNever(t *testing.T) {
+	now := time.Unix(1000, 0)
+	r := &Reconciler{now: func() time.Time { return now }}
+	at := now.Add
+	ms := &v1alpha1.MeshSync{Spec: v1alpha1.MeshSyncSpec{Interval: metav1.Duration{Duration: time.Hour}}}
+	cases := map[string]struct {
+		reason  string
+		memory  memory
+		outcome outcome
+		want    time.Duration
+	}{
+		"Done":            {"Git is asked when that is due", memory{fetched: fetched{due: at(time.Minute)}}, outcome{verdict: done}, time.Minute},
+		"Overdue":         {"what is overdue is not for never, which zero would mean", memory{fetched: fetched{due: at(-time.Minute)}}, outcome{verdict: done}, 10 * time.Millisecond},
+		"Retry":           {"a retry comes before the interval ends", memory{fetched: fetched{due: at(time.Minute)}, retry: retries{due: at(time.Second)}}, outcome{verdict: retrying}, time.Second},
+		"OldRetry":        {"a retry that is past is not due again and again", memory{fetched: fetched{due: at(time.Minute)}, retry: retries{due: at(-time.Second)}}, outcome{verdict: retrying}, time.Minute},
+		"NothingFetched":  {"a run that failed before the fetch does not spin", memory{retry: retries{due: at(time.Second)}}, outcome{verdict: retrying}, time.Second},
+		"AnotherMeshSync": {"a younger MeshSync is woken when the older goes", memory{}, outcome{verdict: waiting, reason: v1alpha1.ReasonAnotherMeshSync}, time.Hour},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := r.nextRun(ms, &tc.memory, tc.outcome); got != tc.want {
+				t.Errorf("%s: got %s, want %s", tc.reason, got, tc.want)
+			}
+		})
+	}
+}
+
+func TestOldestMeshSyncHasTheCluster(t *testing.T) {
+	at := func(seconds int64, namespace, name string) *v1alpha1.MeshSync {
+		return &v1alpha1.MeshSync{ObjectMeta: metav1.ObjectMeta{
+			Namespace: namespace, Name: name, UID: types.UID(namespace + name), CreationTimestamp: metav1.Unix(seconds, 0),
+		}}
+	}
+	cases := map[string]struct {
+		reason string
+		a, b   *v1alpha1.MeshSync
+		want   bool
+	}{
+		"Older":         {"age comes first", at(1, "z", "z"), at(2, "a", "a"), true},
+		"Younger":       {"age comes first", at(2, "a", "a"), at(1, "z", "z"), false},
+		"SameNamespace": {"names tell those of the same second apart", at(1, "a", "a"), at(1, "a", "b"), true},
+		"Namespaces":    {"namespaces come before names", at(1, "b", "a"), at(1, "a", "b"), false},
+		"Itself":        {"nothing is older than itself", at(1, "a", "a"), at(1, "a", "a"), false},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := older(tc.a, tc.b); got != tc.want {
+				t.Errorf("%s: got %v", tc.reason, got)
+			}
+		})
+	}
+}
+
+func TestStaleCacheIsWaitedForButNotForEver(t *testing.T) {
+	now := time.Unix(1000, 0)
+	ms := &v1alpha1.MeshSync{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "9"}}
+	cases := map[string]struct {
+		reason  string
+		written written
+		want    bool
+	}{
+		"NothingWritten": {"after a restart the cache is all there is", written{}, false},
+		"Behind":         {"9 is before 10, as numbers", written{"10", now}, true},
+		"Same":           {"the cache has caught up", written{"9", now}, false},
+		"Ahead":          {"somebody else wrote since", written{"8", now}, false},
+		"BehindForLong":  {"drift must not wait for a watch that is broken", written{"10", now.Add(-time.Minute)}, false},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := tc.written.stale(ms, now); got != tc.want {
+				t.Errorf("%s: got %v", tc.reason, got)
+			}
+		})
+	}
+}
+
+func TestLongMessagesFitIntoTheStatus(t *testing.T) {
+	long := strings.Repeat("ü", 100_000)
+	r := &Reconciler{now: time.Now}
+	ms := &v1alpha1.MeshSync{}
+	o := fitted(outcome{verdict: waiting, reason: "Long", message: long, errors: []v1alpha1.SyncError{{Message: long}}})
+	r.writeConditions(ms, o)
+	r.writeStatus(ms, &memory{}, o)
+	// The API server takes 32,768 characters in a condition, and etcd 1.5 MiB in all.
+	for _, c := range ms.Status.Conditions {
+		if len(c.Message) > 32_768 || !strings.HasPrefix(c.Message, "ü") || !strings.HasSuffix(c.Message, "log.") {
+			t.Errorf("condition %s: %d bytes", c.Type, len(c.Message))
+		}
+	}
+	if n := len(ms.Status.Errors[0].Message); n > 10_000 {
+		t.Errorf("the error in the status has %d bytes", n)
+	}
+	if short := fitted(outcome{message: "short"}); short.message != "short" {
+		t.Errorf("a short message is changed: %q", short.message)
+	}
+}
