@@ -8,3 +8,5 @@
 // +kubebuilder:object:generate=true
 // +groupName=isthmus.dev
 package v1alpha1
+
+//go:generate go tool -modfile=../../tools/go.mod controller-gen object crd paths=. output:crd:artifacts:config=../../config/crd/bases

@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/pflag"
 	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/isthmus-mesh/isthmus/internal/version"
 )
 
 func main() {
@@ -19,7 +21,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	case options.printVersion:
-		fmt.Println(version())
+		fmt.Println(version.Get().Version)
 		return
 	}
 	if err := run(ctrl.SetupSignalHandler(), options); err != nil {

@@ -143,7 +143,7 @@ func TestTwoControllersWithTheGeneratedRoles(t *testing.T) {
 	t.Cleanup(git.StopHTTP)
 
 	binary := filepath.Join(t.TempDir(), "isthmus-controller")
-	if out, err := exec.Command("go", "build", "-ldflags", "-X main.release=v0.0.0-test", "-o", binary, ".").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-ldflags", "-X github.com/isthmus-mesh/isthmus/internal/version.version=v0.0.0-test", "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	first := start(t, binary, kubeconfig)

@@ -27,6 +27,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/controllers/meshsync"
 	"github.com/isthmus-mesh/isthmus/internal/apply"
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
+	"github.com/isthmus-mesh/isthmus/internal/version"
 )
 
 const controllerName = "isthmus-controller"
@@ -48,7 +49,7 @@ func run(ctx context.Context, o options) error {
 	if err := addProbes(mgr); err != nil {
 		return fmt.Errorf("the probes cannot be set up: %w", err)
 	}
-	ctrl.Log.Info("isthmus-controller starts", "version", version(), "kinds", o.kindNames)
+	ctrl.Log.Info("isthmus-controller starts", "version", version.Get().Version, "kinds", o.kindNames)
 	if err := mgr.Start(ctx); err != nil {
 		return fmt.Errorf("the controller ended (is the CRD meshsyncs.isthmus.dev installed, and the controller's role?): %w", err)
 	}
@@ -104,7 +105,7 @@ func addReconciler(mgr ctrl.Manager, o options) error {
 
 	counted := meshsync.NewMetrics(time.Now)
 	metrics.Registry.MustRegister(counted.Collectors()...)
-	counted.Build(version())
+	counted.Build(version.Get().Version)
 	reconciler, err := meshsync.NewReconciler(mgr.GetClient(), mgr.GetAPIReader(), live, apply.NewApplier(dynamicClient, live),
 		meshsync.WithKinds(o.kinds),
 		meshsync.WithEvents(recorder),

@@ -3,8 +3,10 @@
 // The rules for managed kinds come from istio.Kinds, the list that the watches and the check of every rendered
 // resource are made from, so a kind cannot be managed without its permission, nor permitted without being managed.
 //
-//	go run ./config/rbac/gen > config/rbac/role.yaml
+//	go run ./config/rbac/gen config/rbac/role.yaml
 package main
+
+//go:generate go run . ../role.yaml
 
 import (
 	"bytes"
@@ -25,9 +27,13 @@ const (
 )
 
 func main() {
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: gen FILE")
+		os.Exit(2)
+	}
 	out, err := manifest(istio.Kinds)
 	if err == nil {
-		_, err = os.Stdout.Write(out)
+		err = os.WriteFile(os.Args[1], out, 0o644)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

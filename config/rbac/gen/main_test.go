@@ -20,7 +20,7 @@ func TestRoleFileIsFresh(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("config/rbac/role.yaml is stale; run: go run ./config/rbac/gen > config/rbac/role.yaml\n-want, +got:\n%s", diff)
+		t.Errorf("config/rbac/role.yaml is stale; run: make generate\n-want, +got:\n%s", diff)
 	}
 }
 
