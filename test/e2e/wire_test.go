@@ -50,7 +50,9 @@ func (r request) event() bool {
 }
 
 // writes reports whether it changes something that matters: not a lease, not an event.
-func (r request) writes() bool { return r.Method != http.MethodGet && !r.lease() && !r.event() }
+func (r request) writes() bool { return !r.reads() && !r.lease() && !r.event() }
+
+func (r request) reads() bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
 
 // resources reports whether it is about an Istio resource.
 func (r request) resources() bool { return strings.Contains(r.Path, ".istio.io/") }

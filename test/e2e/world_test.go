@@ -358,3 +358,7 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+func stalled(ms *v1alpha1.MeshSync) bool {
+	return conditions.IsStalled(ms) && !conditions.IsReconciling(ms)
+}
