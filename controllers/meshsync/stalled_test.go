@@ -1,6 +1,7 @@
 package meshsync_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/fluxcd/pkg/runtime/conditions"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -17,6 +19,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/internal/apply"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
+	"github.com/isthmus-mesh/isthmus/test/apiserver"
 )
 
 func TestYoungerMeshSyncWaitsAndTakesOver(t *testing.T) {
@@ -218,13 +221,18 @@ func TestForeignObjectIsRefusedAndTheRestApplied(t *testing.T) {
 }
 
 func TestMissingKindsAreNamedAndAwaited(t *testing.T) {
-	w := newWorld(t, withoutIstio)
+	own, err := ownCRD()
+	must(t, err)
+	fleet, err := apiserver.Start(context.Background(), apiserver.Options{CRDs: []*apiextensionsv1.CustomResourceDefinition{own}})
+	must(t, err)
+	t.Cleanup(func() { must(t, fleet.Stop()) })
+	w := newWorld(t, fleet.Clusters()[0])
 	w.create("mesh")
 	ms := w.notReady("mesh", v1alpha1.ReasonKindUnavailable)
 	if message := conditions.GetMessage(ms, meta.ReadyCondition); !strings.Contains(message, "serviceentries.networking.istio.io") || !strings.Contains(message, "install the CRDs") {
 		t.Errorf("the message names the kind and says what to do: %s", message)
 	}
-	must(t, fleet.Cluster(withoutIstio).Install(istio.CRDs()))
+	must(t, w.cluster.Install(istio.CRDs()))
 	w.ready("mesh", w.git.first)
 }
 

@@ -41,12 +41,10 @@ const (
 	// deadline is generous: it is how long a poll may take on a busy machine, not how long anything takes.
 	deadline  = 60 * time.Second
 	namespace = "isthmus-system"
-	// The clusters of the fleet: one with Istio's CRDs, one without.
-	withIstio    = "east"
-	withoutIstio = "bare"
 )
 
-var fleet *apiserver.Fleet
+// withIstio is a cluster that has Istio's CRDs, for all tests one after another.
+var withIstio *apiserver.Cluster
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -56,7 +54,7 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		fleet, err = apiserver.Start(context.Background(), apiserver.Options{Clusters: []string{withIstio, withoutIstio}, CRDs: own})
+		fleet, err := apiserver.Start(context.Background(), apiserver.Options{CRDs: append(istio.CRDs(), own)})
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
@@ -66,21 +64,18 @@ func TestMain(m *testing.M) {
 				fmt.Fprintln(os.Stderr, err)
 			}
 		}()
-		if err := fleet.Cluster(withIstio).Install(istio.CRDs()); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
+		withIstio = fleet.Clusters()[0]
 		return m.Run()
 	}())
 }
 
-func ownCRD() ([]*apiextensionsv1.CustomResourceDefinition, error) {
+func ownCRD() (*apiextensionsv1.CustomResourceDefinition, error) {
 	text, err := os.ReadFile("../../config/crd/bases/isthmus.dev_meshsyncs.yaml")
 	if err != nil {
 		return nil, err
 	}
 	crd := &apiextensionsv1.CustomResourceDefinition{}
-	return []*apiextensionsv1.CustomResourceDefinition{crd}, yaml.Unmarshal(text, crd)
+	return crd, yaml.Unmarshal(text, crd)
 }
 
 // world is one cluster, the repository that it follows, and a controller that has exactly the generated roles.
@@ -96,14 +91,13 @@ type world struct {
 	stop     func()
 }
 
-func newWorld(t *testing.T, cluster string) *world {
+func newWorld(t *testing.T, cluster *apiserver.Cluster) *world {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, rbacv1.AddToScheme, v1alpha1.AddToScheme} {
 		must(t, add(scheme))
 	}
-	c := fleet.Cluster(cluster)
-	admin, err := client.New(c.Config, client.Options{Scheme: scheme})
+	admin, err := client.New(cluster.Config, client.Options{Scheme: scheme})
 	must(t, err)
 	// Istio's own namespace is there before Isthmus comes, like that of the controller.
 	for _, name := range []string{namespace, "istio-system"} {
@@ -112,7 +106,7 @@ func newWorld(t *testing.T, cluster string) *world {
 			must(t, err)
 		}
 	}
-	w := &world{t: t, cluster: c, admin: admin, git: newRepository(t)}
+	w := &world{t: t, cluster: cluster, admin: admin, git: newRepository(t)}
 	w.start()
 	t.Cleanup(w.empty)
 	return w
