@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -23,15 +24,18 @@ type result struct {
 
 // look reads all clusters.
 func (d *demo) look(ctx context.Context) (map[string]objects, error) {
+	var mu sync.Mutex
 	seen := map[string]objects{}
-	for _, c := range d.clusters {
+	return seen, d.each(ctx, func(ctx context.Context, c *cluster) error {
 		live, err := c.live(ctx)
 		if err != nil {
-			return nil, err
+			return err
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		seen[c.name] = live
-	}
-	return seen, nil
+		return nil
+	})
 }
 
 // publish commits the edits, pushes them and tells the controllers, as the webhook of a Git host would. It returns the

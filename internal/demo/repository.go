@@ -8,12 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/fluxcd/pkg/gittestserver"
 	"github.com/go-git/go-git/v5"
+	gitconfig "github.com/go-git/go-git/v5/config"
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/object"
 )
 
 const (
@@ -32,41 +31,47 @@ type repository struct {
 	commits []string
 }
 
-// serve puts the files on a Git server that keeps its data below dir, and clones them.
+// serve starts a Git server that keeps its data below dir, with the files as the first commit.
 func serve(ctx context.Context, files fs.FS, dir string) (*repository, error) {
-	fixture := filepath.Join(dir, "first-commit")
-	if err := os.CopyFS(fixture, files); err != nil {
-		return nil, err
-	}
-	server := gittestserver.NewGitServer(filepath.Join(dir, "git")).AutoCreate()
-	if err := server.InitRepo(fixture, branch, repoName); err != nil {
+	root := filepath.Join(dir, "git")
+	main := git.InitOptions{DefaultBranch: plumbing.NewBranchReferenceName(branch)}
+	if _, err := git.PlainInitWithOptions(filepath.Join(root, repoName), &git.PlainInitOptions{InitOptions: main, Bare: true}); err != nil {
 		return nil, fmt.Errorf("making the mesh repository: %w", err)
 	}
-	if err := os.RemoveAll(fixture); err != nil {
-		return nil, err
-	}
+	server := gittestserver.NewGitServer(root)
 	if err := server.StartHTTP(); err != nil {
 		return nil, fmt.Errorf("starting the Git server: %w", err)
 	}
 	r := &repository{server: server, dir: filepath.Join(dir, "mesh"), url: server.HTTPAddress() + "/" + repoName}
-	if err := r.open(ctx); err != nil {
+	if err := r.fill(ctx, files, main); err != nil {
 		server.StopHTTP()
-		return nil, err
+		return nil, fmt.Errorf("filling the mesh repository: %w", err)
 	}
 	return r, nil
 }
 
-func (r *repository) open(ctx context.Context) error {
-	clone, err := git.PlainCloneContext(ctx, r.dir, false, &git.CloneOptions{URL: r.url, ReferenceName: plumbing.NewBranchReferenceName(branch)})
-	if err != nil {
-		return fmt.Errorf("cloning %s: %w", r.url, err)
+// fill makes the clone with the files and pushes them.
+func (r *repository) fill(ctx context.Context, files fs.FS, main git.InitOptions) error {
+	if err := os.CopyFS(r.dir, files); err != nil {
+		return err
 	}
-	head, err := clone.Head()
+	clone, err := git.PlainInitWithOptions(r.dir, &git.PlainInitOptions{InitOptions: main})
 	if err != nil {
 		return err
 	}
-	r.clone, r.commits = clone, []string{head.Hash().String()}
-	return nil
+	settings, err := clone.Config()
+	if err != nil {
+		return err
+	}
+	// So that a person can commit and push there, whatever their own settings are.
+	settings.User.Name, settings.User.Email = "Demo", "demo@shop.example.com"
+	settings.Remotes[git.DefaultRemoteName] = &gitconfig.RemoteConfig{Name: git.DefaultRemoteName, URLs: []string{r.url}}
+	settings.Branches[branch] = &gitconfig.Branch{Name: branch, Remote: git.DefaultRemoteName, Merge: main.DefaultBranch}
+	if err := clone.SetConfig(settings); err != nil {
+		return err
+	}
+	r.clone = clone
+	return r.push(ctx, "The shop")
 }
 
 // head is the latest commit.
@@ -113,9 +118,7 @@ func (r *repository) push(ctx context.Context, message string) error {
 	if err := tree.AddWithOptions(&git.AddOptions{All: true}); err != nil {
 		return err
 	}
-	hash, err := tree.Commit(message, &git.CommitOptions{
-		Author: &object.Signature{Name: "Demo", Email: "demo@shop.example.com", When: time.Now()},
-	})
+	hash, err := tree.Commit(message, &git.CommitOptions{})
 	if err != nil {
 		return fmt.Errorf("committing %q: %w", message, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -55,6 +56,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	d := &demo{Options: o, tell: newTeller(o.Out), dir: dir, validator: validator}
 	defer func() {
+		if ctx.Err() != nil {
+			d.tell.line("Stopping everything.")
+		}
 		done := d.tell.doing("stopping everything")
 		stopped := d.stop()
 		done()
@@ -199,18 +203,18 @@ func (d *demo) keep(ctx context.Context) error {
 		kubeconfigs = append(kubeconfigs, c.kubeconfig)
 	}
 	d.tell.title("It goes on running until Ctrl-C. Look around in another shell:")
-	d.tell.line(`
-   export KUBECONFIG=%s
-
-   kubectl --context use1-a -n %s get meshsync                     # revision, counts, what is wrong
-   kubectl --context use1-a get serviceentries -A -L isthmus.dev/service    # what the cluster knows of others
-   kubectl --context use1-a -n ledger edit serviceentry                     # spoil something, and look again
-
-   cd %s    # a clone: edit, git commit -am "...", git push; followed within %s
-   isthmus render --repo . --cluster use1-a
-
-   Controllers' logs: %s/*-controller.log`,
-		strings.Join(kubeconfigs, string(os.PathListSeparator)), namespace, d.repository.dir, interval, d.dir)
+	d.tell.line("\n   export KUBECONFIG=%s", strings.Join(kubeconfigs, string(os.PathListSeparator)))
+	for _, hint := range []struct{ command, what string }{
+		{"kubectl --context use1-a -n " + namespace + " get meshsync", "revision, counts, what is wrong"},
+		{"kubectl --context use1-a get serviceentries -A -L isthmus.dev/service", "what the cluster knows of the others"},
+		{"kubectl --context use1-a -n ledger edit serviceentry", "spoil something, and look again"},
+		{"cd " + d.repository.dir, "a clone: edit, git commit -am ..., git push"},
+		{program() + " render --cluster use1-a", "what a cluster is to hold by these files"},
+		{"tail -f " + filepath.Join(d.dir, "*-controller.log"), "what the controllers do"},
+	} {
+		d.tell.line("   %-70s  # %s", hint.command, hint.what)
+	}
+	d.tell.line("\n   A push is followed within %s, an edit in a cluster is undone at once.", interval)
 
 	running, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -224,9 +228,16 @@ func (d *demo) keep(ctx context.Context) error {
 		}()
 	}
 	<-running.Done()
-	d.tell.line("\nStopping everything.")
 	if ctx.Err() == nil {
 		return context.Cause(running)
 	}
 	return nil
+}
+
+// program is how this command can be called from any folder.
+func program() string {
+	if path, err := os.Executable(); err == nil {
+		return path
+	}
+	return "isthmus"
 }
