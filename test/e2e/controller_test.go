@@ -57,7 +57,7 @@ func (w *world) start(flags ...string) *controller {
 	w.t.Cleanup(func() {
 		c.kill()
 		c.wire.server.Close()
-		if w.t.Failed() {
+		if w.t.Failed() || os.Getenv("E2E_LOG") != "" {
 			w.t.Logf("the end of the controller's log:\n%s", c.tail())
 		}
 	})

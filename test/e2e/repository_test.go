@@ -110,8 +110,20 @@ func (r *repository) push() string {
 // restore commits the tree of an earlier commit again, as a revert does.
 func (r *repository) restore(commit string) string {
 	r.t.Helper()
-	r.run(r.clone, "rm", "-rqf", "--ignore-unmatch", ".")
-	r.run(r.clone, "clean", "-fdxq")
-	r.run(r.clone, "checkout", commit, "--", ".")
+	r.clear()
+	r.run(r.clone, "read-tree", commit)
+	r.run(r.clone, "checkout-index", "--all", "--force")
 	return r.commit(nil)
+}
+
+// clear removes every file of the clone.
+func (r *repository) clear() {
+	r.t.Helper()
+	entries, err := os.ReadDir(r.clone)
+	must(r.t, err)
+	for _, entry := range entries {
+		if entry.Name() != ".git" {
+			must(r.t, os.RemoveAll(filepath.Join(r.clone, entry.Name())))
+		}
+	}
 }

@@ -25,7 +25,7 @@ import (
 const (
 	root = "../../"
 	// deadline is how long a poll may take on a busy machine, not how long anything takes.
-	deadline = 90 * time.Second
+	deadline = 60 * time.Second
 	// namespace is the controller's own, as config/manager has it.
 	namespace = "isthmus-system"
 	// The two clusters of examples/quickstart.
