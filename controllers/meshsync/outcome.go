@@ -311,7 +311,8 @@ func (r *Reconciler) writeLastChange(ms *v1alpha1.MeshSync, o outcome) {
 // writeHistory notes a result that differs from the latest, or that wrote something. Equal results are not counted: that
 // would be a write in every interval.
 func (r *Reconciler) writeHistory(ms *v1alpha1.MeshSync, m *memory, o outcome) {
-	if o.unread || m.fetched.snapshot == nil {
+	// What is refused while it is fetched leaves no snapshot: the one in memory is of a commit before, which was good.
+	if o.unread || m.fetched.snapshot == nil || o.reason == v1alpha1.ReasonContentRefused {
 		return
 	}
 	digest, revision := "sha1:"+m.fetched.snapshot.Commit, m.fetched.snapshot.Revision
