@@ -63,7 +63,10 @@ func prepare(ctx context.Context, server *apiserver.Cluster, dir string) (*clust
 			return nil, fmt.Errorf("creating namespace %s in cluster %s: %w", name, c.name, err)
 		}
 	}
-	return c, c.writeKubeconfig(c.kubeconfig, server.Config)
+	if err := c.writeKubeconfig(c.kubeconfig, server.Config); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 func (c *cluster) writeKubeconfig(path string, config *rest.Config) error {

@@ -126,7 +126,7 @@ func (r *run) processes() []string {
 			continue
 		}
 		// It may end while we look.
-		line, err := os.ReadFile(filepath.Join("/proc", entry.Name(), "cmdline"))
+		line, err := os.ReadFile("/proc/" + entry.Name() + "/cmdline")
 		if err == nil && bytes.Contains(line, []byte(r.temp)) {
 			found = append(found, entry.Name()+" "+strings.ReplaceAll(string(line), "\x00", " "))
 		}
@@ -183,9 +183,9 @@ func TestKeptDemoRunsUntilInterruptedAndThenStopsEverything(t *testing.T) {
 			t.Errorf("%d processes run, want 7:\n%s", len(running), strings.Join(running, "\n"))
 		}
 	}
-	// Twice, as impatient people do.
-	for range 2 {
-		if err := r.command.Process.Signal(syscall.SIGINT); err != nil {
+	// Again and again, as impatient people do, and terminals that are closed.
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGINT, syscall.SIGHUP, syscall.SIGTERM} {
+		if err := r.command.Process.Signal(s); err != nil {
 			t.Fatal(err)
 		}
 	}

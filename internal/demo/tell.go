@@ -41,8 +41,8 @@ func (t *teller) line(format string, args ...any) {
 }
 
 // title begins a part of the story.
-func (t *teller) title(format string, args ...any) {
-	t.line("\n%s", t.wrap("1", fmt.Sprintf(format, args...)))
+func (t *teller) title(text string) {
+	t.line("\n%s", t.wrap("1", text))
 }
 
 // held is what was found to be true.
