@@ -57,6 +57,7 @@ func (w *world) start(flags ...string) *controller {
 	w.t.Cleanup(func() {
 		c.kill()
 		c.wire.server.Close()
+		// E2E_LOG=1 shows it of tests that pass, too.
 		if w.t.Failed() || os.Getenv("E2E_LOG") != "" {
 			w.t.Logf("the end of the controller's log:\n%s", c.tail())
 		}

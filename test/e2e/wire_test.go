@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"bytes"
 	"encoding/pem"
 	"io"
 	"log"
@@ -93,6 +94,13 @@ func (w *wire) killAt(n int, heard bool) {
 }
 
 func (w *wire) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	// Read to its end first: an API server that refuses a request does not wait for its body, and a relay that is still handing
+	// it on then waits for ever.
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
 	sent := request{Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery}
 	fatal, abort := w.note(sent)
 	if abort {
