@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 )
 
 func TestARestartWritesNothing(t *testing.T) {
@@ -30,6 +32,49 @@ func TestARestartWritesNothing(t *testing.T) {
 			}
 			// It is awake all the same.
 			w.ready("mesh", w.git.edit("services/cart.cue", "targetPort: 8080", "targetPort: 9090"))
+		})
+	}
+}
+
+func TestARestartOnACommitThatIsNotAppliedLeavesEverything(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		want   string
+		commit func(git *repository) string
+	}{
+		"Bad": {
+			reason: "a new process knows no good commit, and must not take that for an empty one",
+			want:   v1alpha1.ReasonInvalidContent,
+			commit: func(git *repository) string { return git.edit("services/web.cue", "stock: {}", "stocks: {}") },
+		},
+		"Held": {
+			reason: "what is held is held by the cluster's own state, not by what the process remembers",
+			want:   "LastEndpoint",
+			commit: func(git *repository) string {
+				return git.edit("services/stock.cue", "placement: west: {}", "placement: {}")
+			},
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			c := w.start()
+			w.create("mesh")
+			w.ready("mesh", w.git.first)
+			before := w.versions()
+			commit := tc.commit(w.git)
+			w.refuses("mesh", tc.want, commit)
+			c.stop()
+			c = w.start()
+			w.polled(5)
+			w.refuses("mesh", tc.want, commit)
+			if diff := cmp.Diff(before, w.versions()); diff != "" {
+				t.Errorf("%s: -before, +after:\n%s", tc.reason, diff)
+			}
+			if writes := c.wire.requests(func(r request) bool { return r.writes() && r.resources() }); len(writes) > 0 {
+				t.Errorf("%s: sent %q", tc.reason, writes)
+			}
+			w.ready("mesh", w.git.restore(w.git.first))
 		})
 	}
 }
