@@ -57,7 +57,7 @@ func TestAMistakeIsToldOnceWithItsPlace(t *testing.T) {
 		},
 		{
 			"two services with the same virtual address", "services: x: {" + good + "vip: \"241.0.0.9\"\n}\nservices: y: {" + good + "vip: \"241.0.0.9\"\n}",
-			"virtual address 241.0.0.9 is claimed by services.x and services.y: give one of them a vip of its own", "services.y.vip", 15,
+			"virtual address 241.0.0.9 is claimed by hosts x.x.global and y.x.global: give one of their services a vip of its own", "services.y.vip", 15,
 		},
 		{
 			"a route to a version that nobody defines", "services: x: {" + good + "routes: [{to: [{version: \"v9\"}]}]\n}",
@@ -89,7 +89,7 @@ func TestAMistakeIsToldOnceWithItsPlace(t *testing.T) {
 		},
 		{
 			"versions behind a Kubernetes Service", "services: x: {owner: \"x\", ports: http: {port: 80, protocol: \"HTTP\"}\nbackend: {namespace: \"x\", service: \"x\", serviceAccounts: [\"x\"]}\nversions: v1: labels: version: \"v1\"\n}",
-			"service x has versions, but its backend is a Kubernetes Service: versions need backend.selector", "services.x.versions", 5,
+			"service x has versions, but a backend that is a Kubernetes Service: versions need backend.selector", "services.x.versions", 5,
 		},
 		{
 			"a port number given twice", "services: x: {" + good + "ports: admin: {port: 80, protocol: \"HTTP\"}\n}",
@@ -164,8 +164,84 @@ func TestAMistakeIsToldOnceWithItsPlace(t *testing.T) {
 			"hosts is missing", "externals.x", 3,
 		},
 		{
+			"a placement whose backend is both pods and a Service", "services: x: {" + good + "placement: east: backend: {service: \"x\", selector: app: \"x\"}\n}",
+			"service x has a backend with both a selector and a service: one of them", "services.x.placement.east.backend", 8,
+		},
+		{
+			"versions, and a Kubernetes Service in one cluster", "services: x: {" + good + "placement: east: backend: service: \"x\"\n}",
+			"service x has versions, but a backend that is a Kubernetes Service: versions need backend.selector", "services.x.versions", 7,
+		},
+		{
+			"a selector that selects everything", "services: x: {owner: \"x\", ports: http: {port: 80, protocol: \"HTTP\"}\nbackend: {namespace: \"x\", selector: {}, serviceAccounts: [\"x\"]}}",
+			"the selector of service x is no set of pod labels with at least one", "services.x.backend.selector", 4,
+		},
+		{
+			"a namespace of the wrong type", "services: x: {owner: \"x\", ports: http: {port: 80, protocol: \"HTTP\"}\nbackend: {namespace: 7, selector: app: \"x\", serviceAccounts: [\"x\"]}\nhosts: [\"x.example.com\"]}",
+			"the namespace of service x is no name: lower case letters, digits and dashes, 63 at most", "services.x.backend.namespace", 4,
+		},
+		{
+			"a version without labels", "services: x: {" + good + "versions: v2: {}\n}",
+			"version v2 of service x has no labels, so it would be all pods", "services.x.versions.v2", 8,
+		},
+		{
+			"destinations that all weigh nothing", "services: x: {" + good + "versions: v2: labels: version: \"v2\"\nroutes: [{to: [{version: \"v1\", weight: 0}, {version: \"v2\", weight: 0}]}]\n}",
+			"the destinations of route 0 of service x have no weight above 0", "services.x.routes.0.to", 9,
+		},
+		{
+			"a route for a port that is not there", "services: x: {" + good + "routes: [{match: [{port: 8080}]}]\n}",
+			"route 0 of service x matches port 8080, which the service does not have", "services.x.routes.0", 8,
+		},
+		{
+			"a locality setting beside a standby", "services: x: {" + good + "traffic: loadBalancer: localityLbSetting: enabled: true\nplacement: {east: {}, west: standby: true}\n}",
+			"service x sets localityLbSetting, which Istio cannot combine with the weight or standby of its placements", "services.x.traffic.loadBalancer", 8,
+		},
+		{
+			"two hosts of one service with the same virtual address", "settings: vipRange: {from: \"241.0.0.1\", to: \"241.0.0.1\"}\nservices: x: {owner: \"x\", ports: db: {port: 80, protocol: \"TCP\"}, hosts: [\"a.com\", \"b.com\"]\nbackend: {namespace: \"x\", selector: app: \"x\", serviceAccounts: [\"x\"]}}",
+			"virtual address 241.0.0.1 is claimed by hosts a.com and b.com: give one of their services a vip of its own", "services.x.vip", 4,
+		},
+		{
+			"a range of virtual addresses that ends before it begins", "settings: vipRange: {from: \"241.0.0.9\", to: \"241.0.0.1\"}",
+			"vipRange ends before it begins", "settings.vipRange", 3,
+		},
+		{
+			"one gateway in two clusters", "clusters: nord: {region: \"r\", gateways: [{address: \"192.0.2.10\"}]}",
+			"gateway 192.0.2.10:15443 is claimed by clusters east and nord: calls for one would enter the other", "clusters.nord.gateways", 3,
+		},
+		{
+			"a gateway that is no address", "clusters: nord: {region: \"r\", gateways: [{address: \"999.0.2.2\"}]}",
+			"address is neither an IP nor a host name", "clusters.nord.gateways.0", 3,
+		},
+		{
+			"a gateway with a port in its address", "clusters: nord: {region: \"r\", gateways: [{address: \"192.0.2.3:15443\"}]}",
+			"address is neither an IP nor a host name", "clusters.nord.gateways.0", 3,
+		},
+		{
+			"an external of TCP without addresses", "externals: x: {hosts: [\"db.example.com\"], ports: db: {port: 5432, protocol: \"TCP\"}}",
+			"external x has a TCP port and no addresses: it would take that port of every destination", "externals.x.addresses", 3,
+		},
+		{
+			"an external of TLS with addresses", "externals: x: {hosts: [\"db.example.com\"], addresses: [\"192.0.2.77\"], ports: db: {port: 443, protocol: \"TLS\"}}",
+			"external x has addresses, and a port that goes by name: addresses are for TCP only", "externals.x.addresses", 3,
+		},
+		{
+			"an external without ports", "externals: x: hosts: [\"x.example.com\"]",
+			"external x has no ports", "externals.x.ports", 3,
+		},
+		{
+			"a wildcard that DNS is to resolve", "externals: x: {hosts: [\"*.example.com\"], resolution: \"DNS\", ports: https: {port: 443, protocol: \"TLS\"}}",
+			"external x has a host with a wildcard, which DNS cannot resolve", "externals.x.resolution", 3,
+		},
+		{
+			"a mistake in an external that is called", "externals: x: {hosts: \"x.example.com\", ports: https: {port: 443, protocol: \"TLS\"}}\nservices: web: egress: x: {}",
+			"hosts is no list of names, each of which may start with *.", "externals.x", 3,
+		},
+		{
+			"a service named like a word of ours, beside the gateway", "services: gateway: {" + good + "egress: nobody: {}\n}",
+			"service gateway calls unknown service nobody", "services.gateway.egress.nobody", 8,
+		},
+		{
 			"a backend that is both pods and a Service", "services: x: {" + good + "backend: service: \"x\"\n}",
-			"backend has both a selector and a service: one of them", "services.x", 3,
+			"service x has a backend with both a selector and a service: one of them", "services.x.backend", 6,
 		},
 	}
 	cue := cuecmd.Path(t)

@@ -192,10 +192,34 @@ func TestWhatACallerGets(t *testing.T) {
 			[]any{"241.0.0.7"},
 		},
 		{
-			"DNS capture anywhere gives every host an address",
-			selected + "clusters: c: dns: \"capture\"\nservices: api: placement: c: {}", "a", remote,
+			"where the sidecars answer for names, every host needs an address",
+			selected + "clusters: a: dns: \"capture\"\nservices: api: placement: c: {}", "a", remote,
 			[]string{"spec", "addresses"},
 			[]any{"243.80.100.217"},
+		},
+		{
+			"elsewhere an address would hide the public one",
+			selected + "clusters: c: dns: \"capture\"\nservices: api: placement: c: {}", "a", remote,
+			[]string{"spec", "addresses"},
+			nil,
+		},
+		{
+			"pods on standby at home come behind every active cluster, and before a standby elsewhere",
+			selected + "services: api: placement: {a: standby: true, b: {}, c: {}, b2: standby: true}", "a", rule,
+			[]string{"spec", "trafficPolicy", "loadBalancer", "localityLbSetting", "failoverPriority"},
+			[]any{"isthmus.dev/failover-4", "isthmus.dev/active=true", "isthmus.dev/failover-3", "isthmus.dev/failover-2"},
+		},
+		{
+			"which the active ones then say of themselves",
+			selected + "services: api: placement: {a: standby: true, b: {}, b2: standby: true}", "a", remote,
+			[]string{"spec", "endpoints", "labels", "isthmus.dev/active"},
+			[]any{"true", nil},
+		},
+		{
+			"a cluster's share does not grow with its versions",
+			selected + "services: api: placement: {b2: weight: 70, c: weight: 30}", "a", remote,
+			[]string{"spec", "endpoints", "locality"},
+			[]any{nil, nil},
 		},
 		{
 			"no address without need",
