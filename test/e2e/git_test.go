@@ -45,7 +45,7 @@ func TestARestartDuringAGitOutageLeavesEverything(t *testing.T) {
 	before := w.versions()
 	c.stop()
 	w.git.down.Store(true)
-	c = w.start()
+	w.start()
 	w.notReady("mesh", v1alpha1.ReasonFetchFailed)
 	w.polled(3)
 	if diff := cmp.Diff(before, w.versions()); diff != "" {

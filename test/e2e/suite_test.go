@@ -48,7 +48,7 @@ func run(m *testing.M) int {
 	if err != nil {
 		return failed(err)
 	}
-	defer os.RemoveAll(scratch)
+	defer func() { _ = os.RemoveAll(scratch) }()
 	binary = filepath.Join(scratch, "isthmus-controller")
 	// Without -race even if the tests run with it: the race detector would change what is tested.
 	build := exec.Command("go", "build", "-o", binary, "./cmd/isthmus-controller")
