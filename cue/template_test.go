@@ -2,11 +2,13 @@ package meshmodule_test
 
 import (
 	"context"
+	"encoding/json"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
 	"github.com/isthmus-mesh/isthmus/internal/source"
@@ -300,7 +302,7 @@ func TestWhatACallerGets(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			object, ok := result.Rendered[c.key]
+			rendered, ok := result.Rendered[c.key]
 			if c.path == nil {
 				if ok {
 					t.Errorf("%s is rendered", c.key)
@@ -309,6 +311,12 @@ func TestWhatACallerGets(t *testing.T) {
 			}
 			if !ok && (c.want != nil || c.key != rule) {
 				t.Fatalf("%s is not rendered, only %v", c.key, keys(result.Rendered))
+			}
+			var object any
+			if ok {
+				if err := utiljson.Unmarshal(rendered, &object); err != nil {
+					t.Fatal(err)
+				}
 			}
 			if d := cmp.Diff(c.want, field(object, c.path)); d != "" {
 				t.Errorf("%s of %s (-want +got):\n%s", strings.Join(c.path, "."), c.key, d)
@@ -343,7 +351,7 @@ func field(v any, path []string) any {
 	return nil
 }
 
-func keys(m map[string]map[string]any) []string {
+func keys(m map[string]json.RawMessage) []string {
 	var out []string
 	for k := range m {
 		out = append(out, k)

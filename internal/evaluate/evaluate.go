@@ -2,6 +2,7 @@ package evaluate
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"runtime/debug"
 	"strings"
@@ -11,7 +12,6 @@ import (
 	"cuelang.org/go/cue"
 	"cuelang.org/go/cue/cuecontext"
 	"cuelang.org/go/cue/load"
-	utiljson "k8s.io/apimachinery/pkg/util/json"
 
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 	"github.com/isthmus-mesh/isthmus/internal/source"
@@ -31,9 +31,9 @@ type Options struct {
 // Result is what a commit says.
 type Result struct {
 	Mesh *manifest.Mesh
-	// Rendered are the objects that the template made for Options.Cluster, by "Kind/namespace/name", as plain
-	// data: maps, slices, strings, bools, int64 and float64. Nil if no cluster was asked for.
-	Rendered map[string]map[string]any
+	// Rendered are the objects that the template made for Options.Cluster, by "Kind/namespace/name", in JSON with numbers
+	// as CUE writes them. Nil if no cluster was asked for.
+	Rendered map[string]json.RawMessage
 
 	at locator
 }
@@ -192,7 +192,7 @@ func decode(value cue.Value, path string, into any) error {
 	if err != nil {
 		return err
 	}
-	return utiljson.Unmarshal(data, into)
+	return json.Unmarshal(data, into)
 }
 
 // explainLoad adds what to do to what CUE says of files that it cannot load.

@@ -101,6 +101,8 @@ func TestTheMeshIsOnePackageInWhateverFolder(t *testing.T) {
 		"_drafts/x.cue":              "package other\n",
 		"teams/a/deploy_tool.cue":    "package tools\n",
 		"lib/names/names.cue":        "package names\n\nPlatform: \"platform\"\n",
+		"lib/more/more.cue":          "package others\n\nTeam: \"x\"\n",
+		"teams/x/x.cue":              "package config\n\nimport \"example.com/quickstart/lib/more@v0:others\"\n\nservices: web: hosts: [others.Team + \".example.com\"]\n",
 		"teams/platform/gateway.cue": "package config\n\nimport \"example.com/quickstart/lib/names\"\n\nservices: gw: {owner: names.Platform, ports: http: {port: 80, protocol: \"HTTP\"}, backend: {namespace: \"gw\", selector: app: \"gw\", serviceAccounts: [\"gw\"]}}\n",
 	})
 	result, err := evaluate.Evaluate(context.Background(), snap, evaluate.Options{Cluster: "east"})
@@ -135,6 +137,7 @@ func TestABadRepositoryIsAFindingWithItsPlace(t *testing.T) {
 		{"a module of a newer language", map[string]string{"cue.mod/module.cue": "module: \"example.com/quickstart\"\nlanguage: version: \"v0.99.0\"\n"}, "cue.mod/module.cue", 0, "v0.99.0"},
 		{"a file that does not parse", map[string]string{"services/x.cue": web + "{\n\towner: \n}\n"}, "services/x.cue", 5, "expected"},
 		{"an import from a registry", map[string]string{"services/x.cue": "package config\n\nimport \"github.com/else/where\"\n\nservices: x: where.x\n"}, "services/x.cue", 3, "github.com/else/where"},
+		{"a mistake in services that are computed", map[string]string{"services/x.cue": "package config\n\nfor n in [\"p\"] {\n\tservices: (n): {owner: \"o\", backend: {namespace: \"x\", selector: app: \"x\"}}\n}\n"}, "services/x.cue", 4, "serviceAccounts is missing"},
 		{"a reference to nothing", map[string]string{"services/x.cue": web + "owner: nobody\n"}, "services/x.cue", 3, "reference \"nobody\" not found"},
 		{"a value that stays open", map[string]string{"services/x.cue": web + `{owner: "x", vip: string, ports: http: {port: 80, protocol: "HTTP"}, backend: {namespace: "x", selector: app: "x", serviceAccounts: ["x"]}}` + "\n"}, "services/x.cue", 3, "incomplete value"},
 		{"a structural cycle", map[string]string{"services/x.cue": web + "{a: b: a}\n"}, "services/x.cue", 3, ""},

@@ -43,7 +43,9 @@ func meshFiles(snap *source.Snapshot) (files []string, pkg string, _ error) {
 		}
 		for spec := range f.ImportSpecs() {
 			if dir, ok := strings.CutPrefix(strings.Trim(spec.Path.Value, `"`), module+"/"); ok {
+				// A qualifier (":pkg") or a major version ("@v0") may follow.
 				dir, _, _ = strings.Cut(dir, ":")
+				dir, _, _ = strings.Cut(dir, "@")
 				imported[dir] = true
 			}
 		}

@@ -48,9 +48,12 @@ func fromOne(e errors.Error, at locator) manifest.Finding {
 	case len(path) > 1 && path[0] == checksField:
 		path = strings.Split(path[1], ".")
 	case len(path) > 1 && path[0] == renderedField:
-		f.Service = strings.TrimPrefix(path[1], "external ")
-		f.Message = fmt.Sprintf("rendering %s: %s", strings.Join(path[2:], "."), f.Message)
-		path = []string{"services", path[1]}
+		f.Message = strings.TrimSuffix("rendering "+strings.Join(path[2:], "."), " ") + ": " + f.Message
+		if external, ok := strings.CutPrefix(path[1], "external "); ok {
+			path = []string{"externals", external}
+		} else {
+			path = []string{"services", path[1]}
+		}
 	case len(path) > 1 && path[0] == "resources":
 		f.Message = fmt.Sprintf("resource %s, which several services render: %s", path[1], f.Message)
 		path = []string{"#template"}

@@ -1,6 +1,8 @@
 package evaluate
 
 import (
+	"strings"
+
 	"cuelang.org/go/cue/ast"
 	"cuelang.org/go/cue/token"
 )
@@ -25,17 +27,38 @@ func newLocator(files []*ast.File) locator {
 	return at
 }
 
+// anyName stands in a path for a name that is computed: `for n in names {services: (n): ...}`.
+const anyName = "*"
+
 func (at locator) addDecls(prefix string, decls []ast.Decl, depth int) {
 	for _, d := range decls {
-		field, ok := d.(*ast.Field)
-		if !ok {
-			continue
+		switch d := d.(type) {
+		case *ast.Field:
+			name, _, err := ast.LabelName(d.Label)
+			switch d.Label.(type) {
+			case *ast.ListLit:
+				// A pattern: it says something of all, and is the place of none.
+				continue
+			case *ast.ParenExpr, *ast.Interpolation:
+				name, err = anyName, nil
+			}
+			if err == nil && name != "" {
+				at.addField(prefix+name, d.Pos(), d.Value, depth)
+			}
+		case *ast.EmbedDecl:
+			at.addStruct(prefix, d.Expr, depth)
+		case *ast.Comprehension:
+			at.addStruct(prefix, d.Value, depth)
 		}
-		name, _, err := ast.LabelName(field.Label)
-		if err != nil || name == "" {
-			continue
-		}
-		at.addField(prefix+name, field.Pos(), field.Value, depth)
+	}
+}
+
+func (at locator) addStruct(prefix string, value ast.Expr, depth int) {
+	switch value := value.(type) {
+	case *ast.StructLit:
+		at.addDecls(prefix, value.Elts, depth)
+	case *ast.Comprehension:
+		at.addStruct(prefix, value.Value, depth)
 	}
 }
 
@@ -44,11 +67,8 @@ func (at locator) addField(path string, pos token.Pos, value ast.Expr, depth int
 	if _, ok := at[path]; !ok {
 		at[path] = Position{File: relative(pos.Filename()), Line: pos.Line(), Column: pos.Column()}
 	}
-	if depth == locatorDepth {
-		return
-	}
-	if s, ok := value.(*ast.StructLit); ok {
-		at.addDecls(path+".", s.Elts, depth+1)
+	if depth < locatorDepth {
+		at.addStruct(path+".", value, depth+1)
 	}
 }
 
@@ -56,16 +76,13 @@ func (at locator) addField(path string, pos token.Pos, value ast.Expr, depth int
 // is not near enough to anything.
 func (at locator) find(path []string) (Position, bool) {
 	for n := len(path); n > min(1, len(path)-1); n-- {
-		key := ""
-		for i, p := range path[:n] {
-			if i > 0 {
-				key += "."
-			}
-			key += p
-		}
-		if pos, ok := at[key]; ok {
+		if pos, ok := at[strings.Join(path[:n], ".")]; ok {
 			return pos, true
 		}
 	}
-	return Position{}, false
+	if len(path) < 2 {
+		return Position{}, false
+	}
+	pos, ok := at[path[0]+"."+anyName]
+	return pos, ok
 }

@@ -74,16 +74,6 @@ type External struct {
 
 // Settings is #Settings, as far as Go needs it.
 type Settings struct {
-	Domain            string            `json:"domain"`
-	NamespaceLabels   map[string]string `json:"namespaceLabels,omitempty"`
-	ExternalNamespace string            `json:"externalNamespace"`
-	Acknowledge       []string          `json:"acknowledge,omitempty"`
-}
-
-// NamespaceIn is the namespace of the service in a cluster: that of the placement's backend where it states one.
-func (s Service) NamespaceIn(cluster string) string {
-	if p, ok := s.Placement[cluster]; ok && p.Backend != nil && p.Backend.Namespace != "" {
-		return p.Backend.Namespace
-	}
-	return s.Backend.Namespace
+	NamespaceLabels map[string]string `json:"namespaceLabels,omitempty"`
+	Acknowledge     []string          `json:"acknowledge,omitempty"`
 }

@@ -29,9 +29,7 @@ type View struct {
 	Publishes []string
 	// Calls are the declared calls of services that run here.
 	Calls []Call
-	// Namespaces are those that the resources of this cluster live in, the gateway's aside: namespaces of
-	// services that run here or are called from here, and that of externals where one is called.
-	Namespaces      []string
+	// NamespaceLabels are for namespaces that the cluster lacks.
 	NamespaceLabels map[string]string
 	// Acknowledged are the digests of held changes that the repository lets pass.
 	Acknowledged []string
@@ -62,7 +60,6 @@ func NewView(m *manifest.Mesh, cluster string) (*View, error) {
 		NamespaceLabels: m.Settings.NamespaceLabels,
 		Acknowledged:    m.Settings.Acknowledge,
 	}
-	namespaces := map[string]struct{}{}
 	calledFromElsewhere := map[string]struct{}{}
 	for _, name := range sortedKeys(m.Services) {
 		s := m.Services[name]
@@ -78,24 +75,14 @@ func NewView(m *manifest.Mesh, cluster string) (*View, error) {
 			if !here {
 				continue
 			}
-			call := newCall(m, cluster, name, callee)
-			v.Calls = append(v.Calls, call)
-			switch {
-			case call.External:
-				namespaces[m.Settings.ExternalNamespace] = struct{}{}
-			case len(call.Publishers) > 0:
-				// A callee that no cluster offers has no resources here, so its namespace is not needed.
-				namespaces[m.Services[callee].NamespaceIn(cluster)] = struct{}{}
-			}
+			v.Calls = append(v.Calls, newCall(m, cluster, name, callee))
 		}
 	}
 	for _, name := range v.Runs {
 		if _, called := calledFromElsewhere[name]; called {
 			v.Publishes = append(v.Publishes, name)
-			namespaces[m.Services[name].NamespaceIn(cluster)] = struct{}{}
 		}
 	}
-	v.Namespaces = sortedKeys(namespaces)
 	return v, nil
 }
 

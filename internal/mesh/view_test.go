@@ -26,7 +26,6 @@ func service(namespace string, placement at, egress ...string) manifest.Service 
 
 func TestAClusterSeesWhatItsServicesNeed(t *testing.T) {
 	m := &manifest.Mesh{
-		Settings: manifest.Settings{ExternalNamespace: "externals"},
 		Clusters: map[string]manifest.Cluster{
 			"a": {State: "active"}, "b": {State: "active"}, "c": {State: "draining"}, "d": {State: "down"}, "empty": {State: "active"},
 		},
@@ -57,7 +56,6 @@ func TestAClusterSeesWhatItsServicesNeed(t *testing.T) {
 					{Caller: "web", Callee: "stock", Publishers: map[mesh.Relation][]string{mesh.Gatewayed: {"b"}}},
 					{Caller: "web", Callee: "stripe", External: true, Publishers: map[mesh.Relation][]string{}},
 				},
-				Namespaces: []string{"cart", "externals", "stock"},
 			},
 		},
 		{
@@ -65,20 +63,19 @@ func TestAClusterSeesWhatItsServicesNeed(t *testing.T) {
 			cluster: "b",
 			want: mesh.View{
 				Cluster: "b", Runs: []string{"cart", "stock", "unused"},
-				Publishes:  []string{"cart", "stock"},
-				Calls:      []mesh.Call{{Caller: "cart", Callee: "stock", Publishers: map[mesh.Relation][]string{mesh.Same: {"b"}}}},
-				Namespaces: []string{"cart-b", "stock"},
+				Publishes: []string{"cart", "stock"},
+				Calls:     []mesh.Call{{Caller: "cart", Callee: "stock", Publishers: map[mesh.Relation][]string{mesh.Same: {"b"}}}},
 			},
 		},
 		{
 			reason:  "a draining cluster goes on publishing, for callers that have not heard of it yet",
 			cluster: "c",
-			want:    mesh.View{Cluster: "c", Runs: []string{"stock"}, Publishes: []string{"stock"}, Namespaces: []string{"stock"}},
+			want:    mesh.View{Cluster: "c", Runs: []string{"stock"}, Publishes: []string{"stock"}},
 		},
 		{
 			reason:  "a cluster that runs nothing needs nothing",
 			cluster: "empty",
-			want:    mesh.View{Cluster: "empty", Namespaces: []string{}},
+			want:    mesh.View{Cluster: "empty"},
 		},
 	}
 	for _, c := range cases {

@@ -39,7 +39,8 @@ type Resource struct {
 	// Service is the key of the service or external that it stems from, "" for the cluster's own.
 	Service string
 	Side    Side
-	// Rendered is the object as the template made it, which is what `cue export` prints. It must not be changed.
+	// Rendered is the object as the template made it, which is what `cue export` prints, with numbers as json.Number. It must not be
+	// changed.
 	Rendered map[string]any
 	// Object is the object as rendered: apiVersion, kind, metadata (name, namespace, labels, annotations)
 	// and spec, after the CRD's defaulting. It carries no ownership marks and must not be changed.
@@ -64,8 +65,8 @@ type Bundle struct {
 	Revision string
 	// Resources are sorted by Key.String().
 	Resources []Resource
-	// Namespaces are those that services need here, sorted; they are created with NamespaceLabels where
-	// absent, and never deleted.
+	// Namespaces are those of the services' and externals' resources, sorted; they are created with NamespaceLabels where absent, and
+	// never deleted.
 	Namespaces      []string
 	NamespaceLabels map[string]string
 	// Calls are the declared calls of the services that run here, sorted by caller, then callee.

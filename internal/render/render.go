@@ -1,15 +1,18 @@
 package render
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
@@ -25,7 +28,6 @@ func Render(view *mesh.View, result *evaluate.Result, validator *istio.Validator
 		Cluster:         view.Cluster,
 		UID:             view.UID,
 		Revision:        revision,
-		Namespaces:      view.Namespaces,
 		NamespaceLabels: view.NamespaceLabels,
 		Acknowledged:    view.Acknowledged,
 	}
@@ -40,6 +42,7 @@ func Render(view *mesh.View, result *evaluate.Result, validator *istio.Validator
 	if len(findings) > 0 {
 		return nil, findings
 	}
+	b.Namespaces = namespaces(b.Resources)
 	b.Calls = calls(view, b.Resources)
 	b.Services = services(view)
 	b.Digest = digest(b.Resources)
@@ -47,10 +50,15 @@ func Render(view *mesh.View, result *evaluate.Result, validator *istio.Validator
 }
 
 // newResource checks one rendered object; the problems are for a person, without position.
-func newResource(key string, object map[string]any, validator *istio.Validator) (Resource, []istio.Violation) {
-	obj := &unstructured.Unstructured{Object: object}
-	r := Resource{Rendered: object, Object: obj, Side: SideCall}
-	labels, _, err := unstructured.NestedStringMap(object, "metadata", "labels")
+func newResource(key string, rendered json.RawMessage, validator *istio.Validator) (Resource, []istio.Violation) {
+	obj := &unstructured.Unstructured{}
+	r := Resource{Object: obj, Side: SideCall}
+	asWritten := json.NewDecoder(bytes.NewReader(rendered))
+	asWritten.UseNumber()
+	if err := errors.Join(asWritten.Decode(&r.Rendered), utiljson.Unmarshal(rendered, &obj.Object)); err != nil {
+		return r, []istio.Violation{{Message: err.Error()}}
+	}
+	labels, _, err := unstructured.NestedStringMap(obj.Object, "metadata", "labels")
 	if err != nil {
 		return r, []istio.Violation{{Path: "metadata.labels", Message: err.Error()}}
 	}
@@ -61,14 +69,14 @@ func newResource(key string, object map[string]any, validator *istio.Validator) 
 	r.GVK = schema.FromAPIVersionAndKind(obj.GetAPIVersion(), obj.GetKind())
 	r.Key = Key{Kind: obj.GetKind(), Namespace: obj.GetNamespace(), Name: obj.GetName()}
 	if r.Key.String() != key {
+		kind, _, _ := strings.Cut(key, "/")
 		return r, []istio.Violation{{Message: fmt.Sprintf(
 			"stands under the key %q, but is %s: the key of a resource is Kind/namespace/name. A template that adds to one exact key makes half a "+
-				"resource where the service lacks it: use a pattern, resources: [=~\"^%s/\"]: ...", key, r.Key, r.Key.Kind)}}
+				"resource where the service lacks it: use a pattern, resources: [=~\"^%s/\"]: ...", key, r.Key, kind)}}
 	}
 	if problems := validator.Validate(obj); len(problems) > 0 {
 		return r, problems
 	}
-	// Default puts a new map into obj, so Rendered stays as the template made it.
 	validator.Default(obj)
 	canonical, err := json.Marshal(obj.Object)
 	if err != nil {
@@ -131,6 +139,18 @@ func calls(view *mesh.View, resources []Resource) []Call {
 		out = append(out, Call{Caller: c.Caller, Callee: c.Callee, Entries: entries[c.Callee]})
 	}
 	return out
+}
+
+// namespaces are those of services and externals, sorted. The one of the cluster's own resources is the gateway's: it is there, or the
+// platform has to make it.
+func namespaces(resources []Resource) []string {
+	names := map[string]struct{}{}
+	for _, r := range resources {
+		if r.Service != "" {
+			names[r.Key.Namespace] = struct{}{}
+		}
+	}
+	return sortedKeys(names)
 }
 
 // services counts those that run here or are called from here.

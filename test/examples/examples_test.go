@@ -158,7 +158,7 @@ func TestBundlesAreGolden(t *testing.T) {
 // The knowledge of who publishes what to whom is in view.cue and in package mesh.
 func TestTheViewInGoIsTheViewInCUE(t *testing.T) {
 	for _, w := range worlds(t) {
-		published, called, namespaces := map[string]bool{}, map[string]bool{}, map[string]bool{}
+		published, called := map[string]bool{}, map[string]bool{}
 		for _, r := range w.bundle.Resources {
 			switch {
 			case r.Service == "":
@@ -168,7 +168,6 @@ func TestTheViewInGoIsTheViewInCUE(t *testing.T) {
 			default:
 				called[r.Service] = true
 			}
-			namespaces[r.Key.Namespace] = true
 		}
 		reachable := map[string]bool{}
 		for _, c := range w.view.Calls {
@@ -181,9 +180,6 @@ func TestTheViewInGoIsTheViewInCUE(t *testing.T) {
 		}
 		if d := cmp.Diff(called, reachable); d != "" {
 			t.Errorf("%s: services with calling resources (-) and view.Calls (+):\n%s", w.name(), d)
-		}
-		if d := cmp.Diff(slices.Sorted(maps.Keys(namespaces)), w.view.Namespaces); d != "" {
-			t.Errorf("%s: namespaces of resources (-) and view.Namespaces (+):\n%s", w.name(), d)
 		}
 		for _, c := range w.bundle.Calls {
 			if reachable[c.Callee] != (len(c.Entries) > 0) {
