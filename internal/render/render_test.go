@@ -51,18 +51,36 @@ func TestWhatIstioWouldRefuseIsBlamedOnItsService(t *testing.T) {
 		want                  manifest.Finding
 		says                  string
 	}{
-		{"a misspelt field of a route", "services/x.cue", services + `routes: [{retries: {atempts: 3}}]` + "\n}\n",
-			manifest.Finding{Service: "cart", Cluster: "east", File: "services/x.cue", Line: 4, Path: "VirtualService/cart/cart.cart.global.spec.http[0].retries.atempts"}, "attempts"},
-		{"a duration that is none", "services/x.cue", services + `routes: [{timeout: "soon"}]` + "\n}\n",
-			manifest.Finding{Service: "cart", Cluster: "east", File: "services/x.cue", Line: 4, Path: "VirtualService/cart/cart.cart.global.spec.http[0].timeout"}, "duration"},
-		{"a policy of the wrong type", "services/x.cue", services + `traffic: outlierDetection: interval: 10` + "\n}\n",
-			manifest.Finding{Service: "cart", Cluster: "east", File: "services/x.cue", Line: 4, Path: "DestinationRule/cart/cart.cart.global.spec.trafficPolicy.outlierDetection.interval"}, "string"},
-		{"a kind that Isthmus does not manage", "services/x.cue", template + "\"ConfigMap/\\(namespace)/\\(name)\": {apiVersion: \"v1\", kind: \"ConfigMap\", metadata: {\"name\": name, \"namespace\": namespace}}\n}\n",
-			manifest.Finding{Service: "cart", Cluster: "east", File: "services/cart.cue", Line: 3, Path: "ConfigMap/cart/cart.kind"}, "ConfigMap"},
-		{"half a resource under an exact key", "services/x.cue", template + "{if name == \"cart\" {\"Sidecar/web/web\": spec: egress: [{hosts: [\"*/*\"]}]}}\n}\n",
-			manifest.Finding{Service: "cart", Cluster: "east", File: "services/cart.cue", Line: 3, Path: "Sidecar/web/web"}, "use a pattern"},
-		{"a key that is not the resource's", "services/x.cue", template + "\"Sidecar/\\(namespace)/other\": {apiVersion: \"networking.istio.io/v1\", kind: \"Sidecar\", metadata: {\"name\": name, \"namespace\": namespace}}\n}\n",
-			manifest.Finding{Service: "cart", Cluster: "east", File: "services/cart.cue", Line: 3, Path: "Sidecar/cart/other"}, "the key of a resource is Kind/namespace/name"},
+		{
+			"a misspelt field of a route", "services/x.cue", services + `routes: [{retries: {atempts: 3}}]` + "\n}\n",
+			manifest.Finding{Service: "cart", Cluster: "east", File: "services/x.cue", Line: 4, Path: "VirtualService/cart/cart.cart.global.spec.http[0].retries.atempts"},
+			"attempts",
+		},
+		{
+			"a duration that is none", "services/x.cue", services + `routes: [{timeout: "soon"}]` + "\n}\n",
+			manifest.Finding{Service: "cart", Cluster: "east", File: "services/x.cue", Line: 4, Path: "VirtualService/cart/cart.cart.global.spec.http[0].timeout"},
+			"duration",
+		},
+		{
+			"a policy of the wrong type", "services/x.cue", services + `traffic: outlierDetection: interval: 10` + "\n}\n",
+			manifest.Finding{Service: "cart", Cluster: "east", File: "services/x.cue", Line: 4, Path: "DestinationRule/cart/cart.cart.global.spec.trafficPolicy.outlierDetection.interval"},
+			"string",
+		},
+		{
+			"a kind that Isthmus does not manage", "services/x.cue", template + "\"ConfigMap/\\(namespace)/\\(name)\": {apiVersion: \"v1\", kind: \"ConfigMap\", metadata: {\"name\": name, \"namespace\": namespace}}\n}\n",
+			manifest.Finding{Service: "cart", Cluster: "east", File: "services/cart.cue", Line: 3, Path: "ConfigMap/cart/cart.kind"},
+			"ConfigMap",
+		},
+		{
+			"half a resource under an exact key", "services/x.cue", template + "{if name == \"cart\" {\"Sidecar/web/web\": spec: egress: [{hosts: [\"*/*\"]}]}}\n}\n",
+			manifest.Finding{Service: "cart", Cluster: "east", File: "services/cart.cue", Line: 3, Path: "Sidecar/web/web"},
+			"use a pattern",
+		},
+		{
+			"a key that is not the resource's", "services/x.cue", template + "\"Sidecar/\\(namespace)/other\": {apiVersion: \"networking.istio.io/v1\", kind: \"Sidecar\", metadata: {\"name\": name, \"namespace\": namespace}}\n}\n",
+			manifest.Finding{Service: "cart", Cluster: "east", File: "services/cart.cue", Line: 3, Path: "Sidecar/cart/other"},
+			"the key of a resource is Kind/namespace/name",
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.reason, func(t *testing.T) {
