@@ -150,7 +150,6 @@ func (r *rendering) refuse(cmd *cobra.Command, err error) error {
 	if err := writeProblems(stderr, merge(findings), 0, r.repo.dir, styleFor(stderr), "nothing was rendered"); err != nil {
 		return err
 	}
-	tell(cmd, r.repo.hint())
 	return errFindings
 }
 

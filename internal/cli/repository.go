@@ -43,10 +43,14 @@ func addTimeoutFlag(cmd *cobra.Command, repo *repository) {
 	cmd.Flags().DurationVar(&repo.timeout, "timeout", defaultTimeout, "give up on an evaluation of the repository that takes longer")
 }
 
-// read takes the files as they are now.
+// read takes the files as they are now. A folder that is no mesh repository is refused before anything below it is read:
+// it may be a whole disk.
 func (r *repository) read(ctx context.Context) error {
 	if r.timeout <= 0 {
 		return usagef("--timeout must be more than zero, but is %s", r.timeout)
+	}
+	if info, err := os.Stat(r.dir); err == nil && info.IsDir() && !isRepository(r.dir) {
+		return r.noRepository()
 	}
 	snapshot, err := source.FromDir(ctx, r.dir, source.Limits{})
 	if err != nil {
@@ -89,11 +93,17 @@ func (r *repository) bundle(ctx context.Context, cluster string) (*evaluate.Resu
 	return result, bundle, err
 }
 
-// hint is what to try where the folder is no mesh repository but lies in one, "" otherwise.
-func (r *repository) hint() string {
-	if isRepository(r.dir) {
-		return ""
+// noRepository says that the folder is no mesh repository, and what to try.
+func (r *repository) noRepository() error {
+	hint := "Is the path right? `isthmus init` makes a mesh repository"
+	if up := r.furtherUp(); up != "" {
+		hint = fmt.Sprintf("There is a mesh repository further up: try --repo %s", up)
 	}
+	return fmt.Errorf("%s is no mesh repository: %s is missing. %s", r.dir, vendoring.ModuleFile, hint)
+}
+
+// furtherUp is the path to the mesh repository that the folder lies in, "" if it lies in none.
+func (r *repository) furtherUp() string {
 	dir, err := filepath.Abs(r.dir)
 	if err != nil {
 		return ""
@@ -102,7 +112,7 @@ func (r *repository) hint() string {
 	for parent := filepath.Dir(dir); parent != dir; dir, parent = parent, filepath.Dir(parent) {
 		up = filepath.Join(up, "..")
 		if isRepository(parent) {
-			return fmt.Sprintf("There is a mesh repository further up: try --repo %s", up)
+			return up
 		}
 	}
 	return ""

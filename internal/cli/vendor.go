@@ -37,8 +37,7 @@ Exit status: 0 fine, 1 with --check if it differs, 2 could not run.`,
 				fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", said(c.Action, check), c.File)
 			}
 			if errors.Is(err, vendoring.ErrNoModule) {
-				tell(cmd, repo.hint())
-				return fmt.Errorf("%s: %w; is the path right? `isthmus init` makes a mesh repository", repo.dir, err)
+				return repo.noRepository()
 			}
 			if err != nil {
 				return err

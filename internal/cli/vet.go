@@ -66,7 +66,6 @@ Exit status: 0 without findings, 1 with findings, 2 could not run.`,
 			if len(report.Problems) == 0 {
 				return nil
 			}
-			tell(cmd, repo.hint())
 			return errFindings
 		},
 	}

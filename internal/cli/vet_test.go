@@ -136,23 +136,9 @@ func TestBadInput(t *testing.T) {
 			[]string{"services/other.cue:1: has no package clause"},
 		},
 		{
-			"no module",
-			func(t *testing.T, dir string) { remove(t, dir, "cue.mod/module.cue") },
-			[]string{"cue.mod/module.cue: is missing", "isthmus init"},
-		},
-		{
 			"two packages in the root folder",
 			func(t *testing.T, dir string) { write(t, dir, "other.cue", "package other\n") },
 			[]string{"holds 2 packages (config, other, in clusters.cue, other.cue)"},
-		},
-		{
-			"empty folder",
-			func(t *testing.T, dir string) {
-				for file := range tree(t, dir) {
-					remove(t, dir, file)
-				}
-			},
-			[]string{"holds no files; a mesh repository needs at least mesh.cue"},
 		},
 		{
 			"newer language version",
@@ -176,6 +162,34 @@ func TestBadInput(t *testing.T) {
 			tc.breaks(t, dir)
 			run(t, dir, "vet").expect(t, 1, append(tc.want, "nothing was changed"), nil)
 			run(t, dir, "render", "--cluster", "east").expect(t, 1, nil, append(tc.want, "nothing was rendered"))
+		})
+	}
+}
+
+// A folder that is no mesh repository may be a whole disk: what it holds is neither read nor told.
+func TestAFolderThatIsNoRepositoryIsNotRead(t *testing.T) {
+	inside := newRepository(t)
+	withoutModule := newRepository(t)
+	remove(t, withoutModule, "cue.mod/module.cue")
+	large := t.TempDir()
+	write(t, large, "dump.cue", strings.Repeat("\n", 5_000_000))
+	for _, tc := range []struct {
+		reason, dir string
+		stderr      []string
+	}{
+		{"no module", withoutModule, []string{". is no mesh repository: cue.mod/module.cue is missing", "isthmus init"}},
+		{"empty folder", t.TempDir(), []string{". is no mesh repository", "isthmus init"}},
+		{"a folder with a file over the limit", large, []string{". is no mesh repository", "isthmus init"}},
+		{"a folder of a mesh repository", filepath.Join(inside, "services"), []string{". is no mesh repository", "There is a mesh repository further up: try --repo .."}},
+	} {
+		t.Run(tc.reason, func(t *testing.T) {
+			for _, args := range [][]string{{"vet"}, {"render", "--cluster", "east"}, {"vendor", "--check"}} {
+				r := run(t, tc.dir, args...)
+				r.expect(t, 2, nil, tc.stderr)
+				if strings.Contains(r.stderr, "MiB") {
+					t.Errorf("isthmus %s read the folder:\n%s", strings.Join(args, " "), r.stderr)
+				}
+			}
 		})
 	}
 }
