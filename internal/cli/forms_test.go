@@ -2,8 +2,10 @@ package cli_test
 
 import (
 	"encoding/json"
+	"maps"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,6 +59,46 @@ func TestVetJSON(t *testing.T) {
 	s := got.Summary
 	if s["services"] != 3 || s["clusters"] != 2 || s["externals"] != 1 || s["resources"] == 0 || s["files"] == 0 {
 		t.Errorf("summary: %v", s)
+	}
+}
+
+func TestVetJSONLeavesOutWhatItCouldNotCount(t *testing.T) {
+	for _, tc := range []struct {
+		reason string
+		breaks func(t *testing.T, dir string)
+		want   []string
+	}{
+		{"nothing is missing", func(*testing.T, string) {}, []string{"clusters", "externals", "files", "resources", "services"}},
+		{
+			"a cluster's resources are refused, so theirs cannot all be counted",
+			func(t *testing.T, dir string) {
+				write(t, dir, "services/more.cue", "package config\n\nservices: cart: routes: [{timeout: \"soon\"}]\n")
+			},
+			[]string{"clusters", "externals", "files", "services"},
+		},
+		{
+			"the manifests are refused",
+			func(t *testing.T, dir string) { replace(t, dir, "services/web.cue", "egress:", "egres:") },
+			[]string{"files"},
+		},
+		{
+			"the files are refused",
+			func(t *testing.T, dir string) { write(t, dir, "sub/.git", "gitdir: ../.git/modules/sub\n") },
+			nil,
+		},
+	} {
+		t.Run(tc.reason, func(t *testing.T) {
+			dir := newRepository(t)
+			tc.breaks(t, dir)
+			var got struct{ Summary map[string]int }
+			r := run(t, dir, "vet", "-o", "json")
+			if err := json.Unmarshal([]byte(r.stdout), &got); err != nil {
+				t.Fatalf("%v in:\n%s%s", err, r.stdout, r.stderr)
+			}
+			if diff := cmp.Diff(tc.want, slices.Sorted(maps.Keys(got.Summary))); diff != "" {
+				t.Errorf("counts (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 func writeGitHub(w io.Writer, r vetReport, dir string) error {
 	below := checkout(dir)
 	for _, p := range r.Problems {
-		fmt.Fprintf(w, "::error %s::%s\n", p.properties(below), escapeData(p.text(r.Summary.Clusters)))
+		fmt.Fprintf(w, "::error %s::%s\n", p.properties(below), escapeData(p.text(known(r.Summary.Clusters))))
 	}
 	if len(r.Problems) == 0 {
 		return writeText(w, r, dir, style{})

@@ -78,7 +78,7 @@ func writeSARIF(w io.Writer, r vetReport, dir string) error {
 			RuleID:    sarifRules[rule].ID,
 			RuleIndex: rule,
 			Level:     "error",
-			Message:   sarifText{p.text(r.Summary.Clusters)},
+			Message:   sarifText{p.text(known(r.Summary.Clusters))},
 			Locations: p.sarifLocations(below),
 		}
 	}

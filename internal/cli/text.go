@@ -10,11 +10,11 @@ import (
 // writeText is the report for a person: one problem a line, a blank line between files, and what it comes to.
 func writeText(w io.Writer, r vetReport, dir string, s style) error {
 	if len(r.Problems) == 0 {
-		_, err := fmt.Fprintf(w, "%s: %s, %s, %s\n", s.green("ok"), count(r.Summary.Services, "service"),
-			count(r.Summary.Clusters, "cluster"), count(r.Summary.Resources, "resource"))
+		_, err := fmt.Fprintf(w, "%s: %s, %s, %s\n", s.green("ok"), count(known(r.Summary.Services), "service"),
+			count(known(r.Summary.Clusters), "cluster"), count(known(r.Summary.Resources), "resource"))
 		return err
 	}
-	return writeProblems(w, r.Problems, r.Summary.Clusters, dir, s, "nothing was changed")
+	return writeProblems(w, r.Problems, known(r.Summary.Clusters), dir, s, "nothing was changed")
 }
 
 // writeProblems ends with what became of the command for it.

@@ -18,13 +18,22 @@ type vetReport struct {
 	Summary  vetted    `json:"summary"`
 }
 
-// vetted counts what was checked, as far as the repository could be evaluated.
+// vetted counts what was checked. What the findings kept from being counted is nil, and left out: a 0 would say that
+// there is none of it.
 type vetted struct {
-	Files     int `json:"files"`
-	Services  int `json:"services"`
-	Externals int `json:"externals"`
-	Clusters  int `json:"clusters"`
-	Resources int `json:"resources"`
+	Files     *int `json:"files,omitempty"`
+	Services  *int `json:"services,omitempty"`
+	Externals *int `json:"externals,omitempty"`
+	Clusters  *int `json:"clusters,omitempty"`
+	Resources *int `json:"resources,omitempty"`
+}
+
+// known is a count, 0 if it is not known.
+func known(n *int) int {
+	if n == nil {
+		return 0
+	}
+	return *n
 }
 
 func newVet() *cobra.Command {
@@ -90,20 +99,21 @@ func vet(ctx context.Context, repo *repository, shown *progress) (vetReport, err
 	if err := repo.read(ctx); err != nil {
 		return refuse(err)
 	}
-	report.Summary.Files = len(repo.snapshot.Files)
+	report.Summary.Files = new(len(repo.snapshot.Files))
 
-	shown.step("checking %s", count(report.Summary.Files, "file"))
+	shown.step("checking %s", count(len(repo.snapshot.Files), "file"))
 	result, err := repo.evaluate(ctx, "")
 	if err != nil {
 		return refuse(err)
 	}
-	report.Summary.Services = len(result.Mesh.Services)
-	report.Summary.Externals = len(result.Mesh.Externals)
-	report.Summary.Clusters = len(result.Mesh.Clusters)
+	report.Summary.Services = new(len(result.Mesh.Services))
+	report.Summary.Externals = new(len(result.Mesh.Externals))
+	report.Summary.Clusters = new(len(result.Mesh.Clusters))
 
 	var findings manifest.Findings
+	resources := 0
 	for i, cluster := range slices.Sorted(maps.Keys(result.Mesh.Clusters)) {
-		shown.step("checking what cluster %s would get (%d of %d)", cluster, i+1, report.Summary.Clusters)
+		shown.step("checking what cluster %s would get (%d of %d)", cluster, i+1, len(result.Mesh.Clusters))
 		_, bundle, err := repo.bundle(ctx, cluster)
 		if err != nil {
 			found, ok := asFindings(err)
@@ -116,9 +126,12 @@ func vet(ctx context.Context, repo *repository, shown *progress) (vetReport, err
 			}
 			continue
 		}
-		report.Summary.Resources += len(bundle.Resources)
+		resources += len(bundle.Resources)
 	}
 	report.Problems = merge(findings)
+	if len(findings) == 0 {
+		report.Summary.Resources = &resources
+	}
 	return report, nil
 }
 
