@@ -159,7 +159,8 @@ func braked(ms *v1alpha1.MeshSync, bundle *render.Bundle, plan *apply.Plan) outc
 		verdict: waiting, reason: plan.Brake.Kind, bundle: bundle, plan: plan,
 		held: &v1alpha1.Held{Kind: plan.Brake.Kind, Digest: digest, Revision: bundle.Revision, Reason: plan.Brake.Reason},
 		message: fmt.Sprintf("Revision %s is held: %s %s If it is meant, let it pass on this cluster: "+
-			"kubectl -n %s annotate --overwrite meshsync %s %s=%s; or, for all clusters, in Git: settings: acknowledge: [%q]. If it is not, revert the commit.",
+			"kubectl -n %s annotate --overwrite meshsync %s %s=%s; or in Git, for every cluster that is held, by its own digest (status.held.digest): "+
+			"settings: acknowledge: [%q]. If it is not, revert the commit.",
 			bundle.Revision, sentence(plan.Brake.Reason), untouched, ms.Namespace, ms.Name, v1alpha1.AcknowledgeAnnotation, digest, digest),
 	}
 }

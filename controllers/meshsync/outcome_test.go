@@ -51,7 +51,7 @@ func TestEveryEndOfARunHasAReasonAndSaysWhatIsUntouched(t *testing.T) {
 		"KindMissing":    {"the CRDs may be installed a minute later", planFailed(bundle, &unavailableError{errors.New("no gateways.networking.istio.io")}), retrying, v1alpha1.ReasonKindUnavailable, []string{"gateways", "Nothing was written"}},
 		"Braked": {
 			"only a person can agree to a loss", braked(ms, bundle, &apply.Plan{Brake: &apply.Brake{Kind: apply.EmptyBundle, Digest: "d1", Reason: "12 would go"}}), waiting, apply.EmptyBundle,
-			[]string{"12 would go", "kubectl -n isthmus-system annotate --overwrite meshsync mesh isthmus.dev/acknowledge=d1", `settings: acknowledge: ["d1"]`, untouched},
+			[]string{"12 would go", "kubectl -n isthmus-system annotate --overwrite meshsync mesh isthmus.dev/acknowledge=d1", `in Git, for every cluster that is held, by its own digest (status.held.digest): settings: acknowledge: ["d1"]`, untouched},
 		},
 		"WriteForbidden": {"rights may be given", applied(bundle, &apply.Plan{}, apply.Result{}, errors.Join(forbidden, conflict)), retrying, v1alpha1.ReasonApplyFailed, []string{"Gateway/a/c", "and 1 more", "nothing was deleted"}},
 		"RunTooShort":    {"the next run goes on", applied(bundle, &apply.Plan{}, apply.Result{}, errors.Join(context.DeadlineExceeded)), retrying, v1alpha1.ReasonTimeout, []string{"spec.timeout"}},

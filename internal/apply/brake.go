@@ -47,7 +47,7 @@ func brake(bundle *render.Bundle, live map[render.Key]*unstructured.Unstructured
 
 	switch {
 	case len(deletions) > 0 && len(bundle.Resources) == 0:
-		trip(EmptyBundle, fmt.Sprintf("the repository has nothing for cluster %s, and %d objects would be deleted", bundle.Cluster, len(deletions)), deletions)
+		trip(EmptyBundle, fmt.Sprintf("the repository has nothing for cluster %s, and %s would be deleted", bundle.Cluster, counted(len(deletions), "object")), deletions)
 	case len(deletions) >= fewDeletions && len(deletions)*100 > options.MaxPrunePercent*plan.Owned:
 		trip(MassDeletion, fmt.Sprintf("%d of %d objects would be deleted, more than %d %%", len(deletions), plan.Owned, options.MaxPrunePercent), deletions)
 	}
@@ -55,7 +55,7 @@ func brake(bundle *render.Bundle, live map[render.Key]*unstructured.Unstructured
 		losses = append(losses, fmt.Sprintf("%s -> %s", call.Caller, call.Callee))
 	}
 	if len(losses) > 0 {
-		trip(LastEndpoint, fmt.Sprintf("%d declared calls would be left without any endpoint: %s", len(losses), abridged(losses)), losses)
+		trip(LastEndpoint, fmt.Sprintf("%s would be left without any endpoint: %s", counted(len(losses), "declared call"), abridged(losses)), losses)
 	}
 
 	if kind == "" {
@@ -72,6 +72,13 @@ func digestOf(lines []string) string {
 	sorted := slices.Sorted(slices.Values(lines))
 	sum := sha256.Sum256([]byte(strings.Join(sorted, "\n")))
 	return hex.EncodeToString(sum[:6])
+}
+
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 func abridged(lines []string) string {

@@ -2,6 +2,7 @@ package apply
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -115,6 +116,36 @@ func TestDigestOfALossStandsWhateverElseThePlanDoes(t *testing.T) {
 	}
 	if base == digest("app", rule("shop", "x"), rule("shop", "y")) {
 		t.Error("the loss of another call has the same digest")
+	}
+}
+
+func TestReasonOfABrakeCountsInEnglish(t *testing.T) {
+	options := PlanOptions{Owner: testOwner, Prune: true, MaxPrunePercent: 20}
+	lost := func(callers ...string) *render.Bundle {
+		bundle := bundleOf(rule("shop", "x"))
+		for _, caller := range callers {
+			bundle.Calls = append(bundle.Calls, render.Call{Caller: caller, Callee: "cart"})
+		}
+		return bundle
+	}
+	cart := ourObjects(entry("shop", "cart", "192.0.2.1"), rule("shop", "x"))
+	tests := map[string]struct {
+		reason string
+		bundle *render.Bundle
+		view   View
+		want   string
+	}{
+		"one call":    {"the commonest loss of all", lost("web"), cart, "1 declared call would be left without any endpoint: web -> cart"},
+		"two calls":   {"several have the plural", lost("web", "app"), cart, "2 declared calls would be left without any endpoint: web -> cart, app -> cart"},
+		"one object":  {"a cluster may have had one object only", bundleOf(), ourObjects(rules(1)...), "1 object would be deleted"},
+		"two objects": {"several have the plural", bundleOf(), ourObjects(rules(2)...), "2 objects would be deleted"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if plan := Make(test.bundle, test.view, options); plan.Brake == nil || !strings.HasSuffix(plan.Brake.Reason, test.want) {
+				t.Errorf("%s: got %+v, want %q", test.reason, plan.Brake, test.want)
+			}
+		})
 	}
 }
 

@@ -86,7 +86,7 @@ type BrakedError struct{ Brake Brake }
 
 func (e *BrakedError) Error() string {
 	return fmt.Sprintf("held (%s): %s; nothing was changed: to let it pass, put %s into settings.acknowledge "+
-		"of the repository or into the annotation isthmus.dev/acknowledge of the MeshSync",
+		"of the repository, beside the digests of other clusters that are held, or into the annotation isthmus.dev/acknowledge of the MeshSync",
 		e.Brake.Kind, e.Brake.Reason, e.Brake.Digest)
 }
 
