@@ -14,10 +14,14 @@ import (
 // GitHub shows ten annotations of a step and the log does not show their places.
 func writeGitHub(w io.Writer, r vetReport, dir string) error {
 	below := checkout(dir)
-	for _, p := range r.Problems {
-		fmt.Fprintf(w, "::error %s::%s\n", p.properties(below), escapeData(p.text(known(r.Summary.Clusters))))
+	annotate := func(command string, problems []problem) {
+		for _, p := range problems {
+			fmt.Fprintf(w, "::%s %s::%s\n", command, p.properties(below), escapeData(p.text(known(r.Summary.Clusters))))
+		}
 	}
-	if len(r.Problems) == 0 {
+	annotate("error", r.Problems)
+	annotate("notice", r.Notes)
+	if len(r.Problems)+len(r.Notes) == 0 {
 		return writeText(w, r, dir, style{})
 	}
 	// Whoever writes a manifest does not get to write commands for the workflow into a message.

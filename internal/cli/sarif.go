@@ -60,27 +60,34 @@ type (
 	}
 )
 
-// The rules: what the repository says, and what a cluster would get of it.
+// The rules: what the repository says, what a cluster would get of it, and what is a note only.
 var sarifRules = []sarifRule{
 	{"mesh", sarifText{"The mesh repository holds a mistake"}},
 	{"resource", sarifText{"A cluster would get a resource that Istio refuses"}},
+	{"endpoints", sarifText{"A call has no endpoints"}},
 }
 
 func writeSARIF(w io.Writer, r vetReport, dir string) error {
 	below := checkout(dir)
-	results := make([]sarifResult, len(r.Problems))
-	for i, p := range r.Problems {
+	results := []sarifResult{}
+	add := func(p problem, rule int, level string) {
+		results = append(results, sarifResult{
+			RuleID:    sarifRules[rule].ID,
+			RuleIndex: rule,
+			Level:     level,
+			Message:   sarifText{p.text(known(r.Summary.Clusters))},
+			Locations: p.sarifLocations(below),
+		})
+	}
+	for _, p := range r.Problems {
 		rule := 0
 		if len(p.Clusters) > 0 {
 			rule = 1
 		}
-		results[i] = sarifResult{
-			RuleID:    sarifRules[rule].ID,
-			RuleIndex: rule,
-			Level:     "error",
-			Message:   sarifText{p.text(known(r.Summary.Clusters))},
-			Locations: p.sarifLocations(below),
-		}
+		add(p, rule, "error")
+	}
+	for _, p := range r.Notes {
+		add(p, 2, "note")
 	}
 	return encodeJSON(w, sarifLog{
 		Schema:  "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",

@@ -15,7 +15,9 @@ import (
 // vetReport is what vet found, and what it looked at.
 type vetReport struct {
 	Problems []problem `json:"findings"`
-	Summary  vetted    `json:"summary"`
+	// Notes are nil, and left out, where findings kept them from being looked for.
+	Notes   []problem `json:"notes,omitzero"`
+	Summary vetted    `json:"summary"`
 }
 
 // vetted counts what was checked. What the findings kept from being counted is nil, and left out: a 0 would say that
@@ -46,6 +48,9 @@ func newVet() *cobra.Command {
 them together (unknown callees, clusters and versions, hosts claimed twice), and then, for every cluster, the
 resources that its controller would apply, against the schemas and rules of Istio's own CRDs. Nothing is
 contacted and nothing is changed.
+
+Where there are no findings, notes tell what is allowed but hardly meant: a call of a service that no active cluster
+runs. They leave the exit status as it is.
 
 Exit status: 0 without findings, 1 with findings, 2 could not run.`,
 		Example: `  isthmus vet                              # check the mesh repository in this folder
@@ -130,6 +135,7 @@ func vet(ctx context.Context, repo *repository, shown *progress) (vetReport, err
 	}
 	report.Problems = merge(findings)
 	if len(findings) == 0 {
+		report.Notes = notesOn(result)
 		report.Summary.Resources = &resources
 	}
 	return report, nil

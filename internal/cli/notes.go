@@ -1,0 +1,67 @@
+package cli
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/isthmus-mesh/isthmus/internal/evaluate"
+	"github.com/isthmus-mesh/isthmus/internal/manifest"
+)
+
+// notesOn are the calls that have nowhere to go. They are no findings: a service may be declared before it runs, and a
+// cluster may be down.
+func notesOn(result *evaluate.Result) []problem {
+	var notes manifest.Findings
+	for caller, service := range result.Mesh.Services {
+		for callee := range service.Egress {
+			path := fmt.Sprintf("services.%s.egress.%s", caller, callee)
+			note := manifest.Finding{
+				Service: caller,
+				Path:    path,
+				Message: fmt.Sprintf("%s calls %s, which no active cluster runs: the call has no endpoints", caller, callee),
+			}
+			if at, ok := result.Locate(path); ok {
+				note.File, note.Line, note.Column = at.File, at.Line, at.Column
+			}
+			everywhere, clusters := withoutEndpoints(result.Mesh, caller, callee)
+			if everywhere {
+				notes = append(notes, note)
+			}
+			for _, cluster := range clusters {
+				note.Cluster = cluster
+				notes = append(notes, note)
+			}
+		}
+	}
+	return merge(notes)
+}
+
+// withoutEndpoints tells from which clusters a call goes nowhere: everywhere, or in some clusters only. An active cluster
+// takes calls from all others, a draining one still those of its own callers, and one that is down is not counted on.
+func withoutEndpoints(m *manifest.Mesh, caller, callee string) (everywhere bool, clusters []string) {
+	service, inMesh := m.Services[callee]
+	if !inMesh {
+		return false, nil
+	}
+	for cluster := range service.Placement {
+		if m.Clusters[cluster].State == "active" {
+			return false, nil
+		}
+	}
+	everywhere = true
+	for _, cluster := range slices.Sorted(maps.Keys(m.Services[caller].Placement)) {
+		_, home := service.Placement[cluster]
+		switch {
+		case m.Clusters[cluster].State == "down":
+		case home:
+			everywhere = false
+		default:
+			clusters = append(clusters, cluster)
+		}
+	}
+	if everywhere {
+		return true, nil
+	}
+	return false, clusters
+}
