@@ -142,6 +142,9 @@ func nextSteps(cmd *cobra.Command, dir string, files map[string][]byte) error {
 	if dir != "." {
 		fmt.Fprintf(&b, "  cd %s\n", dir)
 	}
+	if inGit, err := filepath.Abs(dir); err == nil && gitTop(inGit) == "" {
+		b.WriteString("  git init -b main                 # controllers read the repository from Git\n")
+	}
 	b.WriteString(`  isthmus vet                      # or: cue vet ./...
   isthmus render --cluster east    # what the controller of cluster east would apply
 Then put your clusters into clusters.cue and your services into services/, commit, and let a MeshSync in every

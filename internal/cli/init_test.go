@@ -19,6 +19,9 @@ func TestAFreshRepositoryWorksAtOnce(t *testing.T) {
 	for _, cluster := range []string{"east", "west"} {
 		compareWithExport(t, dir, cluster)
 	}
+	for _, file := range []string{"README.md", "clusters.cue"} {
+		holds(t, file, tree(t, dir)[file], []string{`dns: "capture"`})
+	}
 	for _, file := range []string{".github/workflows/mesh.yaml", ".gitlab-ci.yml"} {
 		holds(t, file, tree(t, dir)[file], []string{"cmd/isthmus@" + builtVersion, "cmd/cue@v0."})
 	}
@@ -26,7 +29,7 @@ func TestAFreshRepositoryWorksAtOnce(t *testing.T) {
 
 func TestInitTellsWhatToDoNext(t *testing.T) {
 	dir := t.TempDir()
-	run(t, dir, "init", "here").expect(t, 0, []string{"two clusters and three services", "  services/web.cue\n", "cd here", "isthmus vet", "isthmus render --cluster east"}, nil)
+	run(t, dir, "init", "here").expect(t, 0, []string{"two clusters and three services", "  services/web.cue\n", "cd here\n  git init ", "isthmus vet", "isthmus render --cluster east"}, nil)
 }
 
 func TestInitByABuildThatNoOneElseCanMake(t *testing.T) {
@@ -43,7 +46,11 @@ func TestInitByABuildThatNoOneElseCanMake(t *testing.T) {
 func TestInitInAFolderOfAGitRepository(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, ".git/HEAD", "ref: refs/heads/main\n")
-	run(t, dir, "init", "mesh").expect(t, 0, []string{"it lies in the folder mesh of a Git repository", "run in mesh", "spec.path"}, nil)
+	r := run(t, dir, "init", "mesh")
+	r.expect(t, 0, []string{"it lies in the folder mesh of a Git repository", "run in mesh", "spec.path"}, nil)
+	if strings.Contains(r.stdout, "git init") {
+		t.Errorf("it proposes a Git repository within another one:\n%s", r.stdout)
+	}
 }
 
 func TestInitNamesTheModule(t *testing.T) {

@@ -37,7 +37,7 @@ func TestWorkflowsAreYAMLWithPinnedVersions(t *testing.T) {
 		if err := yaml.UnmarshalStrict([]byte(data), &parsed); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		for _, want := range []string{"cuelang.org/go/cmd/cue@v0.17.1\n", "cmd/isthmus@v1.2.3\n", "cue vet ./...", "isthmus vet"} {
+		for _, want := range []string{"cuelang.org/go/cmd/cue@v0.17.1\n", "cmd/isthmus@v1.2.3\n", "cue vet ./...", "isthmus vet", "isthmus vendor --check\n"} {
 			if !strings.Contains(data, want) {
 				t.Errorf("%s lacks %q:\n%s", name, want, data)
 			}
