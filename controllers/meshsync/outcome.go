@@ -97,6 +97,15 @@ func fetchFailed(err error) outcome {
 	return o
 }
 
+// refusedCommit is the commit that an error of the fetch is about, which was fetched and is not used; empty if there is none.
+func refusedCommit(err error) (revision, rewound string) {
+	var e *source.Error
+	if !errors.As(err, &e) {
+		return "", ""
+	}
+	return e.Revision, e.Rewound
+}
+
 // renderFailed classifies what evaluate, mesh and render say.
 func renderFailed(snapshot *source.Snapshot, err error) outcome {
 	var findings manifest.Findings
@@ -366,7 +375,7 @@ func (r *Reconciler) writeLag(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 	switch {
 	case o.reason == meta.ReconciliationSucceededReason, o.reason == v1alpha1.ReasonObserved:
 		m.aheadSince = time.Time{}
-	case m.aheadSince.IsZero() && m.fetched.snapshot != nil && m.fetched.snapshot.Revision != ms.Status.LastAppliedRevision:
+	case m.aheadSince.IsZero() && ms.Status.LastAttemptedRevision != ms.Status.LastAppliedRevision:
 		m.aheadSince = r.now()
 	}
 	r.metrics.lag.set(key, m.aheadSince, true)

@@ -106,6 +106,35 @@ func TestConditionsFollowTheVerdict(t *testing.T) {
 	}
 }
 
+func TestBranchIsAheadWhileACommitIsNotApplied(t *testing.T) {
+	now := time.Unix(1000, 0)
+	bundle := &render.Bundle{Revision: "main@sha1:a"}
+	succeeded := outcome{verdict: done, reason: meta.ReconciliationSucceededReason, bundle: bundle}
+	cases := map[string]struct {
+		reason             string
+		attempted, applied string
+		outcome            outcome
+		ahead              bool
+	}{
+		"Refused":      {"what is refused while it is fetched leaves no snapshot, and the branch is ahead", "main@sha1:b", "main@sha1:a", outcome{verdict: waiting, reason: v1alpha1.ReasonContentRefused}, true},
+		"Invalid":      {"a commit with errors is not applied", "main@sha1:b", "main@sha1:a", outcome{verdict: waiting, reason: v1alpha1.ReasonInvalidContent}, true},
+		"Outage":       {"while Git is down nobody knows of a newer commit", "main@sha1:a", "main@sha1:a", outcome{verdict: retrying, reason: v1alpha1.ReasonFetchFailed}, false},
+		"NeverFetched": {"there is nothing to be behind of", "", "", outcome{verdict: retrying, reason: v1alpha1.ReasonFetchFailed}, false},
+		"Applied":      {"the cluster has what the branch has", "main@sha1:a", "main@sha1:a", succeeded, false},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			r := &Reconciler{now: func() time.Time { return now }, metrics: NewMetrics(func() time.Time { return now })}
+			ms, m := &v1alpha1.MeshSync{}, &memory{}
+			ms.Status.LastAttemptedRevision, ms.Status.LastAppliedRevision = tc.attempted, tc.applied
+			r.writeLag(ms, m, tc.outcome)
+			if got := !m.aheadSince.IsZero(); got != tc.ahead {
+				t.Errorf("%s: ahead is %v, want %v", tc.reason, got, tc.ahead)
+			}
+		})
+	}
+}
+
 func TestNextRunIsNeverNowAndNeverNever(t *testing.T) {
 	now := time.Unix(1000, 0)
 	r := &Reconciler{now: func() time.Time { return now }}

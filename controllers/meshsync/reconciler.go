@@ -132,6 +132,7 @@ func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 
 	snapshot, err := r.fetch(run, ms, m)
 	if err != nil {
+		r.attempted(ms, m, err)
 		return r.keep(ctx, ms, m, fetchFailed(err))
 	}
 	r.progress(run, ms, m, p, snapshot)
@@ -232,12 +233,7 @@ func (r *Reconciler) progress(ctx context.Context, ms *v1alpha1.MeshSync, m *mem
 		return
 	}
 	m.told = work
-	if snapshot.Rewound != "" && ms.Status.LastAttemptedRevision != snapshot.Revision {
-		ms.Status.RewoundFrom = snapshot.Rewound
-		r.events.Eventf(ms, corev1.EventTypeWarning, v1alpha1.ReasonRewound,
-			"The history of the branch was rewritten: it holds %s, and no longer %s, which was there before. It is followed as it is now.", snapshot.Revision, snapshot.Rewound)
-	}
-	ms.Status.LastAttemptedRevision = snapshot.Revision
+	r.saw(ms, snapshot.Revision, snapshot.Rewound)
 	conditions.MarkReconciling(ms, meta.ProgressingReason, "Working on revision %s", snapshot.Revision)
 	if conditions.Get(ms, meta.ReadyCondition) == nil {
 		conditions.MarkUnknown(ms, meta.ReadyCondition, meta.ProgressingReason, "Working on revision %s", snapshot.Revision)
@@ -246,6 +242,27 @@ func (r *Reconciler) progress(ctx context.Context, ms *v1alpha1.MeshSync, m *mem
 		// Only news: the run goes on, and its end is written anyhow.
 		ctrl.LoggerFrom(ctx).V(1).Info("cannot write that a new revision is worked on", "error", err.Error())
 	}
+}
+
+// attempted notes a commit that was refused as soon as it was fetched: the branch is ahead of the cluster all the same.
+func (r *Reconciler) attempted(ms *v1alpha1.MeshSync, m *memory, err error) {
+	revision, rewound := refusedCommit(err)
+	if revision == "" {
+		return
+	}
+	// The commit before is news again if the branch goes back to it.
+	m.told = attempt{revision: revision, generation: ms.Generation}
+	r.saw(ms, revision, rewound)
+}
+
+// saw notes the commit that is there now.
+func (r *Reconciler) saw(ms *v1alpha1.MeshSync, revision, rewound string) {
+	if rewound != "" && ms.Status.LastAttemptedRevision != revision {
+		ms.Status.RewoundFrom = rewound
+		r.events.Eventf(ms, corev1.EventTypeWarning, v1alpha1.ReasonRewound,
+			"The history of the branch was rewritten: it holds %s, and no longer %s, which was there before. It is followed as it is now.", revision, rewound)
+	}
+	ms.Status.LastAttemptedRevision = revision
 }
 
 // bundle evaluates and renders a commit, once.

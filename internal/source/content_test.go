@@ -145,6 +145,7 @@ func TestContentThatIsRefused(t *testing.T) {
 			if !strings.Contains(fromGit.Error(), hash) {
 				t.Errorf("the error does not name the commit: %v", fromGit)
 			}
+			wantAbout(t, fromGit, "main@sha1:"+hash, "")
 
 			packs := s.packs.Load()
 			_, again := fetch(t, g, "")
@@ -165,11 +166,37 @@ func TestContentThatIsRefused(t *testing.T) {
 	}
 }
 
+// wantAbout checks which commit an error is about, and which the branch held before.
+func wantAbout(t *testing.T, err error, revision, rewound string) {
+	t.Helper()
+	var e *Error
+	if !errors.As(err, &e) || e.Revision != revision || e.Rewound != rewound {
+		t.Errorf("the error is about %q, rewound %q, want %q, %q: %v", e.Revision, e.Rewound, revision, rewound, err)
+	}
+}
+
+func TestARefusedCommitTellsOfARewrittenHistory(t *testing.T) {
+	s := newServer(t)
+	s.seed()
+	first := s.push("main", "First")
+	s.write("mesh.cue", "package config\n// second\n")
+	second := s.push("main", "Second")
+	g := newGit(t, Options{URL: s.startHTTP()})
+	mustFetch(t, g)
+	s.run(s.clone, "reset", "-q", "--hard", first)
+	s.write("services/latin.cue", "package config\n// caf\xe9\n")
+	bad := s.push("main", "Bad, and without the second")
+	_, err := fetch(t, g, "")
+	wantError(t, err, ContentRefused)
+	wantAbout(t, err, "main@sha1:"+bad, second)
+}
+
 func TestEmptyTree(t *testing.T) {
 	s := newServer(t)
 	hash := s.push("main", "Nothing")
 	_, err := fetch(t, newGit(t, Options{URL: s.startHTTP()}), "")
 	wantError(t, err, ContentRefused, hash, "no files", "isthmus init")
+	wantAbout(t, err, "main@sha1:"+hash, "")
 	_, err = fromDir(t.TempDir(), Limits{})
 	wantError(t, err, ContentRefused, "no files")
 }
@@ -184,11 +211,12 @@ func TestRepositoryOverTheLimitOutsideThePath(t *testing.T) {
 		s.write(fmt.Sprintf("other/%d", i), string(noise))
 	}
 	s.write("mesh/mesh.cue", "package config\n")
-	s.push("main", "A large repository")
+	large := s.push("main", "A large repository")
 	url := s.startHTTP()
 	g := newGit(t, Options{URL: url, Path: "mesh", Limits: Limits{MaxTotalBytes: 1 << 20}})
 	_, err := fetch(t, g, "")
 	wantError(t, err, ContentRefused, "outside the path", "2 MiB")
+	wantAbout(t, err, "main@sha1:"+large, "")
 	packs := s.packs.Load()
 	_, err = fetch(t, g, "")
 	wantError(t, err, ContentRefused, "outside the path", "2 MiB")

@@ -32,7 +32,12 @@ const (
 
 // Error is every error of this package. Its text holds no credentials.
 type Error struct {
-	Reason  Reason
+	Reason Reason
+	// Revision is the commit that was fetched and is refused or not verified, as in [Snapshot]; "" where the
+	// failure is not about a commit, or where the commit is not known.
+	Revision string
+	// Rewound is that of the [Snapshot] that the commit would have been.
+	Rewound string
 	message string
 	cause   error
 }
@@ -51,6 +56,17 @@ func ReasonFor(err error) Reason {
 		return e.Reason
 	}
 	return FetchFailed
+}
+
+// about says which commit an error is about, if it is one that the commit is to blame for.
+func about(err error, revision, rewound string) error {
+	var e *Error
+	if !errors.As(err, &e) || e.Reason != ContentRefused && e.Reason != VerificationFailed {
+		return err
+	}
+	named := *e
+	named.Revision, named.Rewound = revision, rewound
+	return &named
 }
 
 func invalid(format string, args ...any) *Error {

@@ -161,6 +161,9 @@ func (g *Git) advance(ctx context.Context, before *held, known string) (*held, e
 	}
 	got, err := g.remote.transfer(ctx, s, want)
 	if err != nil && ReasonFor(err) == ContentRefused {
+		if !want.name.IsTag() { // A tag may be an object of its own, and the commit it points at is not here.
+			err = about(err, want.revision(want.hash), "")
+		}
 		return &held{objects: newObjects(ctx, g.options.Limits), target: want, refused: err}, err
 	}
 	if err != nil {
@@ -227,11 +230,11 @@ func (g *Git) judge(ctx context.Context, h *held) (*held, error) {
 	}
 	signer, err := g.options.Verify.signer(h.target.name, h.commit, h.tag)
 	if err != nil {
-		return h, err
+		return h, about(err, h.target.revision(h.commit.Hash), h.rewound)
 	}
 	files, err := h.objects.readCommit(ctx, h.commit, g.options.Path, g.options.Limits)
 	if err != nil {
-		return h, g.remote.classify("read what was fetched from", err)
+		return h, about(g.remote.classify("read what was fetched from", err), h.target.revision(h.commit.Hash), h.rewound)
 	}
 	h.snapshot = &Snapshot{
 		Revision: h.target.revision(h.commit.Hash),

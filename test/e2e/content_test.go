@@ -112,6 +112,9 @@ func TestARepositoryThatCannotBeAMeshIsRefusedClearlyAndNothingIsLost(t *testing
 			if !stalled(ms) {
 				t.Errorf("%s: a person has to act: %s", tc.reason, describe(ms))
 			}
+			if want := "main@sha1:" + bad; ms.Status.LastAttemptedRevision != want {
+				t.Errorf("%s: the last attempted revision is %s, want %s", tc.reason, ms.Status.LastAttemptedRevision, want)
+			}
 			for _, text := range tc.text {
 				if !strings.Contains(message(ms), text) {
 					t.Errorf("%s: the message lacks %q: %s", tc.reason, text, message(ms))
