@@ -6,7 +6,8 @@ const (
 	Finalizer = "isthmus.dev/finalizer"
 
 	// AcknowledgeAnnotation holds the digest of a held change set (status.held.digest) that a person lets
-	// pass on this cluster. The digest covers what is lost, so the annotation may stay: another loss has another digest.
+	// pass on this cluster. The digest covers what is lost, so the annotation may stay: another loss, also of another
+	// cluster by the same commit, has another digest.
 	AcknowledgeAnnotation = "isthmus.dev/acknowledge"
 
 	// ApplySetIDLabel and ApplySetToolingAnnotation mark the MeshSync as the parent of an ApplySet

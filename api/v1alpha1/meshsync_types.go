@@ -51,7 +51,7 @@ type MeshSyncSpec struct {
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
 	// +kubebuilder:default="1m"
 	// +optional
-	Interval metav1.Duration `json:"interval,omitempty"`
+	Interval metav1.Duration `json:"interval,omitzero"`
 
 	// RetryInterval is the longest wait before a failed run is tried again; the first retries come sooner.
 	// The interval if not set.
@@ -66,7 +66,7 @@ type MeshSyncSpec struct {
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
 	// +kubebuilder:default="60s"
 	// +optional
-	Timeout metav1.Duration `json:"timeout,omitempty"`
+	Timeout metav1.Duration `json:"timeout,omitzero"`
 
 	// Suspend stops everything: no fetch, no write, no correction of drift. A MeshSync that is deleted while
 	// suspended leaves all objects behind, whatever its deletion policy.
@@ -95,7 +95,7 @@ type MeshSyncSpec struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.verify) || !has(self.verify.mode) || self.verify.mode == 'HEAD' || (has(self.ref) && (has(self.ref.tag) || has(self.ref.semver)))",message="verify.mode Tag and TagAndHEAD need ref.tag or ref.semver"
 type Source struct {
 	// URL of the repository: https://…, http://… or ssh://user@host[:port]/path.
-	// +kubebuilder:validation:Pattern="^(https?|ssh)://.+$"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(https?|ssh)://.+$')",message="the url must begin with https://, http:// or ssh://; instead of git@host:a/b.git write ssh://git@host/a/b.git"
 	// +kubebuilder:validation:MaxLength=2048
 	// +required
 	URL string `json:"url"`
@@ -229,6 +229,13 @@ type MeshSyncStatus struct {
 	// +optional
 	Held *Held `json:"held,omitempty"`
 
+	// Pending are the first writes of a plan that is not carried out, in the order in which they would be: in mode Observe, and
+	// while a change set is held. The controller's log has all of them.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	// +optional
+	Pending []Pending `json:"pending,omitempty"`
+
 	// ErrorCount is the number of errors found; Errors lists the first of them.
 	// +optional
 	ErrorCount int64 `json:"errorCount,omitempty"`
@@ -262,13 +269,27 @@ type MeshSyncStatus struct {
 type Held struct {
 	// Kind is EmptyBundle, MassDeletion or LastEndpoint.
 	Kind string `json:"kind"`
-	// Digest names what would be lost; acknowledging it lets exactly that pass.
+	// Digest names what would be lost; acknowledging it lets exactly that pass. Clusters that would lose different
+	// objects have different digests: in Git, each of them is acknowledged by its own.
 	Digest string `json:"digest"`
 	// Revision is the commit that would lose it.
 	// +optional
 	Revision string `json:"revision,omitempty"`
 	// Reason says it with numbers.
 	Reason string `json:"reason"`
+}
+
+// Pending is one write that is not made.
+type Pending struct {
+	// Verb is create, update, claim (the object is as it should be, and its label would be taken over) or delete.
+	Verb string `json:"verb"`
+	// Resource is "Kind/namespace/name"; for a namespace "Namespace/name".
+	Resource string `json:"resource"`
+	// Fields are the paths that an update would change, "spec.hosts".
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	// +optional
+	Fields []string `json:"fields,omitempty"`
 }
 
 // SyncError is one error and where to mend it.

@@ -24,7 +24,7 @@ func TestAPIServerRefusesWhatCannotWork(t *testing.T) {
 		spec            map[string]any
 	}{
 		"NoCluster":        {"a cluster must be named", "cluster", map[string]any{"source": map[string]any{"url": "https://git.example.com/mesh"}}},
-		"ShortURL":         {"the short form of SSH URLs has no port and no scheme", "spec.source.url", source("git@git.example.com:mesh.git", nil)},
+		"ShortURL":         {"the short form of SSH URLs has no port and no scheme", "write ssh://git@host/a/b.git", source("git@git.example.com:mesh.git", nil)},
 		"FileURL":          {"the controller's own disk is no source", "spec.source.url", source("file:///etc", nil)},
 		"SSHWithoutKey":    {"SSH without a known host key is no security", "needs a secretRef", source("ssh://git@git.example.com/mesh", nil)},
 		"BranchAndTag":     {"it would not be clear which of them counts", "only one of branch, tag and semver", source("https://git.example.com/mesh", map[string]any{"branch": "main", "tag": "v1"})},
@@ -114,6 +114,19 @@ func TestSamplesAreAccepted(t *testing.T) {
 				t.Errorf("%s: %v", sample, err)
 			}
 		}
+	}
+}
+
+func TestDurationsThatAreNotGivenAreTheDefaults(t *testing.T) {
+	w := newWorld(t, withIstio)
+	ms := &v1alpha1.MeshSync{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "plain-", Namespace: namespace},
+		Spec:       v1alpha1.MeshSyncSpec{Cluster: "east", Source: v1alpha1.Source{URL: "https://git.example.com/mesh"}},
+	}
+	// A Go client must not send "0s", which would stay and could not be told from a wish.
+	must(t, w.admin.Create(t.Context(), ms, client.DryRunAll))
+	if ms.Spec.Interval.Duration != time.Minute || ms.Spec.Timeout.Duration != time.Minute {
+		t.Errorf("interval %s, timeout %s; want the defaults of a minute", ms.Spec.Interval.Duration, ms.Spec.Timeout.Duration)
 	}
 }
 
