@@ -10,6 +10,7 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/fluxcd/pkg/runtime/conditions"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -49,6 +50,8 @@ type outcome struct {
 	// broken counts the errors that stand in the commit itself.
 	broken int
 	held   *v1alpha1.Held
+	// pending are the writes that were planned and not made: in mode Observe, and of what is held.
+	pending []v1alpha1.Pending
 	// fleeting marks a race that was lost to somebody else and is usually won at once: not worth an alarm.
 	fleeting bool
 	// unread marks an outcome that says nothing about the commit, so that what the status says of the last one stays.
@@ -115,17 +118,17 @@ func renderFailed(snapshot *source.Snapshot, err error) outcome {
 			verdict: waiting, reason: v1alpha1.ReasonInvalidContent, cause: err,
 			errors: syncErrors(findings), broken: len(findings),
 			message: fmt.Sprintf("Revision %s is not applied, since it has %s: %s %s",
-				snapshot.Revision, count(len(findings), "error"), sentence(first(findings)), untouched),
+				short(snapshot.Revision), count(len(findings), "error"), sentence(first(findings)), untouched),
 		}
 	case errors.Is(err, context.DeadlineExceeded):
 		return outcome{
 			verdict: retrying, reason: v1alpha1.ReasonTimeout, cause: err, unread: true,
-			message: fmt.Sprintf("Revision %s could not be evaluated within spec.timeout; raise it if this repeats. %s", snapshot.Revision, untouched),
+			message: fmt.Sprintf("Revision %s could not be evaluated within spec.timeout; raise it if this repeats. %s", short(snapshot.Revision), untouched),
 		}
 	default:
 		return outcome{
 			verdict: retrying, reason: v1alpha1.ReasonEvaluationFailed, cause: err, unread: true,
-			message: fmt.Sprintf("Revision %s could not be evaluated: %s %s", snapshot.Revision, sentence(err.Error()), untouched),
+			message: fmt.Sprintf("Revision %s could not be evaluated: %s %s", short(snapshot.Revision), sentence(err.Error()), untouched),
 		}
 	}
 }
@@ -134,7 +137,7 @@ func unknownCluster(ms *v1alpha1.MeshSync, snapshot *source.Snapshot, err error)
 	return outcome{
 		verdict: waiting, reason: v1alpha1.ReasonUnknownCluster, cause: err,
 		message: fmt.Sprintf("Cluster %q is not in the inventory of revision %s; add it there, or correct spec.cluster. Nothing is touched.",
-			ms.Spec.Cluster, snapshot.Revision),
+			ms.Spec.Cluster, short(snapshot.Revision)),
 	}
 }
 
@@ -143,20 +146,20 @@ func wrongCluster(bundle *render.Bundle, uid string) outcome {
 		verdict: waiting, reason: v1alpha1.ReasonWrongCluster, bundle: bundle,
 		message: fmt.Sprintf("The inventory of revision %s says that cluster %q has the uid %s, but the kube-system namespace of this cluster has %s: "+
 			"this is another cluster. Correct spec.cluster, or the uid in the inventory. Nothing is touched.",
-			bundle.Revision, bundle.Cluster, bundle.UID, uid),
+			short(bundle.Revision), bundle.Cluster, bundle.UID, uid),
 	}
 }
 
 func planFailed(bundle *render.Bundle, err error) outcome {
 	o := outcome{
 		verdict: retrying, reason: v1alpha1.ReasonApplyFailed, bundle: bundle, cause: err,
-		message: fmt.Sprintf("Revision %s could not be compared with this cluster: %s %s", bundle.Revision, sentence(err.Error()), untouched),
+		message: fmt.Sprintf("Revision %s could not be compared with this cluster: %s %s", short(bundle.Revision), sentence(err.Error()), untouched),
 	}
 	var unavailable *unavailableError
 	if errors.As(err, &unavailable) {
 		o.reason = v1alpha1.ReasonKindUnavailable
 		o.message = fmt.Sprintf("Revision %s is not applied: %s Nothing was written; it goes on by itself once that is mended.",
-			bundle.Revision, sentence(err.Error()))
+			short(bundle.Revision), sentence(err.Error()))
 	}
 	return o
 }
@@ -166,23 +169,24 @@ func braked(ms *v1alpha1.MeshSync, bundle *render.Bundle, plan *apply.Plan) outc
 	digest := plan.Brake.Digest
 	return outcome{
 		verdict: waiting, reason: plan.Brake.Kind, bundle: bundle, plan: plan,
-		held: &v1alpha1.Held{Kind: plan.Brake.Kind, Digest: digest, Revision: bundle.Revision, Reason: plan.Brake.Reason},
+		pending: pending(plan),
+		held:    &v1alpha1.Held{Kind: plan.Brake.Kind, Digest: digest, Revision: bundle.Revision, Reason: plan.Brake.Reason},
 		message: fmt.Sprintf("Revision %s is held: %s %s If it is meant, let it pass on this cluster: "+
 			"kubectl -n %s annotate --overwrite meshsync %s %s=%s; or in Git, for every cluster that is held, by its own digest (status.held.digest): "+
-			"settings: acknowledge: [%q]. If it is not, revert the commit.",
-			bundle.Revision, sentence(plan.Brake.Reason), untouched, ms.Namespace, ms.Name, v1alpha1.AcknowledgeAnnotation, digest, digest),
+			"settings: acknowledge: [%q]. If it is not, revert the commit. What waits is listed in status.pending.",
+			short(bundle.Revision), sentence(plan.Brake.Reason), untouched, ms.Namespace, ms.Name, v1alpha1.AcknowledgeAnnotation, digest, digest),
 	}
 }
 
 func observed(bundle *render.Bundle, plan *apply.Plan) outcome {
-	wrote := planned(plan)
-	message := "would change nothing"
-	if wrote.any() {
-		message = fmt.Sprintf("%d to create, %d to update, %d to claim, %d to delete", wrote.created, wrote.updated, wrote.claimed, wrote.deleted)
+	todo := pending(plan)
+	what := "nothing to change."
+	if len(todo) > 0 {
+		what = fmt.Sprintf("%s. Nothing is written, since spec.mode is Observe. It would: %s.", planned(plan).toDo(), firstPending(todo))
 	}
 	return outcome{
-		verdict: done, reason: v1alpha1.ReasonObserved, bundle: bundle, plan: plan, errors: refusals(plan),
-		message: fmt.Sprintf("Observed revision: %s, %s; nothing is written, since spec.mode is Observe", bundle.Revision, message),
+		verdict: done, reason: v1alpha1.ReasonObserved, bundle: bundle, plan: plan, errors: refusals(plan), pending: todo,
+		message: fmt.Sprintf("Observed %s: %s", short(bundle.Revision), what),
 	}
 }
 
@@ -193,16 +197,16 @@ func applied(bundle *render.Bundle, plan *apply.Plan, result apply.Result, err e
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		o.verdict, o.reason = retrying, v1alpha1.ReasonTimeout
-		o.message = fmt.Sprintf("Revision %s was not applied whole within spec.timeout. It goes on from there; raise spec.timeout if this repeats.", bundle.Revision)
+		o.message = fmt.Sprintf("Revision %s was not applied whole within spec.timeout. It goes on from there; raise spec.timeout if this repeats.", short(bundle.Revision))
 	case err != nil:
 		o.verdict, o.reason, o.fleeting = retrying, v1alpha1.ReasonApplyFailed, conflicts(err)
-		o.message = fmt.Sprintf("Revision %s could not be applied whole, so nothing was deleted; it is tried again: %s", bundle.Revision, sentence(firstOf(err)))
+		o.message = fmt.Sprintf("Revision %s could not be applied whole, so nothing was deleted; it is tried again: %s", short(bundle.Revision), sentence(firstOf(err)))
 	case len(refused) > 0:
 		o.verdict, o.reason, o.errors = waiting, v1alpha1.ReasonRefused, refused
-		o.message = fmt.Sprintf("Revision %s is applied, except for %s: %s", bundle.Revision, count(len(refused), "resource"), sentence(refused[0].Resource+": "+refused[0].Message))
+		o.message = fmt.Sprintf("Revision %s is applied, except for %s: %s", short(bundle.Revision), count(len(refused), "resource"), sentence(refused[0].Resource+": "+refused[0].Message))
 	default:
 		o.verdict, o.reason = done, meta.ReconciliationSucceededReason
-		o.message = "Applied revision: " + bundle.Revision
+		o.message = "Applied revision: " + short(bundle.Revision)
 	}
 	return o
 }
@@ -271,7 +275,11 @@ func writeHealthy(ms *v1alpha1.MeshSync, o outcome) {
 	case len(bad) > 0:
 		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonRefused, "%s belongs to somebody else or is opted out, and is not what the repository says", list(bad))
 	case o.verdict == done && o.reason == meta.ReconciliationSucceededReason:
-		conditions.MarkTrue(ms, meta.HealthyCondition, meta.SucceededReason, "All resources are in place")
+		except := ""
+		if n := len(left(o.plan)); n > 0 {
+			except = fmt.Sprintf(", except %d left alone", n)
+		}
+		conditions.MarkTrue(ms, meta.HealthyCondition, meta.SucceededReason, "All resources of %s are in place%s", short(o.bundle.Revision), except)
 	}
 }
 
@@ -287,6 +295,7 @@ func (r *Reconciler) writeStatus(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 		status.Held = o.held
 		status.ErrorCount = int64(len(o.errors))
 		status.Errors = firstTen(o.errors)
+		status.Pending = o.pending[:min(len(o.pending), maxPending)]
 	}
 	if o.counts() {
 		status.Services = int64(o.bundle.Services)
@@ -428,10 +437,21 @@ func (r *Reconciler) emit(before, ms *v1alpha1.MeshSync, o outcome) {
 
 func (r *Reconciler) log(ctx context.Context, before, ms *v1alpha1.MeshSync, o outcome, next time.Duration) {
 	log := ctrl.LoggerFrom(ctx).WithValues("revision", ms.Status.LastAttemptedRevision, "reason", o.reason)
-	same := conditions.GetReason(before, meta.ReadyCondition) == o.reason && conditions.GetMessage(before, meta.ReadyCondition) == o.message
+	same := conditions.GetReason(before, meta.ReadyCondition) == o.reason && conditions.GetMessage(before, meta.ReadyCondition) == o.message &&
+		equality.Semantic.DeepEqual(before.Status.Pending, ms.Status.Pending)
+	if len(o.pending) > 0 {
+		would := planned(o.plan)
+		log = log.WithValues("would_create", would.created, "would_update", would.updated, "would_claim", would.claimed,
+			"would_delete", would.deleted)
+		if !same {
+			log = log.WithValues("pending", o.pending)
+		}
+	}
 	switch {
 	case o.verdict != done && !same:
 		log.Error(o.cause, o.message, "next", next.String())
+	case o.reason == v1alpha1.ReasonObserved && !same:
+		log.Info(o.message, "next", next.String())
 	case o.wrote.any() || !same:
 		log.Info(o.message, "created", o.wrote.created, "updated", o.wrote.updated, "claimed", o.wrote.claimed,
 			"deleted", o.wrote.deleted, "drifted", len(o.wrote.drifted), "next", next.String())

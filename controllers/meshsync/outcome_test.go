@@ -135,6 +135,51 @@ func TestBranchIsAheadWhileACommitIsNotApplied(t *testing.T) {
 	}
 }
 
+func TestHealthyNamesTheRevisionAndWhatIsLeftAlone(t *testing.T) {
+	commit := "main@sha1:0123456789abcdef0123456789abcdef01234567"
+	cases := map[string]struct {
+		reason string
+		plan   apply.Plan
+		want   string
+	}{
+		"All":       {"all is as the repository says", apply.Plan{}, "All resources of main@sha1:0123456789ab are in place"},
+		"LeftAlone": {"somebody wants two objects kept", apply.Plan{Actions: []apply.Action{{Verb: apply.Hold}, {Verb: apply.Report}}}, "All resources of main@sha1:0123456789ab are in place, except 2 left alone"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			ms := &v1alpha1.MeshSync{}
+			(&Reconciler{}).writeConditions(ms, applied(&render.Bundle{Revision: commit}, &tc.plan, apply.Result{}, nil))
+			if got := conditions.GetMessage(ms, meta.HealthyCondition); got != tc.want {
+				t.Errorf("%s: got %q, want %q", tc.reason, got, tc.want)
+			}
+		})
+	}
+}
+
+func TestObservedPlanIsNamed(t *testing.T) {
+	commit := "main@sha1:0123456789abcdef0123456789abcdef01234567"
+	plan := apply.Plan{Namespaces: []string{"shop"}, Actions: []apply.Action{{Verb: apply.Refuse, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "foreign"}}}}
+	for i := range 25 {
+		key := render.Key{Kind: "Gateway", Namespace: "a", Name: fmt.Sprintf("g%02d", i)}
+		plan.Actions = append(plan.Actions, apply.Action{Verb: apply.Update, Key: key, Fields: []string{"spec.servers"}})
+	}
+	o := observed(&render.Bundle{Revision: commit}, &plan)
+	want := "Observed main@sha1:0123456789ab: 1 to create, 25 to update. Nothing is written, since spec.mode is Observe. " +
+		"It would: create Namespace/shop; update Gateway/a/g00; update Gateway/a/g01; "
+	if !strings.HasPrefix(o.message, want) || !strings.HasSuffix(o.message, "update Gateway/a/g08; and 16 more.") {
+		t.Errorf("got %q, want it to begin with %q", o.message, want)
+	}
+	ms := &v1alpha1.MeshSync{}
+	r := &Reconciler{now: time.Now}
+	r.writeStatus(ms, &memory{}, o)
+	if got := ms.Status.Pending; len(got) != 20 || cmp.Diff(v1alpha1.Pending{Verb: "update", Resource: "Gateway/a/g00", Fields: []string{"spec.servers"}}, got[1]) != "" {
+		t.Errorf("the status lists the first twenty: %+v", got)
+	}
+	if o := observed(&render.Bundle{Revision: commit}, &apply.Plan{}); o.message != "Observed main@sha1:0123456789ab: nothing to change." {
+		t.Errorf("without a plan: %q", o.message)
+	}
+}
+
 func TestNextRunIsNeverNowAndNeverNever(t *testing.T) {
 	now := time.Unix(1000, 0)
 	r := &Reconciler{now: func() time.Time { return now }}

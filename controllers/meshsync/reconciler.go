@@ -99,7 +99,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return r.finalize(ctx, ms, p)
 	}
 	if ms.Spec.Suspend {
-		return r.suspended(ctx, ms)
+		return r.suspended(ctx, ms, p)
 	}
 	if err := r.mark(ctx, ms, p); err != nil {
 		return ctrl.Result{}, err
@@ -234,9 +234,9 @@ func (r *Reconciler) progress(ctx context.Context, ms *v1alpha1.MeshSync, m *mem
 	}
 	m.told = work
 	r.saw(ms, snapshot.Revision, snapshot.Rewound)
-	conditions.MarkReconciling(ms, meta.ProgressingReason, "Working on revision %s", snapshot.Revision)
+	conditions.MarkReconciling(ms, meta.ProgressingReason, "Working on revision %s", short(snapshot.Revision))
 	if conditions.Get(ms, meta.ReadyCondition) == nil {
-		conditions.MarkUnknown(ms, meta.ReadyCondition, meta.ProgressingReason, "Working on revision %s", snapshot.Revision)
+		conditions.MarkUnknown(ms, meta.ReadyCondition, meta.ProgressingReason, "Working on revision %s", short(snapshot.Revision))
 	}
 	if err := p.status(ctx, ms); err != nil {
 		// Only news: the run goes on, and its end is written anyhow.
@@ -365,13 +365,18 @@ func (r *Reconciler) mark(ctx context.Context, ms *v1alpha1.MeshSync, p *patcher
 	return nil
 }
 
-// suspended does nothing and says so. The conditions stay as they were, as in Flux.
-func (r *Reconciler) suspended(ctx context.Context, ms *v1alpha1.MeshSync) (ctrl.Result, error) {
+// suspended does nothing and says so. The conditions stay as they were, as in Flux, except for Reconciling: what waits
+// to be resumed is not tried again, and kstatus would wait for it in vain.
+func (r *Reconciler) suspended(ctx context.Context, ms *v1alpha1.MeshSync, p *patcher) (ctrl.Result, error) {
 	r.metrics.suspended.WithLabelValues(ms.Namespace, ms.Name).Set(1)
 	m := r.memories.get(client.ObjectKeyFromObject(ms))
 	// After it is resumed, Git is asked at once.
 	m.fetched.due = time.Time{}
 	ctrl.LoggerFrom(ctx).V(1).Info("suspended: nothing is done")
+	conditions.Delete(ms, meta.ReconcilingCondition)
+	if err := p.status(ctx, ms); client.IgnoreNotFound(err) != nil {
+		return ctrl.Result{}, fmt.Errorf("cannot write the status of MeshSync %s/%s: %w", ms.Namespace, ms.Name, err)
+	}
 	return ctrl.Result{}, nil
 }
 

@@ -172,6 +172,9 @@ func TestHeldChangePassesWhenItIsAcknowledged(t *testing.T) {
 	if !strings.Contains(message, command) || !strings.Contains(message, "settings: acknowledge:") {
 		t.Errorf("the message says how to let it pass, here and in Git: %s", message)
 	}
+	if len(ms.Status.Pending) < 10 || len(ms.Status.Pending) > 20 {
+		t.Errorf("the status lists what waits: %s", describe(ms))
+	}
 	if diff := cmp.Diff(keysOf(had), keysOf(w.names())); diff != "" {
 		t.Errorf("a held change set changed the cluster: -before, +after:\n%s", diff)
 	}
@@ -181,7 +184,7 @@ func TestHeldChangePassesWhenItIsAcknowledged(t *testing.T) {
 		metav1.SetMetaDataAnnotation(&ms.ObjectMeta, v1alpha1.AcknowledgeAnnotation, ms.Status.Held.Digest)
 	})
 	ms = w.ready("mesh", commit)
-	if ms.Status.Held != nil || ms.Status.Pruned < 10 {
+	if ms.Status.Held != nil || len(ms.Status.Pending) > 0 || ms.Status.Pruned < 10 {
 		t.Errorf("the acknowledged change set is carried out: %s", describe(ms))
 	}
 }

@@ -49,7 +49,7 @@ func TestFirstSyncSaysWhatItDid(t *testing.T) {
 	if len(ms.Status.History) != 1 || ms.Status.History[0].Metadata["revision"] != ms.Status.LastAppliedRevision {
 		t.Errorf("the history has one entry of the revision: %s", describe(ms))
 	}
-	if events := w.events.with(corev1.EventTypeNormal, meta.ReconciliationSucceededReason); len(events) != 1 || !strings.Contains(events[0], w.git.first) {
+	if events := w.events.with(corev1.EventTypeNormal, meta.ReconciliationSucceededReason); len(events) != 1 || !strings.Contains(events[0], w.git.first[:12]) {
 		t.Errorf("one event tells of the revision: %q", events)
 	}
 }
@@ -289,6 +289,43 @@ func TestObserveWritesNothing(t *testing.T) {
 	if len(w.all()) != 0 || ms.Status.Applied == 0 || ms.Status.LastAppliedRevision != "" {
 		t.Errorf("the plan is told and not carried out: %d objects, %s", len(w.all()), describe(ms))
 	}
+	planned := ms.Status.Pending
+	for _, p := range planned {
+		if p.Verb != "create" || !strings.Contains(conditions.GetMessage(ms, meta.ReadyCondition), "create "+p.Resource) {
+			t.Errorf("the message names what would be created: %s", describe(ms))
+		}
+	}
+
+	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Mode = v1alpha1.ModeApply })
+	if ms = w.ready("mesh", w.git.first); len(ms.Status.Pending) != 0 {
+		t.Errorf("what is carried out waits no more: %s", describe(ms))
+	}
+	made := w.names()
+	for _, p := range planned {
+		if !strings.HasPrefix(p.Resource, "Namespace/") && made[p.Resource] == nil {
+			t.Errorf("%s was announced and not made", p.Resource)
+		}
+		delete(made, p.Resource)
+	}
+	if len(planned) == 0 || len(made) > 0 {
+		t.Errorf("%d writes were announced, and besides these there came %v", len(planned), keysOf(made))
+	}
+}
+
+func TestSuspendedMeshSyncIsNotReconciling(t *testing.T) {
+	w := newWorld(t, withIstio)
+	w.create("mesh")
+	w.ready("mesh", w.git.first)
+	w.git.down.Store(true)
+	w.notReady("mesh", v1alpha1.ReasonFetchFailed)
+	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Suspend = true })
+	w.until("nothing is tried again any more", func() (bool, string) {
+		ms := w.get("mesh")
+		return !conditions.IsReconciling(ms) && conditions.GetReason(ms, meta.ReadyCondition) == v1alpha1.ReasonFetchFailed, describe(ms)
+	})
+	w.git.down.Store(false)
+	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Suspend = false })
+	w.ready("mesh", w.git.first)
 }
 
 func TestRewrittenHistoryIsFollowedAndReported(t *testing.T) {

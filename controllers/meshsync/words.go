@@ -31,6 +31,15 @@ func count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
+// short is a revision with the first 12 digits of its commit, for reading; the status fields have all of them.
+func short(revision string) string {
+	ref, commit, ok := strings.Cut(revision, "sha1:")
+	if !ok {
+		return revision
+	}
+	return ref + "sha1:" + commit[:min(len(commit), 12)]
+}
+
 // first names the first findings and how many there are beside.
 func first(findings manifest.Findings) string {
 	named := make([]string, 0, maxNamed)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/internal/apply"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
@@ -63,4 +64,52 @@ func (w writes) String() string {
 		return "nothing to change"
 	}
 	return strings.Join(parts, ", ")
+}
+
+// toDo says in numbers what a plan would write.
+func (w writes) toDo() string {
+	var parts []string
+	for _, part := range []struct {
+		count int
+		what  string
+	}{{w.namespaces + w.created, "to create"}, {w.updated, "to update"}, {w.claimed, "to claim"}, {w.deleted, "to delete"}} {
+		if part.count > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", part.count, part.what))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+const (
+	// maxPending is how many pending writes the status lists, and how many fields of each.
+	maxPending = 20
+	// maxPendingNamed is how many of them the message names.
+	maxPendingNamed = 10
+)
+
+// pending are the writes that a plan would make, in the order in which it would.
+func pending(plan *apply.Plan) []v1alpha1.Pending {
+	var out []v1alpha1.Pending
+	for _, namespace := range plan.Namespaces {
+		out = append(out, v1alpha1.Pending{Verb: string(apply.Create), Resource: "Namespace/" + namespace})
+	}
+	for _, action := range plan.Actions {
+		switch action.Verb {
+		case apply.Create, apply.Update, apply.Claim, apply.Delete:
+			fields := action.Fields[:min(len(action.Fields), maxPending)]
+			out = append(out, v1alpha1.Pending{Verb: string(action.Verb), Resource: action.Key.String(), Fields: fields})
+		case apply.Hold, apply.Refuse, apply.Report:
+			// Nothing would be written; status.leftAlone and status.errors tell of these.
+		}
+	}
+	return out
+}
+
+// firstPending names the first of them and how many there are beside.
+func firstPending(all []v1alpha1.Pending) string {
+	named := make([]string, 0, maxPendingNamed)
+	for _, p := range all[:min(len(all), maxPendingNamed)] {
+		named = append(named, p.Verb+" "+p.Resource)
+	}
+	return and(named, len(all))
 }

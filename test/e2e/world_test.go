@@ -317,7 +317,7 @@ func (w *world) refuses(name, reason, commit string) *v1alpha1.MeshSync {
 	w.until("MeshSync "+name+" refuses "+commit+" for the reason "+reason, func() (bool, string) {
 		ms = w.get(name)
 		return conditions.IsFalse(ms, meta.ReadyCondition) && conditions.GetReason(ms, meta.ReadyCondition) == reason &&
-			strings.Contains(message(ms), commit), describe(ms)
+			strings.HasSuffix(ms.Status.LastAttemptedRevision, commit) && strings.Contains(message(ms), commit[:12]), describe(ms)
 	})
 	return ms
 }
