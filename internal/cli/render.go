@@ -24,8 +24,15 @@ var renderForms = []string{"yaml", "json", "dir=PATH"}
 type rendering struct {
 	repo    repository
 	cluster string
+	all     bool
 	service string
 	output  string
+}
+
+// rendered is what a cluster gets.
+type rendered struct {
+	cluster   string
+	resources []render.Resource
 }
 
 func newRender() *cobra.Command {
@@ -40,17 +47,25 @@ With -o json the output is what ` + "`cue export -t cluster=NAME -e resources ./
 "Kind/namespace/name". With -o dir=PATH there is one file for each resource, PATH/Kind/namespace/name.yaml; files
 of an earlier run whose resource is gone are removed, and no other file is touched.
 
+With --all it renders every cluster of the inventory: into PATH/CLUSTER/Kind/namespace/name.yaml, or with -o json as
+an object for each cluster. Rendered once before and once after a change, it shows what the change does everywhere.
+
 Exit status: 0 fine, 1 findings (on stderr, nothing is rendered), 2 could not run.`,
 		Example: `  isthmus render --cluster east
   isthmus render --cluster east --service cart
   isthmus render --cluster east -o json | jq 'keys'
-  isthmus render --cluster east -o dir=rendered/east`,
+  isthmus render --cluster east -o dir=rendered/east
+
+  isthmus render --all -o dir=/tmp/before  # what does my change do in all clusters?
+  vi services/cart.cue
+  isthmus render --all -o dir=/tmp/after && diff -r /tmp/before /tmp/after`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return r.run(cmd) },
 	}
 	addRepoFlag(cmd, &r.repo)
 	addTimeoutFlag(cmd, &r.repo)
-	cmd.Flags().StringVar(&r.cluster, "cluster", "", "cluster of the inventory to render for (required)")
+	cmd.Flags().StringVar(&r.cluster, "cluster", "", "cluster of the inventory to render for (required, unless --all)")
+	cmd.Flags().BoolVar(&r.all, "all", false, "render for every cluster, with -o dir=PATH or -o json")
 	cmd.Flags().StringVar(&r.service, "service", "", "only the resources of this service or external")
 	addOutputFlag(cmd, &r.output, renderForms...)
 	_ = cmd.RegisterFlagCompletionFunc("cluster", completeFromMesh(&r.repo, func(m *manifest.Mesh) []string {
@@ -67,19 +82,26 @@ func (r *rendering) run(cmd *cobra.Command) error {
 		return usagef("-o dir= needs the path of a folder")
 	case !toFolder && r.output != "yaml" && r.output != "json":
 		return unknownOutput(r.output, renderForms...)
+	case r.all && r.cluster != "":
+		return usagef("--all is every cluster, and --cluster %s is one; give one of the two", r.cluster)
+	case r.all && r.output == "yaml":
+		return usagef("--all needs -o dir=PATH or -o json: in YAML nothing would tell which cluster a resource is for")
 	}
 	shown := startProgress(cmd.ErrOrStderr())
-	result, bundle, err := r.render(cmd.Context(), shown)
+	render := r.one
+	if r.all {
+		render = r.every
+	}
+	m, clusters, err := render(cmd.Context(), shown)
 	shown.end()
 	if err != nil {
-		return r.refuse(cmd, err)
+		return r.refuse(cmd, m, err)
 	}
-	resources, err := r.chosen(cmd, result, bundle)
-	if err != nil {
+	if err := r.choose(cmd, m, clusters); err != nil {
 		return err
 	}
 	if toFolder {
-		wrote, err := writeFolder(folder, r.cluster, r.service, resources)
+		wrote, err := r.writeInto(folder, clusters)
 		if err != nil {
 			return err
 		}
@@ -87,14 +109,75 @@ func (r *rendering) run(cmd *cobra.Command) error {
 		return nil
 	}
 	out := bufio.NewWriter(cmd.OutOrStdout())
-	write := writeResourcesYAML
-	if r.output == "json" {
-		write = writeResourcesJSON
-	}
-	if err := write(out, resources); err != nil {
+	if err := r.print(out, clusters); err != nil {
 		return err
 	}
 	return out.Flush()
+}
+
+func (r *rendering) writeInto(folder string, clusters []rendered) (folderChanges, error) {
+	if r.all {
+		return writeFolders(folder, r.service, clusters)
+	}
+	return writeFolder(folder, r.service, clusters[0])
+}
+
+func (r *rendering) print(w io.Writer, clusters []rendered) error {
+	switch {
+	case r.all:
+		byCluster := make(map[string]any, len(clusters))
+		for _, c := range clusters {
+			byCluster[c.cluster] = byKey(c.resources)
+		}
+		return encodeJSON(w, byCluster)
+	case r.output == "json":
+		return encodeJSON(w, byKey(clusters[0].resources))
+	}
+	return writeResourcesYAML(w, clusters[0].resources)
+}
+
+// one renders for the cluster asked for.
+func (r *rendering) one(ctx context.Context, shown *progress) (*manifest.Mesh, []rendered, error) {
+	result, bundle, err := r.render(ctx, shown)
+	if err != nil {
+		return nil, nil, err
+	}
+	return result.Mesh, []rendered{{r.cluster, bundle.Resources}}, nil
+}
+
+// every renders for every cluster, sorted by name. The findings are those of all of them; then the mesh is given, too.
+func (r *rendering) every(ctx context.Context, shown *progress) (*manifest.Mesh, []rendered, error) {
+	shown.step("reading %s", r.repo.dir)
+	if err := r.repo.read(ctx); err != nil {
+		return nil, nil, err
+	}
+	shown.step("looking for the clusters")
+	result, err := r.repo.evaluate(ctx, "")
+	if err != nil {
+		return nil, nil, err
+	}
+	var clusters []rendered
+	var findings manifest.Findings
+	for i, cluster := range slices.Sorted(maps.Keys(result.Mesh.Clusters)) {
+		shown.step("rendering for cluster %s (%d of %d)", cluster, i+1, len(result.Mesh.Clusters))
+		_, bundle, err := r.repo.bundle(ctx, cluster)
+		if err == nil {
+			clusters = append(clusters, rendered{cluster, bundle.Resources})
+			continue
+		}
+		found, ok := asFindings(err)
+		if !ok {
+			return nil, nil, err
+		}
+		for _, f := range found {
+			f.Cluster = cluster
+			findings = append(findings, f)
+		}
+	}
+	if len(findings) > 0 {
+		return result.Mesh, nil, findings
+	}
+	return result.Mesh, clusters, nil
 }
 
 // render gives the bundle of the cluster. A cluster that the inventory lacks is the caller's mistake, not the
@@ -136,37 +219,52 @@ func blames(err error, path string) bool {
 	return slices.ContainsFunc(findings, func(f manifest.Finding) bool { return f.Path == path })
 }
 
-// refuse reports findings on stderr, so that stdout stays empty; other errors are passed on.
-func (r *rendering) refuse(cmd *cobra.Command, err error) error {
+// refuse reports findings on stderr, so that stdout stays empty; other errors are passed on. The mesh is nil where it is
+// not known.
+func (r *rendering) refuse(cmd *cobra.Command, m *manifest.Mesh, err error) error {
 	findings, ok := asFindings(err)
 	if !ok {
 		return err
 	}
-	// All are of this cluster, so it needs no mention.
-	for i := range findings {
-		findings[i].Cluster = ""
+	allClusters := 0
+	if m != nil {
+		allClusters = len(m.Clusters)
+	}
+	if !r.all {
+		// All are of this cluster, so it needs no mention.
+		for i := range findings {
+			findings[i].Cluster = ""
+		}
 	}
 	stderr := cmd.ErrOrStderr()
-	if err := writeProblems(stderr, merge(findings), 0, r.repo.dir, styleFor(stderr), "nothing was rendered"); err != nil {
+	if err := writeProblems(stderr, merge(findings), allClusters, r.repo.dir, styleFor(stderr), "nothing was rendered"); err != nil {
 		return err
 	}
 	return errFindings
 }
 
-// chosen are the resources of the service asked for, or all.
-func (r *rendering) chosen(cmd *cobra.Command, result *evaluate.Result, bundle *render.Bundle) ([]render.Resource, error) {
+// choose leaves the resources of the service asked for, or all.
+func (r *rendering) choose(cmd *cobra.Command, m *manifest.Mesh, clusters []rendered) error {
 	if r.service == "" {
-		return bundle.Resources, nil
+		return nil
 	}
-	known := callable(result.Mesh)
+	known := callable(m)
 	if !slices.Contains(known, r.service) {
-		return nil, usagef("there is no service or external %q%s", r.service, suggestion(similar(r.service, known)))
+		return usagef("there is no service or external %q%s", r.service, suggestion(similar(r.service, known)))
 	}
-	resources := slices.DeleteFunc(slices.Clone(bundle.Resources), func(res render.Resource) bool { return res.Service != r.service })
-	if len(resources) == 0 {
+	left := 0
+	for i, c := range clusters {
+		clusters[i].resources = slices.DeleteFunc(slices.Clone(c.resources), func(res render.Resource) bool { return res.Service != r.service })
+		left += len(clusters[i].resources)
+	}
+	switch {
+	case left > 0:
+	case r.all:
+		tell(cmd, r.service+" has no resources in any cluster: no service that runs calls it")
+	default:
 		tell(cmd, fmt.Sprintf("%s has no resources in cluster %s: no service there calls it, and it takes no calls from other clusters there", r.service, r.cluster))
 	}
-	return resources, nil
+	return nil
 }
 
 // callable are the names of all services and externals, sorted.
@@ -185,12 +283,12 @@ func callable(m *manifest.Mesh) []string {
 	})
 }
 
-func writeResourcesJSON(w io.Writer, resources []render.Resource) error {
-	byKey := make(map[string]any, len(resources))
+func byKey(resources []render.Resource) map[string]any {
+	objects := make(map[string]any, len(resources))
 	for _, r := range resources {
-		byKey[r.Key.String()] = r.Rendered
+		objects[r.Key.String()] = r.Rendered
 	}
-	return encodeJSON(w, byKey)
+	return objects
 }
 
 func writeResourcesYAML(w io.Writer, resources []render.Resource) error {

@@ -221,6 +221,9 @@ func TestWrongUsageExitsTwo(t *testing.T) {
 		{"no time", []string{"vet", "--timeout", "0s"}, []string{"--timeout must be more than zero"}},
 		{"no time that can be read", []string{"vet", "--timeout", "5"}, []string{"invalid argument \"5\"", "--timeout"}},
 		{"no cluster", []string{"render"}, []string{"--cluster is needed; the inventory has east, west"}},
+		{"every cluster and one", []string{"render", "--all", "--cluster", "east", "-o", "json"}, []string{"--all is every cluster, and --cluster east is one"}},
+		{"every cluster in a form that does not tell them apart", []string{"render", "--all"}, []string{"--all needs -o dir=PATH or -o json"}},
+		{"no such service in any cluster", []string{"render", "--all", "-o", "json", "--service", "carts"}, []string{`there is no service or external "carts"; did you mean cart?`}},
 		{"no such cluster", []string{"render", "--cluster", "north"}, []string{`there is no cluster "north"; the inventory has east, west`}},
 		{"no such service", []string{"render", "--cluster", "east", "--service", "carts"}, []string{`there is no service or external "carts"; did you mean cart?`}},
 	} {
