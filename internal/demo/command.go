@@ -29,10 +29,10 @@ func Command() *cobra.Command {
 		Short: "Show on this machine how three clusters follow one Git repository",
 		Long: `Start three real API servers as three clusters, a real Git server with the example shop, and a controller for
 each cluster; then change the repository, and the clusters by hand, and check what comes of it by reading the API
-servers. It needs no cluster, no network and no rights, only git. It takes about a minute, changes nothing on this
+servers. It needs no cluster, no network and no rights, only git. It takes some seconds, changes nothing on this
 machine, and leaves nothing behind.
 
-The API servers come from KUBEBUILDER_ASSETS; ` + "`make demo`" + ` in a checkout builds them the first time.
+The API servers come from KUBEBUILDER_ASSETS; ` + "`make demo`" + ` in a checkout builds them once, which takes some minutes.
 
 Exit status: 0 if all of it held, 2 if not; the last line then says what.`,
 		Example: `  isthmus demo
