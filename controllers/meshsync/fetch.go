@@ -94,6 +94,15 @@ func (f *GitFetcher) Fetch(ctx context.Context, ms *v1alpha1.MeshSync, known str
 	return current.fetch(ctx, known)
 }
 
+// FetchCommit gets one commit by its hash, with what Fetch was made with last.
+func (f *GitFetcher) FetchCommit(ctx context.Context, ms *v1alpha1.MeshSync, commit string) (*source.Snapshot, error) {
+	held := f.client(client.ObjectKeyFromObject(ms))
+	if held == nil {
+		return nil, fmt.Errorf("cannot fetch commit %s: nothing was fetched for MeshSync %s/%s yet", commit, ms.Namespace, ms.Name)
+	}
+	return held.git.FetchCommit(ctx, commit)
+}
+
 // Forget drops what is held for a MeshSync.
 func (f *GitFetcher) Forget(key types.NamespacedName) {
 	f.mutex.Lock()

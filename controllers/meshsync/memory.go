@@ -20,6 +20,8 @@ type memory struct {
 	// good is the last bundle that was allowed to be applied. Drift is undone against it while a newer
 	// commit cannot be had, is wrong or is held.
 	good *render.Bundle
+	// recalled is how far a process without a good bundle has come in making the last one again.
+	recalled recalled
 	// known is what the cluster was last seen to have: what differs from it without a change in Git is drift.
 	known apply.Record
 	// retry spaces runs that failed after the fetch.
@@ -64,6 +66,12 @@ type rendered struct {
 	bundle *render.Bundle
 	err    error
 	until  time.Time
+}
+
+// recalled spaces the attempts to make the last good bundle again, which end with the first answer.
+type recalled struct {
+	over  bool
+	retry retries
 }
 
 // attempt is a commit and the spec that it is applied under.
@@ -117,3 +125,6 @@ func (m *memories) forget(key types.NamespacedName) {
 	defer m.mutex.Unlock()
 	delete(m.of, key)
 }
+
+// abandon forgets what drift would be undone against, since the objects here may be somebody else's business by now.
+func (m *memory) abandon() { m.good, m.recalled.over = nil, true }

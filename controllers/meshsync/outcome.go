@@ -327,6 +327,9 @@ func (r *Reconciler) writeLastChange(ms *v1alpha1.MeshSync, o outcome) {
 	ms.Status.Drifted = int64(len(change.drifted))
 }
 
+// bundleDigest begins the history's digest of a bundle, in contrast to that of a commit of which none could be made.
+const bundleDigest = "sha256:"
+
 // writeHistory notes a result that differs from the latest, or that wrote something. Equal results are not counted: that
 // would be a write in every interval.
 func (r *Reconciler) writeHistory(ms *v1alpha1.MeshSync, m *memory, o outcome) {
@@ -336,7 +339,7 @@ func (r *Reconciler) writeHistory(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 	}
 	digest, revision := "sha1:"+m.fetched.snapshot.Commit, m.fetched.snapshot.Revision
 	if o.bundle != nil {
-		digest = "sha256:" + o.bundle.Digest
+		digest = bundleDigest + o.bundle.Digest
 	}
 	latest := ms.Status.History.Latest()
 	same := latest != nil && latest.Digest == digest && latest.LastReconciledStatus == o.reason && latest.Metadata["revision"] == revision

@@ -31,6 +31,8 @@ type Fetcher interface {
 	// Fetch is given the hash of the commit that the last run saw, or "". With fresh, nothing that was
 	// read from a Secret before may be used.
 	Fetch(ctx context.Context, ms *v1alpha1.MeshSync, known string, fresh bool) (*source.Snapshot, error)
+	// FetchCommit is given the hash of a commit that was applied before; its signature is verified as that of any other.
+	FetchCommit(ctx context.Context, ms *v1alpha1.MeshSync, commit string) (*source.Snapshot, error)
 	// Forget drops what is held for a MeshSync that is gone.
 	Forget(key types.NamespacedName)
 }
@@ -126,7 +128,7 @@ func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 		return r.retried(ms, m, failedInternally("It cannot be told whether this MeshSync may act", err))
 	}
 	if rival != nil {
-		m.good = nil
+		m.abandon()
 		return anotherMeshSync(rival)
 	}
 
@@ -140,7 +142,7 @@ func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 	bundle, err := r.bundle(run, ms, m, snapshot)
 	var unknown *UnknownClusterError
 	if errors.As(err, &unknown) {
-		m.good = nil
+		m.abandon()
 		return unknownCluster(ms, snapshot, err)
 	}
 	if err != nil {
@@ -152,7 +154,7 @@ func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 			return r.retried(ms, m, failedInternally("It cannot be told which cluster this is", err))
 		}
 		if uid != bundle.UID {
-			m.good = nil
+			m.abandon()
 			return wrongCluster(bundle, uid)
 		}
 	}
@@ -176,11 +178,17 @@ func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 // keep undoes what somebody changed while no newer commit can be applied: what was applied shall stay as it was, also
 // while Git is down or the commit is wrong. It has a time of its own, since the step that failed may have used up the run's.
 func (r *Reconciler) keep(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, o outcome) outcome {
-	if m.good == nil || ms.Spec.Mode == v1alpha1.ModeObserve {
+	if ms.Spec.Mode == v1alpha1.ModeObserve {
 		return o
 	}
 	run, cancel := context.WithTimeout(ctx, ms.Within())
 	defer cancel()
+	if m.good == nil && !o.unread {
+		m.good = r.recall(run, ms, m)
+	}
+	if m.good == nil {
+		return o
+	}
 	plan, err := r.plan(run, ms, m, m.good)
 	if err != nil || plan.Brake != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "what was applied before could not be compared with this cluster, and is left as it is")

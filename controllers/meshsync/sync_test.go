@@ -200,6 +200,34 @@ func TestBadCommitLeavesEverythingAndDriftIsStillPutRight(t *testing.T) {
 	}
 }
 
+func TestDriftIsPutRightAfterARestartOnABadCommit(t *testing.T) {
+	w := newWorld(t, withIstio)
+	w.create("mesh")
+	w.ready("mesh", w.git.first)
+	w.git.commit(map[string]string{"services/bad.cue": strings.Replace(service("bad"), "egress: {}", "egress: {carts: {}}", 1)})
+	w.notReady("mesh", v1alpha1.ReasonInvalidContent)
+	w.stop()
+	w.start()
+	w.drift()
+	if ms := w.notReady("mesh", v1alpha1.ReasonInvalidContent); !strings.HasSuffix(ms.Status.LastAppliedRevision, w.git.first) {
+		t.Errorf("drift is no commit: %s", describe(ms))
+	}
+
+	// What the last commit means for another cluster was never applied here.
+	w.stop()
+	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Cluster = "west" })
+	before := w.names()
+	w.start()
+	w.until("the new spec is acted on", func() (bool, string) {
+		ms := w.get("mesh")
+		return ms.Status.ObservedGeneration == ms.Generation, describe(ms)
+	})
+	w.polled(3)
+	if diff := cmp.Diff(before, w.names()); diff != "" {
+		t.Errorf("a restart as another cluster wrote: -before, +after:\n%s", diff)
+	}
+}
+
 func TestGitOutageLeavesEverythingAndDriftIsStillPutRight(t *testing.T) {
 	w := newWorld(t, withIstio)
 	w.create("mesh")

@@ -74,6 +74,9 @@ func TestARestartOnACommitThatIsNotAppliedLeavesEverything(t *testing.T) {
 			if writes := c.wire.requests(func(r request) bool { return r.writes() && r.resources() }); len(writes) > 0 {
 				t.Errorf("%s: sent %q", tc.reason, writes)
 			}
+			drift := spoilt["FieldChanged"]
+			drift.spoil(w, w.objects()[drift.key])
+			w.restored(w.git.first)
 			w.ready("mesh", w.git.restore(w.git.first))
 		})
 	}

@@ -1,0 +1,82 @@
+package meshsync
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/render"
+)
+
+// errAnotherCluster is no cause to tell more of: the commit at hand is judged for it as well.
+var errAnotherCluster = errors.New("the inventory of that commit has another uid for this cluster")
+
+// recall makes the bundle that was applied last once more, for a new process that finds a commit which it must not apply:
+// drift is then undone as if the process had never ended. It is nil unless the bundle is, by its digest in the
+// history, the very one that was applied, and the commit passes the verification that the spec asks for now.
+func (r *Reconciler) recall(ctx context.Context, ms *v1alpha1.MeshSync, m *memory) *render.Bundle {
+	revision := ms.Status.LastAppliedRevision
+	_, commit, ok := strings.Cut(revision, "sha1:")
+	if !ok || m.recalled.over || r.now().Before(m.recalled.retry.due) {
+		return nil
+	}
+	bundle, err := r.again(ctx, ms, revision, commit)
+	if err != nil {
+		m.recalled.retry.failed(r.now(), r.firstRetry, ms.RetryAfter())
+		ctrl.LoggerFrom(ctx).Error(err, "what was applied before this process began cannot be made again, so changes of it are not undone until a commit can be applied", "applied", revision)
+		return nil
+	}
+	m.recalled.over = true
+	if !wasApplied(ms, bundle) {
+		ctrl.LoggerFrom(ctx).Info("the commit that was applied last now means something else for this cluster, so changes of what was applied are not undone until a commit can be applied", "applied", revision)
+		return nil
+	}
+	return bundle
+}
+
+// again fetches and renders one commit, if this is the cluster that it means.
+func (r *Reconciler) again(ctx context.Context, ms *v1alpha1.MeshSync, revision, commit string) (*render.Bundle, error) {
+	// A server that hangs leaves time to apply.
+	limited, cancel := context.WithTimeout(ctx, ms.Within()/2)
+	defer cancel()
+	snapshot, err := r.fetcher.FetchCommit(limited, ms, commit)
+	if err != nil {
+		return nil, err
+	}
+	named := *snapshot
+	named.Revision = revision
+	bundle, err := r.renderer.Render(ctx, &named, ms.Spec.Cluster)
+	if err != nil || bundle.UID == "" {
+		return bundle, err
+	}
+	uid, err := r.identity.UID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if uid != bundle.UID {
+		return nil, errAnotherCluster
+	}
+	return bundle, nil
+}
+
+// wasApplied reports whether the bundle is what the cluster has, as far as the history knows: applied whole, and nothing of
+// another bundle written since. A later commit of which a part was applied must not be rolled back.
+func wasApplied(ms *v1alpha1.MeshSync, bundle *render.Bundle) bool {
+	for _, entry := range ms.Status.History {
+		switch entry.LastReconciledStatus {
+		case apply.EmptyBundle, apply.MassDeletion, apply.LastEndpoint:
+			continue // What is held writes nothing.
+		}
+		if !strings.HasPrefix(entry.Digest, bundleDigest) {
+			continue // Nor does a commit of which no bundle could be made.
+		}
+		return entry.LastReconciledStatus == meta.ReconciliationSucceededReason && entry.Digest == bundleDigest+bundle.Digest &&
+			entry.Metadata["revision"] == bundle.Revision
+	}
+	return false
+}
