@@ -203,7 +203,8 @@ func applied(bundle *render.Bundle, plan *apply.Plan, result apply.Result, err e
 		o.message = fmt.Sprintf("Revision %s could not be applied whole, so nothing was deleted; it is tried again: %s", short(bundle.Revision), sentence(firstOf(err)))
 	case len(refused) > 0:
 		o.verdict, o.reason, o.errors = waiting, v1alpha1.ReasonRefused, refused
-		o.message = fmt.Sprintf("Revision %s is applied, except for %s: %s", short(bundle.Revision), count(len(refused), "resource"), sentence(refused[0].Resource+": "+refused[0].Message))
+		o.message = fmt.Sprintf("Revision %s is applied, except for %s: %s", short(bundle.Revision), count(len(refused), "resource"),
+			sentence(refused[0].Resource+": "+refused[0].Message))
 	default:
 		o.verdict, o.reason = done, meta.ReconciliationSucceededReason
 		o.message = "Applied revision: " + short(bundle.Revision)

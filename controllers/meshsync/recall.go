@@ -28,12 +28,14 @@ func (r *Reconciler) recall(ctx context.Context, ms *v1alpha1.MeshSync, m *memor
 	bundle, err := r.again(ctx, ms, revision, commit)
 	if err != nil {
 		m.recalled.retry.failed(r.now(), r.firstRetry, ms.RetryAfter())
-		ctrl.LoggerFrom(ctx).Error(err, "what was applied before this process began cannot be made again, so changes of it are not undone until a commit can be applied", "applied", revision)
+		ctrl.LoggerFrom(ctx).Error(err, "what was applied before this process began cannot be made again, "+
+			"so changes of it are not undone until a commit can be applied", "applied", revision)
 		return nil
 	}
 	m.recalled.over = true
 	if !wasApplied(ms, bundle) {
-		ctrl.LoggerFrom(ctx).Info("the commit that was applied last now means something else for this cluster, so changes of what was applied are not undone until a commit can be applied", "applied", revision)
+		ctrl.LoggerFrom(ctx).Info("the commit that was applied last now means something else for this cluster, "+
+			"so changes of what was applied are not undone until a commit can be applied", "applied", revision)
 		return nil
 	}
 	return bundle
