@@ -245,9 +245,9 @@ func TestKilledWhileItDeletesForItsFinalizerNothingIsLeft(t *testing.T) {
 		what := fmt.Sprintf("killed at write %d of about %d, heard by the API server: %v", n, objects+1, heard)
 		c.wire.killAt(n, heard)
 		must(t, w.admin.Delete(t.Context(), w.get("mesh")))
-		<-c.done
+		w.until(what, func() (bool, string) { return !c.running(), "it runs still" })
 		c.wire.settle()
-		w.start("--enable-leader-election=false")
+		second := w.start("--enable-leader-election=false")
 		w.until(what+": the MeshSync is gone", func() (bool, string) {
 			err := w.admin.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "mesh"}, &v1alpha1.MeshSync{})
 			return apierrors.IsNotFound(err), fmt.Sprint(err)
@@ -256,5 +256,7 @@ func TestKilledWhileItDeletesForItsFinalizerNothingIsLeft(t *testing.T) {
 		if diff := cmp.Diff(want, w.versions()); diff != "" {
 			t.Errorf("%s: -want, +left:\n%s", what, diff)
 		}
+		// Without a lease, it would meddle with the next round's MeshSync.
+		second.stop()
 	}
 }
