@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log"
@@ -46,13 +47,19 @@ Exit status: 0 if all of it held, 2 if not; the last line then says what.`,
 
 			// A second Ctrl-C would end the process with its children still running, so signals only ever cancel; the caller's
 			// context is cancelled by the first. A terminal that is closed and a pipe that is cut must not leave them either.
+			// SIGPIPE tells of any pipe, also of those to a Git server's process: only the output's own error counts.
 			held := make(chan os.Signal, 1)
-			signal.Notify(held, os.Interrupt, syscall.SIGTERM)
+			signal.Notify(held, os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
 			defer signal.Stop(held)
-			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP, syscall.SIGPIPE)
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP)
 			defer stop()
+			ctx, unheard := context.WithCancelCause(ctx)
+			defer unheard(nil)
 
 			o.Out = cmd.OutOrStdout()
+			if f, ok := o.Out.(*os.File); ok {
+				o.Out = audience{f, unheard}
+			}
 			if o.Controller == "" {
 				controller, err := besides("isthmus-controller")
 				if err != nil {
@@ -84,4 +91,18 @@ func besides(name string) (string, error) {
 		return "", fmt.Errorf("%s is neither beside this command nor in PATH; build both with `make build`, or name it with --controller", name)
 	}
 	return path, nil
+}
+
+// audience is an output that ends the demo when nobody listens any more.
+type audience struct {
+	*os.File
+	unheard context.CancelCauseFunc
+}
+
+func (a audience) Write(p []byte) (int, error) {
+	n, err := a.File.Write(p)
+	if err != nil {
+		a.unheard(fmt.Errorf("nobody reads what is said: %w", err))
+	}
+	return n, err
 }

@@ -25,7 +25,7 @@ type teller struct {
 
 func newTeller(w io.Writer) *teller {
 	t := &teller{w: w}
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
+	if f, ok := w.(interface{ Fd() uintptr }); ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
 		t.terminal = true
 		t.colours = os.Getenv("NO_COLOR") == "" // https://no-color.org
 	}
