@@ -47,7 +47,7 @@ func TestFirstSyncMakesTheClusterWhatPlainCUEExports(t *testing.T) {
 	}
 	w.until("an event tells of the revision", func() (bool, string) {
 		events := w.events(meta.ReconciliationSucceededReason)
-		return len(events) == 1 && strings.Contains(events[0], w.git.first), strings.Join(events, "\n")
+		return len(events) == 1 && strings.Contains(events[0], "main@sha1:"+w.git.first[:12]+" "), strings.Join(events, "\n")
 	})
 }
 
