@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -51,7 +52,7 @@ func NewView(m *manifest.Mesh, cluster string) (*View, error) {
 	if !ok {
 		return nil, manifest.Findings{{
 			Path:    "clusters." + cluster,
-			Message: fmt.Sprintf("cluster %s is not in the inventory: it has %s", cluster, strings.Join(sortedKeys(m.Clusters), ", ")),
+			Message: fmt.Sprintf("cluster %s is not in the inventory: it has %s", cluster, strings.Join(slices.Sorted(maps.Keys(m.Clusters)), ", ")),
 		}}
 	}
 	v := &View{
@@ -61,14 +62,14 @@ func NewView(m *manifest.Mesh, cluster string) (*View, error) {
 		Acknowledged:    m.Settings.Acknowledge,
 	}
 	calledFromElsewhere := map[string]struct{}{}
-	for _, name := range sortedKeys(m.Services) {
+	for _, name := range slices.Sorted(maps.Keys(m.Services)) {
 		s := m.Services[name]
 		_, here := s.Placement[cluster]
 		elsewhere := runsElsewhere(s.Placement, cluster)
 		if here {
 			v.Runs = append(v.Runs, name)
 		}
-		for _, callee := range sortedKeys(s.Egress) {
+		for _, callee := range slices.Sorted(maps.Keys(s.Egress)) {
 			if elsewhere {
 				calledFromElsewhere[callee] = struct{}{}
 			}
@@ -89,7 +90,7 @@ func NewView(m *manifest.Mesh, cluster string) (*View, error) {
 func newCall(m *manifest.Mesh, cluster, caller, callee string) Call {
 	s, inMesh := m.Services[callee]
 	call := Call{Caller: caller, Callee: callee, External: !inMesh, Publishers: map[Relation][]string{}}
-	for _, at := range sortedKeys(s.Placement) {
+	for _, at := range slices.Sorted(maps.Keys(s.Placement)) {
 		switch {
 		case at == cluster:
 			call.Publishers[Same] = append(call.Publishers[Same], at)
@@ -108,13 +109,4 @@ func runsElsewhere(placement map[string]manifest.Placement, cluster string) bool
 		}
 	}
 	return false
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -32,7 +33,7 @@ func Render(view *mesh.View, result *evaluate.Result, validator *istio.Validator
 		Acknowledged:    view.Acknowledged,
 	}
 	var findings manifest.Findings
-	for _, key := range sortedKeys(result.Rendered) {
+	for _, key := range slices.Sorted(maps.Keys(result.Rendered)) {
 		r, problems := newResource(key, result.Rendered[key], validator)
 		for _, p := range problems {
 			findings = append(findings, blame(result, view.Cluster, key, r.Service, p))
@@ -150,7 +151,7 @@ func namespaces(resources []Resource) []string {
 			names[r.Key.Namespace] = struct{}{}
 		}
 	}
-	return sortedKeys(names)
+	return slices.Sorted(maps.Keys(names))
 }
 
 // services counts those that run here or are called from here.
@@ -171,13 +172,4 @@ func digest(resources []Resource) string {
 		fmt.Fprintf(h, "%s %s\n", r.Key, r.Hash)
 	}
 	return hex.EncodeToString(h.Sum(nil))
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
