@@ -16,6 +16,13 @@ type Settings struct {
 	PublicGateway *PublicGateway   `json:"publicGateway"`
 	Authorization Authorization    `json:"authorization"`
 	Tiers         map[string]Tiers `json:"tiers"`
+	VIPRange      VIPRange         `json:"vipRange"`
+}
+
+// VIPRange is where virtual addresses come from, both ends included.
+type VIPRange struct {
+	From string `json:"from"`
+	To   string `json:"to"`
 }
 
 // Tiers are those that a tier may call beside itself.

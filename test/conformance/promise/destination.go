@@ -1,0 +1,165 @@
+package promise
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/isthmus-mesh/isthmus/test/conformance/repo"
+	"github.com/isthmus-mesh/isthmus/test/conformance/world"
+)
+
+// Destination is where a part of the calls goes: to the first tier while anything in it lives, then to the next.
+type Destination struct {
+	// Share of the calls, 0 to 1.
+	Share float64
+	Tiers []Tier
+}
+
+// Tier is a set of ways that are alike.
+type Tier struct {
+	Ways []Way
+	// Weighted: the shares of the ways are promised. Otherwise each gets some.
+	Weighted bool
+}
+
+// Way is to the pods of one cluster.
+type Way struct {
+	Cluster string
+	// Pods that get calls, all of them some.
+	Pods  []string
+	Share float64
+	// Port of the pods.
+	Port int
+	// Gateway through whose cluster, "" for straight to the pods.
+	Gateway string
+	SNI     string
+}
+
+// wanted is a part of a service that a call is for.
+type wanted struct {
+	service string
+	host    string
+	port    repo.Port
+	version string // "" for all
+	cluster string // "" for all
+}
+
+// planet is everything a promise is computed from.
+type planet struct {
+	repo.Mesh
+
+	world world.World
+}
+
+// destination lists the tiers for calls from a cluster.
+func (p planet) destination(from string, want wanted, share float64) Destination {
+	s := p.Services[want.service]
+	type candidate struct {
+		way    Way
+		rank   [3]int
+		weight int
+	}
+	candidates := []candidate{}
+	for _, cluster := range sortedKeys(s.Placement) {
+		way, lives := p.way(from, cluster, want)
+		if !lives {
+			continue
+		}
+		placement := s.Placement[cluster]
+		candidates = append(candidates, candidate{way: way, rank: p.rank(from, cluster, s), weight: max(placement.Weight, 1)})
+	}
+	slices.SortStableFunc(candidates, func(a, b candidate) int { return slices.Compare(a.rank[:], b.rank[:]) })
+
+	out := Destination{Share: share}
+	for len(candidates) > 0 {
+		n, total := 0, 0
+		for n < len(candidates) && candidates[n].rank == candidates[0].rank {
+			total += candidates[n].weight
+			n++
+		}
+		tier := Tier{Weighted: spread(s) == "weighted"}
+		for _, c := range candidates[:n] {
+			c.way.Share = share * float64(c.weight) / float64(total)
+			tier.Ways = append(tier.Ways, c.way)
+		}
+		out.Tiers = append(out.Tiers, tier)
+		candidates = candidates[n:]
+	}
+	return out
+}
+
+// way to one cluster, and whether anything lives at its end.
+func (p planet) way(from, to string, want wanted) (Way, bool) {
+	s := p.Services[want.service]
+	placement := s.Placement[to]
+	target := p.Clusters[to]
+	switch {
+	case want.cluster != "" && want.cluster != to:
+		return Way{}, false
+	case want.version != "" && !slices.Contains(versionsAt(s, to), want.version):
+		return Way{}, false
+	case from != to && (target.State != "active" || spread(s) == "local-only"):
+		return Way{}, false
+	}
+	way := Way{Cluster: to, Port: podPort(s, to, want.port)}
+	if pathTo(p.Mesh, from, to, placement).gateway {
+		way.Gateway = to
+		way.SNI = p.sni(want)
+		if len(target.Gateways) == 0 || p.unreachable(to) {
+			return Way{}, false
+		}
+	}
+	for _, pod := range p.world.Pods {
+		if pod.Cluster == to && pod.Ready && p.serves(pod, want) {
+			way.Pods = append(way.Pods, pod.Name)
+		}
+	}
+	slices.Sort(way.Pods)
+	return way, len(way.Pods) > 0
+}
+
+// sni that a gateway is asked for.
+func (p planet) sni(want wanted) string {
+	return fmt.Sprintf("outbound_.%d_.%s_.%s.%s", want.port.Port, cmp.Or(want.version, "_"), want.host, p.Settings.ExportSuffix)
+}
+
+// serves tells by labels whether a pod is one of the service's, and of the version.
+func (p planet) serves(pod world.Pod, want wanted) bool {
+	s := p.Services[want.service]
+	if pod.Namespace != namespace(s, pod.Cluster) {
+		return false
+	}
+	labels := maps.Clone(selector(s, pod.Cluster))
+	maps.Copy(labels, s.Versions[want.version].Labels)
+	for k, v := range labels {
+		if pod.Labels[k] != v {
+			return false
+		}
+	}
+	return true
+}
+
+// rank orders the clusters that take a call: standby after active ones, then by distance (none but own and other where weights decide), then
+// pods that Istio finds itself before gateways.
+func (p planet) rank(from, to string, s repo.Service) [3]int {
+	standby, gateway := 0, 0
+	if s.Placement[to].Standby {
+		standby = 1
+	}
+	if !pathTo(p.Mesh, from, to, s.Placement[to]).discovered {
+		gateway = 1
+	}
+	if spread(s) == "weighted" {
+		if from == to {
+			return [3]int{standby, 0, 0}
+		}
+		return [3]int{standby, 1, 0}
+	}
+	return [3]int{standby, distance(p.Mesh, from, to), gateway}
+}
+
+func (p planet) unreachable(cluster string) bool {
+	return slices.ContainsFunc(p.world.Clusters, func(c world.Cluster) bool { return c.Name == cluster && c.GatewayUnreachable })
+}
