@@ -9,26 +9,22 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 )
 
-// Relation is how a caller's cluster reaches a publisher's.
-type Relation string
-
-const (
-	// Same: caller and publisher run in one cluster.
-	Same Relation = "same"
-	// Gatewayed: the call goes through the publisher's gateways.
-	Gatewayed Relation = "gatewayed"
-)
-
-// View is the mesh as one cluster has to know it. All lists are sorted.
+// View is the mesh as the control plane of one cluster has to know it. All lists are sorted.
 type View struct {
 	Cluster string
+	// ControlPlane is the cluster whose control plane configures this one's proxies: itself, or its primary if it is
+	// remote. Then all that follows is in the primary's view, and this one has no Clusters, Runs, Publishes and Calls: nothing
+	// is rendered for it.
+	ControlPlane string
+	// Clusters are those whose proxies are configured from here: this one and those that are remote to it.
+	Clusters []string
 	// UID is what the inventory says of the cluster's identity, "" for nothing.
 	UID string
-	// Runs are the services placed here.
+	// Runs are the services placed in any of Clusters.
 	Runs []string
-	// Publishes are those of them that are called from other clusters.
+	// Publishes are those of them that are called through a gateway of Clusters.
 	Publishes []string
-	// Calls are the declared calls of services that run here.
+	// Calls are the declared calls of services that run in any of Clusters, and those that their public gateways let in.
 	Calls []Call
 	// NamespaceLabels are for namespaces that the cluster lacks.
 	NamespaceLabels map[string]string
@@ -36,15 +32,20 @@ type View struct {
 	Acknowledged []string
 }
 
-// Call is one declared call.
+// Call is one declared call from one cluster.
 type Call struct {
+	// From is the caller's cluster: the view's, or one that is remote to it.
+	From string
+	// Caller is a service, or PublicGateway.
 	Caller, Callee string
 	// External is set if the callee is outside the mesh.
 	External bool
-	// Publishers are the clusters that take the call, by relation: this one ("same") where the callee runs
-	// here, and every active other one ("gatewayed").
+	// Publishers are the clusters that take the call, by their relation to From; none if nobody does.
 	Publishers map[Relation][]string
 }
+
+// Remote tells whether the cluster's proxies are configured by another cluster's control plane.
+func (v *View) Remote() bool { return v.ControlPlane != v.Cluster }
 
 // NewView is the view of a cluster. A cluster that is not in the inventory is a Findings error.
 func NewView(m *manifest.Mesh, cluster string) (*View, error) {
@@ -57,56 +58,42 @@ func NewView(m *manifest.Mesh, cluster string) (*View, error) {
 	}
 	v := &View{
 		Cluster:         cluster,
+		ControlPlane:    ControlPlane(m, cluster),
+		Clusters:        Configures(m, cluster),
 		UID:             c.UID,
 		NamespaceLabels: m.Settings.NamespaceLabels,
 		Acknowledged:    m.Settings.Acknowledge,
 	}
-	calledFromElsewhere := map[string]struct{}{}
+	called := callersOf(m)
 	for _, name := range slices.Sorted(maps.Keys(m.Services)) {
 		s := m.Services[name]
-		_, here := s.Placement[cluster]
-		elsewhere := runsElsewhere(s.Placement, cluster)
-		if here {
-			v.Runs = append(v.Runs, name)
+		if !slices.ContainsFunc(v.Clusters, func(c string) bool { _, runs := s.Placement[c]; return runs }) {
+			continue
 		}
-		for _, callee := range slices.Sorted(maps.Keys(s.Egress)) {
-			if elsewhere {
-				calledFromElsewhere[callee] = struct{}{}
-			}
-			if !here {
-				continue
-			}
-			v.Calls = append(v.Calls, newCall(m, cluster, name, callee))
-		}
-	}
-	for _, name := range v.Runs {
-		if _, called := calledFromElsewhere[name]; called {
+		v.Runs = append(v.Runs, name)
+		if published(m, s, v.Clusters, called[name].clusters()) {
 			v.Publishes = append(v.Publishes, name)
 		}
 	}
+	v.Calls = calls(m, v.Clusters, called)
 	return v, nil
 }
 
-func newCall(m *manifest.Mesh, cluster, caller, callee string) Call {
-	s, inMesh := m.Services[callee]
-	call := Call{Caller: caller, Callee: callee, External: !inMesh, Publishers: map[Relation][]string{}}
-	for _, at := range slices.Sorted(maps.Keys(s.Placement)) {
-		switch {
-		case at == cluster:
-			call.Publishers[Same] = append(call.Publishers[Same], at)
-		case m.Clusters[at].State == "active":
-			call.Publishers[Gatewayed] = append(call.Publishers[Gatewayed], at)
+// calls are those from the given clusters, sorted by caller, callee and cluster.
+func calls(m *manifest.Mesh, ours []string, called map[string]callers) []Call {
+	var out []Call
+	for callee, by := range called {
+		_, inMesh := m.Services[callee]
+		for caller, from := range by {
+			for _, c := range from {
+				if slices.Contains(ours, c) {
+					out = append(out, Call{From: c, Caller: caller, Callee: callee, External: !inMesh, Publishers: Publishers(m, c, callee)})
+				}
+			}
 		}
 	}
-	return call
-}
-
-// runsElsewhere tells whether a placement names any other cluster.
-func runsElsewhere(placement map[string]manifest.Placement, cluster string) bool {
-	for at := range placement {
-		if at != cluster {
-			return true
-		}
-	}
-	return false
+	slices.SortFunc(out, func(a, b Call) int {
+		return slices.Compare([]string{a.Caller, a.Callee, a.From}, []string{b.Caller, b.Callee, b.From})
+	})
+	return out
 }
