@@ -20,6 +20,9 @@ const (
 const (
 	LabelService = "isthmus.dev/service"
 	LabelSide    = "isthmus.dev/side"
+	// LabelNoEndpoint is "true" on a ServiceEntry that gives no endpoints: it holds the name of a service that nobody takes calls
+	// of, so that they fail instead of leaving the mesh. Its workloadSelector, the same label, is one that no pod has.
+	LabelNoEndpoint = "isthmus.dev/no-endpoint"
 )
 
 // Key names a resource in one cluster.
@@ -51,14 +54,18 @@ type Resource struct {
 
 // Call is one declared call of this cluster, with the resources that give it endpoints.
 type Call struct {
+	// Caller is a service, or mesh.PublicGateway.
 	Caller, Callee string
-	// Entries are the ServiceEntries through which the callee is reached from here.
+	// Entries are the ServiceEntries through which the callee is reached from here; none if nobody takes the call.
 	Entries []Key
 }
 
 // Bundle is everything that one cluster shall have by one commit.
 type Bundle struct {
 	Cluster string
+	// ControlPlane is the cluster whose control plane configures this one's proxies. If it is another, the bundle has no resources:
+	// they are in that one's.
+	ControlPlane string
 	// UID is the inventory's uid of the cluster (that of its kube-system namespace), "" if it states none.
 	UID string
 	// Revision is the Snapshot's; it is not part of Digest.
@@ -69,9 +76,10 @@ type Bundle struct {
 	// never deleted.
 	Namespaces      []string
 	NamespaceLabels map[string]string
-	// Calls are the declared calls of the services that run here, sorted by caller, then callee.
+	// Calls are the declared calls of the services that run here or in a cluster that is remote to this one, and those that their
+	// public gateways let in, sorted by caller, then callee.
 	Calls []Call
-	// Services is the number of services that run here or are called from here.
+	// Services is the number of services that run here, or in a cluster that is remote to this one, or are called from there.
 	Services int
 	// Acknowledged are the digests of held plans that settings.acknowledge lets pass.
 	Acknowledged []string

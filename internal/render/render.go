@@ -21,12 +21,14 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/mesh"
 )
 
-// Render makes the bundle of the view's cluster from what the template rendered for it. Every object that Istio would
+// Render makes the bundle of the view's cluster from what the template rendered for it; that of a remote cluster is empty, since its
+// primary's has all. Every object that Istio would
 // not accept is a finding, under the service to blame; with any finding there is no bundle, since half of one would
 // prune the other half.
 func Render(view *mesh.View, result *evaluate.Result, validator *istio.Validator, revision string) (*Bundle, error) {
 	b := &Bundle{
 		Cluster:         view.Cluster,
+		ControlPlane:    view.ControlPlane,
 		UID:             view.UID,
 		Revision:        revision,
 		NamespaceLabels: view.NamespaceLabels,
@@ -36,7 +38,7 @@ func Render(view *mesh.View, result *evaluate.Result, validator *istio.Validator
 	for _, key := range slices.Sorted(maps.Keys(result.Rendered)) {
 		r, problems := newResource(key, result.Rendered[key], validator)
 		for _, p := range problems {
-			findings = append(findings, blame(result, view.Cluster, key, r.Service, p))
+			findings = append(findings, blame(result, view.Cluster, key, r, p))
 		}
 		b.Resources = append(b.Resources, r)
 	}
@@ -88,82 +90,16 @@ func newResource(key string, rendered json.RawMessage, validator *istio.Validato
 	return r, nil
 }
 
-// blame is a problem of a rendered object as a finding, at the place of the service that it stems from.
-func blame(result *evaluate.Result, cluster, key, service string, p istio.Violation) manifest.Finding {
-	f := manifest.Finding{Service: service, Cluster: cluster, Path: key, Message: p.Message}
-	if p.Path != "" {
-		f.Path += "." + p.Path
-	}
-	if service == "" {
-		return f
-	}
-	for _, path := range likelySources(service, p.Path) {
-		if pos, ok := result.Locate(path); ok {
-			f.File, f.Line, f.Column = pos.File, pos.Line, pos.Column
-			break
-		}
-	}
-	return f
-}
-
-// likelySources are the fields of a manifest that a field of a resource is made from, the likeliest first.
-func likelySources(service, path string) []string {
-	base := "services." + service
-	field := ""
-	switch {
-	case strings.HasPrefix(path, "spec.http"):
-		field = ".routes"
-	case strings.Contains(path, "outlierDetection"):
-		field = ".traffic.outlierDetection"
-	case strings.Contains(path, "connectionPool"):
-		field = ".traffic.connectionPool"
-	case strings.Contains(path, "loadBalancer"):
-		field = ".traffic.loadBalancer"
-	case strings.Contains(path, "ports"):
-		field = ".ports"
-	case strings.HasPrefix(path, "spec.subsets"):
-		field = ".versions"
-	}
-	return []string{base + field, "externals." + service + field}
-}
-
-// calls are the view's calls with the ServiceEntries that give them endpoints here.
-func calls(view *mesh.View, resources []Resource) []Call {
-	entries := map[string][]Key{}
-	for _, r := range resources {
-		if r.Key.Kind == "ServiceEntry" && r.Side == SideCall {
-			entries[r.Service] = append(entries[r.Service], r.Key)
-		}
-	}
-	out := make([]Call, 0, len(view.Calls))
-	for _, c := range view.Calls {
-		out = append(out, Call{Caller: c.Caller, Callee: c.Callee, Entries: entries[c.Callee]})
-	}
-	return out
-}
-
-// namespaces are those of services and externals, sorted. The one of the cluster's own resources is the gateway's: it is there, or the
-// platform has to make it.
+// namespaces are those of services and externals, sorted. Those of gateways, the cluster's own and public ones, are there with the
+// workload, or the platform has to make them.
 func namespaces(resources []Resource) []string {
 	names := map[string]struct{}{}
 	for _, r := range resources {
-		if r.Service != "" {
+		if r.Service != "" && r.Key.Kind != "Gateway" {
 			names[r.Key.Namespace] = struct{}{}
 		}
 	}
 	return slices.Sorted(maps.Keys(names))
-}
-
-// services counts those that run here or are called from here.
-func services(view *mesh.View) int {
-	names := map[string]struct{}{}
-	for _, s := range view.Runs {
-		names[s] = struct{}{}
-	}
-	for _, c := range view.Calls {
-		names[c.Callee] = struct{}{}
-	}
-	return len(names)
 }
 
 func digest(resources []Resource) string {

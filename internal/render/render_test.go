@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,6 +21,11 @@ import (
 // bundle is that of cluster east of the quickstart with one file added.
 func bundle(t *testing.T, name, content string) (*render.Bundle, error) {
 	t.Helper()
+	return bundleOf(t, "east", name, content)
+}
+
+func bundleOf(t *testing.T, cluster, name, content string) (*render.Bundle, error) {
+	t.Helper()
 	ctx := context.Background()
 	snap, err := source.FromDir(ctx, filepath.Join("..", "..", "examples", "quickstart"), source.Limits{})
 	if err != nil {
@@ -28,11 +34,11 @@ func bundle(t *testing.T, name, content string) (*render.Bundle, error) {
 	if name != "" {
 		snap.Files[name] = source.Blob{Data: []byte(content)}
 	}
-	result, err := evaluate.Evaluate(ctx, snap, evaluate.Options{Cluster: "east"})
+	result, err := evaluate.Evaluate(ctx, snap, evaluate.Options{Cluster: cluster})
 	if err != nil {
 		t.Fatal(err)
 	}
-	view, err := mesh.NewView(result.Mesh, "east")
+	view, err := mesh.NewView(result.Mesh, cluster)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,6 +61,29 @@ func TestWhatIstioWouldRefuseIsBlamedOnItsService(t *testing.T) {
 			"a misspelt field of a route", "services/x.cue", services + `routes: [{retries: {atempts: 3}}]` + "\n}\n",
 			manifest.Finding{Service: "cart", Cluster: "east", File: "services/x.cue", Line: 4, Path: "VirtualService/cart/cart.cart.global.spec.http[0].retries.atempts"},
 			"attempts",
+		},
+		{
+			"a misspelt field of a TCP route",
+			"services/x.cue", services + `ports: raw: {port: 9000, protocol: "TCP"}` + "\n\t" + `tcpRoutes: [{match: [{sourceLabel: {}}]}]` + "\n}\n",
+			manifest.Finding{Service: "cart", Cluster: "east", File: "services/x.cue", Line: 5, Path: "VirtualService/cart/cart.cart.global.spec.tcp[0].match[0].sourceLabel"},
+			"sourceLabel",
+		},
+		{
+			"a route of one host, beside those of all hosts", "services/x.cue",
+			services + "routes: [{timeout: \"1s\"}]\n\tperHost: \"cart.cart.global\":\n\t\troutes: [{timeout: \"soon\"}]\n}\n",
+			manifest.Finding{Service: "cart", Cluster: "east", File: "services/x.cue", Line: 6, Path: "VirtualService/cart/cart.cart.global.spec.http[0].timeout"},
+			"duration",
+		},
+		{
+			"a route of all hosts, beside the policy of one host", "services/x.cue",
+			services + "routes: [{timeout: \"soon\"}]\n\tperHost: \"cart.cart.global\":\n\t\ttraffic: outlierDetection: interval: \"1s\"\n}\n",
+			manifest.Finding{Service: "cart", Cluster: "east", File: "services/x.cue", Line: 4, Path: "VirtualService/cart/cart.cart.global.spec.http[0].timeout"},
+			"duration",
+		},
+		{
+			"an endpoint of an external", "services/x.cue", "package config\n\nexternals: stripe: {\n\thosts: [\"api.stripe.com\"]\n\tports: https: {port: 443, protocol: \"TLS\"}\n\tendpoints: [{adress: \"192.0.2.1\"}]\n}\nservices: web: egress: stripe: {}\n",
+			manifest.Finding{Service: "stripe", Cluster: "east", File: "services/x.cue", Line: 6, Path: "ServiceEntry/isthmus-externals/stripe.spec.endpoints[0].adress"},
+			"address",
 		},
 		{
 			"a duration that is none", "services/x.cue", services + `routes: [{timeout: "soon"}]` + "\n}\n",
@@ -161,5 +190,75 @@ func TestAResourceKnowsItsServiceAndSide(t *testing.T) {
 	}
 	if d := cmp.Diff(calls, b.Calls); d != "" {
 		t.Errorf("calls (-want +got):\n%s", d)
+	}
+}
+
+// Its name stays a name of the mesh, but a call has nowhere to go: the last endpoint is lost.
+func TestAnEntryThatLeadsNowhereGivesACallNoEndpoint(t *testing.T) {
+	b, err := bundle(t, "services/x.cue", "package config\n\nclusters: west: state: \"down\"\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nowhere := render.Key{Kind: "ServiceEntry", Namespace: "stock", Name: "stock.stock.global-remote"}
+	if !slices.ContainsFunc(b.Resources, func(r render.Resource) bool {
+		return r.Key == nowhere && r.Object.GetLabels()[render.LabelNoEndpoint] == "true"
+	}) {
+		t.Fatalf("%s is not there, or does not say that it leads nowhere", nowhere)
+	}
+	want := []render.Call{
+		{Caller: "cart", Callee: "stock"},
+		{Caller: "web", Callee: "cart", Entries: []render.Key{{Kind: "ServiceEntry", Namespace: "cart", Name: "cart.cart.global-local"}}},
+		{Caller: "web", Callee: "stock"},
+	}
+	if d := cmp.Diff(want, b.Calls); d != "" {
+		t.Errorf("calls (-want +got):\n%s", d)
+	}
+}
+
+func TestTheResourcesOfARemoteClusterAreInItsPrimarysBundle(t *testing.T) {
+	const remote = "package config\n\nclusters: east: controlPlane: {kind: \"remote\", primary: \"west\"}\n"
+	b, err := bundleOf(t, "east", "services/x.cue", remote)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(b.Resources)+len(b.Calls)+len(b.Namespaces)+b.Services > 0 || b.ControlPlane != "west" {
+		t.Errorf("the remote cluster's bundle is not empty, or does not say why: %+v", b)
+	}
+	b, err = bundleOf(t, "west", "services/x.cue", remote+"services: web: placement: west: {}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// web runs in both and calls through the same entries.
+	want := []render.Call{
+		{Caller: "cart", Callee: "stock", Entries: []render.Key{{Kind: "ServiceEntry", Namespace: "stock", Name: "stock.stock.global-local"}}},
+		{Caller: "web", Callee: "cart", Entries: []render.Key{
+			{Kind: "ServiceEntry", Namespace: "cart", Name: "cart.cart.global-in-east"},
+			{Kind: "ServiceEntry", Namespace: "cart", Name: "cart.cart.global-local"},
+		}},
+		{Caller: "web", Callee: "stock", Entries: []render.Key{{Kind: "ServiceEntry", Namespace: "stock", Name: "stock.stock.global-local"}}},
+	}
+	if d := cmp.Diff(want, b.Calls); d != "" {
+		t.Errorf("calls of the primary (-want +got):\n%s", d)
+	}
+	if b.ControlPlane != "west" {
+		t.Errorf("the primary is configured by %q", b.ControlPlane)
+	}
+}
+
+func TestAPublicGatewayCallsWhatItLetsIn(t *testing.T) {
+	b, err := bundle(t, "services/x.cue", "package config\n\nclusters: east: publicGateway: {}\nservices: web: expose: credentialName: \"web\"\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := render.Call{Caller: mesh.PublicGateway, Callee: "web", Entries: []render.Key{{Kind: "ServiceEntry", Namespace: "web", Name: "web.web.global-local"}}}
+	if !slices.ContainsFunc(b.Calls, func(c render.Call) bool { return cmp.Equal(c, want) }) {
+		t.Errorf("got %+v, want among them %+v", b.Calls, want)
+	}
+	gateway := render.Key{Kind: "Gateway", Namespace: "istio-ingress", Name: "isthmus-web"}
+	if !slices.ContainsFunc(b.Resources, func(r render.Resource) bool { return r.Key == gateway && r.Service == "web" }) {
+		t.Errorf("%s of web is not there", gateway)
+	}
+	if slices.Contains(b.Namespaces, "istio-ingress") {
+		t.Error("the namespace of the public gateway would be made, without any gateway in it")
 	}
 }
