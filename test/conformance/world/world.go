@@ -6,6 +6,8 @@ package world
 type World struct {
 	Clusters []Cluster
 	Pods     []Pod
+	// LoadBalancers are addresses that reach a Kubernetes Service's pods from outside their cluster.
+	LoadBalancers []LoadBalancer
 	// Bundles are the rendered resources of each cluster's controller, by cluster, then by Kind/namespace/name.
 	Bundles map[string]map[string]map[string]any
 }

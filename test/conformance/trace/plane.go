@@ -1,0 +1,178 @@
+package trace
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	meshconfig "istio.io/api/mesh/v1alpha1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"istio.io/istio/pilot/pkg/config/kube/crd"
+	"istio.io/istio/pilot/pkg/model"
+	"istio.io/istio/pilot/pkg/serviceregistry"
+	"istio.io/istio/pilot/pkg/serviceregistry/aggregate"
+	kubecontroller "istio.io/istio/pilot/pkg/serviceregistry/kube/controller"
+	"istio.io/istio/pilot/test/xds"
+	istiocluster "istio.io/istio/pkg/cluster"
+	"istio.io/istio/pkg/config"
+	"istio.io/istio/pkg/config/mesh"
+	"istio.io/istio/pkg/config/schema/collections"
+	"istio.io/istio/pkg/test"
+)
+
+// plane is one istiod.
+type plane struct {
+	server *xds.FakeDiscoveryServer
+	// proxies are those whose configuration was asked for already.
+	proxies map[*pod]*proxy
+}
+
+// startPlane runs the istiod of the primary cluster c over its own API server and those it watches.
+func (m *Mesh) startPlane(t test.Failer, c *cluster, o options) error {
+	t.Helper()
+	configs, err := istioConfigs(c.bundle, o)
+	if err != nil {
+		return err
+	}
+	watched := m.watchedBy(c)
+	objects := map[istiocluster.ID][]runtime.Object{}
+	for _, w := range watched {
+		if objects[istiocluster.ID(w.istioID())], err = w.kubernetesObjects(); err != nil {
+			return err
+		}
+	}
+	if len(objects) != len(watched) {
+		return fmt.Errorf("two of the clusters it watches have the same Istio cluster ID")
+	}
+	networks := &staticNetworks{}
+	server := xds.NewFakeDiscoveryServer(t, xds.FakeOptions{
+		DefaultClusterName:         istiocluster.ID(c.istioID()),
+		KubernetesObjectsByCluster: objects,
+		Configs:                    configs,
+		MeshConfig:                 meshConfig(c),
+		NetworksWatcher:            networks,
+	})
+	c.plane = &plane{server: server, proxies: map[*pod]*proxy{}}
+	c.plane.selectWatchedPods(t, c, watched, networks)
+	return nil
+}
+
+// watchedBy are the clusters whose API servers the istiod of c reads, its own first.
+func (m *Mesh) watchedBy(c *cluster) []*cluster {
+	all := []*cluster{c}
+	for _, other := range m.order {
+		if other != c && (slices.Contains(c.Watched, other.Name) || other.planeName() == c.Name) {
+			all = append(all, other)
+		}
+	}
+	return all
+}
+
+// selectWatchedPods lets ServiceEntries select pods of watched clusters. istiod itself hands every cluster's pods to them; the fake server does so for
+// its own cluster only, so the handlers of the others are appended here and the pods announced once more.
+func (p *plane) selectWatchedPods(t test.Failer, c *cluster, watched []*cluster, networks *staticNetworks) {
+	t.Helper()
+	if len(watched) == 1 {
+		return
+	}
+	registries, _ := p.server.Env().ServiceDiscovery.(*aggregate.Controller)
+	for _, registry := range registries.GetRegistries() {
+		registry, isKube := registry.(*kubecontroller.FakeController)
+		if !isKube || string(registry.Cluster()) == c.istioID() {
+			continue
+		}
+		i := slices.IndexFunc(watched, func(w *cluster) bool { return w.istioID() == string(registry.Cluster()) })
+		registry.AppendWorkloadHandler(p.workloadHandler(c, watched[i]))
+	}
+	networks.announce()
+	p.server.ServiceEntryRegistry.ResyncEDS()
+	p.server.EnsureSynced(t)
+}
+
+// workloadHandler also gives the pods' identities their own cluster's trust domain: istiod reads that from each cluster's MeshConfig, the fake
+// server knows only its own.
+func (p *plane) workloadHandler(own, from *cluster) func(*model.WorkloadInstance, model.Event) {
+	oldPrefix, newPrefix := "spiffe://"+trustDomain(own)+"/", "spiffe://"+trustDomain(from)+"/"
+	return func(wi *model.WorkloadInstance, event model.Event) {
+		if rest, found := strings.CutPrefix(wi.Endpoint.ServiceAccount, oldPrefix); found {
+			wi.Endpoint.ServiceAccount = newPrefix + rest
+		}
+		p.server.ServiceEntryRegistry.WorkloadInstanceHandler(wi, event)
+	}
+}
+
+var _ serviceregistry.Instance = (*kubecontroller.FakeController)(nil)
+
+func trustDomain(c *cluster) string {
+	if c.TrustDomain == "" {
+		return "cluster.local"
+	}
+	return c.TrustDomain
+}
+
+func meshConfig(c *cluster) *meshconfig.MeshConfig {
+	m := mesh.DefaultMeshConfig()
+	m.TrustDomain = trustDomain(c)
+	m.TrustDomainAliases = c.TrustDomainAliases
+	return m
+}
+
+// istioConfigs are the Istio resources of a bundle, each a second younger than the one before.
+func istioConfigs(bundle map[string]map[string]any, o options) ([]config.Config, error) {
+	keys := slices.Sorted(maps.Keys(bundle))
+	if o.youngestFirst {
+		slices.Reverse(keys)
+	}
+	var configs []config.Config
+	for i, key := range keys {
+		if !strings.Contains(fmt.Sprint(bundle[key]["apiVersion"]), "istio.io/") {
+			continue
+		}
+		c, err := istioConfig(bundle[key])
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", key, err)
+		}
+		c.CreationTimestamp = born.Add(time.Duration(i) * time.Second)
+		configs = append(configs, *c)
+	}
+	return configs, nil
+}
+
+func istioConfig(object map[string]any) (*config.Config, error) {
+	raw, err := json.Marshal(object)
+	if err != nil {
+		return nil, err
+	}
+	var k crd.IstioKind
+	if err := json.Unmarshal(raw, &k); err != nil {
+		return nil, err
+	}
+	kind := config.FromKubernetesGVK(k.GroupVersionKind())
+	schema, known := collections.All.FindByGroupVersionAliasesKind(kind)
+	if !known {
+		return nil, fmt.Errorf("Istio has no kind %s in %s", k.Kind, k.APIVersion)
+	}
+	return crd.ConvertObject(schema, &k, "cluster.local")
+}
+
+// staticNetworks are MeshNetworks that never change; networks are told by labels. Announcing them makes the registries announce their pods.
+type staticNetworks struct{ handlers []func() }
+
+func (*staticNetworks) Networks() *meshconfig.MeshNetworks { return nil }
+
+func (s *staticNetworks) AddNetworksHandler(handler func()) *mesh.WatcherHandlerRegistration {
+	s.handlers = append(s.handlers, handler)
+	return mesh.NewWatcherHandlerRegistration(func() {})
+}
+
+func (*staticNetworks) DeleteNetworksHandler(*mesh.WatcherHandlerRegistration) {}
+
+func (s *staticNetworks) announce() {
+	for _, handler := range s.handlers {
+		handler()
+	}
+}

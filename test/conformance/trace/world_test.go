@@ -1,0 +1,83 @@
+package trace_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/isthmus-mesh/isthmus/test/conformance/trace"
+	"github.com/isthmus-mesh/isthmus/test/conformance/world"
+)
+
+// bundle reads YAML documents.
+func bundle(t *testing.T, documents string) map[string]map[string]any {
+	t.Helper()
+	all := map[string]map[string]any{}
+	for _, document := range strings.Split(documents, "\n---\n") {
+		object := map[string]any{}
+		if err := yaml.Unmarshal([]byte(document), &object); err != nil {
+			t.Fatalf("YAML of the test: %v\n%s", err, document)
+		}
+		if len(object) == 0 {
+			continue
+		}
+		metadata, _ := object["metadata"].(map[string]any)
+		all[fmt.Sprintf("%v/%v/%v", object["kind"], metadata["namespace"], metadata["name"])] = object
+	}
+	return all
+}
+
+// gatewayOf is a cluster's cross-cluster gateway at 192.0.2.N.
+func gatewayOf(n int) world.Gateway {
+	return world.Gateway{Address: fmt.Sprintf("192.0.2.%d", n), Port: 15443, Workload: world.Workload{
+		Namespace: "istio-system", ServiceAccount: "eastwestgateway", Labels: map[string]string{"istio": "eastwestgateway"},
+	}}
+}
+
+// isolated are two clusters that know nothing of each other: the caller's, and one with httpbin and a gateway.
+func isolated(t *testing.T, caller, publisher string) *world.World {
+	t.Helper()
+	return &world.World{
+		Clusters: []world.Cluster{
+			{Name: "one", ControlPlane: "one", TrustDomain: "one.example", Region: "eu", Zone: "eu-a", Gateways: []world.Gateway{gatewayOf(1)}},
+			{
+				Name: "two", ControlPlane: "two", TrustDomain: "two.example", TrustDomainAliases: []string{"one.example"}, Region: "eu", Zone: "eu-b",
+				Gateways: []world.Gateway{gatewayOf(2)},
+			},
+		},
+		Pods: []world.Pod{sleep("one", "10.1.0.1"), httpbin("two", "10.2.0.1", "v1"), httpbin("two", "10.2.0.2", "v2")},
+		Bundles: map[string]map[string]map[string]any{
+			"one": bundle(t, caller), "two": bundle(t, publisher),
+		},
+	}
+}
+
+func sleep(cluster, ip string) world.Pod {
+	return world.Pod{
+		Cluster: cluster, Name: "sleep", IP: ip, Ready: true, Ports: map[int]string{8080: ""},
+		Workload: world.Workload{Namespace: "app1", ServiceAccount: "sleep", Labels: map[string]string{"app": "sleep"}},
+	}
+}
+
+func httpbin(cluster, ip, version string) world.Pod {
+	return world.Pod{
+		Cluster: cluster, Name: "httpbin-" + version, IP: ip, Ready: true, Ports: map[int]string{80: "http", 9090: ""},
+		Service: "httpbin", ServicePorts: map[int]int{8000: 80, 9000: 9090},
+		Workload: world.Workload{Namespace: "app2", ServiceAccount: "httpbin", Labels: map[string]string{"app": "httpbin", "version": version}},
+	}
+}
+
+func start(t *testing.T, w *world.World) *trace.Mesh {
+	t.Helper()
+	m, err := trace.Start(t, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func get(host string, port int) trace.Call {
+	return trace.Call{Cluster: "one", Pod: "sleep", Host: host, Port: port, Protocol: "HTTP"}
+}
