@@ -189,7 +189,7 @@ func TestAMistakeIsToldOnceWithItsPlace(t *testing.T) {
 		},
 		{
 			"a route for a port that is not there", "services: x: {" + good + "routes: [{match: [{port: 8080}]}]\n}",
-			"route 0 of service x matches port 8080, which the service does not have", "services.x.routes.0", 8,
+			"route 0 of service x matches port 8080, which the service does not have with protocol HTTP, HTTP2 or GRPC", "services.x.routes.0", 8,
 		},
 		{
 			"a locality setting beside a standby", "services: x: {" + good + "traffic: loadBalancer: localityLbSetting: enabled: true\nplacement: {east: {}, west: standby: true}\n}",

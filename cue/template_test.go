@@ -128,8 +128,10 @@ func TestWhatACallerGets(t *testing.T) {
 			[]any{"api.example.com.isthmus.internal"},
 		},
 		{
-			"with every publisher draining there is no entry",
-			selected + "clusters: c: state: \"draining\"\nservices: api: placement: c: {}", "a", remote, nil, nil,
+			"with every publisher draining the name stays one of the mesh, so that a call fails in it and does not leave it",
+			selected + "clusters: c: state: \"draining\"\nservices: api: placement: c: {}", "a", remote,
+			[]string{"spec", "workloadSelector", "labels"},
+			map[string]any{"isthmus.dev/no-endpoint": "true"},
 		},
 		{
 			"nothing is published to nobody",
@@ -239,7 +241,7 @@ func TestWhatACallerGets(t *testing.T) {
 			"a Kubernetes Service is published by its DNS name, which has to say that it speaks mTLS",
 			"services: api: {backend: service: \"api-v1\", ports: http: targetPort: 8080, placement: c: {}}", "c", exported,
 			[]string{"spec", "endpoints"},
-			[]any{map[string]any{"address": "api-v1.api.svc.cluster.local", "ports": map[string]any{"http-isthmus-80": int64(8080)}, "labels": map[string]any{"security.istio.io/tlsMode": "istio"}}},
+			[]any{map[string]any{"address": "api-v1.api.svc.cluster.local", "ports": map[string]any{"http-isthmus-80": int64(8080)}, "labels": map[string]any{"security.istio.io/tlsMode": "istio", "isthmus.dev/cluster": "c"}}},
 		},
 		{
 			"other pods in one cluster",
