@@ -31,12 +31,18 @@ func TestWhoTakesACall(t *testing.T) {
 		{"the own pods of a draining cluster", "leaving", "", at{"leaving": {}, "home": {}}, taking{mesh.Same: {"leaving"}, mesh.Gatewayed: {"home"}}},
 		{"the own pods of a cluster that is down for all others", "dark", "", at{"dark": {}}, taking{mesh.Same: {"dark"}}},
 		{"standby takes calls, later", "home", "", at{"home": {Standby: true}, "twin": {Standby: true}}, taking{mesh.Same: {"home"}, mesh.Gatewayed: {"twin"}}},
-		{"the discovery group beside gateways", "twin", manifest.Nearest, at{"twin": {}, "twin2": {}, "home": {}},
-			taking{mesh.Same: {"twin"}, mesh.Discovered: {"twin2"}, mesh.Gatewayed: {"home"}}},
+		{
+			"the discovery group beside gateways", "twin", manifest.Nearest,
+			at{"twin": {}, "twin2": {}, "home": {}},
+			taking{mesh.Same: {"twin"}, mesh.Discovered: {"twin2"}, mesh.Gatewayed: {"home"}},
+		},
 		{"the discovery group, but not who drains in it", "twin", "", at{"twin2": {}, "twin3": {}}, taking{mesh.Discovered: {"twin2"}}},
 		{"home in a discovery group, though draining", "twin3", "", at{"twin2": {}, "twin3": {}}, taking{mesh.Same: {"twin3"}, mesh.Discovered: {"twin2"}}},
-		{"weights change the shares, not who has one", "home", manifest.Weighted, at{"home": {Weight: 1}, "twin": {Weight: 2}},
-			taking{mesh.Same: {"home"}, mesh.Gatewayed: {"twin"}}},
+		{
+			"weights change the shares, not who has one", "home", manifest.Weighted,
+			at{"home": {Weight: 1}, "twin": {Weight: 2}},
+			taking{mesh.Same: {"home"}, mesh.Gatewayed: {"twin"}},
+		},
 		{"local only: own pods", "home", manifest.LocalOnly, at{"home": {}, "twin": {}}, taking{mesh.Same: {"home"}}},
 		{"local only: not the discovery group's", "twin", manifest.LocalOnly, at{"twin2": {}}, taking{}},
 		{"local only: not those of another cluster of the control plane", "primary", manifest.LocalOnly, at{"moon": {}}, taking{}},
@@ -44,8 +50,11 @@ func TestWhoTakesACall(t *testing.T) {
 		{"a remote cluster's own pods", "moon", "", at{"moon": {}, "home": {}}, taking{mesh.Same: {"moon"}, mesh.Gatewayed: {"home"}}},
 		{"two clusters with one configuration: who drains there drains for both", "primary", "", at{"primary": {}, "moon": {}}, taking{mesh.Discovered: {"moon"}}},
 		{"two clusters with one configuration, and help from elsewhere", "primary", "", at{"primary": {}, "home": {}}, taking{mesh.Gatewayed: {"home"}}},
-		{"two clusters with one configuration, neither active and no help: better these than none", "tired", "", at{"tired": {}, "asleep": {}, "leaving": {}},
-			taking{mesh.Same: {"tired"}, mesh.Discovered: {"asleep"}}},
+		{
+			"two clusters with one configuration, neither active and no help: better these than none", "tired", "",
+			at{"tired": {}, "asleep": {}, "leaving": {}},
+			taking{mesh.Same: {"tired"}, mesh.Discovered: {"asleep"}},
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.reason, func(t *testing.T) {

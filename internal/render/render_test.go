@@ -81,9 +81,9 @@ func TestWhatIstioWouldRefuseIsBlamedOnItsService(t *testing.T) {
 			"duration",
 		},
 		{
-			"an endpoint of an external", "services/x.cue", "package config\n\nexternals: stripe: {\n\thosts: [\"api.stripe.com\"]\n\tports: https: {port: 443, protocol: \"TLS\"}\n\tendpoints: [{adress: \"192.0.2.1\"}]\n}\nservices: web: egress: stripe: {}\n",
-			manifest.Finding{Service: "stripe", Cluster: "east", File: "services/x.cue", Line: 6, Path: "ServiceEntry/isthmus-externals/stripe.spec.endpoints[0].adress"},
-			"address",
+			"an endpoint of an external", "services/x.cue", "package config\n\nexternals: stripe: {\n\thosts: [\"api.stripe.com\"]\n\tports: https: {port: 443, protocol: \"TLS\"}\n\tendpoints: [{host: \"192.0.2.1\"}]\n}\nservices: web: egress: stripe: {}\n",
+			manifest.Finding{Service: "stripe", Cluster: "east", File: "services/x.cue", Line: 6, Path: "ServiceEntry/isthmus-externals/stripe.spec.endpoints[0].host"},
+			"unknown field",
 		},
 		{
 			"a duration that is none", "services/x.cue", services + `routes: [{timeout: "soon"}]` + "\n}\n",
