@@ -29,12 +29,9 @@ var born = metav1.NewTime(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 // kubernetesObjects are what an istiod reads from one cluster's API server beside Istio's own kinds.
 func (c *cluster) kubernetesObjects() ([]runtime.Object, error) {
 	objects := []runtime.Object{c.node()}
-	for _, ns := range slices.Sorted(maps.Keys(c.namespaces())) {
-		n := &corev1.Namespace{ObjectMeta: meta(ns, "", map[string]string{"kubernetes.io/metadata.name": ns})}
-		if ns == systemNamespace && c.Network != "" {
-			n.Labels["topology.istio.io/network"] = c.Network
-		}
-		objects = append(objects, n)
+	namespaces := c.namespaces()
+	for _, ns := range slices.Sorted(maps.Keys(namespaces)) {
+		objects = append(objects, &corev1.Namespace{ObjectMeta: meta(ns, "", namespaces[ns])})
 	}
 	for _, p := range c.pods {
 		objects = append(objects, p.object())
@@ -70,18 +67,37 @@ func (c *cluster) bundledCore() ([]runtime.Object, error) {
 	return objects, nil
 }
 
-func (c *cluster) namespaces() map[string]bool {
-	all := map[string]bool{systemNamespace: true}
-	for _, p := range c.pods {
-		all[p.Namespace] = true
+// namespaces are those that the platform made for pods, and those of the bundle, with their labels.
+func (c *cluster) namespaces() map[string]map[string]string {
+	all := map[string]map[string]string{systemNamespace: {}}
+	for _, object := range c.bundle {
+		metadata, _ := object["metadata"].(map[string]any)
+		if ns, ok := metadata["namespace"].(string); ok && all[ns] == nil {
+			all[ns] = map[string]string{}
+		}
 	}
 	for _, object := range c.bundle {
 		metadata, _ := object["metadata"].(map[string]any)
-		if object["kind"] == "Namespace" {
-			all[fmt.Sprint(metadata["name"])] = true
-		} else if ns, ok := metadata["namespace"].(string); ok {
-			all[ns] = true
+		if object["kind"] != "Namespace" {
+			continue
 		}
+		labels, _ := metadata["labels"].(map[string]any)
+		own := map[string]string{}
+		for name, value := range labels {
+			own[name] = fmt.Sprint(value)
+		}
+		all[fmt.Sprint(metadata["name"])] = own
+	}
+	for _, p := range c.pods {
+		if p.Namespace != systemNamespace {
+			all[p.Namespace] = map[string]string{"istio-injection": "enabled"}
+		}
+	}
+	if c.Network != "" {
+		all[systemNamespace]["topology.istio.io/network"] = c.Network
+	}
+	for ns := range all {
+		all[ns]["kubernetes.io/metadata.name"] = ns
 	}
 	return all
 }
@@ -127,7 +143,7 @@ func (p *pod) object() *corev1.Pod {
 	}
 	object.Annotations = annotations
 	if !p.NoSidecar {
-		object.Spec.Containers = append(object.Spec.Containers, corev1.Container{Name: "istio-proxy"})
+		object.Spec.Containers = append(object.Spec.Containers, corev1.Container{Name: "istio-proxy", Image: "docker.io/istio/proxyv2:" + istioVersion})
 	}
 	return object
 }
@@ -141,7 +157,9 @@ func (p *pod) labels() map[string]string {
 	if p.Service != "" {
 		labels[serviceLabel] = p.Service
 	}
-	if !p.NoSidecar {
+	if p.NoSidecar {
+		labels["sidecar.istio.io/inject"] = "false"
+	} else {
 		labels["security.istio.io/tlsMode"] = "istio"
 		labels["service.istio.io/canonical-name"] = cmp.Or(labels["app"], p.ServiceAccount)
 		labels["service.istio.io/canonical-revision"] = cmp.Or(labels["version"], "latest")
@@ -270,4 +288,24 @@ func (s *service) addPorts(p world.Pod) {
 		}
 		s.ports = append(s.ports, servicePort{name: name, port: port, target: target})
 	}
+}
+
+// Objects are the Kubernetes objects of one cluster as the trace shows them to istiod, with their kinds: the platform's, and those that the
+// bundle holds.
+func Objects(w *world.World, name string) ([]runtime.Object, error) {
+	i := slices.IndexFunc(w.Clusters, func(c world.Cluster) bool { return c.Name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("there is no cluster %q in the world", name)
+	}
+	c := newCluster(w, i)
+	c.addGateways(w.Bundles[c.planeName()])
+	objects, err := c.kubernetesObjects()
+	for _, object := range objects {
+		kinds, _, kindErr := kube.IstioScheme.ObjectKinds(object)
+		if kindErr != nil || len(kinds) == 0 {
+			return nil, fmt.Errorf("an object of cluster %s without a kind: %w", name, kindErr)
+		}
+		object.GetObjectKind().SetGroupVersionKind(kinds[0])
+	}
+	return objects, err
 }
