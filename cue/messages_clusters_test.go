@@ -1,0 +1,113 @@
+package meshmodule_test
+
+// group puts both clusters of the example into one discovery group.
+const group = `
+clusters: {east: discovery: "g", west: discovery: "g"}
+`
+
+// clusterMistakes: how clusters relate makes something impossible (checks_clusters.cue).
+var clusterMistakes = []mistake{
+	{
+		"a remote cluster without its primary", `clusters: nord: {region: "r", controlPlane: kind: "remote"}`,
+		"cluster nord is remote: controlPlane.primary has to name the cluster whose control plane configures it", "clusters.nord.controlPlane", 3,
+	},
+	{
+		"a primary that is not in the inventory", `clusters: nord: {region: "r", controlPlane: {kind: "remote", primary: "sued"}}`,
+		"cluster nord is remote to unknown cluster sued", "clusters.nord.controlPlane.primary", 3,
+	},
+	{
+		"a primary that is remote itself", `clusters: nord: {region: "r", controlPlane: {kind: "remote", primary: "east"}}
+clusters: sued: {region: "r", controlPlane: {kind: "remote", primary: "nord"}}`,
+		"cluster sued is remote to cluster nord, which is remote itself", "clusters.sued.controlPlane.primary", 4,
+	},
+	{
+		"a remote cluster in a discovery group without its primary", `clusters: nord: {region: "r", controlPlane: {kind: "remote", primary: "east"}
+discovery: "g"}`,
+		"cluster nord is in discovery group g, but its primary east is not: a remote cluster is where its primary is", "clusters.nord.discovery", 4,
+	},
+	{
+		"a primary that has one", `clusters: nord: {region: "r", controlPlane: primary: "east"}`,
+		"cluster nord is a primary, so it cannot have one", "clusters.nord.controlPlane.primary", 3,
+	},
+	{
+		"two clusters that Istio knows by one name", `clusters: nord: {region: "r", discovery: "g"}
+clusters: sued: {region: "r", discovery: "g", istioClusterID: "nord"}`,
+		"clusters nord and sued of one discovery group have the same istioClusterID nord", "clusters.sued.istioClusterID", 4,
+	},
+	{
+		"a Kubernetes Service in a discovery group", `services: x: {owner: "x", ports: http: {port: 80, protocol: "HTTP"}
+backend: {namespace: "x", service: "x", serviceAccounts: ["x"]}
+placement: east: {}}` + group,
+		"service x runs in a discovery group (east) behind a Kubernetes Service: control planes find pods of other clusters by backend.selector only",
+		"services.x.backend.service", 4,
+	},
+	{
+		"two namespaces in a discovery group", `services: x: {` + good + `placement: {east: {}, west: backend: namespace: "y"}}` + group,
+		"service x has different namespaces in clusters of one discovery group (east, west): a host can stand for the pods of one namespace",
+		"services.x.placement.west.backend.namespace", 8,
+	},
+	{
+		"weights in a discovery group", `services: x: {` + good + `placement: {east: weight: 70, west: weight: 30}}` + group,
+		"service x spreads by weight over clusters of one discovery group (east, west): pods that are discovered carry no weight." +
+			" Routes with destinations by cluster share calls exactly",
+		"services.x.placement.west.weight", 8,
+	},
+	{
+		"a standby in a discovery group beside several active clusters", `services: x: {` + good + `placement: {east: {}, west: standby: true, nord: {}}}
+clusters: nord: region: "r"` + group,
+		"service x has a standby in a discovery group (east, west) and several active clusters (east, nord): pods that are discovered carry no rank," +
+			" so one of a group may be on standby only for a single active cluster",
+		"services.x.placement.west.standby", 8,
+	},
+	{
+		"a weight where distance decides", `services: x: {` + good + `spread: "nearest"
+placement: east: weight: 1}`,
+		"service x spreads its calls nearest, so a weight has no effect: leave it out, or spread: \"weighted\"", "services.x.placement.east.weight", 9,
+	},
+	{
+		"a standby of a service that never leaves its cluster", `services: x: {` + good + `spread: "local-only"
+placement: east: standby: true}`,
+		"service x is local-only, so a standby has no effect", "services.x.placement.east.standby", 9,
+	},
+	{
+		"a caller beyond the reach of a service that never leaves its cluster", `services: x: {` + good + `spread: "local-only"
+placement: east: {}}
+services: y: {` + good + `placement: {east: {}, west: {}}
+egress: x: {}}`,
+		"service y runs in west and calls service x, which is local-only and does not run there", "services.y.egress.x", 16,
+	},
+	{
+		"a public gateway beyond the reach of a service that never leaves its cluster", `clusters: west: publicGateway: {}
+services: x: {` + good + `spread: "local-only"
+placement: east: {}
+expose: {credentialName: "x", clusters: ["west"]}}`,
+		"service x is local-only and exposed in cluster west, where it does not run", "services.x.expose.clusters", 11,
+	},
+	{
+		"one control plane for clusters that calls must not leave", `clusters: nord: {region: "r", controlPlane: {kind: "remote", primary: "east"}}
+services: x: {` + good + `spread: "local-only"
+placement: {east: {}, nord: {}}}`,
+		"service x is local-only in east and nord, which share the control plane of east: callers there get the same configuration, so calls cannot be kept in a cluster",
+		"services.x.spread", 9,
+	},
+	{
+		"an address that cannot be asked for a version", `services: x: {` + good + `versions: v2: labels: version: "v2"
+placement: east: address: "192.0.2.7"}`,
+		"service x has an address of its own in cluster east and several versions there (v1, v2): an address cannot be asked for one of them",
+		"services.x.placement.east.address", 9,
+	},
+	{
+		"a cluster of no tier where there are rules for tiers", `settings: tiers: prod: calls: []
+clusters: {east: tier: "prod", west: tier: "prod"}
+clusters: nord: region: "r"`,
+		"tier is missing: settings.tiers says which tiers may call which", "clusters.nord.tier", 5,
+	},
+	{
+		"a call from a tier that must not make it", `settings: tiers: prod: calls: ["test"]
+clusters: {east: tier: "prod", west: tier: "test"}
+services: x: {` + good + `placement: west: {}
+egress: web: {}}`,
+		"service x runs in cluster west of tier test and calls service web in cluster east of tier prod: settings.tiers does not let test call prod",
+		"services.x.egress.web", 11,
+	},
+}

@@ -1,0 +1,122 @@
+package meshmodule_test
+
+// serviceMistakes: what one manifest says does not fit itself or the others (checks.cue).
+var serviceMistakes = []mistake{
+	{
+		"a callee that nobody defines", "services: x: {" + good + "egress: carts: {}\n}",
+		"service x calls unknown service carts", "services.x.egress.carts", 8,
+	},
+	{
+		"a placement in a cluster that is not in the inventory", "services: x: {" + good + "placement: nord: {}\n}",
+		"service x is placed in unknown cluster nord", "services.x.placement.nord", 8,
+	},
+	{
+		"one host claimed twice", "services: x: {" + good + "hosts: [\"stock.stock.global\"]\n}",
+		"host stock.stock.global is claimed by services.stock and services.x", "services.x.hosts.stock.stock.global", 8,
+	},
+	{
+		"a host under the reserved suffix", "services: x: {" + good + "hosts: [\"a.isthmus.internal\"]\n}",
+		"host a.isthmus.internal is under the reserved name of the gateways (settings.exportSuffix)", "services.x.hosts.a.isthmus.internal", 8,
+	},
+	{
+		"two services with the same virtual address", "services: x: {" + good + "vip: \"241.0.0.9\"\n}\nservices: y: {" + good + "vip: \"241.0.0.9\"\n}",
+		"virtual address 241.0.0.9 is claimed by hosts x.x.global and y.x.global: give one of their services a vip of its own", "services.y.vip", 15,
+	},
+	{
+		"weights in some placements only", "services: x: {" + good + "placement: {east: weight: 70, west: {}}\n}",
+		"service x has weights in some clusters, but none in west: all or none, standby aside", "services.x.placement.west", 8,
+	},
+	{
+		"a placement of a version that nobody defines", "services: x: {" + good + "placement: east: versions: [\"v9\"]\n}",
+		"service x has no version v9, which its placement in east names", "services.x.placement.east.versions", 8,
+	},
+	{
+		"versions behind a Kubernetes Service", "services: x: {owner: \"x\", ports: http: {port: 80, protocol: \"HTTP\"}\nbackend: {namespace: \"x\", service: \"x\", serviceAccounts: [\"x\"]}\nversions: v1: labels: version: \"v1\"\n}",
+		"service x has versions, but a backend that is a Kubernetes Service: versions need backend.selector", "services.x.versions", 5,
+	},
+	{
+		"a port number given twice", "services: x: {" + good + "ports: admin: {port: 80, protocol: \"HTTP\"}\n}",
+		"service x has port 80 twice: http, admin", "services.x.ports", 5,
+	},
+	{
+		"no ports", "services: x: {owner: \"x\", backend: {namespace: \"x\", selector: app: \"x\", serviceAccounts: [\"x\"]}}",
+		"service x has no ports", "services.x.ports", 3,
+	},
+	{
+		"a service and an external of one name", "services: x: {" + good + "}\nexternals: x: {hosts: [\"x.example.com\"], ports: https: {port: 443, protocol: \"TLS\"}}",
+		"x is both a service and an external", "services.x", 3,
+	},
+	{
+		"a cluster without gateways that others call", "clusters: nord: region: \"r\"\nservices: x: {" + good + "placement: nord: {}\n}\nservices: web: egress: x: {}",
+		"cluster nord has no gateways, but runs services that other clusters call, such as x called by web", "clusters.nord.gateways", 3,
+	},
+	{
+		"a placement whose backend is both pods and a Service", "services: x: {" + good + "placement: east: backend: {service: \"x\", selector: app: \"x\"}\n}",
+		"service x has a backend with both a selector and a service: one of them", "services.x.placement.east.backend", 8,
+	},
+	{
+		"versions, and a Kubernetes Service in one cluster", "services: x: {" + good + "placement: east: backend: service: \"x\"\n}",
+		"service x has versions, but a backend that is a Kubernetes Service: versions need backend.selector", "services.x.versions", 7,
+	},
+	{
+		"a selector that selects everything", "services: x: {owner: \"x\", ports: http: {port: 80, protocol: \"HTTP\"}\nbackend: {namespace: \"x\", selector: {}, serviceAccounts: [\"x\"]}}",
+		"the selector of service x is no set of pod labels with at least one", "services.x.backend.selector", 4,
+	},
+	{
+		"a namespace of the wrong type", "services: x: {owner: \"x\", ports: http: {port: 80, protocol: \"HTTP\"}\nbackend: {namespace: 7, selector: app: \"x\", serviceAccounts: [\"x\"]}\nhosts: [\"x.example.com\"]}",
+		"the namespace of service x is no name: lower case letters, digits and dashes, 63 at most", "services.x.backend.namespace", 4,
+	},
+	{
+		"a version without labels", "services: x: {" + good + "versions: v2: {}\n}",
+		"version v2 of service x has no labels, so it would be all pods", "services.x.versions.v2", 8,
+	},
+	{
+		"a locality setting beside a standby", "services: x: {" + good + "traffic: loadBalancer: localityLbSetting: enabled: true\nplacement: {east: {}, west: standby: true}\n}",
+		"service x sets localityLbSetting, which Istio cannot combine with the weight or standby of its placements", "services.x.traffic.loadBalancer", 8,
+	},
+	{
+		"two hosts of one service with the same virtual address", "settings: vipRange: {from: \"241.0.0.1\", to: \"241.0.0.1\"}\nservices: x: {owner: \"x\", ports: db: {port: 80, protocol: \"TCP\"}, hosts: [\"a.com\", \"b.com\"]\nbackend: {namespace: \"x\", selector: app: \"x\", serviceAccounts: [\"x\"]}}",
+		"virtual address 241.0.0.1 is claimed by hosts a.com and b.com: give one of their services a vip of its own", "services.x.vip", 4,
+	},
+	{
+		"a range of virtual addresses that ends before it begins", "settings: vipRange: {from: \"241.0.0.9\", to: \"241.0.0.1\"}",
+		"vipRange ends before it begins", "settings.vipRange", 3,
+	},
+	{
+		"one gateway in two clusters", "clusters: nord: {region: \"r\", gateways: [{address: \"192.0.2.10\"}]}",
+		"gateway 192.0.2.10:15443 is claimed by clusters east and nord: calls for one would enter the other", "clusters.nord.gateways", 3,
+	},
+	{
+		"an external of TCP without addresses", "externals: x: {hosts: [\"db.example.com\"], ports: db: {port: 5432, protocol: \"TCP\"}}",
+		"external x has a TCP port and no addresses: it would take that port of every destination", "externals.x.addresses", 3,
+	},
+	{
+		"an external of TLS with addresses", "externals: x: {hosts: [\"db.example.com\"], addresses: [\"192.0.2.77\"], ports: db: {port: 443, protocol: \"TLS\"}}",
+		"external x has addresses, and a port that goes by name: addresses are for TCP only", "externals.x.addresses", 3,
+	},
+	{
+		"an external without ports", "externals: x: hosts: [\"x.example.com\"]",
+		"external x has no ports", "externals.x.ports", 3,
+	},
+	{
+		"a wildcard that DNS is to resolve", "externals: x: {hosts: [\"*.example.com\"], resolution: \"DNS\", ports: https: {port: 443, protocol: \"TLS\"}}",
+		"external x has a host with a wildcard, which DNS cannot resolve", "externals.x.resolution", 3,
+	},
+	{
+		"a service named like a word of ours, beside the gateway", "services: gateway: {" + good + "egress: nobody: {}\n}",
+		"service gateway calls unknown service nobody", "services.gateway.egress.nobody", 8,
+	},
+	{
+		"a backend that is both pods and a Service", "services: x: {" + good + "backend: service: \"x\"\n}",
+		"service x has a backend with both a selector and a service: one of them", "services.x.backend", 6,
+	},
+	{
+		"a port number of an external given twice", `externals: x: {hosts: ["x.example.com"], ports: {https: {port: 443, protocol: "TLS"}, more: {port: 443, protocol: "TLS"}}}`,
+		"external x has port 443 twice: https, more", "externals.x.ports", 3,
+	},
+	{
+		"a host of one cluster claimed by another service", `services: x: {` + good + `hosts: ["x.com"], clusterHosts: true, placement: east: {}}
+services: y: {` + good + `hosts: ["east.x.com"]}`,
+		"host east.x.com is claimed by services.x and services.y", "services.y.hosts.east.x.com", 14,
+	},
+}
