@@ -60,6 +60,18 @@ clusters: nord: region: "r"` + group,
 		"services.x.placement.west.standby", 8,
 	},
 	{
+		"a Kubernetes name of another namespace", `services: x: {` + good + `hosts: ["x.y.svc.cluster.local"]}`,
+		"host x.y.svc.cluster.local is a Kubernetes name in namespace y, where the pods of service x are not",
+		"services.x.hosts.x.y.svc.cluster.local", 8,
+	},
+	{
+		"a Kubernetes name of clusters that do not discover each other", `services: x: {` + good + `placement: {east: {}, west: {}}
+hosts: ["x.x.svc.cluster.local"]}`,
+		"host x.x.svc.cluster.local is a Kubernetes name, which Istio makes work within one discovery group only: service x runs or is called in" +
+			" several (control plane east, control plane west), so give it a host of its own",
+		"services.x.hosts.x.x.svc.cluster.local", 9,
+	},
+	{
 		"a weight where distance decides", `services: x: {` + good + `spread: "nearest"
 placement: east: weight: 1}`,
 		"service x spreads its calls nearest, so a weight has no effect: leave it out, or spread: \"weighted\"", "services.x.placement.east.weight", 9,
