@@ -199,7 +199,7 @@ func serverNameRank(names []string, sni string) int {
 
 // duplicateMatch says why Envoy refuses the listener: two of its filter chains match the same. Empty is fine.
 func duplicateMatch(l *listenerv3.Listener) string {
-	seen := map[string]string{}
+	seen := map[string]bool{}
 	for _, chain := range l.FilterChains {
 		rest := &listenerv3.FilterChainMatch{}
 		if m := chain.GetFilterChainMatch(); m != nil {
@@ -219,11 +219,11 @@ func duplicateMatch(l *listenerv3.Listener) string {
 			for _, protocol := range protocols {
 				for _, address := range addresses {
 					key := strings.Join([]string{strings.ToLower(name), protocol, address, others}, "|")
-					if first, twice := seen[key]; twice {
-						return fmt.Sprintf("Envoy refuses listener %s: two of its filter chains match %s (%s, %s)", l.Name,
-							strings.Trim(strings.Join([]string{name, protocol, address}, " "), " "), first, chain.Name)
+					if seen[key] {
+						return fmt.Sprintf("Envoy refuses listener %s: two of its filter chains match the server name %q, the protocol %q and the addresses %q",
+							l.Name, name, protocol, address)
 					}
-					seen[key] = chain.Name
+					seen[key] = true
 				}
 			}
 		}

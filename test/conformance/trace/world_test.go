@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
 	"github.com/isthmus-mesh/isthmus/test/conformance/trace"
@@ -80,4 +81,57 @@ func start(t *testing.T, w *world.World) *trace.Mesh {
 
 func get(host string, port int) trace.Call {
 	return trace.Call{Cluster: "one", Pod: "sleep", Host: host, Port: port, Protocol: "HTTP"}
+}
+
+// ways puts a result into lines: arrivals, mirrors, dead ends, escapes, answer, error.
+func ways(r trace.Result) []string {
+	var lines []string
+	arrival := func(what string, a trace.Arrival) {
+		line := fmt.Sprintf("%sp%d %.3g%% %s/%s:%d%s", what, a.Priority, a.Share*100, a.Cluster, a.Pod, a.Port, a.External)
+		if len(a.Via) > 0 {
+			line += " via " + strings.Join(a.Via, ",")
+		}
+		for _, why := range []string{a.Rejected, a.Denied} {
+			if why != "" {
+				line += " BUT " + why
+			}
+		}
+		if a.DryRunDenied != "" {
+			line += " DRYRUN " + a.DryRunDenied
+		}
+		lines = append(lines, line)
+	}
+	for _, a := range r.Arrivals {
+		arrival("", a)
+	}
+	for _, a := range r.Mirrors {
+		arrival("mirror ", a)
+	}
+	for _, d := range r.DeadEnds {
+		lines = append(lines, strings.TrimSpace(fmt.Sprintf("dead p%d %.3g%% %s", d.Priority, d.Share*100, strings.Join(d.Via, ",")))+": "+d.Reason)
+	}
+	for _, e := range r.Escapes {
+		lines = append(lines, "escape "+e)
+	}
+	if r.Answer != "" {
+		lines = append(lines, fmt.Sprintf("%.3g%% %s", r.AnswerShare*100, r.Answer))
+	}
+	if r.Error != "" {
+		lines = append(lines, "error "+r.Error)
+	}
+	if r.Passthrough {
+		lines = append(lines, "passthrough")
+	}
+	for _, u := range r.Undecided {
+		lines = append(lines, "undecided "+u)
+	}
+	return lines
+}
+
+// expect compares a result's lines.
+func expect(t *testing.T, reason string, r trace.Result, want ...string) {
+	t.Helper()
+	if diff := cmp.Diff(want, ways(r)); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", reason, diff)
+	}
 }
