@@ -70,7 +70,7 @@ type sides struct {
 func viewed(v *mesh.View) sides {
 	s := sides{Published: v.Publishes, Takes: map[string][]string{}}
 	for _, c := range v.Calls {
-		at := append(s.Takes[c.Callee], slices.Concat(slices.Collect(maps.Values(c.Publishers))...)...)
+		at := slices.Concat(append(slices.Collect(maps.Values(c.Publishers)), s.Takes[c.Callee])...)
 		slices.Sort(at)
 		s.Takes[c.Callee] = slices.Compact(at)
 	}
