@@ -47,7 +47,11 @@ func brake(bundle *render.Bundle, live map[render.Key]*unstructured.Unstructured
 
 	switch {
 	case len(deletions) > 0 && len(bundle.Resources) == 0:
-		trip(EmptyBundle, fmt.Sprintf("the repository has nothing for cluster %s, and %s would be deleted", bundle.Cluster, counted(len(deletions), "object")), deletions)
+		why := fmt.Sprintf("the repository has nothing for cluster %s", bundle.Cluster)
+		if bundle.ControlPlane != "" && bundle.ControlPlane != bundle.Cluster {
+			why = fmt.Sprintf("the control plane of cluster %s is that of %s now, which gets its resources", bundle.Cluster, bundle.ControlPlane)
+		}
+		trip(EmptyBundle, fmt.Sprintf("%s, and %s would be deleted", why, counted(len(deletions), "object")), deletions)
 	case len(deletions) >= fewDeletions && len(deletions)*100 > options.MaxPrunePercent*plan.Owned:
 		trip(MassDeletion, fmt.Sprintf("%d of %d objects would be deleted, more than %d %%", len(deletions), plan.Owned, options.MaxPrunePercent), deletions)
 	}
@@ -137,8 +141,12 @@ func lostCalls(bundle *render.Bundle, live map[render.Key]*unstructured.Unstruct
 }
 
 // hasEndpoints reports whether a ServiceEntry leads anywhere. One for a host outside of the mesh needs no list
-// of endpoints: the name itself, or the address that was called, is the endpoint.
+// of endpoints: the name itself, or the address that was called, is the endpoint. One that only holds a name selects pods that
+// there are not.
 func hasEndpoints(entry *unstructured.Unstructured) bool {
+	if entry.GetLabels()[render.LabelNoEndpoint] == "true" {
+		return false
+	}
 	spec, _ := entry.Object["spec"].(map[string]any)
 	if endpoints, ok := spec["endpoints"].([]any); ok && len(endpoints) > 0 {
 		return true

@@ -40,6 +40,9 @@ func TestBrakes(t *testing.T) {
 	selected := entry("shop", "cart")
 	delete(selected.Object["spec"].(map[string]any), "endpoints")
 	selected.Object["spec"].(map[string]any)["workloadSelector"] = map[string]any{"labels": map[string]any{"app": "cart"}}
+	nowhere := entry("shop", "cart")
+	nowhere.SetLabels(map[string]string{render.LabelService: "cart", render.LabelSide: string(render.SideCall), render.LabelNoEndpoint: "true"})
+	nowhere.Object["spec"].(map[string]any)["workloadSelector"] = map[string]any{"labels": map[string]any{render.LabelNoEndpoint: "true"}}
 	moved := entry("shop", "cart", "192.0.2.1")
 	moved.SetName("cart-remote")
 	external := object("ServiceEntry", "shop", "stripe", "stripe", map[string]any{"hosts": []any{"api.stripe.com"}, "location": "MESH_EXTERNAL", "resolution": "DNS"})
@@ -66,6 +69,8 @@ func TestBrakes(t *testing.T) {
 		"last endpoint deleted":     {"the call would have nowhere to go", ourObjects(entry("shop", "cart", "192.0.2.1"), rule("shop", "x")), calls(bundleOf(rule("shop", "x")), call), nil, LastEndpoint},
 		"last endpoint emptied":     {"an entry without endpoints leads nowhere", ourObjects(entry("shop", "cart", "192.0.2.1")), calls(bundleOf(entry("shop", "cart")), call), nil, LastEndpoint},
 		"last selector removed":     {"a selector is an endpoint", ourObjects(selected), calls(bundleOf(entry("shop", "cart")), call), nil, LastEndpoint},
+		"only the name is kept":     {"it selects pods that there are not", ourObjects(entry("shop", "cart", "192.0.2.1")), calls(bundleOf(nowhere), render.Call{Caller: "web", Callee: "cart"}), nil, LastEndpoint},
+		"only the name was there":   {"nothing is lost", ourObjects(nowhere, rule("shop", "x")), calls(bundleOf(rule("shop", "x")), call), nil, ""},
 		"selector instead":          {"the call goes home", ourObjects(entry("shop", "cart", "192.0.2.1")), calls(bundleOf(selected), call), nil, ""},
 		"entry under another name":  {"found by its service, it is replaced", ourObjects(entry("shop", "cart", "192.0.2.1")), calls(bundleOf(moved), render.Call{Caller: "web", Callee: "cart", Entries: []render.Key{keyOf(moved)}}), nil, ""},
 		"lost under another name":   {"found by its service, it is lost", ourObjects(moved, rule("shop", "x")), calls(bundleOf(rule("shop", "x")), call), nil, LastEndpoint},
