@@ -311,13 +311,17 @@ func (w *walk) send(x *proxy, name string, conn connection, share float64) {
 		w.fail("%s drops the call: BlackHoleCluster", x)
 		return
 	}
+	if x.clusters[name] == nil {
+		w.keep(dead(name, nil, "no cluster %s", name)[0], share)
+		return
+	}
 	ways, err := w.ways(x, name, conn, nil)
 	if err != nil {
 		w.undecided("%v", err)
 		return
 	}
 	if len(ways) == 0 {
-		w.result.DeadEnds = append(w.result.DeadEnds, DeadEnd{Share: share, Address: name, Reason: "no endpoints"})
+		w.keep(dead(name, nil, "no endpoints for %s", name)[0], share)
 	}
 	for _, way := range ways {
 		w.keep(way, share)

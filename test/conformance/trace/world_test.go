@@ -135,3 +135,11 @@ func expect(t *testing.T, reason string, r trace.Result, want ...string) {
 		t.Errorf("%s (-want +got):\n%s", reason, diff)
 	}
 }
+
+// withPublic gives cluster one a public gateway.
+func withPublic(w *world.World) *world.World {
+	w.Clusters[0].Public = &world.Workload{
+		Namespace: "istio-ingress", ServiceAccount: "ingress", Labels: map[string]string{"istio": "ingressgateway"},
+	}
+	return w
+}
