@@ -43,15 +43,12 @@ type Want struct {
 
 // Fails: the caller must get an error.
 func (w Want) Fails() bool {
-	if w.Answer != "" || w.Nowhere {
-		return false
-	}
-	for _, d := range w.Destinations {
-		if len(d.Tiers) > 0 {
-			return false
-		}
-	}
-	return true
+	return w.Answer == "" && !w.Nowhere && !lives(w.Destinations)
+}
+
+// lives tells whether there is anybody to reach.
+func lives(destinations []Destination) bool {
+	return slices.ContainsFunc(destinations, func(d Destination) bool { return len(d.Tiers) > 0 })
 }
 
 // Title is one line for a person.
@@ -95,6 +92,11 @@ func Calls(m repo.Mesh, w world.World, only ...string) ([]Call, error) {
 				}
 				calls = append(calls, more...)
 			}
+		}
+	}
+	for _, call := range p.publicCalls() {
+		if len(only) == 0 || slices.Contains(only, call.Cluster) {
+			calls = append(calls, call)
 		}
 	}
 	return calls, nil
@@ -216,14 +218,21 @@ func (p planet) callsOfPort(from caller, want wanted, port string) ([]Call, erro
 		labels: from.pod.Labels, namespace: from.pod.Namespace,
 	}
 	requests, cases := []request{plain}, []string{""}
+	if isHTTP(want.port.Protocol) {
+		requests, cases = unstated(p.Services[from.service].Egress[want.service], plain)
+	}
 	for i, route := range routes {
 		for j, match := range route.Match {
 			r, err := sample(match, plain)
 			if err != nil {
 				return nil, err
 			}
-			if ok, err := matches(match, r); err != nil || !ok {
-				continue // for another port, or other callers
+			ok, err := matches(match, r)
+			if err != nil {
+				return nil, err
+			}
+			if !ok || want.port.Protocol == "TLS" && r.sni != want.host {
+				continue // for another port, other callers, another name
 			}
 			requests, cases = append(requests, r), append(cases, fmt.Sprintf("as route %d says (%d)", i, j))
 		}
@@ -238,6 +247,26 @@ func (p planet) callsOfPort(from caller, want wanted, port string) ([]Call, erro
 		calls = append(calls, call)
 	}
 	return calls, nil
+}
+
+// unstated are the plain request and those that go beyond what the caller stated that it needs.
+func unstated(e repo.Egress, plain request) ([]request, []string) {
+	requests, cases := []request{plain}, []string{""}
+	if len(e.Methods) > 0 {
+		other := plain
+		for _, m := range []string{"GET", "POST", "DELETE", "PATCH"} {
+			if !slices.Contains(e.Methods, m) {
+				other.method = m
+			}
+		}
+		requests, cases = append(requests, other), append(cases, "by a method that it did not state")
+	}
+	if len(e.Paths) > 0 {
+		other := plain
+		other.path = "/unstated"
+		requests, cases = append(requests, other), append(cases, "on a path that it did not state")
+	}
+	return requests, cases
 }
 
 // routed fills in what the routes make of a request.

@@ -1,7 +1,6 @@
 package promise
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -122,7 +121,7 @@ func (p planet) way(from, to string, want wanted) (Way, bool) {
 
 // sni that a gateway is asked for.
 func (p planet) sni(want wanted) string {
-	return fmt.Sprintf("outbound_.%d_.%s_.%s.%s", want.port.Port, cmp.Or(want.version, "_"), want.host, p.Settings.ExportSuffix)
+	return fmt.Sprintf("outbound_.%d_.%s_.%s.%s", want.port.Port, want.version, want.host, p.Settings.ExportSuffix)
 }
 
 // serves tells by labels whether a pod is one of the service's, and of the version.

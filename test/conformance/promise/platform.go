@@ -43,9 +43,9 @@ func anyHas(list []Pods, service, cluster, version string) bool {
 // Platform is what platform teams that follow the inventory set up, without any bundle.
 func Platform(m repo.Mesh, d Deviations) world.World {
 	w := world.World{}
-	for i, name := range sortedKeys(m.Clusters) {
+	for _, name := range sortedKeys(m.Clusters) {
 		w.Clusters = append(w.Clusters, platformCluster(m, name, d))
-		w.Pods = append(w.Pods, platformPods(m, name, i, d)...)
+		w.Pods = append(w.Pods, platformPods(m, name, d)...)
 		for _, service := range sortedKeys(m.Services) {
 			s := m.Services[service]
 			if a := s.Placement[name].Address; a != "" {
@@ -55,7 +55,15 @@ func Platform(m repo.Mesh, d Deviations) world.World {
 			}
 		}
 	}
+	NumberPods(&w)
 	return w
+}
+
+// NumberPods gives each pod an IP of its own.
+func NumberPods(w *world.World) {
+	for i := range w.Pods {
+		w.Pods[i].IP = fmt.Sprintf("10.1.%d.%d", i/250, i%250+1)
+	}
 }
 
 func platformCluster(m repo.Mesh, name string, d Deviations) world.Cluster {
@@ -149,7 +157,7 @@ func otherTrustDomains(m repo.Mesh, own string) []string {
 // replicas of every version in every placement.
 const replicas = 2
 
-func platformPods(m repo.Mesh, cluster string, number int, d Deviations) []world.Pod {
+func platformPods(m repo.Mesh, cluster string, d Deviations) []world.Pod {
 	pods := []world.Pod{}
 	for _, name := range sortedKeys(m.Services) {
 		s := m.Services[name]
@@ -170,7 +178,6 @@ func platformPods(m repo.Mesh, cluster string, number int, d Deviations) []world
 			}
 			for r := range replicas {
 				pod := platformPod(name, s, cluster, v, r)
-				pod.IP = fmt.Sprintf("10.%d.%d.%d", number, len(pods)/250, len(pods)%250+1)
 				pod.Ready = !anyHas(d.NotReady, name, cluster, v)
 				pod.NoSidecar = anyHas(d.NoSidecar, name, cluster, v)
 				pods = append(pods, pod)

@@ -24,7 +24,7 @@ func policy(r repo.Route) map[string]string {
 		}
 	}
 	if delay, has := r.Fault["delay"].(map[string]any); has {
-		out["fault.delay"] = fmt.Sprint(delay["fixedDelay"])
+		out["fault.delay"] = fmt.Sprintf("%v %g%%", delay["fixedDelay"], 100*part(delay))
 	}
 	for _, side := range []string{"request", "response"} {
 		operations, _ := r.Headers[side].(map[string]any)
@@ -58,11 +58,15 @@ func answer(r repo.Route, host string) (string, float64) {
 		return fmt.Sprintf("redirect %d %s://%s%s", code, cmp.Or(scheme, "http"), cmp.Or(authority, host), uri), 1
 	}
 	if abort := object(r.Fault["abort"]); abort != nil {
-		share := 1.0
-		if percentage := object(abort["percentage"]); percentage != nil {
-			share = float(percentage["value"]) / 100
-		}
-		return fmt.Sprintf("fault abort %v", abort["httpStatus"]), share
+		return fmt.Sprintf("fault abort %v", abort["httpStatus"]), part(abort)
 	}
 	return "", 0
+}
+
+// part of the calls that a fault is for, all unless it says otherwise.
+func part(fault map[string]any) float64 {
+	if percentage := object(fault["percentage"]); percentage != nil {
+		return float(percentage["value"]) / 100
+	}
+	return 1
 }

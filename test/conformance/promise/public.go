@@ -4,7 +4,7 @@ import (
 	"fmt"
 )
 
-// PublicCalls are calls from outside, as public gateways pass them on.
+// publicCalls are calls from outside, as public gateways pass them on.
 func (p planet) publicCalls() []Call {
 	calls := []Call{}
 	for _, callee := range sortedKeys(p.Services) {
