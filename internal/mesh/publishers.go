@@ -41,14 +41,16 @@ func only(clusters []string, keep func(string) bool) []string {
 }
 
 // published tells whether a service is called through the gateway of a cluster that it runs in, by one of the clusters from.
-// Whatever the states: a caller may not have heard of them yet.
+// Whatever the callers' states, and its own: they may not have heard of it yet. Pods of a remote cluster that is down are not
+// offered at the gateway of its primary.
 func published(m *manifest.Mesh, s manifest.Service, ours, from []string) bool {
 	if s.Spread == manifest.LocalOnly {
 		return false
 	}
 	for _, at := range ours {
 		placement, runs := s.Placement[at]
-		if runs && slices.ContainsFunc(from, func(c string) bool { return throughGateway(m, c, at, placement) }) {
+		gone := m.Clusters[at].State == "down" && ControlPlane(m, at) != at
+		if runs && !gone && slices.ContainsFunc(from, func(c string) bool { return throughGateway(m, c, at, placement) }) {
 			return true
 		}
 	}
