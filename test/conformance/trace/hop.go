@@ -21,6 +21,7 @@ func (w way) dead() bool { return w.deadEnd.Reason != "" }
 func (w way) scaled(share float64, priority int) way {
 	w.arrival.Share *= share
 	w.deadEnd.Share *= share
+	// Of both, whichever it is: the last proxy to look is the caller's.
 	w.arrival.Priority, w.deadEnd.Priority = priority, priority
 	return w
 }
@@ -29,15 +30,14 @@ func dead(address string, via []string, format string, args ...any) []way {
 	return []way{{deadEnd: DeadEnd{Share: 1, Address: address, Via: via, Reason: fmt.Sprintf(format, args...)}}}
 }
 
-// ways are all that the proxy's cluster offers, priority by priority.
-func (w *walk) ways(x *proxy, name string, conn connection, via []string) ([]way, error) {
+// ways are all that the proxy's cluster offers, priority by priority, each of which next may decline.
+func (w *walk) ways(x *proxy, name string, conn connection, via []string, next func(sofar []way) bool) ([]way, error) {
 	c, err := x.cluster(name)
 	if err != nil {
 		return nil, err
 	}
 	if c.GetType() == clusterv3.Cluster_ORIGINAL_DST {
-		w.result.Passthrough = true
-		return []way{}, nil
+		return nil, fmt.Errorf("cluster %s of %s goes wherever the connection was meant for", name, x)
 	}
 	groups, err := x.priorityGroups(c)
 	if err != nil {
@@ -45,6 +45,9 @@ func (w *walk) ways(x *proxy, name string, conn connection, via []string) ([]way
 	}
 	var all []way
 	for _, g := range groups {
+		if !next(all) {
+			break
+		}
 		var ways [][]way
 		for _, e := range g.endpoints {
 			found, err := w.toEndpoint(x, c, e, conn, via)
@@ -60,6 +63,12 @@ func (w *walk) ways(x *proxy, name string, conn connection, via []string) ([]way
 	}
 	return all, nil
 }
+
+// everyPriority is for the caller's proxy: what it falls back to is part of the answer.
+func everyPriority([]way) bool { return true }
+
+// untilAlive is for gateways on the way: the next priority counts only if nobody is reached so far.
+func untilAlive(sofar []way) bool { return !slices.ContainsFunc(sofar, func(w way) bool { return !w.dead() }) }
 
 // eject gives the shares of endpoints that lead nowhere to those that lead somewhere, where outlier detection finds them out.
 func eject(c *clusterv3.Cluster, ways [][]way) []way {
@@ -293,26 +302,19 @@ func (w *walk) bestWays(x *proxy, name string, conn connection, via []string) ([
 	if x.clusters[name] == nil {
 		return dead(name, via, "%s has no cluster %s", x, name), nil
 	}
-	all, err := w.ways(x, name, conn, via)
+	all, err := w.ways(x, name, conn, via, untilAlive)
 	if err != nil {
 		return nil, err
 	}
 	w.noteEscapes(x, name)
-	best, found := 0, false
-	for _, candidate := range all {
-		if !candidate.dead() && (!found || candidate.arrival.Priority < best) {
-			best, found = candidate.arrival.Priority, true
-		}
-	}
-	if !found {
+	if untilAlive(all) {
 		return all, nil
 	}
-	return slices.DeleteFunc(all, func(w way) bool {
-		if w.dead() {
-			return w.deadEnd.Priority != best
-		}
-		return w.arrival.Priority != best
-	}), nil
+	last := 0
+	for _, candidate := range all {
+		last = max(last, candidate.arrival.Priority)
+	}
+	return slices.DeleteFunc(all, func(w way) bool { return w.arrival.Priority != last }), nil
 }
 
 func (w *walk) noteEscapes(x *proxy, name string) {

@@ -157,6 +157,10 @@ func (p *pod) labels() map[string]string {
 	if p.Service != "" {
 		labels[serviceLabel] = p.Service
 	}
+	if p.cluster.Network != "" {
+		// istiod takes the system namespace's label for it; the fake server knows no system namespace.
+		labels["topology.istio.io/network"] = p.cluster.Network
+	}
 	if p.NoSidecar {
 		labels["sidecar.istio.io/inject"] = "false"
 	} else {

@@ -13,9 +13,8 @@ import (
 
 	"istio.io/istio/pilot/pkg/config/kube/crd"
 	"istio.io/istio/pilot/pkg/model"
-	"istio.io/istio/pilot/pkg/serviceregistry"
 	"istio.io/istio/pilot/pkg/serviceregistry/aggregate"
-	kubecontroller "istio.io/istio/pilot/pkg/serviceregistry/kube/controller"
+	"istio.io/istio/pilot/pkg/serviceregistry/provider"
 	"istio.io/istio/pilot/test/xds"
 	istiocluster "istio.io/istio/pkg/cluster"
 	"istio.io/istio/pkg/config"
@@ -57,7 +56,8 @@ func (m *Mesh) startPlane(t test.Failer, c *cluster, o options) error {
 		NetworksWatcher:            networks,
 	})
 	c.plane = &plane{server: server, proxies: map[*pod]*proxy{}}
-	c.plane.selectWatchedPods(t, c, watched, networks)
+	c.plane.selectWatchedPods(c, watched, networks)
+	c.plane.settle(t, configs, watched)
 	return nil
 }
 
@@ -74,23 +74,19 @@ func (m *Mesh) watchedBy(c *cluster) []*cluster {
 
 // selectWatchedPods lets ServiceEntries select pods of watched clusters. istiod itself hands every cluster's pods to them; the fake server does so for
 // its own cluster only, so the handlers of the others are appended here and the pods announced once more.
-func (p *plane) selectWatchedPods(t test.Failer, c *cluster, watched []*cluster, networks *staticNetworks) {
-	t.Helper()
+func (p *plane) selectWatchedPods(c *cluster, watched []*cluster, networks *staticNetworks) {
 	if len(watched) == 1 {
 		return
 	}
 	registries, _ := p.server.Env().ServiceDiscovery.(*aggregate.Controller)
 	for _, registry := range registries.GetRegistries() {
-		registry, isKube := registry.(*kubecontroller.FakeController)
-		if !isKube || string(registry.Cluster()) == c.istioID() {
+		if registry.Provider() != provider.Kubernetes || string(registry.Cluster()) == c.istioID() {
 			continue
 		}
 		i := slices.IndexFunc(watched, func(w *cluster) bool { return w.istioID() == string(registry.Cluster()) })
 		registry.AppendWorkloadHandler(p.workloadHandler(c, watched[i]))
 	}
 	networks.announce()
-	p.server.ServiceEntryRegistry.ResyncEDS()
-	p.server.EnsureSynced(t)
 }
 
 // workloadHandler also gives the pods' identities their own cluster's trust domain: istiod reads that from each cluster's MeshConfig, the fake
@@ -104,8 +100,6 @@ func (p *plane) workloadHandler(own, from *cluster) func(*model.WorkloadInstance
 		p.server.ServiceEntryRegistry.WorkloadInstanceHandler(wi, event)
 	}
 }
-
-var _ serviceregistry.Instance = (*kubecontroller.FakeController)(nil)
 
 func trustDomain(c *cluster) string {
 	if c.TrustDomain == "" {

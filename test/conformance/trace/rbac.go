@@ -47,7 +47,11 @@ func refuses(r *rbacv3.RBAC, v visit) (string, error) {
 	}
 	switch r.Action {
 	case rbacv3.RBAC_ALLOW:
-		return strings.TrimSpace("ALLOW " + strings.Join(slices.Compact(names), ", ")), nil
+		if len(names) == 0 {
+			// All rules of the policy ask for what a TCP chain does not know.
+			return "ALLOW without a rule", nil
+		}
+		return "ALLOW " + strings.Join(slices.Compact(names), ", "), nil
 	case rbacv3.RBAC_DENY, rbacv3.RBAC_LOG:
 		return "", nil
 	}

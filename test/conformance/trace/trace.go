@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 )
@@ -311,11 +312,15 @@ func (w *walk) send(x *proxy, name string, conn connection, share float64) {
 		w.fail("%s drops the call: BlackHoleCluster", x)
 		return
 	}
-	if x.clusters[name] == nil {
+	if c := x.clusters[name]; c.GetType() == clusterv3.Cluster_ORIGINAL_DST {
+		// To whatever address the application dialled, by an entry that names the host and knows nothing more.
+		w.result.Passthrough = true
+		return
+	} else if c == nil {
 		w.keep(dead(name, nil, "no cluster %s", name)[0], share)
 		return
 	}
-	ways, err := w.ways(x, name, conn, nil)
+	ways, err := w.ways(x, name, conn, nil, everyPriority)
 	if err != nil {
 		w.undecided("%v", err)
 		return
