@@ -26,6 +26,11 @@ discovery: "g"}`,
 		"cluster nord is in discovery group g, but its primary east is not: a remote cluster is where its primary is", "clusters.nord.discovery", 4,
 	},
 	{
+		"a remote cluster with identities that its primary does not sign", `clusters: nord: {region: "r", controlPlane: {kind: "remote", primary: "east"}
+trustDomain: "nord.example.com"}`,
+		"cluster nord is remote to east, whose control plane signs its identities, but has another trustDomain", "clusters.nord.trustDomain", 4,
+	},
+	{
 		"a primary that has one", `clusters: nord: {region: "r", controlPlane: primary: "east"}`,
 		"cluster nord is a primary, so it cannot have one", "clusters.nord.controlPlane.primary", 3,
 	},
@@ -42,15 +47,28 @@ placement: east: {}}` + group,
 		"services.x.backend.service", 4,
 	},
 	{
+		"a Kubernetes Service in one cluster of a discovery group", `services: x: {owner: "x", ports: http: {port: 80, protocol: "HTTP"}
+backend: {namespace: "x", selector: app: "x", serviceAccounts: ["x"]}
+placement: {
+	east: {}
+	west: backend: service: "x"
+}}` + group,
+		"service x runs in a discovery group (east, west) behind a Kubernetes Service: control planes find pods of other clusters by backend.selector only",
+		"services.x.placement.west.backend.service", 7,
+	},
+	{
 		"two namespaces in a discovery group", `services: x: {` + good + `placement: {east: {}, west: backend: namespace: "y"}}` + group,
 		"service x has different namespaces in clusters of one discovery group (east, west): a host can stand for the pods of one namespace",
 		"services.x.placement.west.backend.namespace", 8,
 	},
 	{
-		"weights in a discovery group", `services: x: {` + good + `placement: {east: weight: 70, west: weight: 30}}` + group,
-		"service x spreads by weight over clusters of one discovery group (east, west): pods that are discovered carry no weight." +
+		"weights of pods that a caller discovers", `services: x: {` + good + `placement: {east: weight: 70, nord: weight: 30}}
+services: y: {` + good + `placement: west: {}
+egress: x: {}}
+clusters: nord: {region: "r", gateways: [{address: "192.0.2.30"}]}` + group,
+		"service x spreads by weight, but west of the same discovery group calls it and finds the pods in east itself, and those carry no weight." +
 			" Routes with destinations by cluster share calls exactly",
-		"services.x.placement.west.weight", 8,
+		"services.x.placement.east.weight", 8,
 	},
 	{
 		"a standby in a discovery group beside several active clusters", `services: x: {` + good + `placement: {east: {}, west: standby: true, nord: {}}}
@@ -58,6 +76,35 @@ clusters: nord: region: "r"` + group,
 		"service x has a standby in a discovery group (east, west) and several active clusters (east, nord): pods that are discovered carry no rank," +
 			" so one of a group may be on standby only for a single active cluster",
 		"services.x.placement.west.standby", 8,
+	},
+	{
+		"a standby in a discovery group that is the first of it", `services: x: {` + good + `placement: {
+	east: standby: true
+	west: {}
+	nord: {}
+}}
+clusters: nord: region: "r"` + group,
+		"service x has a standby in a discovery group (east, west) and several active clusters (west, nord): pods that are discovered carry no rank," +
+			" so one of a group may be on standby only for a single active cluster",
+		"services.x.placement.east.standby", 9,
+	},
+	{
+		"a standby beside a gateway that is a host name", `services: x: {` + good + `placement: {east: standby: true, nord: {}}}
+clusters: nord: {region: "r", gateways: [{address: "nord.example.com"}]}`,
+		"service x is on standby in cluster east, and cluster nord, which comes first, has a gateway that is a host name: Istio puts pods before names." +
+			" Give the gateway an IP address, or no standby",
+		"services.x.placement.east.standby", 8,
+	},
+	{
+		"networks of a discovery group beside a gateway that is a host name", `services: x: {` + good + `placement: {
+	east: {}
+	west: {}
+	nord: {}
+}}
+clusters: nord: {region: "r", gateways: [{address: "nord.example.com"}]}` + group,
+		"service x runs on several networks of one discovery group (east, west) and in cluster nord, whose gateway is a host name:" +
+			" Istio finds no way between networks for such a mixture. Give the gateway an IP address",
+		"services.x.placement.nord", 11,
 	},
 	{
 		"a Kubernetes name of another namespace", `services: x: {` + good + `hosts: ["x.y.svc.cluster.local"]}`,
@@ -72,9 +119,19 @@ hosts: ["x.x.svc.cluster.local"]}`,
 		"services.x.hosts.x.x.svc.cluster.local", 9,
 	},
 	{
+		"a Kubernetes name of two services", `services: x: {` + good + `hosts: ["x.x.svc.cluster.local"]}
+services: y: {` + good + `hosts: ["x.x.svc.cluster.local"]}`,
+		"host x.x.svc.cluster.local is claimed by services.x and services.y", "services.y.hosts.x.x.svc.cluster.local", 14,
+	},
+	{
 		"a weight where distance decides", `services: x: {` + good + `spread: "nearest"
 placement: east: weight: 1}`,
 		"service x spreads its calls nearest, so a weight has no effect: leave it out, or spread: \"weighted\"", "services.x.placement.east.weight", 9,
+	},
+	{
+		"weights of a service that never leaves its cluster", `services: x: {` + good + `spread: "local-only"
+placement: {east: weight: 1, west: {}}}`,
+		"service x spreads its calls local-only, so a weight has no effect: leave it out, or spread: \"weighted\"", "services.x.placement.east.weight", 9,
 	},
 	{
 		"a standby of a service that never leaves its cluster", `services: x: {` + good + `spread: "local-only"

@@ -48,6 +48,11 @@ perHost: "b.com": routes: [{to: [{version: "v9"}]}]}`,
 		"service x has tlsRoutes, but no port of protocol TLS", "services.x.tlsRoutes", 8,
 	},
 	{
+		"a TLS route for a name of others", `services: x: {` + good + `ports: tls: {port: 443, protocol: "TLS"}
+tlsRoutes: [{match: [{sniHosts: ["y.example.com"]}], to: [{version: "v1"}]}]}`,
+		"route 0 of service x matches the name y.example.com, which is none of the service's hosts: x.x.global", "services.x.tlsRoutes.0", 9,
+	},
+	{
 		"a TCP route for a port that is HTTP", `services: x: {` + good + `ports: db: {port: 5432, protocol: "TCP"}
 tcpRoutes: [{match: [{port: 80}]}]}`,
 		"route 0 of service x matches port 80, which the service does not have with protocol TCP", "services.x.tcpRoutes.0", 9,

@@ -117,6 +117,6 @@ var serviceMistakes = []mistake{
 	{
 		"a host of one cluster claimed by another service", `services: x: {` + good + `hosts: ["x.com"], clusterHosts: true, placement: east: {}}
 services: y: {` + good + `hosts: ["east.x.com"]}`,
-		"host east.x.com is claimed by services.y and services.x", "services.x.hosts.east.x.com", 8,
+		"host east.x.com is claimed by services.x and services.y", "services.y.hosts.east.x.com", 14,
 	},
 }
