@@ -7,6 +7,7 @@ import (
 
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
+	"github.com/isthmus-mesh/isthmus/internal/mesh"
 )
 
 // notesOn are the calls that have nowhere to go. They are no findings: a service may be declared before it runs, and a
@@ -37,24 +38,23 @@ func notesOn(result *evaluate.Result) []problem {
 	return merge(notes)
 }
 
-// withoutEndpoints tells from which clusters a call goes nowhere: everywhere, or in some clusters only. An active cluster
-// takes calls from all others, a draining one still those of its own callers, and one that is down is not counted on.
+// withoutEndpoints tells from which clusters a call goes nowhere: everywhere, or in some clusters only. A caller's cluster that is
+// down is not counted on, and makes no calls.
 func withoutEndpoints(m *manifest.Mesh, caller, callee string) (everywhere bool, clusters []string) {
 	service, inMesh := m.Services[callee]
 	if !inMesh {
 		return false, nil
 	}
+	everywhere = true
 	for cluster := range service.Placement {
 		if m.Clusters[cluster].State == "active" {
-			return false, nil
+			everywhere = false
 		}
 	}
-	everywhere = true
 	for _, cluster := range slices.Sorted(maps.Keys(m.Services[caller].Placement)) {
-		_, home := service.Placement[cluster]
 		switch {
 		case m.Clusters[cluster].State == "down":
-		case home:
+		case len(mesh.Publishers(m, cluster, callee)) > 0:
 			everywhere = false
 		default:
 			clusters = append(clusters, cluster)

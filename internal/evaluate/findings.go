@@ -44,16 +44,13 @@ func fromOne(e errors.Error, at locator) manifest.Finding {
 	// Some of CUE's messages name a file, in the folder that exists only here.
 	f := manifest.Finding{Message: strings.ReplaceAll(message(e), root+"/", "")}
 	path := unquote(e.Path())
+	checked := len(path) > 1 && path[0] == checksField
 	switch {
-	case len(path) > 1 && path[0] == checksField:
+	case checked:
 		path = strings.Split(path[1], ".")
 	case len(path) > 1 && path[0] == renderedField:
 		f.Message = strings.TrimSuffix("rendering "+strings.Join(path[2:], "."), " ") + ": " + f.Message
-		if external, ok := strings.CutPrefix(path[1], "external "); ok {
-			path = []string{"externals", external}
-		} else {
-			path = []string{"services", path[1]}
-		}
+		path = renderedFrom(path[1])
 	case len(path) > 1 && path[0] == "resources":
 		f.Message = fmt.Sprintf("resource %s, which several services render: %s", path[1], f.Message)
 		path = []string{"#template"}
@@ -66,11 +63,27 @@ func fromOne(e errors.Error, at locator) manifest.Finding {
 		f.File, f.Line, f.Column = pos.Filename(), pos.Line(), pos.Column()
 	} else if pos, ok := at.find(path); ok {
 		f.File, f.Line, f.Column = pos.File, pos.Line, pos.Column
-	} else if p := e.Position(); p.IsValid() {
+	} else if p := e.Position(); p.IsValid() && !checked {
+		// A check's own line is nobody's mistake: what it is about may be nowhere, as a cluster that is not in the inventory.
 		f.File, f.Line, f.Column = relative(p.Filename()), p.Line(), p.Column()
 	}
 	f.File = relative(f.File)
 	return f
+}
+
+// renderedFrom is what was rendered under a key of renderedField: a service, or what the key says by its first word.
+func renderedFrom(key string) []string {
+	word, name, several := strings.Cut(key, " ")
+	switch {
+	case !several:
+		return []string{"services", key}
+	case word == "external":
+		return []string{"externals", name}
+	case word == "sidecar":
+		return []string{"services", name, "sidecar"}
+	default:
+		return []string{renderedField, key}
+	}
 }
 
 // message is the text of an error without its path, with what it wraps.
