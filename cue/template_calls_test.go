@@ -110,6 +110,35 @@ func TestWhatACallerGets(t *testing.T) {
 			"DNS",
 		},
 		{
+			"names that proxies resolve are ordered by their labels, within one locality",
+			selected + "clusters: c: gateways: [{address: \"lb.example.com\"}]\nservices: api: placement: {b: {}, c: {}}", "a", remote,
+			[]string{"spec", "endpoints", "locality"},
+			[]any{nil, nil},
+		},
+		{
+			"nearest first all the same",
+			selected + "clusters: c: gateways: [{address: \"lb.example.com\"}]\nservices: api: placement: {b: {}, c: {}}", "a", rule, order,
+			[]any{"isthmus.dev/failover-3", "isthmus.dev/failover-2"},
+		},
+		{
+			"beside pods, which have localities, in two steps of it",
+			selected + "clusters: c: gateways: [{address: \"lb.example.com\"}]\nservices: api: placement: {a: {}, b: {}, c: {}}", "a", remote,
+			[]string{"spec", "endpoints", "locality"},
+			[]any{"isthmus-near", "isthmus-far"},
+		},
+		{
+			"from the own region to the near step",
+			selected + "clusters: c: gateways: [{address: \"lb.example.com\"}]\nservices: api: placement: {a: {}, b: {}, c: {}}", "a", rule,
+			[]string{"spec", "trafficPolicy", "loadBalancer", "localityLbSetting"},
+			map[string]any{"enabled": true, "failover": []any{map[string]any{"from": "r1", "to": "isthmus-near"}}},
+		},
+		{
+			"a standby is the far step",
+			selected + "clusters: c: gateways: [{address: \"lb.example.com\"}]\nservices: api: placement: {a: {}, b: {}, c: standby: true, b2: {}}", "a", remote,
+			[]string{"spec", "endpoints", "locality"},
+			[]any{"isthmus-near", "isthmus-near", "isthmus-far"},
+		},
+		{
 			"gateways of another port",
 			selected + "clusters: c: gateways: [{address: \"192.0.2.4\", port: 443}]\nservices: api: placement: c: {}", "a", remote,
 			[]string{"spec", "endpoints", "ports"},

@@ -170,6 +170,9 @@ func TestWhatAPrimaryGetsForItsRemotes(t *testing.T) {
 			"callers of one configuration leave out what is draining", both + `clusters: b: state: "draining"`, "a", inB, nil, nil,
 		},
 		{
+			"and publish no pods of a remote that is down", both + `clusters: b: state: "down"`, "a", "", nil, []string{gateway, local, exported},
+		},
+		{
 			"unless there is nothing else", both + `clusters: {a: state: "draining", b: state: "draining"}`, "a", inB, selects,
 			map[string]any{"app": "api", "topology.istio.io/cluster": "b"},
 		},
@@ -221,6 +224,41 @@ func TestWhatACallerGetsOfAnAddressOfItsOwn(t *testing.T) {
 		{
 			"in a discovery group Istio finds the pods all the same", flat + `services: api: placement: b: address: "198.51.100.7"`, "a", "", nil,
 			[]string{rule, inB},
+		},
+	})
+}
+
+// NAME.NAMESPACE.svc.cluster.local is Istio's own within a discovery group: nothing of ours may stand for it.
+func TestWhatTheNameOfAKubernetesServiceGets(t *testing.T) {
+	const (
+		name = "services: api: hosts: [\"api.api.svc.cluster.local\"]\n"
+		its  = "DestinationRule/api/api.api.svc.cluster.local"
+		stub = "Service/api/api"
+		near = flat + name
+	)
+	renders(t, []rendering{
+		{"at home there is nothing to add", selected + name + `services: api: placement: a: {}`, "a", "", nil, []string(nil)},
+		{"where no pods run a Service without any, so that it resolves", near + `services: api: placement: b: {}`, "a", "", nil, []string{its, stub}},
+		{
+			"with the ports that callers use", near + `services: api: {placement: b: {}, ports: http: targetPort: 8080}`, "a", stub,
+			[]string{"spec"},
+			map[string]any{"ports": []any{map[string]any{"name": "http", "port": int64(80), "protocol": "TCP", "appProtocol": "http"}}},
+		},
+		{"which is not made where nobody calls", near + `services: api: placement: a: {}`, "b", "", nil, []string(nil)},
+		{
+			"the order of clusters, as for any name", near + `services: api: placement: {a: {}, b: {}}`, "a", its, order,
+			[]any{"topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/cluster"},
+		},
+		{"no reserved name to ask for, also beyond a network", networks + name + `services: api: placement: {a: {}, b: {}}`, "a", its, tls, nil},
+		{
+			"the service's routes", near + `services: api: {placement: {a: {}, b: {}}, routes: [{timeout: "1s"}]}`, "a",
+			"VirtualService/api/api.api.svc.cluster.local",
+			[]string{"spec", "http", "timeout"},
+			[]any{"1s"},
+		},
+		{
+			"beside a name of ours, which has entries", selected + `services: api: {hosts: ["api.api.svc.cluster.local", "api.example.com"], placement: a: {}}`, "a", "", nil,
+			[]string{local},
 		},
 	})
 }
