@@ -11,12 +11,12 @@ import (
 )
 
 // differences returns the sorted paths in which a live object is not what it shall be: the whole spec,
-// exactly; our labels and annotations, and those that were ours and left the bundle; not the status, and not
+// exactly, but for what the API server allots; our labels and annotations, and those that were ours and left the bundle; not the status, and not
 // what others put into the metadata. The desired object is compared as it is, so it must have gone through the
 // CRD's defaulting.
 func differences(desired, live *unstructured.Unstructured, id string) []string {
 	var paths []string
-	compareValues("spec", desired.Object["spec"], live.Object["spec"], &paths)
+	compareValues("spec", desired.Object["spec"], withoutAllotted(live), &paths)
 
 	labels, annotations := wantedMetadata(desired, live, id)
 	paths = append(paths, compareStrings("metadata.labels.", labels, live.GetLabels())...)
@@ -25,10 +25,11 @@ func differences(desired, live *unstructured.Unstructured, id string) []string {
 	return slices.Compact(paths)
 }
 
-// update returns what is to be PUT: the desired content in the identity of the live object, with what others
-// put into its metadata. It carries no managedFields, which tells the API server to keep its own.
+// update returns what is to be PUT: the desired content in the identity of the live object, with what the API server
+// allotted to it and what others put into its metadata. It carries no managedFields, which tells the API server to keep its own.
 func update(desired, live *unstructured.Unstructured, id string) *unstructured.Unstructured {
 	out := desired.DeepCopy()
+	keepAllotted(out, live)
 	if metadata, ok := live.Object["metadata"].(map[string]any); ok {
 		kept := (&unstructured.Unstructured{Object: map[string]any{"metadata": metadata}}).DeepCopy()
 		out.Object["metadata"] = kept.Object["metadata"]

@@ -200,7 +200,7 @@ func describe(watches []*kindWatch, err error) error {
 	var forbidden []string
 	for _, watch := range watches {
 		if isForbidden(watch.lastError()) {
-			forbidden = append(forbidden, watch.kind.Resource+"."+watch.kind.Group)
+			forbidden = append(forbidden, watch.kind.GroupVersion().WithResource(watch.kind.Resource).GroupResource().String())
 		}
 	}
 	if len(forbidden) == 0 {

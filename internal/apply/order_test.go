@@ -14,6 +14,7 @@ func TestOrder(t *testing.T) {
 		return Action{Verb: verb, Key: render.Key{Kind: kind, Namespace: "shop", Name: name}}
 	}
 	want := []Action{
+		action(Create, "Service", "s"),
 		action(Create, "Gateway", "g"),
 		action(Create, "ServiceEntry", "a"),
 		action(Update, "ServiceEntry", "b"),
@@ -24,6 +25,7 @@ func TestOrder(t *testing.T) {
 		action(Delete, "VirtualService", "b"),
 		action(Delete, "VirtualService", "c"),
 		action(Delete, "Gateway", "h"),
+		action(Delete, "Service", "t"),
 		action(Hold, "Gateway", "i"),
 		action(Refuse, "ServiceEntry", "d"),
 		action(Report, "VirtualService", "e"),
@@ -47,10 +49,10 @@ func TestOrder(t *testing.T) {
 	for _, stage := range stages(ordered) {
 		sizes = append(sizes, len(stage))
 	}
-	if diff := cmp.Diff([]int{1, 3, 1, 1, 1, 2, 1}, sizes); diff != "" {
+	if diff := cmp.Diff([]int{1, 1, 3, 1, 1, 1, 2, 1, 1}, sizes); diff != "" {
 		t.Errorf("stages (-want +got):\n%s", diff)
 	}
-	if got := stages(order(want[10:])); len(got) != 0 {
+	if got := stages(order(want[12:])); len(got) != 0 {
 		t.Errorf("what is only told became a stage: %v", got)
 	}
 }

@@ -3,6 +3,7 @@ package apply
 import (
 	"maps"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/tools/cache"
@@ -19,7 +20,7 @@ func strip(in any) (any, error) {
 		// A tombstone, which holds an object that was stripped before.
 		return in, nil
 	}
-	if object.GroupVersionKind().Group == "" {
+	if object.GroupVersionKind() == corev1.SchemeGroupVersion.WithKind("Namespace") {
 		return stripNamespace(object), nil
 	}
 	if !marked(object) {

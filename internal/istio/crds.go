@@ -19,6 +19,9 @@ var crdFiles embed.FS
 var decodeCRDs = sync.OnceValues(func() ([]*apiextensionsv1.CustomResourceDefinition, error) {
 	crds := make([]*apiextensionsv1.CustomResourceDefinition, 0, len(Kinds))
 	for _, kind := range Kinds {
+		if kind.BuiltIn() {
+			continue
+		}
 		name := kind.Resource + "." + kind.Group
 		raw, err := crdFiles.ReadFile("crds/" + name + ".json")
 		if err != nil {
@@ -33,7 +36,7 @@ var decodeCRDs = sync.OnceValues(func() ([]*apiextensionsv1.CustomResourceDefini
 	return crds, nil
 })
 
-// CRDs returns Istio's CRDs of the managed kinds, in the order of [Kinds], as copies that the caller may change.
+// CRDs returns Istio's CRDs of the managed kinds, in the order of [Kinds] without the built-in ones, as copies that the caller may change.
 //
 // Each has one version only, the one that Isthmus writes, without descriptions: enough for an API server
 // that runs no Istio, as in tests and in the demo. A cluster with Istio gets its CRDs from Istio; do not

@@ -1,6 +1,9 @@
 package istio
 
-import "k8s.io/apimachinery/pkg/runtime/schema"
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
 
 // Kind is one managed kind.
 type Kind struct {
@@ -9,9 +12,14 @@ type Kind struct {
 	Resource string
 }
 
+// BuiltIn reports whether every API server has the kind by itself, without a CRD.
+func (k Kind) BuiltIn() bool { return k.Group == corev1.GroupName }
+
 // Kinds lists what Isthmus may write, in the order in which the kinds are created; deletion goes the other way
-// round. EnvoyFilter is left out on purpose: it can do anything to a proxy, so no mesh repository should.
+// round. EnvoyFilter is left out on purpose: it can do anything to a proxy, so no mesh repository should. Of Services
+// only stubs may be written, see stub.yaml; they come first, so that a name resolves before anything routes it.
 var Kinds = []Kind{
+	{corev1.SchemeGroupVersion.WithKind("Service"), "services"},
 	{schema.GroupVersionKind{Group: "networking.istio.io", Version: "v1", Kind: "Gateway"}, "gateways"},
 	{schema.GroupVersionKind{Group: "networking.istio.io", Version: "v1", Kind: "ServiceEntry"}, "serviceentries"},
 	{schema.GroupVersionKind{Group: "networking.istio.io", Version: "v1", Kind: "DestinationRule"}, "destinationrules"},

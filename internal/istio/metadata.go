@@ -35,7 +35,7 @@ func (k *kindSchema) metadataViolations(object map[string]any) []Violation {
 	if meta.ResourceVersion != "" {
 		violations = append(violations, Violation{"metadata.resourceVersion", "must not be set: it is the API server's to give"})
 	}
-	for _, err := range validation.ValidateObjectMeta(meta, k.namespaced, validation.NameIsDNSSubdomain, metadataPath) {
+	for _, err := range validation.ValidateObjectMeta(meta, k.namespaced, k.name, metadataPath) {
 		if err.Type == field.ErrorTypeRequired {
 			err.Detail = "" // it proposes generateName, which gives no stable name
 		}

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/objectmeta"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/pruning"
 	apiservervalidation "k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
+	"k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -23,7 +24,7 @@ import (
 )
 
 // Validator checks objects of the managed kinds as an API server with Istio's CRDs does on create, without
-// one. It is immutable and safe for concurrent use; one per process is enough.
+// one. Of Services it takes stubs only. It is immutable and safe for concurrent use; one per process is enough.
 type Validator struct {
 	kinds map[schema.GroupVersionKind]*kindSchema
 }
@@ -32,7 +33,10 @@ type Validator struct {
 type kindSchema struct {
 	namespaced bool
 	// hasStatus says that status is a subresource: what a create says about it is dropped.
-	hasStatus  bool
+	hasStatus bool
+	// form is a sentence about what a mesh repository may render of the kind, where that is but a part of what an API server takes.
+	form       string
+	name       validation.ValidateNameFunc
 	structural *structuralschema.Structural
 	openAPI    apiservervalidation.SchemaValidator
 	// rules are the compiled CEL rules, nil if the schema has none. Compiling the rules of all kinds takes
@@ -40,13 +44,20 @@ type kindSchema struct {
 	rules func() *cel.Validator
 }
 
-// NewValidator prepares the embedded CRDs.
+// NewValidator prepares the embedded CRDs and the form of the stub Service.
 func NewValidator() (*Validator, error) {
 	crds, err := decodeCRDs()
 	if err != nil {
 		return nil, err
 	}
-	return newValidator(crds)
+	v, err := newValidator(crds)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.addStub(); err != nil {
+		return nil, err
+	}
+	return v, nil
 }
 
 func newValidator(crds []*apiextensionsv1.CustomResourceDefinition) (*Validator, error) {
@@ -83,6 +94,7 @@ func newKindSchema(crd *apiextensionsv1.CustomResourceDefinition, version apiext
 	return &kindSchema{
 		namespaced: crd.Spec.Scope == apiextensionsv1.NamespaceScoped,
 		hasStatus:  version.Subresources != nil && version.Subresources.Status != nil,
+		name:       validation.NameIsDNSSubdomain,
 		structural: structural,
 		openAPI:    openAPI,
 		rules: sync.OnceValue(func() *cel.Validator {
@@ -99,6 +111,9 @@ func (v *Validator) Default(obj *unstructured.Unstructured) {
 	obj.Object = normalized(obj.Object).(map[string]any)
 	if k := v.kinds[obj.GroupVersionKind()]; k != nil {
 		k.complete(obj.Object)
+		if k.form != "" {
+			completeStub(obj.Object)
+		}
 	}
 }
 
@@ -141,7 +156,7 @@ func (v *Validator) Validate(obj *unstructured.Unstructured) []Violation {
 	for _, err := range errs {
 		violations = append(violations, k.violation(err))
 	}
-	return sorted(violations)
+	return sorted(k.withForm(violations))
 }
 
 // hidesRules says whether an API server leaves the CEL rules out after this error, as their result would

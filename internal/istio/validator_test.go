@@ -68,7 +68,7 @@ func TestValidateTellsWhichKindsAreManaged(t *testing.T) {
 		{
 			reason: "nothing at all",
 			object: "{}",
-			path:   "kind", want: []string{`""`, "the managed kinds are Gateway"},
+			path:   "kind", want: []string{`""`, "the managed kinds are Service (v1), Gateway"},
 		},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {
@@ -125,8 +125,8 @@ func TestDefault(t *testing.T) {
 		},
 		{
 			reason: "of an unmanaged kind only the numbers are known",
-			in:     map[string]any{"apiVersion": "v1", "kind": "Service", "spec": map[string]any{"a": nil, "b": 1}},
-			want:   map[string]any{"apiVersion": "v1", "kind": "Service", "spec": map[string]any{"a": nil, "b": int64(1)}},
+			in:     map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "spec": map[string]any{"a": nil, "b": 1}},
+			want:   map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "spec": map[string]any{"a": nil, "b": int64(1)}},
 		},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {

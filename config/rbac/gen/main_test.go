@@ -42,6 +42,9 @@ func TestRoleStaysNarrow(t *testing.T) {
 		"ChangeNamespaces":      {"labels of an existing namespace are its owner's", "", "namespaces", "update"},
 		"WriteEnvoyFilters":     {"EnvoyFilter can do anything to a proxy and is no managed kind", "networking.istio.io", "envoyfilters", "create"},
 		"WriteRoles":            {"the controller must not be able to widen its own role", "rbac.authorization.k8s.io", "clusterroles", "update"},
+		"GiveStubsEndpoints":    {"a stub Service has none of its own, so nobody can be led astray with one", "discovery.k8s.io", "endpointslices", "create"},
+		"PublishStubs":          {"the status of a Service holds the address of its load balancer, and a stub has none", "", "services/status", "update"},
+		"CallServices":          {"writing a Service is no reason to reach through it", "", "services/proxy", "get"},
 		"DeleteMeshSyncs":       {"a MeshSync is a person's to delete", "isthmus.dev", "meshsyncs", "delete"},
 	}
 	role := clusterRole(istio.Kinds)

@@ -33,6 +33,9 @@ func reduce(origin []byte) (map[string][]byte, error) {
 
 	files := map[string][]byte{}
 	for _, kind := range istio.Kinds {
+		if kind.BuiltIn() {
+			continue
+		}
 		name := kind.Resource + "." + kind.Group
 		crd, ok := byName[name]
 		if !ok {
