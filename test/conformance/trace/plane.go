@@ -54,6 +54,7 @@ func (m *Mesh) startPlane(t test.Failer, c *cluster, o options) error {
 		Configs:                    configs,
 		MeshConfig:                 meshConfig(c),
 		NetworksWatcher:            networks,
+		KubeClientBuilder:          fakeClient,
 	})
 	c.plane = &plane{server: server, proxies: map[*pod]*proxy{}}
 	c.plane.selectWatchedPods(c, watched, networks)
