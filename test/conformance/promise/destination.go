@@ -3,6 +3,7 @@ package promise
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"github.com/isthmus-mesh/isthmus/test/conformance/repo"
@@ -150,6 +151,9 @@ func (p planet) rank(from, to string, s repo.Service) [3]int {
 	if !pathTo(p.Mesh, from, to, s.Placement[to]).discovered {
 		gateway = 1
 	}
+	if p.byName(from, s) {
+		return p.rankByName(from, to, s)
+	}
 	if spread(s) == "weighted" {
 		if from == to {
 			return [3]int{standby, 0, 0}
@@ -157,6 +161,43 @@ func (p planet) rank(from, to string, s repo.Service) [3]int {
 		return [3]int{standby, 1, 0}
 	}
 	return [3]int{standby, distance(p.Mesh, from, to), gateway}
+}
+
+// byName tells whether local pods share a host with a gateway that has a name. Istio then orders by locality alone, and knows two steps behind the
+// pods (https://github.com/istio/istio/issues/61857).
+func (p planet) byName(from string, s repo.Service) bool {
+	if _, here := s.Placement[from]; !here || kubernetesService(s, from) != "" {
+		return false
+	}
+	for to, placement := range s.Placement {
+		if to == from || p.Clusters[to].State != "active" || !pathTo(p.Mesh, from, to, placement).gateway {
+			continue
+		}
+		if slices.ContainsFunc(p.Clusters[to].Gateways, func(g repo.Gateway) bool { return !isIP(g.Address) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// rankByName is one of three: own pods; then those that are near, or, beside a standby, all that are active; then the rest.
+func (p planet) rankByName(from, to string, s repo.Service) [3]int {
+	standby := false
+	for other, placement := range s.Placement {
+		standby = standby || placement.Standby && other != from && p.Clusters[other].State == "active"
+	}
+	switch {
+	case from == to:
+		return [3]int{0, 0, 0}
+	case s.Placement[to].Standby, !standby && spread(s) != "weighted" && distance(p.Mesh, from, to) == 3:
+		return [3]int{2, 0, 0}
+	}
+	return [3]int{1, 0, 0}
+}
+
+func isIP(address string) bool {
+	_, err := netip.ParseAddr(address)
+	return err == nil
 }
 
 func (p planet) unreachable(cluster string) bool {

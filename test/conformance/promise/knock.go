@@ -47,9 +47,10 @@ func (p planet) knocksFor(cluster, callee string) []Knock {
 			}
 			stranger, ok := p.stranger(callee, cluster)
 			if verdict := p.verdict(stranger, want, port, "GET", "/"); ok && verdict != letIn {
-				knocks = append(knocks,
-					knock(cluster, callee, p.sni(want), stranger.identity, verdict, "as a stranger"),
-					knock(cluster, callee, p.sni(want), "", verdict, "without a certificate"))
+				knocks = append(knocks, knock(cluster, callee, p.sni(want), stranger.identity, verdict, "as a stranger"))
+				if verdict == refused {
+					knocks = append(knocks, knock(cluster, callee, p.sni(want), "", verdict, "without a certificate"))
+				}
 			}
 		}
 		// Kubernetes' own names are nobody's in other clusters, except for a discovery group.

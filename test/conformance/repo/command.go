@@ -53,18 +53,30 @@ func (c Command) Vendor(dir string) error {
 	return err
 }
 
-// Vet returns what isthmus vet finds wrong, "" for nothing. An error says that it could not tell.
-func (c Command) Vet(dir string) (string, error) {
-	cmd := exec.Command(c.path, "vet", "--repo", dir)
-	out, err := cmd.CombinedOutput()
+// Vet returns the messages of what isthmus vet finds wrong. An error says that it could not tell.
+func (c Command) Vet(dir string) ([]string, error) {
+	cmd := exec.Command(c.path, "vet", "--repo", dir, "-o", "json")
+	out, err := cmd.Output()
 	var exit *exec.ExitError
 	switch {
 	case err == nil:
-		return "", nil
-	case errors.As(err, &exit) && exit.ExitCode() == 1:
-		return string(out), nil
+		return nil, nil
+	case !errors.As(err, &exit) || exit.ExitCode() != 1:
+		return nil, fmt.Errorf("isthmus vet --repo %s: %w\n%s", dir, err, out)
 	}
-	return "", fmt.Errorf("isthmus vet --repo %s: %w\n%s", dir, err, out)
+	report := struct {
+		Findings []struct {
+			Message string `json:"message"`
+		} `json:"findings"`
+	}{}
+	if err := json.Unmarshal(out, &report); err != nil {
+		return nil, fmt.Errorf("read what isthmus vet printed for %s: %w", dir, err)
+	}
+	messages := []string{}
+	for _, f := range report.Findings {
+		messages = append(messages, f.Message)
+	}
+	return messages, nil
 }
 
 func (c Command) run(args ...string) (string, error) {
@@ -104,6 +116,21 @@ func (c Command) Copy(to, from string, overlays ...string) error {
 			return err
 		}
 	}
+	return c.finish(to)
+}
+
+// Compose makes a mesh repository in the empty folder to out of single files.
+func (c Command) Compose(to string, files ...string) error {
+	for _, file := range files {
+		if err := copyFile(filepath.Join(to, filepath.Base(filepath.Dir(file))+"-"+filepath.Base(file)), file); err != nil {
+			return err
+		}
+	}
+	return c.finish(to)
+}
+
+// finish makes the files a CUE module with ours in it.
+func (c Command) finish(to string) error {
 	module := filepath.Join(to, "cue.mod", "module.cue")
 	if err := os.MkdirAll(filepath.Dir(module), 0o755); err != nil {
 		return err
@@ -122,22 +149,25 @@ func copyCUE(to, from string) error {
 			return err
 		}
 		for _, file := range files {
-			data, err := os.ReadFile(file)
-			if err != nil {
-				return err
-			}
 			name, err := filepath.Rel(from, file)
 			if err != nil {
 				return err
 			}
-			target := filepath.Join(to, name)
-			if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
-				return err
-			}
-			if err := os.WriteFile(target, data, 0o644); err != nil {
+			if err := copyFile(filepath.Join(to, name), file); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+func copyFile(to, from string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, 0o644)
 }

@@ -111,10 +111,9 @@ type traced struct {
 	result trace.Result
 }
 
-// check traces calls in a world and reports every promise that is not kept.
-func check(t *testing.T, w world.World, calls []promise.Call, whole bool) []traced {
+// check traces calls and reports every promise that is not kept.
+func check(t *testing.T, m *trace.Mesh, calls []promise.Call, whole bool) []traced {
 	t.Helper()
-	m := start(t, w)
 	all := []traced{}
 	for _, call := range calls {
 		r, crash := traceCall(m, call.Call)

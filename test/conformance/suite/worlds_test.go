@@ -9,6 +9,7 @@ import (
 
 	"github.com/isthmus-mesh/isthmus/test/conformance/promise"
 	"github.com/isthmus-mesh/isthmus/test/conformance/repo"
+	"github.com/isthmus-mesh/isthmus/test/conformance/trace"
 	"github.com/isthmus-mesh/isthmus/test/conformance/world"
 )
 
@@ -26,11 +27,9 @@ func TestWorlds(t *testing.T) {
 			if len(calls) == 0 {
 				t.Fatal("no service calls another: the world proves nothing")
 			}
-			golden(t, s.recorded, text(s.About, check(t, w, calls, s.whole())))
-			t.Run("undeclared calls", func(t *testing.T) {
-				check(t, w, promise.Undeclared(r.Mesh, w), false)
-				knock(t, w, promise.Knocks(r.Mesh, w))
-			})
+			m := start(t, w)
+			golden(t, s.recorded, text(s.About, check(t, m, calls, s.whole())))
+			undeclared(t, r.Mesh, w, m)
 			for _, cluster := range slices.Sorted(maps(r.Mesh.Clusters)) {
 				t.Run("without pods in "+cluster, func(t *testing.T) {
 					d := s.Deviations
@@ -51,14 +50,14 @@ func TestWorlds(t *testing.T) {
 func failing(t *testing.T, r repo.Repo, d promise.Deviations) {
 	t.Helper()
 	w := worldOf(r, d)
-	check(t, w, declared(t, r.Mesh, w), false)
+	check(t, start(t, w), declared(t, r.Mesh, w), false)
 }
 
-// knock tries the gateways themselves.
-func knock(t *testing.T, w world.World, knocks []promise.Knock) {
+// undeclared tries what no manifest declares, over the hosts and at the gateways themselves.
+func undeclared(t *testing.T, mesh repo.Mesh, w world.World, m *trace.Mesh) {
 	t.Helper()
-	m := start(t, w)
-	for _, k := range knocks {
+	check(t, m, promise.Undeclared(mesh, w), false)
+	for _, k := range promise.Knocks(mesh, w) {
 		for _, problem := range promise.Judge(k.Call, m.TraceGateway(k.Cluster, k.SNI, k.Identity), false) {
 			t.Errorf("a stranger at the gateway of %s asks for %s %s: %s", k.Cluster, k.SNI, k.Call.Case, problem)
 		}
@@ -91,7 +90,7 @@ func moves(t *testing.T, s scene) {
 			calls = append(calls, declared(t, held.Mesh, w, cluster)...)
 		}
 		t.Run(moment.Name, func(t *testing.T) {
-			recorded.WriteString(text(fmt.Sprintf("Moment: %s.", moment.Name), check(t, w, calls, false)))
+			recorded.WriteString(text(fmt.Sprintf("Moment: %s.", moment.Name), check(t, start(t, w), calls, false)))
 			recorded.WriteString("\n")
 		})
 	}
