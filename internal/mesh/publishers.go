@@ -40,12 +40,34 @@ func only(clusters []string, keep func(string) bool) []string {
 	return slices.DeleteFunc(slices.Clone(clusters), func(c string) bool { return !keep(c) })
 }
 
-// published tells whether a service is called through the gateway of a cluster that it runs in, by one of the clusters from.
+// beside are the clusters of the same discovery group that share a network with ours: where a group spans networks, Istio enters
+// one by any of its gateways, so ours have to know what runs in them.
+func beside(m *manifest.Mesh, ours []string) []string {
+	var out []string
+	for c := range m.Clusters {
+		if !slices.Contains(ours, c) && slices.ContainsFunc(ours, func(o string) bool {
+			return Relate(m, o, c) == Discovered && Network(m, o) == Network(m, c)
+		}) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// published tells whether a service is called through our gateways by one of the clusters from.
 // Whatever the callers' states, and its own: they may not have heard of it yet. Pods of a remote cluster that is down are not
 // offered at the gateway of its primary.
 func published(m *manifest.Mesh, s manifest.Service, ours, from []string) bool {
 	if s.Spread == manifest.LocalOnly {
 		return false
+	}
+	for _, at := range beside(m, ours) {
+		_, runs := s.Placement[at]
+		if runs && m.Clusters[at].State == "active" && slices.ContainsFunc(from, func(c string) bool {
+			return Relate(m, c, at) == Discovered && Network(m, c) != Network(m, at)
+		}) {
+			return true
+		}
 	}
 	for _, at := range ours {
 		placement, runs := s.Placement[at]

@@ -22,7 +22,8 @@ type View struct {
 	UID string
 	// Runs are the services placed in any of Clusters.
 	Runs []string
-	// Publishes are those of them that are called through a gateway of Clusters.
+	// Publishes are the services that are called through a gateway of Clusters: those that run there, and those of
+	// clusters of the discovery group that share a network with one of them, where the group spans several.
 	Publishes []string
 	// Calls are the declared calls of services that run in any of Clusters, and those that their public gateways let in.
 	Calls []Call
@@ -67,10 +68,9 @@ func NewView(m *manifest.Mesh, cluster string) (*View, error) {
 	called := callersOf(m)
 	for _, name := range slices.Sorted(maps.Keys(m.Services)) {
 		s := m.Services[name]
-		if !slices.ContainsFunc(v.Clusters, func(c string) bool { _, runs := s.Placement[c]; return runs }) {
-			continue
+		if slices.ContainsFunc(v.Clusters, func(c string) bool { _, runs := s.Placement[c]; return runs }) {
+			v.Runs = append(v.Runs, name)
 		}
-		v.Runs = append(v.Runs, name)
 		if published(m, s, v.Clusters, called[name].clusters()) {
 			v.Publishes = append(v.Publishes, name)
 		}
