@@ -14,7 +14,7 @@ import (
 //go:embed stub.yaml
 var stubFile []byte
 
-// stubForm ends every violation of a Service's spec. A Service with a selector, an address from outside or a port on the nodes would
+// stubForm ends the first violation of a Service's spec. A Service with a selector, an address from outside or a port on the nodes would
 // let a mesh repository take traffic that is none of the mesh's.
 const stubForm = "a mesh repository may render a Service only as a stub, the name of a service that runs in other clusters: " +
 	"TCP ports, each with a name, a port and at most an appProtocol, without a selector and of type ClusterIP"
@@ -48,7 +48,7 @@ func completeStub(object map[string]any) {
 	}
 }
 
-// withForm adds what may be rendered to the violations that are about it.
+// withForm adds what may be rendered to the first of the violations that are about it.
 func (k *kindSchema) withForm(violations []Violation) []Violation {
 	if k.form == "" {
 		return violations
@@ -56,6 +56,7 @@ func (k *kindSchema) withForm(violations []Violation) []Violation {
 	for i, violation := range violations {
 		if violation.Path == "spec" || violation.Path == "status" || strings.HasPrefix(violation.Path, "spec.") {
 			violations[i].Message += "; " + k.form
+			break
 		}
 	}
 	return violations

@@ -156,7 +156,7 @@ func (v *Validator) Validate(obj *unstructured.Unstructured) []Violation {
 	for _, err := range errs {
 		violations = append(violations, k.violation(err))
 	}
-	return sorted(k.withForm(violations))
+	return k.withForm(sorted(violations))
 }
 
 // hidesRules says whether an API server leaves the CEL rules out after this error, as their result would
