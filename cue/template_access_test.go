@@ -164,6 +164,9 @@ func TestWhatAPublicGatewayGets(t *testing.T) {
 			"and finds it published there", there, "c", exported, []string{"spec", "hosts"}, []any{"api.example.com.isthmus.internal"},
 		},
 		{
+			"also where no service calls it from elsewhere", there + `services: api: placement: a: {}`, "a", exported, []string{"spec", "exportTo"}, []any{"istio-system"},
+		},
+		{
 			"nothing in a cluster that is not named", there, "a", public, nil, nil,
 		},
 		{

@@ -139,6 +139,18 @@ func TestWhatACallerGets(t *testing.T) {
 			[]any{"isthmus-near", "isthmus-near", "isthmus-far"},
 		},
 		{
+			"the pods' port for pods, whoever calls them",
+			selected + "services: api: {ports: http: targetPort: 8080, placement: {a: {}, c: {}}}", "a", local,
+			[]string{"spec", "ports", "targetPort"},
+			[]any{int64(8080)},
+		},
+		{
+			"and not for gateways, which have one port for all",
+			selected + "services: api: {ports: http: targetPort: 8080, placement: {a: {}, c: {}}}", "a", remote,
+			[]string{"spec", "ports", "targetPort"},
+			[]any{nil},
+		},
+		{
 			"gateways of another port",
 			selected + "clusters: c: gateways: [{address: \"192.0.2.4\", port: 443}]\nservices: api: placement: c: {}", "a", remote,
 			[]string{"spec", "endpoints", "ports"},

@@ -257,6 +257,9 @@ func TestWhatTheNameOfAKubernetesServiceGets(t *testing.T) {
 			[]any{"1s"},
 		},
 		{
+			"no name for one cluster", near + `services: api: {clusterHosts: true, placement: {a: {}, b: {}}}`, "a", "", nil, []string{its},
+		},
+		{
 			"beside a name of ours, which has entries", selected + `services: api: {hosts: ["api.api.svc.cluster.local", "api.example.com"], placement: a: {}}`, "a", "", nil,
 			[]string{local},
 		},
