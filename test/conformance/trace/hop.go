@@ -68,7 +68,9 @@ func (w *walk) ways(x *proxy, name string, conn connection, via []string, next f
 func everyPriority([]way) bool { return true }
 
 // untilAlive is for gateways on the way: the next priority counts only if nobody is reached so far.
-func untilAlive(sofar []way) bool { return !slices.ContainsFunc(sofar, func(w way) bool { return !w.dead() }) }
+func untilAlive(sofar []way) bool {
+	return !slices.ContainsFunc(sofar, func(w way) bool { return !w.dead() })
+}
 
 // eject gives the shares of endpoints that lead nowhere to those that lead somewhere, where outlier detection finds them out.
 func eject(c *clusterv3.Cluster, ways [][]way) []way {
