@@ -172,6 +172,11 @@ clusters: nord: region: "r"`,
 		"tier is missing: settings.tiers says which tiers may call which", "clusters.nord.tier", 5,
 	},
 	{
+		"a rule for a tier that no cluster is of", `settings: tiers: {prod: calls: [], prdo: calls: ["prod"]}
+clusters: {east: tier: "prod", west: tier: "prod"}`,
+		"settings.tiers names tier prdo, which no cluster is of", "settings.tiers.prdo", 3,
+	},
+	{
 		"a call from a tier that must not make it", `settings: tiers: prod: calls: ["test"]
 clusters: {east: tier: "prod", west: tier: "test"}
 services: x: {` + good + `placement: west: {}

@@ -15,6 +15,10 @@ var schemaMistakes = []mistake{
 		"protocol is missing: one of HTTP, HTTP2, GRPC, TCP, TLS", "services.x.ports.admin", 8,
 	},
 	{
+		"a selector of the wrong type", "services: x: {owner: \"x\", ports: http: {port: 80, protocol: \"HTTP\"}\nbackend: {namespace: \"x\", selector: \"app=x\", serviceAccounts: [\"x\"]}}",
+		"the selector of service x is no set of pod labels with at least one", "services.x.backend.selector", 4,
+	},
+	{
 		"a misspelt field of a manifest", "services: x: {" + good + "egres: cart: {}\n}",
 		"field not allowed", "services.x.egres", 8,
 	},

@@ -47,6 +47,10 @@ var serviceMistakes = []mistake{
 		"x is both a service and an external", "services.x", 3,
 	},
 	{
+		"a cluster without gateways behind the public gateway of another", "clusters: {east: publicGateway: {}, nord: region: \"r\"}\nservices: x: {" + good + "placement: nord: {}\nexpose: {port: \"http\", credentialName: \"c\", clusters: [\"east\"]}\n}",
+		"cluster nord has no gateways, but runs services that other clusters call, such as x called by a public gateway", "clusters.nord.gateways", 3,
+	},
+	{
 		"a cluster without gateways that others call", "clusters: nord: region: \"r\"\nservices: x: {" + good + "placement: nord: {}\n}\nservices: web: egress: x: {}",
 		"cluster nord has no gateways, but runs services that other clusters call, such as x called by web", "clusters.nord.gateways", 3,
 	},
