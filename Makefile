@@ -16,8 +16,13 @@ build: ## build bin/isthmus and bin/isthmus-controller
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 .PHONY: test
-test: verify ## everything: lint, freshness, unit, API server and end-to-end tests
+test: verify ## everything: lint, freshness, unit, API server, end-to-end and conformance tests
 	KUBEBUILDER_ASSETS=$(ASSETS) go test -timeout 40m ./...
+	$(MAKE) conformance
+
+.PHONY: conformance
+conformance: ## follow every declared call through Istio's own translation (the first build takes minutes)
+	cd test/conformance && go vet ./... && go test -timeout 30m ./...
 
 .PHONY: e2e
 e2e: ## only the end-to-end tests, on real API servers and a real Git server
