@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"istio.io/istio/pkg/config/analysis/analyzers"
 	"istio.io/istio/pkg/config/analysis/local"
@@ -79,8 +80,9 @@ func clusterDocuments(w *world.World, cluster string) ([]string, error) {
 	return documents, nil
 }
 
-func quiet() {
+// quiet silences Istio's log.
+var quiet = sync.OnceFunc(func() {
 	for _, scope := range log.Scopes() {
 		scope.SetOutputLevel(log.NoneLevel)
 	}
-}
+})

@@ -3,6 +3,7 @@ package trace
 import (
 	"fmt"
 	"slices"
+	"sync"
 
 	"istio.io/istio/pkg/log"
 	"istio.io/istio/pkg/test"
@@ -10,7 +11,8 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/conformance/world"
 )
 
-// Mesh is a world whose control planes run.
+// Mesh is a world whose control planes run. It keeps what it computed for a proxy, and is for one goroutine at a time; several meshes may run side by
+// side.
 type Mesh struct {
 	clusters map[string]*cluster
 	order    []*cluster
@@ -80,11 +82,11 @@ func (m *Mesh) checkPods(w *world.World) error {
 		if m.clusters[p.Cluster] == nil {
 			return fmt.Errorf("pod %s is in cluster %q, which is not in the world", p.Name, p.Cluster)
 		}
-		if key := p.Cluster + "/" + p.Name; seen[key] {
+		key := p.Cluster + "/" + p.Name
+		if seen[key] {
 			return fmt.Errorf("two pods are named %s", key)
-		} else {
-			seen[key] = true
 		}
+		seen[key] = true
 	}
 	for name := range w.Bundles {
 		if m.clusters[name] == nil {
@@ -116,8 +118,8 @@ func (c *cluster) planeName() string {
 }
 
 // quiet silences Istio: a world's control planes write thousands of lines that say nothing of the resources.
-func quiet() {
+var quiet = sync.OnceFunc(func() {
 	for _, scope := range log.Scopes() {
 		scope.SetOutputLevel(log.NoneLevel)
 	}
-}
+})
