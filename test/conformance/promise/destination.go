@@ -32,9 +32,9 @@ type Way struct {
 	Share float64
 	// Port of the pods.
 	Port int
-	// Gateway through whose cluster, "" for straight to the pods.
-	Gateway string
-	SNI     string
+	// Gateways are the clusters through any one of which the way leads, none for straight to the pods.
+	Gateways []string
+	SNI      string
 }
 
 // wanted is a part of a service that a call is for.
@@ -58,7 +58,7 @@ func (p planet) destination(from string, want wanted, share float64) Destination
 	s := p.Services[want.service]
 	type candidate struct {
 		way    Way
-		rank   [3]int
+		rank   [4]int
 		weight int
 	}
 	candidates := []candidate{}
@@ -102,12 +102,15 @@ func (p planet) way(from, to string, want wanted) (Way, bool) {
 		return Way{}, false
 	case from != to && (target.State != "active" || spread(s) == "local-only"):
 		return Way{}, false
+	case target.State != "active" && p.sharesControlPlane(to):
+		// Callers at home and away have the same configuration, so nobody can be kept out but all.
+		return Way{}, false
 	}
 	way := Way{Cluster: to, Port: podPort(s, to, want.port)}
 	if pathTo(p.Mesh, from, to, placement).gateway {
-		way.Gateway = to
 		way.SNI = p.sni(want)
-		if len(target.Gateways) == 0 || p.unreachable(to) {
+		way.Gateways = p.entrances(from, to)
+		if !slices.ContainsFunc(way.Gateways, func(c string) bool { return !p.unreachable(c) }) {
 			return Way{}, false
 		}
 	}
@@ -118,6 +121,30 @@ func (p planet) way(from, to string, want wanted) (Way, bool) {
 	}
 	slices.Sort(way.Pods)
 	return way, len(way.Pods) > 0
+}
+
+// sharesControlPlane tells whether a cluster's control plane configures others as well.
+func (p planet) sharesControlPlane(cluster string) bool {
+	for other := range p.Clusters {
+		if other != cluster && controlPlane(p.Mesh, other) == controlPlane(p.Mesh, cluster) {
+			return true
+		}
+	}
+	return false
+}
+
+// entrances are the clusters by whose gateways a call may come in: Istio enters a network that it discovered by any gateway of it.
+func (p planet) entrances(from, to string) []string {
+	if len(p.Clusters[to].Gateways) > 0 && group(p.Mesh, from) != group(p.Mesh, to) {
+		return []string{to}
+	}
+	all := []string{}
+	for _, c := range members(p.Mesh, to) {
+		if group(p.Mesh, from) == group(p.Mesh, to) && network(p.Mesh, c) == network(p.Mesh, to) && len(p.Clusters[c].Gateways) > 0 {
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 // sni that a gateway is asked for.
@@ -142,25 +169,28 @@ func (p planet) serves(pod world.Pod, want wanted) bool {
 }
 
 // rank orders the clusters that take a call: standby after active ones, then by distance (none but own and other where weights decide), then
-// pods that Istio finds itself before gateways.
-func (p planet) rank(from, to string, s repo.Service) [3]int {
+// pods that Istio finds itself before gateways. What it finds on other networks stands where its pods of other regions do, and is ordered
+// among those by distance.
+func (p planet) rank(from, to string, s repo.Service) [4]int {
 	standby, gateway := 0, 0
 	if s.Placement[to].Standby {
 		standby = 1
 	}
-	if !pathTo(p.Mesh, from, to, s.Placement[to]).discovered {
+	way, far := pathTo(p.Mesh, from, to, s.Placement[to]), distance(p.Mesh, from, to)
+	if !way.discovered {
 		gateway = 1
 	}
-	if p.byName(from, s) {
+	switch {
+	case p.byName(from, s):
 		return p.rankByName(from, to, s)
+	case spread(s) == "weighted" && from == to:
+		return [4]int{standby}
+	case spread(s) == "weighted":
+		return [4]int{standby, 1}
+	case way.discovered && (way.gateway || far == 3):
+		return [4]int{standby, 3, 0, far}
 	}
-	if spread(s) == "weighted" {
-		if from == to {
-			return [3]int{standby, 0, 0}
-		}
-		return [3]int{standby, 1, 0}
-	}
-	return [3]int{standby, distance(p.Mesh, from, to), gateway}
+	return [4]int{standby, far, gateway}
 }
 
 // byName tells whether local pods share a host with a gateway that has a name. Istio then orders by locality alone, and knows two steps behind the
@@ -181,18 +211,18 @@ func (p planet) byName(from string, s repo.Service) bool {
 }
 
 // rankByName is one of three: own pods; then those that are near, or, beside a standby, all that are active; then the rest.
-func (p planet) rankByName(from, to string, s repo.Service) [3]int {
+func (p planet) rankByName(from, to string, s repo.Service) [4]int {
 	standby := false
 	for other, placement := range s.Placement {
 		standby = standby || placement.Standby && other != from && p.Clusters[other].State == "active"
 	}
 	switch {
 	case from == to:
-		return [3]int{0, 0, 0}
+		return [4]int{0}
 	case s.Placement[to].Standby, !standby && spread(s) != "weighted" && distance(p.Mesh, from, to) == 3:
-		return [3]int{2, 0, 0}
+		return [4]int{2}
 	}
-	return [3]int{1, 0, 0}
+	return [4]int{1}
 }
 
 func isIP(address string) bool {

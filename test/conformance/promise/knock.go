@@ -2,6 +2,7 @@ package promise
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/isthmus-mesh/isthmus/test/conformance/repo"
 	"github.com/isthmus-mesh/isthmus/test/conformance/world"
@@ -73,20 +74,18 @@ func (p planet) anyone(cluster string) string {
 	return "spiffe://" + principal(p.Clusters[cluster].TrustDomain, "anywhere", "anyone")
 }
 
-// calledFromElsewhere tells whether pods or public gateways of other clusters call a service that runs in a cluster.
+// calledFromElsewhere tells whether a service that runs in a cluster's group is called there from another cluster than it runs in: gateways of one
+// group hold what others of it publish.
 func (p planet) calledFromElsewhere(cluster, callee string) bool {
+	callers := exposedOn(p.Mesh, callee)
 	for _, s := range p.Services {
-		if _, declares := s.Egress[callee]; !declares {
-			continue
-		}
-		for from := range s.Placement {
-			if from != cluster {
-				return true
-			}
+		if _, declares := s.Egress[callee]; declares {
+			callers = append(callers, sortedKeys(s.Placement)...)
 		}
 	}
-	for _, from := range exposedOn(p.Mesh, callee) {
-		if from != cluster {
+	for _, home := range members(p.Mesh, cluster) {
+		_, placed := p.Services[callee].Placement[home]
+		if placed && slices.ContainsFunc(callers, func(from string) bool { return from != home }) {
 			return true
 		}
 	}

@@ -18,6 +18,14 @@ func group(m repo.Mesh, cluster string) string {
 	return "control plane " + cluster
 }
 
+// controlPlane is the cluster whose istiod configures a cluster's proxies.
+func controlPlane(m repo.Mesh, cluster string) string {
+	if c := m.Clusters[cluster].ControlPlane; c.Kind == "remote" {
+		return c.Primary
+	}
+	return cluster
+}
+
 // members are the clusters of a cluster's group, itself included, sorted.
 func members(m repo.Mesh, cluster string) []string {
 	all := []string{}

@@ -114,19 +114,28 @@ type traced struct {
 // check traces calls and reports every promise that is not kept.
 func check(t *testing.T, m *trace.Mesh, calls []promise.Call, whole bool) []traced {
 	t.Helper()
-	all := []traced{}
+	all, problems := judge(m, calls, whole)
+	for _, p := range problems {
+		t.Error(p)
+	}
+	return all
+}
+
+// judge traces calls and lists every promise that is not kept.
+func judge(m *trace.Mesh, calls []promise.Call, whole bool) ([]traced, []string) {
+	all, problems := []traced{}, []string{}
 	for _, call := range calls {
 		r, crash := traceCall(m, call.Call)
 		if crash != "" {
-			t.Errorf("%s: istiod panics: %s", call.Title(), crash)
+			problems = append(problems, fmt.Sprintf("%s: istiod panics: %s", call.Title(), crash))
 			continue
 		}
 		for _, problem := range promise.Judge(call, r, whole) {
-			t.Errorf("%s: %s", call.Title(), problem)
+			problems = append(problems, call.Title()+": "+problem)
 		}
 		all = append(all, traced{call, r})
 	}
-	return all
+	return all, problems
 }
 
 // traceCall traces a call; a panic of Istio's own code is what a control plane would die of, so it is told as such.

@@ -9,8 +9,6 @@ import (
 
 	"github.com/isthmus-mesh/isthmus/test/conformance/promise"
 	"github.com/isthmus-mesh/isthmus/test/conformance/repo"
-	"github.com/isthmus-mesh/isthmus/test/conformance/trace"
-	"github.com/isthmus-mesh/isthmus/test/conformance/world"
 )
 
 func TestWorlds(t *testing.T) {
@@ -51,17 +49,6 @@ func failing(t *testing.T, r repo.Repo, d promise.Deviations) {
 	t.Helper()
 	w := worldOf(r, d)
 	check(t, start(t, w), declared(t, r.Mesh, w), false)
-}
-
-// undeclared tries what no manifest declares, over the hosts and at the gateways themselves.
-func undeclared(t *testing.T, mesh repo.Mesh, w world.World, m *trace.Mesh) {
-	t.Helper()
-	check(t, m, promise.Undeclared(mesh, w), false)
-	for _, k := range promise.Knocks(mesh, w) {
-		for _, problem := range promise.Judge(k.Call, m.TraceGateway(k.Cluster, k.SNI, k.Identity), false) {
-			t.Errorf("a stranger at the gateway of %s asks for %s %s: %s", k.Cluster, k.SNI, k.Call.Case, problem)
-		}
-	}
 }
 
 // whole: nothing of the platform is missing.
