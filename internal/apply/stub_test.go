@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"maps"
 	"strings"
 	"testing"
 
@@ -219,6 +220,25 @@ func TestAForeignServiceIsRefusedAndCostsNoMemory(t *testing.T) {
 	k.sync(bundleOf(entry("shop", "other", "192.0.2.1")))
 	if now := c.get(theirs); now.GetResourceVersion() != theirs.GetResourceVersion() || c.exists(stub(t, "shop", "stock")) {
 		t.Error("the foreign Service was touched, or the stub stayed")
+	}
+}
+
+// API servers of today keep what a PUT leaves out, which older ones refused: the address is immutable.
+func TestAPUTCarriesWhatWasAllotted(t *testing.T) {
+	desired := stub(t, "shop", "cart")
+	live := desired.DeepCopy()
+	given := map[string]any{
+		"clusterIP": "10.0.0.7", "clusterIPs": []any{"10.0.0.7"}, "ipFamilies": []any{"IPv4"}, "ipFamilyPolicy": "SingleStack",
+	}
+	maps.Copy(specOf(live), given)
+	specOf(live)["selector"] = map[string]any{"app": "mine"}
+	want := specOf(desired.DeepCopy())
+	maps.Copy(want, given)
+	if diff := cmp.Diff(want, specOf(update(desired, live, testOwner.ID))); diff != "" {
+		t.Errorf("spec (-want +got):\n%s", diff)
+	}
+	if specOf(desired)["clusterIP"] != nil {
+		t.Error("the object of the bundle was changed")
 	}
 }
 
