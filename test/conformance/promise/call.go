@@ -37,13 +37,15 @@ type Want struct {
 	Policy map[string]string
 	// Mirrors get copies.
 	Mirrors []Destination
+	// External: the call has to go out to what an external names, not to a pod and not wherever it was dialled.
+	External bool
 	// Nowhere: the call must not arrive at any pod of the callee unless its policy refuses it.
 	Nowhere bool
 }
 
 // Fails: the caller must get an error.
 func (w Want) Fails() bool {
-	return w.Answer == "" && !w.Nowhere && !lives(w.Destinations)
+	return w.Answer == "" && !w.Nowhere && !w.External && !lives(w.Destinations)
 }
 
 // lives tells whether there is anybody to reach.
@@ -84,6 +86,7 @@ func Calls(m repo.Mesh, w world.World, only ...string) ([]Call, error) {
 			}
 			for _, callee := range sortedKeys(m.Services[name].Egress) {
 				if _, isService := m.Services[callee]; !isService {
+					calls = append(calls, p.externalCalls(from, callee)...)
 					continue
 				}
 				more, err := p.callsOf(from, callee)

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/isthmus-mesh/isthmus/test/conformance/repo"
 	"github.com/isthmus-mesh/isthmus/test/conformance/world"
@@ -94,16 +95,12 @@ func (p planet) destination(from string, want wanted, share float64) Destination
 func (p planet) way(from, to string, want wanted) (Way, bool) {
 	s := p.Services[want.service]
 	placement := s.Placement[to]
-	target := p.Clusters[to]
 	switch {
 	case want.cluster != "" && want.cluster != to:
 		return Way{}, false
 	case want.version != "" && !slices.Contains(versionsAt(s, to), want.version):
 		return Way{}, false
-	case from != to && (target.State != "active" || spread(s) == "local-only"):
-		return Way{}, false
-	case target.State != "active" && p.sharesControlPlane(to):
-		// Callers at home and away have the same configuration, so nobody can be kept out but all.
+	case from != to && spread(s) == "local-only", !p.takes(from, to, s):
 		return Way{}, false
 	}
 	way := Way{Cluster: to, Port: podPort(s, to, want.port)}
@@ -121,6 +118,25 @@ func (p planet) way(from, to string, want wanted) (Way, bool) {
 	}
 	slices.Sort(way.Pods)
 	return way, len(way.Pods) > 0
+}
+
+// takes tells whether a cluster takes calls from another: an active one does, and one is always at home for its own pods. Clusters that share a control
+// plane have the same configuration, so there nobody can be kept out but all, and all come back if nobody else is active.
+func (p planet) takes(from, to string, s repo.Service) bool {
+	switch {
+	case p.Clusters[to].State == "active":
+		return true
+	case controlPlane(p.Mesh, from) != controlPlane(p.Mesh, to):
+		return false
+	case !p.sharesControlPlane(to):
+		return from == to
+	}
+	for other := range s.Placement {
+		if p.Clusters[other].State == "active" {
+			return false
+		}
+	}
+	return true
 }
 
 // sharesControlPlane tells whether a cluster's control plane configures others as well.
@@ -147,8 +163,11 @@ func (p planet) entrances(from, to string) []string {
 	return all
 }
 
-// sni that a gateway is asked for.
+// sni that a gateway is asked for: of a reserved name, except for Kubernetes' own, which Istio carries itself.
 func (p planet) sni(want wanted) string {
+	if strings.HasSuffix(want.host, ".svc.cluster.local") {
+		return fmt.Sprintf("outbound_.%d_.%s_.%s", want.port.Port, want.version, want.host)
+	}
 	return fmt.Sprintf("outbound_.%d_.%s_.%s.%s", want.port.Port, want.version, want.host, p.Settings.ExportSuffix)
 }
 

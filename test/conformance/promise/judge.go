@@ -30,6 +30,10 @@ func Judge(c Call, r trace.Result, whole bool) []string {
 	if r.Passthrough {
 		j.say("leaves the mesh")
 	}
+	if c.Want.External {
+		j.external(r)
+		return j.problems
+	}
 	if whole && !slices.ContainsFunc(c.Want.Destinations, func(d Destination) bool { return len(d.Tiers) == 0 }) {
 		for _, d := range r.DeadEnds {
 			j.say("a way over %s ends nowhere: %s", strings.Join(append(d.Via, d.Address), ", "), d.Reason)
@@ -79,6 +83,18 @@ func (j *judgement) nowhere(c Call, r trace.Result) {
 			j.say("%s in %s lets the call in", a.Pod, a.Cluster)
 		case c.Want.Verdict == letIn:
 			j.say("arrives at %s in %s", a.Pod, a.Cluster)
+		}
+	}
+}
+
+// external: it goes out, to what was named.
+func (j *judgement) external(r trace.Result) {
+	if len(r.Arrivals) == 0 {
+		j.say("does not get out: %s", r.Error)
+	}
+	for _, a := range r.Arrivals {
+		if a.External == "" {
+			j.say("arrives at %s in %s instead of outside", a.Pod, a.Cluster)
 		}
 	}
 }
