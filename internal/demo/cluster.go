@@ -133,7 +133,7 @@ func (c *cluster) sync(ctx context.Context) (*v1alpha1.MeshSync, error) {
 	return sync, nil
 }
 
-// live reads all objects of all managed kinds from the API server, whoever made them.
+// live reads all objects of all managed kinds from the API server, whoever made them, but for the one Service that it makes itself.
 func (c *cluster) live(ctx context.Context) (objects, error) {
 	lists := make([]unstructured.UnstructuredList, len(istio.Kinds))
 	group, ctx := errgroup.WithContext(ctx)
@@ -159,6 +159,7 @@ func (c *cluster) live(ctx context.Context) (objects, error) {
 			live[render.Key{Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName()}.String()] = o
 		}
 	}
+	delete(live, render.Key{Kind: "Service", Namespace: metav1.NamespaceDefault, Name: "kubernetes"}.String())
 	return live, nil
 }
 
