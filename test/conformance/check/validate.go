@@ -43,7 +43,7 @@ func validate(object map[string]any) (warning, failure error) {
 	}
 	schema, known := collections.All.FindByGroupVersionAliasesKind(config.FromKubernetesGVK(k.GroupVersionKind()))
 	if !known {
-		return nil, fmt.Errorf("Istio has no kind %s in %s", k.Kind, k.APIVersion) //nolint:staticcheck // a name
+		return nil, fmt.Errorf("no kind %s in %s is known to Istio", k.Kind, k.APIVersion)
 	}
 	converted, err := crd.ConvertObjectInternal(schema, &k, "cluster.local", strictly)
 	if err != nil {

@@ -143,7 +143,7 @@ func TestFaultsOfAWorldAreErrors(t *testing.T) {
 		},
 		`cluster one has the control plane of "nine", which is not in the world`: func(w *world.World) { w.Clusters[0].ControlPlane = "nine" },
 		"cluster one has the control plane of two, which is itself remote":       func(w *world.World) { w.Clusters[0].ControlPlane, w.Clusters[1].ControlPlane = "two", "one" },
-		"control plane of one: ServiceEntry/app2/x: Istio has no kind Nothing in networking.istio.io/v1": func(w *world.World) {
+		"control plane of one: ServiceEntry/app2/x: no kind Nothing in networking.istio.io/v1 is known to Istio": func(w *world.World) {
 			w.Bundles["one"]["ServiceEntry/app2/x"] = map[string]any{"apiVersion": "networking.istio.io/v1", "kind": "Nothing"}
 		},
 		"load balancer 192.0.2.80: no pod of cluster two names the service app2/other": func(w *world.World) {

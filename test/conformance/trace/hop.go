@@ -124,7 +124,7 @@ func (w *walk) dial(x *proxy, e endpoint, conn connection, via []string) ([]way,
 		return dead(where, via, "no gateway at %s listens on port %d", e.address, e.port), nil
 	}
 	if s := w.mesh.serviceAt(x, e.address); s != nil {
-		return w.toService(x, s, e, conn, via)
+		return w.toService(s, e, conn, via)
 	}
 	p, err := w.mesh.podAt(x, e.address)
 	if err != nil {
@@ -175,7 +175,7 @@ func (m *Mesh) serviceAt(x *proxy, address string) *service {
 }
 
 // toService spreads over the Service's ready pods as kube-proxy does.
-func (w *walk) toService(x *proxy, s *service, e endpoint, conn connection, via []string) ([]way, error) {
+func (w *walk) toService(s *service, e endpoint, conn connection, via []string) ([]way, error) {
 	where := fmt.Sprintf("%s:%d", e.address, e.port)
 	i := slices.IndexFunc(s.ports, func(p servicePort) bool { return p.port == e.port })
 	if i < 0 {

@@ -149,7 +149,7 @@ func istioConfig(object map[string]any) (*config.Config, error) {
 	kind := config.FromKubernetesGVK(k.GroupVersionKind())
 	schema, known := collections.All.FindByGroupVersionAliasesKind(kind)
 	if !known {
-		return nil, fmt.Errorf("Istio has no kind %s in %s", k.Kind, k.APIVersion)
+		return nil, fmt.Errorf("no kind %s in %s is known to Istio", k.Kind, k.APIVersion)
 	}
 	return crd.ConvertObject(schema, &k, "cluster.local")
 }
