@@ -72,6 +72,11 @@ func combine(t *testing.T, topology, feature string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, m := range messages {
+		if !strings.HasPrefix(m, "service ") && !strings.HasPrefix(m, "cluster ") && !strings.HasPrefix(m, "host ") {
+			t.Errorf("isthmus vet finds a mistake instead of an unsupported combination: %s", m)
+		}
+	}
 	if len(messages) > 0 {
 		return messages
 	}
