@@ -170,7 +170,7 @@ func TestWhatAPrimaryGetsForItsRemotes(t *testing.T) {
 			"callers of one configuration leave out what is draining", both + `clusters: b: state: "draining"`, "a", inB, nil, nil,
 		},
 		{
-			"and publish no pods of a remote that is down", both + `clusters: b: state: "down"`, "a", "", nil, []string{gateway, local, exported},
+			"and publish no pods of a remote that is down", both + `clusters: b: state: "down"`, "a", "", nil, []string{rule, gateway, local, exported},
 		},
 		{
 			"unless there is nothing else", both + `clusters: {a: state: "draining", b: state: "draining"}`, "a", inB, selects,
@@ -197,8 +197,8 @@ func TestWhatACallerGetsOfAnAddressOfItsOwn(t *testing.T) {
 			"it is called with the service's ports, and nothing is asked for by name", near + `services: api: placement: c: address: "198.51.100.7"`, "a", remote,
 			[]string{"spec", "endpoints"},
 			[]any{map[string]any{
-				"address": "198.51.100.7", "locality": "r2",
-				"labels": map[string]any{"isthmus.dev/cluster": "c", "isthmus.dev/remote": "true", "security.istio.io/tlsMode": "istio"},
+				"address": "198.51.100.7",
+				"labels":  map[string]any{"isthmus.dev/cluster": "c", "isthmus.dev/remote": "true", "security.istio.io/tlsMode": "istio"},
 			}},
 		},
 		{

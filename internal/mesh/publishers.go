@@ -11,8 +11,8 @@ import (
 // callee is no service of the mesh.
 //
 // Other clusters take calls while they are active; the own pods always do. Proxies of several clusters that share a control plane
-// share their configuration, so there "own" cannot be said: those of them that are active take calls, and all of them if nobody else
-// does either.
+// share their configuration, so there "own" cannot be said: those of them that are active take calls, and those that are not down, or
+// the primary, if nobody else does either.
 func Publishers(m *manifest.Mesh, from, callee string) map[Relation][]string {
 	out := map[Relation][]string{}
 	for _, at := range takers(m, from, m.Services[callee]) {
@@ -33,7 +33,10 @@ func takers(m *manifest.Mesh, from string, s manifest.Service) []string {
 	if len(taking) > 0 {
 		return taking
 	}
-	return only(placed, func(at string) bool { return ControlPlane(m, at) == ControlPlane(m, from) })
+	return only(placed, func(at string) bool {
+		ours := ControlPlane(m, from)
+		return ControlPlane(m, at) == ours && (at == ours || m.Clusters[at].State != "down")
+	})
 }
 
 func only(clusters []string, keep func(string) bool) []string {

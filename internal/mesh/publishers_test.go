@@ -53,7 +53,7 @@ func TestWhoTakesACall(t *testing.T) {
 		{
 			"two clusters with one configuration, neither active and no help: better these than none", "tired", "",
 			at{"tired": {}, "asleep": {}, "leaving": {}},
-			taking{mesh.Same: {"tired"}, mesh.Discovered: {"asleep"}},
+			taking{mesh.Same: {"tired"}},
 		},
 	}
 	for _, c := range cases {

@@ -17,8 +17,8 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/conformance/world"
 )
 
-// Analyze runs istioctl's analyzers over a cluster: its bundle and the Kubernetes objects of the world. False alarms are among the findings; see
-// FalseAlarm.
+// Analyze runs istioctl's analyzers over a cluster: its bundle and the Kubernetes objects of the world. What they say of those objects, which
+// are the world's scenery, is left out. False alarms are among the findings; see Known.
 func Analyze(w *world.World, cluster string) ([]Finding, error) {
 	quiet()
 	documents, err := clusterDocuments(w, cluster)
@@ -38,6 +38,9 @@ func Analyze(w *world.World, cluster string) ([]Finding, error) {
 	}
 	var findings []Finding
 	for _, m := range result.Messages {
+		if _, rendered := w.Bundles[cluster][resourceOf(m.Resource)]; !rendered && m.Resource != nil {
+			continue
+		}
 		findings = append(findings, Finding{
 			Resource: resourceOf(m.Resource), Level: strings.ToLower(m.Type.Level().String()), Code: m.Type.Code(),
 			Message: fmt.Sprintf(m.Type.Template(), m.Parameters...),

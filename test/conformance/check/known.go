@@ -34,6 +34,10 @@ var alarms = []alarm{
 		subsetSelectsWatchedPods,
 	},
 	{
+		"IST0101", "the Secret of a public certificate is the platform's, and not in the repository",
+		func(s scene) bool { return strings.Contains(s.finding.Message, "credentialName") },
+	},
+	{
 		"IST0134", "the ServiceEntry is shown to gateways only, which go by SNI and never by address",
 		shownToGatewaysOnly,
 	},
