@@ -3,6 +3,14 @@ package meshmodule_test
 // accessMistakes: who may call, public entry, and what proxies know (checks_access.cue).
 var accessMistakes = []mistake{
 	{
+		"a method in lower case", "services: x: {" + good + "egress: web: methods: [\"get\"]\n}",
+		"service x names the method get, which no request has: methods are upper case", "services.x.egress.web.methods", 8,
+	},
+	{
+		"a path that cannot be", "services: x: {" + good + "egress: web: paths: [\"items*all\"]\n}",
+		"service x names the path items*all, which no request has: a path begins with / or *, and has no other * but at its end", "services.x.egress.web.paths", 8,
+	},
+	{
 		"a narrowed call of an external", `externals: db: {hosts: ["db.example.com"], ports: https: {port: 443, protocol: "TLS"}}
 services: x: {` + good + `egress: db: ports: ["https"]}`,
 		"service x narrows its calls of external db, which nobody outside the mesh would enforce", "services.x.egress.db", 9,

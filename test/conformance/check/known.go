@@ -30,7 +30,7 @@ var alarms = []alarm{
 		subsetSelectsEndpoints,
 	},
 	{
-		"IST0173", "the analyzer looks for pods of the same cluster only; the subset selects pods of a cluster that the same istiod watches",
+		"IST0173", "the analyzer looks for pods of the same cluster only, and without the label of the cluster that Istio gives to pods; the subset selects pods of the clusters that one istiod reads",
 		subsetSelectsWatchedPods,
 	},
 	{
@@ -128,7 +128,7 @@ func subsetSelectsWatchedPods(s scene) bool {
 		}
 	}
 	watched := func(name string) bool {
-		return slices.Contains(own.Watched, name) || slices.ContainsFunc(s.world.Clusters, func(c world.Cluster) bool {
+		return name == s.cluster && len(own.Watched) > 0 || slices.Contains(own.Watched, name) || slices.ContainsFunc(s.world.Clusters, func(c world.Cluster) bool {
 			return c.Name == name && c.ControlPlane == s.cluster && name != s.cluster
 		})
 	}

@@ -121,15 +121,17 @@ func (p planet) way(from, to string, want wanted) (Way, bool) {
 }
 
 // takes tells whether a cluster takes calls from another: an active one does, and one is always at home for its own pods. Clusters that share a control
-// plane have the same configuration, so there nobody can be kept out but all, and all come back if nobody else is active.
+// plane have the same configuration, so there nobody can be kept out but all, and all come back if nobody else is active, but for a remote that is down.
 func (p planet) takes(from, to string, s repo.Service) bool {
 	switch {
 	case p.Clusters[to].State == "active":
 		return true
 	case controlPlane(p.Mesh, from) != controlPlane(p.Mesh, to):
 		return false
-	case !p.sharesControlPlane(to):
+	case !p.sharesControlPlane(to), spread(s) == "local-only":
 		return from == to
+	case p.Clusters[to].State == "down" && controlPlane(p.Mesh, to) != to:
+		return false
 	}
 	for other := range s.Placement {
 		if p.Clusters[other].State == "active" {
@@ -188,8 +190,7 @@ func (p planet) serves(pod world.Pod, want wanted) bool {
 }
 
 // rank orders the clusters that take a call: standby after active ones, then by distance (none but own and other where weights decide), then
-// pods that Istio finds itself before gateways. What it finds on other networks stands where its pods of other regions do, and is ordered
-// among those by distance.
+// pods that Istio finds itself before gateways: at the same distance, or, where it finds some on other networks, all of them.
 func (p planet) rank(from, to string, s repo.Service) [4]int {
 	standby, gateway := 0, 0
 	if s.Placement[to].Standby {
@@ -197,7 +198,8 @@ func (p planet) rank(from, to string, s repo.Service) [4]int {
 	}
 	way, far := pathTo(p.Mesh, from, to, s.Placement[to]), distance(p.Mesh, from, to)
 	if !way.discovered {
-		gateway = 1
+		// All that share a control plane get one list, as seen from its cluster.
+		gateway, far = 1, distance(p.Mesh, controlPlane(p.Mesh, from), to)
 	}
 	switch {
 	case p.byName(from, s):
@@ -206,21 +208,41 @@ func (p planet) rank(from, to string, s repo.Service) [4]int {
 		return [4]int{standby}
 	case spread(s) == "weighted":
 		return [4]int{standby, 1}
-	case way.discovered && (way.gateway || far == 3):
-		return [4]int{standby, 3, 0, far}
+	case from == to:
+		return [4]int{standby}
+	case p.spanning(from, s) && way.discovered:
+		return [4]int{standby, 1, far}
+	case p.spanning(from, s):
+		return [4]int{standby, 2, far}
 	}
 	return [4]int{standby, far, gateway}
 }
 
-// byName tells whether local pods share a host with a gateway that has a name. Istio then orders by locality alone, and knows two steps behind the
+// spanning tells whether Istio finds pods of the service that are on another network than some proxy with the caller's configuration.
+func (p planet) spanning(from string, s repo.Service) bool {
+	for to := range s.Placement {
+		if !p.takes(from, to, s) || group(p.Mesh, from) != group(p.Mesh, to) {
+			continue
+		}
+		for c := range p.Clusters {
+			if controlPlane(p.Mesh, c) == controlPlane(p.Mesh, from) && network(p.Mesh, c) != network(p.Mesh, to) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// byName tells whether local pods, or versions, share a host with a gateway that has a name. Istio then orders by locality alone, and knows two steps behind the
 // pods (https://github.com/istio/istio/issues/61857).
 func (p planet) byName(from string, s repo.Service) bool {
-	if _, here := s.Placement[from]; !here || kubernetesService(s, from) != "" {
+	if _, here := s.Placement[from]; !here && len(s.Versions) == 0 || here && kubernetesService(s, from) != "" {
 		return false
 	}
 	for to, placement := range s.Placement {
-		if to == from || p.Clusters[to].State != "active" || !pathTo(p.Mesh, from, to, placement).gateway {
-			continue
+		way := pathTo(p.Mesh, from, to, placement)
+		if p.Clusters[to].State != "active" || way.discovered || !way.gateway {
+			continue // Gateways that Istio finds itself are none of the inventory's.
 		}
 		if slices.ContainsFunc(p.Clusters[to].Gateways, func(g repo.Gateway) bool { return !isIP(g.Address) }) {
 			return true
