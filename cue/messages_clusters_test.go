@@ -90,7 +90,8 @@ clusters: nord: region: "r"` + group,
 	},
 	{
 		"a standby beside a gateway that is a host name", `services: x: {` + good + `placement: {east: standby: true, nord: {}}}
-clusters: nord: {region: "r", gateways: [{address: "nord.example.com"}]}`,
+clusters: nord: {region: "r", gateways: [{address: "nord.example.com"}]}
+services: y: {owner: "y", ports: http: {port: 80, protocol: "HTTP"}, backend: {namespace: "y", selector: app: "y", serviceAccounts: ["y"]}, placement: east: {}, egress: x: {}}`,
 		"service x is on standby in cluster east, and cluster nord, which comes first, has a gateway that is a host name: Istio puts pods before names." +
 			" Give the gateway an IP address, or no standby",
 		"services.x.placement.east.standby", 8,
