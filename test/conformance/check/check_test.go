@@ -112,6 +112,24 @@ func TestFalseAlarmsAreToldApart(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s\n%v", c.reason, diff, findings)
 		}
 	}
+	w := analyzed(map[string]any{"cluster": "two"}, "istio-system")
+	w.Bundles["one"]["Gateway/app/shop"] = object("Gateway", "shop", map[string]any{
+		"selector": map[string]any{"istio": "ingressgateway"},
+		"servers": []any{map[string]any{
+			"port":  map[string]any{"number": 443, "name": "https", "protocol": "HTTPS"},
+			"tls":   map[string]any{"mode": "SIMPLE", "credentialName": "shop"},
+			"hosts": []any{"shop.example.com"},
+		}},
+	})
+	findings, err := check.Analyze(w, "one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range known.Real(w, "one", findings) {
+		if f.Code == "IST0101" && !strings.Contains(f.Message, "selector") {
+			t.Errorf("a certificate that is the platform's: %s", f)
+		}
+	}
 	if unused := known.Unused(); len(unused) > 0 {
 		t.Errorf("entries of the table that nothing needs: %q", unused)
 	}
