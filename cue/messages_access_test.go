@@ -3,6 +3,14 @@ package meshmodule_test
 // accessMistakes: who may call, public entry, and what proxies know (checks_access.cue).
 var accessMistakes = []mistake{
 	{
+		"a Kubernetes name on a public gateway", "clusters: east: publicGateway: {}\nservices: x: {" + good + "hosts: [\"x.x.svc.cluster.local\"], placement: east: {}, expose: credentialName: \"c\"\n}",
+		"service x is exposed, but has Kubernetes names only: give it a host that can be reached from outside", "services.x.expose", 9,
+	},
+	{
+		"pods of one service among those of another that is guarded", "services: x: {" + good + "}\nservices: y: {owner: \"y\", ports: http: {port: 81, protocol: \"HTTP\"}, authorization: mode: \"enforce\"\nbackend: {namespace: \"x\", selector: {app: \"x\", role: \"b\"}, serviceAccounts: [\"y\"]}}",
+		"services x and y select the same pods, but are guarded differently: a policy is one for the pods", "services.y.authorization", 9,
+	},
+	{
 		"a method in lower case", "services: x: {" + good + "egress: web: methods: [\"get\"]\n}",
 		"service x names the method get, which no request has: methods are upper case", "services.x.egress.web.methods", 8,
 	},

@@ -89,6 +89,12 @@ clusters: nord: region: "r"` + group,
 		"services.x.placement.east.standby", 9,
 	},
 	{
+		"a Kubernetes name that must not leave its cluster", `services: x: {` + good + `hosts: ["x.x.svc.cluster.local"], spread: "local-only", placement: {east: {}, west: {}}}
+clusters: {east: discovery: "g", west: discovery: "g"}`,
+		"service x is local-only and has the Kubernetes name x.x.svc.cluster.local, which Istio leads to the pods of every cluster of a discovery group: give it a host of its own",
+		"services.x.hosts.x.x.svc.cluster.local", 8,
+	},
+	{
 		"a standby beside a gateway that is a host name", `services: x: {` + good + `placement: {east: standby: true, nord: {}}}
 clusters: nord: {region: "r", gateways: [{address: "nord.example.com"}]}
 services: y: {owner: "y", ports: http: {port: 80, protocol: "HTTP"}, backend: {namespace: "y", selector: app: "y", serviceAccounts: ["y"]}, placement: east: {}, egress: x: {}}`,

@@ -51,6 +51,22 @@ var serviceMistakes = []mistake{
 		"cluster nord has no gateways, but runs services that other clusters call, such as x called by a public gateway", "clusters.nord.gateways", 3,
 	},
 	{
+		"a host of one word", "services: x: {" + good + "hosts: [\"cart2\"]\n}",
+		"host cart2 has no dot: Istio would take it for the name of a Kubernetes Service", "services.x.hosts.cart2", 8,
+	},
+	{
+		"an external at the virtual address of a service", "services: x: {" + good + "vip: \"10.9.0.5\"\n}\nexternals: e: {hosts: [\"e.example.com\"], ports: db: {port: 5432, protocol: \"TCP\"}, addresses: [\"10.9.0.5\"]}",
+		"external e has the address 10.9.0.5, which is the virtual address of host x.x.global", "externals.e.addresses", 10,
+	},
+	{
+		"an export name that Kubernetes' own names cover", "settings: exportSuffix: \"isthmus.local\"",
+		"exportSuffix isthmus.local lies under local, which gateways of discovery groups serve as a whole: the two would overlap", "settings.exportSuffix", 3,
+	},
+	{
+		"an order of its own among host names", "services: x: {" + good + "placement: nord: {}\ntraffic: loadBalancer: localityLbSetting: enabled: true\n}\nclusters: nord: {region: \"r\", gateways: [{address: \"nord.example.com\"}]}",
+		"service x sets localityLbSetting, but is reached by host names: with both istiod itself may fail (istio/istio#61857)", "services.x.traffic.loadBalancer", 9,
+	},
+	{
 		"a cluster without gateways that others call", "clusters: nord: region: \"r\"\nservices: x: {" + good + "placement: nord: {}\n}\nservices: web: egress: x: {}",
 		"cluster nord has no gateways, but runs services that other clusters call, such as x called by web", "clusters.nord.gateways", 3,
 	},

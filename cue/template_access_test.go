@@ -117,7 +117,7 @@ func TestWhatAPublicGatewayGets(t *testing.T) {
 	spec := []string{"spec"}
 	renders(t, []rendering{
 		{
-			"HTTP with a certificate, under the service's names", here, "a", "Gateway/istio-ingress/isthmus-api", spec,
+			"HTTP with a certificate, under the service's names", here, "a", "Gateway/istio-ingress/isthmus-public-api", spec,
 			map[string]any{
 				"selector": map[string]any{"istio": "ingressgateway"},
 				"servers": []any{map[string]any{
@@ -128,7 +128,7 @@ func TestWhatAPublicGatewayGets(t *testing.T) {
 			},
 		},
 		{
-			"as the cluster has it", there, "b", "Gateway/edge/isthmus-api", spec,
+			"as the cluster has it", there, "b", "Gateway/edge/isthmus-public-api", spec,
 			map[string]any{
 				"selector": map[string]any{"gw": "edge"},
 				"servers": []any{map[string]any{
@@ -141,7 +141,7 @@ func TestWhatAPublicGatewayGets(t *testing.T) {
 		{
 			"the way to the service", here, "a", public, spec,
 			map[string]any{
-				"exportTo": []any{"istio-ingress"}, "gateways": []any{"istio-ingress/isthmus-api"}, "hosts": []any{"api.example.com"},
+				"exportTo": []any{"istio-ingress"}, "gateways": []any{"istio-ingress/isthmus-public-api"}, "hosts": []any{"api.example.com"},
 				"http": []any{map[string]any{"route": only("api.example.com", "")}},
 			},
 		},
@@ -170,7 +170,7 @@ func TestWhatAPublicGatewayGets(t *testing.T) {
 			"nothing in a cluster that is not named", there, "a", public, nil, nil,
 		},
 		{
-			"TLS as it comes", passed, "a", "Gateway/istio-ingress/isthmus-api",
+			"TLS as it comes", passed, "a", "Gateway/istio-ingress/isthmus-public-api",
 			[]string{"spec", "servers"},
 			[]any{map[string]any{
 				"hosts": []any{"api/api.example.com"},
@@ -186,7 +186,7 @@ func TestWhatAPublicGatewayGets(t *testing.T) {
 		{
 			"a remote cluster's from its primary's bundle",
 			primaryRemote + `clusters: b: publicGateway: {}, services: api: {placement: {a: {}, b: {}}, expose: credentialName: "cert"}`, "a",
-			"Gateway/istio-ingress/isthmus-api",
+			"Gateway/istio-ingress/isthmus-public-api",
 			[]string{"spec", "servers", "hosts"},
 			[]any{[]any{"api/api.example.com"}},
 		},
