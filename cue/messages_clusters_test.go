@@ -109,7 +109,7 @@ services: y: {owner: "y", ports: http: {port: 80, protocol: "HTTP"}, backend: {n
 	nord: {}
 }}
 clusters: nord: {region: "r", gateways: [{address: "nord.example.com"}]}` + group,
-		"service x runs on several networks of one discovery group (east, west) and in cluster nord, whose gateway is a host name:" +
+		"service x runs or is called on several networks of one discovery group (east, west) and in cluster nord, whose gateway is a host name:" +
 			" Istio finds no way between networks for such a mixture. Give the gateway an IP address",
 		"services.x.placement.nord", 11,
 	},
