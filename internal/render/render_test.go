@@ -254,7 +254,7 @@ func TestAPublicGatewayCallsWhatItLetsIn(t *testing.T) {
 	if !slices.ContainsFunc(b.Calls, func(c render.Call) bool { return cmp.Equal(c, want) }) {
 		t.Errorf("got %+v, want among them %+v", b.Calls, want)
 	}
-	gateway := render.Key{Kind: "Gateway", Namespace: "istio-ingress", Name: "isthmus-web"}
+	gateway := render.Key{Kind: "Gateway", Namespace: "istio-ingress", Name: "isthmus-public-web"}
 	if !slices.ContainsFunc(b.Resources, func(r render.Resource) bool { return r.Key == gateway && r.Service == "web" }) {
 		t.Errorf("%s of web is not there", gateway)
 	}
