@@ -1,0 +1,77 @@
+package sandbox
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// A frame is kind (1 byte), lengths of head (4 bytes) and body (8 bytes, both big endian), head, body.
+type frame struct {
+	kind byte
+	head string
+	body []byte
+}
+
+// The kinds of frames. The parent sends a setup, to which the child says hello, then requests, to each of which it
+// gives an answer or a failure.
+const (
+	kindSetup   = 'S' // body: setup as JSON
+	kindHello   = 'H' // body: Enforced as JSON
+	kindRequest = 'R' // head: the handler's name, body: the request
+	kindAnswer  = 'A' // body: the response
+	kindFailure = 'F' // body: the handler's error
+)
+
+const (
+	headerSize = 13
+	longHead   = 1 << 10
+)
+
+var errNoFrame = errors.New("sent something that is no answer")
+
+// tooLarge is the error of a frame whose body is longer than allowed.
+type tooLarge struct{ size uint64 }
+
+func (e tooLarge) Error() string { return fmt.Sprintf("a frame of %d bytes is too large", e.size) }
+
+func writeFrame(w io.Writer, f frame) error {
+	header := make([]byte, headerSize, headerSize+len(f.head))
+	header[0] = f.kind
+	binary.BigEndian.PutUint32(header[1:], uint32(len(f.head)))
+	binary.BigEndian.PutUint64(header[5:], uint64(len(f.body)))
+	if _, err := w.Write(append(header, f.head...)); err != nil {
+		return err
+	}
+	_, err := w.Write(f.body)
+	return err
+}
+
+// readFrame reads one frame of one of the kinds. What comes from a child is not trusted: nothing is read or allocated
+// beyond the limit.
+func readFrame(r io.Reader, limit int64, kinds ...byte) (frame, error) {
+	var header [headerSize]byte
+	if _, err := io.ReadFull(r, header[:]); err != nil {
+		return frame{}, err
+	}
+	f := frame{kind: header[0]}
+	known := false
+	for _, k := range kinds {
+		known = known || f.kind == k
+	}
+	headLen, bodyLen := binary.BigEndian.Uint32(header[1:]), binary.BigEndian.Uint64(header[5:])
+	if !known || headLen > longHead {
+		return frame{}, errNoFrame
+	}
+	if bodyLen > uint64(limit) {
+		return frame{}, tooLarge{bodyLen}
+	}
+	head := make([]byte, headLen)
+	if _, err := io.ReadFull(r, head); err != nil {
+		return frame{}, err
+	}
+	f.head, f.body = string(head), make([]byte, bodyLen)
+	_, err := io.ReadFull(r, f.body)
+	return f, err
+}

@@ -1,0 +1,121 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestAChildCanOnlyCompute(t *testing.T) {
+	w := start(t, Limits{})
+	t.Log(w.Enforced())
+	if !w.Enforced().Seccomp {
+		t.Fatalf("every Linux that Kubernetes runs on has seccomp: %s", w.Enforced())
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("secret"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tcp.Close()
+	abstract := fmt.Sprintf("@isthmus-sandbox-test-%d", os.Getpid())
+	local, err := net.Listen("unix", abstract)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer local.Close()
+	for name, tc := range map[string]struct{ handler, request string }{
+		"ReadAFile":             {"open", file},
+		"ReadAFileOfTheSystem":  {"open", "/etc/passwd"},
+		"ReadItsOwnEnvironment": {"open", "/proc/self/environ"},
+		"ReadItsParentsMemory":  {"open", fmt.Sprintf("/proc/%d/mem", os.Getpid())},
+		"ListADirectory":        {"list", "/"},
+		"FindOutThatAFileIs":    {"stat", file},
+		"WriteAFile":            {"write", file},
+		"MakeAFile":             {"write", file + ".new"},
+		"DialTCP":               {"dial", "tcp " + tcp.Addr().String()},
+		"DialUDP":               {"dial", "udp 127.0.0.1:53"},
+		"DialAnAbstractSocket":  {"dial", "unix " + abstract},
+		"Listen":                {"listen", "127.0.0.1:0"},
+		"RunAProgram":           {"exec", "/bin/true"},
+		"BecomeAnotherProgram":  {"replace", "/proc/self/exe"},
+		"SignalItsParent":       {"signal", fmt.Sprint(os.Getpid())},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := w.Call(t.Context(), tc.handler, []byte(tc.request))
+			var said *HandlerError
+			if !errors.As(err, &said) {
+				t.Fatalf("was not refused: %q, %v", got, err)
+			}
+			if !strings.Contains(said.Message, "operation not permitted") && !strings.Contains(said.Message, "permission denied") {
+				t.Errorf("failed for another reason: %v", err)
+			}
+		})
+	}
+	if content, err := os.ReadFile(file); err != nil || string(content) != "secret" {
+		t.Errorf("the file says %q, %v", content, err)
+	}
+}
+
+func TestAChildSeesNothingOfItsParent(t *testing.T) {
+	t.Setenv("ISTHMUS_TEST_SECRET", "secret")
+	// Not closed on exec: what a careless program that started us might have left.
+	left, err := unix.Open("/dev/null", unix.O_RDONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(left)
+	w := start(t, Limits{})
+	if got, err := w.Call(t.Context(), "environment", nil); err != nil || len(got) != 0 {
+		t.Errorf("environment: %q, %v", got, err)
+	}
+	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", w.child.process.Pid))
+	if err == nil && strings.Contains(string(environ), "SECRET") { // not readable without privilege
+		t.Errorf("the environment holds %q", environ)
+	}
+	got, err := w.Call(t.Context(), "descriptors", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// 0 to 2 are /dev/null and the pipe of standard error. The Go runtime waits with an epoll and an event descriptor, if at all.
+	fds := strings.Fields(string(got))
+	if !strings.HasPrefix(string(got), "0 1 2 3 4") || len(fds) > 7 {
+		t.Errorf("open descriptors: %s", got)
+	}
+	for _, fd := range fds {
+		if fd == fmt.Sprint(left) && left > 6 {
+			t.Errorf("descriptor %d was inherited", left)
+		}
+	}
+}
+
+func TestAllThreadsAreLockedIn(t *testing.T) {
+	w := start(t, Limits{})
+	if _, err := w.Call(t.Context(), "echo", nil); err != nil {
+		t.Fatal(err)
+	}
+	statuses, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", w.child.process.Pid))
+	if err != nil || len(statuses) < 2 {
+		t.Fatalf("threads: %v, %v", statuses, err)
+	}
+	for _, path := range statuses {
+		status, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range []string{"NoNewPrivs:\t1\n", "Seccomp:\t2\n"} {
+			if !strings.Contains(string(status), line) {
+				t.Errorf("%s lacks %q", path, line)
+			}
+		}
+	}
+}

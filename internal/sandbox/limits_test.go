@@ -1,0 +1,207 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+// long is a limit that no test gets near, however busy the machine is.
+const long = 10 * time.Minute
+
+func start(t *testing.T, limits Limits) *Worker {
+	t.Helper()
+	if limits.Time == 0 {
+		limits.Time = long
+	}
+	if limits.CPU == 0 {
+		limits.CPU = long
+	}
+	w, err := Start(t.Context(), limits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.Close)
+	return w
+}
+
+func TestACallOverALimitIsKilledAndSaysWhich(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only the clock and the size of the answer are bounded elsewhere")
+	}
+	for name, tc := range map[string]struct {
+		handler string
+		limits  Limits
+		want    LimitError
+		text    string
+		reason  string
+	}{
+		"EndlessLoopByTheClock": {
+			handler: "loop", limits: Limits{Time: 200 * time.Millisecond},
+			want: LimitError{What: Time, Limit: int64(200 * time.Millisecond)}, text: "took longer than 200ms",
+			reason: "CUE has no cancellation",
+		},
+		"IdlenessByTheClock": {
+			handler: "sleep", limits: Limits{Time: 200 * time.Millisecond, CPU: time.Millisecond},
+			want: LimitError{What: Time, Limit: int64(200 * time.Millisecond)}, text: "took longer than 200ms",
+			reason: "waiting costs no processor time",
+		},
+		"EndlessLoopByProcessorTime": {
+			handler: "loop", limits: Limits{CPU: 200 * time.Millisecond},
+			want: LimitError{What: CPU, Limit: int64(200 * time.Millisecond)}, text: "used more than 200ms of processor time",
+			reason: "a busy machine must not make a harmless evaluation fail by the clock alone",
+		},
+		"GrowingMemory": {
+			handler: "bomb", limits: Limits{Memory: 128 * mib},
+			want: LimitError{What: Memory, Limit: 128 * mib}, text: "used more than 128 MiB of memory",
+			reason: "three lines of CUE took 6 GB",
+		},
+		"MemoryAtOnce": {
+			handler: "leap", limits: Limits{Memory: 128 * mib},
+			want: LimitError{What: Memory, Limit: 128 * mib}, text: "used more than 128 MiB of memory",
+			reason: "the kernel stops what nobody could measure in time",
+		},
+		"LargeAnswer": {
+			handler: "large", limits: Limits{Output: mib},
+			want: LimitError{What: Output, Limit: mib, Used: 2 * mib}, text: "gave more than 1 MiB as an answer",
+			reason: "the answer is held in this process",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := start(t, tc.limits)
+			_, err := w.Call(t.Context(), tc.handler, nil)
+			var limit *LimitError
+			if !errors.As(err, &limit) {
+				t.Fatalf("%s: got %v, want a LimitError", tc.reason, err)
+			}
+			if diff := cmp.Diff(tc.want, *limit, cmpopts.IgnoreFields(LimitError{}, "Used")); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", tc.reason, diff)
+			}
+			if err.Error() != tc.text {
+				t.Errorf("reads %q, want %q", err, tc.text)
+			}
+			isGone(t, w)
+		})
+	}
+}
+
+func TestAChildWhoseParentDoesNotMeasureIsStoppedByTheKernel(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("rlimits are set on Linux only")
+	}
+	for name, tc := range map[string]struct{ handler, what string }{
+		"Memory":        {handler: "bomb", what: Memory},
+		"ProcessorTime": {handler: "loop", what: CPU},
+	} {
+		t.Run(name, func(t *testing.T) {
+			limits := Limits{Memory: 64 * mib, CPU: time.Millisecond, Time: long}.withDefaults()
+			c, err := spawn(limits)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.end()
+			if err := c.greet(limits); err != nil {
+				t.Fatal(err)
+			}
+			if err := writeFrame(c.requests, frame{kind: kindRequest, head: tc.handler}); err != nil {
+				t.Fatal(err)
+			}
+			_, err = readFrame(c.responses, mib, kindAnswer)
+			<-c.exited
+			var limit *LimitError
+			if err := c.died(err, limits); !errors.As(err, &limit) || limit.What != tc.what {
+				t.Errorf("got %v, want a LimitError of %s", err, tc.what)
+			}
+		})
+	}
+}
+
+func TestAMemoryBombLeavesThisProcessAlone(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("resident memory is read from /proc")
+	}
+	self, err := openUsage(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer self.close()
+	w := start(t, Limits{Memory: 256 * mib})
+	before, _ := self.memory()
+	if _, err := w.Call(t.Context(), "bomb", nil); err == nil {
+		t.Fatal("the bomb did not go off")
+	}
+	if after, _ := self.memory(); after-before > 64*mib {
+		t.Errorf("this process grew from %s to %s", formatBytes(before), formatBytes(after))
+	}
+}
+
+func TestGarbageIsCollectedBeforeTheLimitIsReached(t *testing.T) {
+	w := start(t, Limits{Memory: 128 * mib})
+	if _, err := w.Call(t.Context(), "garbage collector's work", nil); err != nil {
+		t.Errorf("2.4 GiB one after the other, of which 16 MiB are in use, went over 128 MiB: %v", err)
+	}
+}
+
+func TestLimitsCountFromTheBeginningOfEachCall(t *testing.T) {
+	w := start(t, Limits{CPU: 150 * time.Millisecond, Memory: 2048 * mib})
+	var total time.Duration
+	for total < 400*time.Millisecond {
+		if _, err := w.Call(t.Context(), "large", nil); err != nil {
+			t.Fatalf("after %s in all: %v", total, err)
+		}
+		total, _ = w.child.usage.cpu()
+	}
+}
+
+func TestCancellingKillsTheComputation(t *testing.T) {
+	w := start(t, Limits{})
+	why := errors.New("nobody is interested any more")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	time.AfterFunc(50*time.Millisecond, func() { cancel(why) })
+	if _, err := w.Call(ctx, "loop", nil); !errors.Is(err, why) {
+		t.Errorf("got %v, want %v", err, why)
+	}
+	isGone(t, w)
+	if _, err := w.Call(t.Context(), "echo", nil); !errors.Is(err, errEnded) {
+		t.Errorf("a second call: got %v, want %v", err, errEnded)
+	}
+}
+
+func TestADeadlineReadsAsOne(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if _, err := start(t, Limits{}).Call(ctx, "loop", nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
+	}
+}
+
+func TestTooLargeARequestIsNotSent(t *testing.T) {
+	w := start(t, Limits{Input: 10})
+	if _, err := w.Call(t.Context(), "echo", make([]byte, 11)); err == nil || !strings.Contains(err.Error(), "11 bytes is larger than 10 bytes") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := w.Call(t.Context(), "echo", make([]byte, 10)); err != nil {
+		t.Errorf("the worker did not survive it: %v", err)
+	}
+}
+
+// isGone fails unless the child has ended and is reaped.
+func isGone(t *testing.T, w *Worker) {
+	t.Helper()
+	select {
+	case <-w.child.exited:
+	default:
+		t.Error("the call returned before the child had ended")
+	}
+	if err := syscall.Kill(w.child.state.Pid(), 0); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("the child is still there, or a zombie: %v", err)
+	}
+}
