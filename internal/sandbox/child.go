@@ -20,8 +20,11 @@ const (
 	responseFD = 4
 )
 
-// exitMemory is the exit code of a child that found itself over its limit, where the kernel cannot be told.
-const exitMemory = 86
+// The exit codes of a child that finds itself over a limit.
+const (
+	exitMemory = 86
+	exitCPU    = 87
+)
 
 // setup is the first thing that the child reads.
 type setup struct {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -33,6 +34,7 @@ func lockIn(s setup) Enforced {
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0)
 	miss("inherited file descriptors", closeInherited())
 	e.MemoryLimit = miss("RLIMIT_DATA", limitData(s.Hard))
+	go obeyCPULimit()
 	e.CPULimit = miss("RLIMIT_CPU", limitCPU(s.CPU))
 	miss("RLIMIT_CORE", limit(unix.RLIMIT_CORE, 0))
 	miss("RLIMIT_FSIZE", limit(unix.RLIMIT_FSIZE, 0))
@@ -142,6 +144,15 @@ func limitData(more int64) error {
 		return err
 	}
 	return limit(unix.RLIMIT_DATA, uint64(pages*int64(os.Getpagesize())+more))
+}
+
+// obeyCPULimit ends the process when the kernel says that it is over its limit, which Go by itself pays no heed to. The
+// hard limit, at which the kernel kills, could not be raised again for the next request.
+func obeyCPULimit() {
+	over := make(chan os.Signal, 1)
+	signal.Notify(over, unix.SIGXCPU)
+	<-over
+	os.Exit(exitCPU) //nolint:forbidigo // the child is a program of its own
 }
 
 // limitCPU lets the process compute for so long from now. The kernel counts in seconds; the parent, which is more

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"strings"
 	"time"
 )
 
@@ -126,7 +125,7 @@ func (c *child) died(err error, limits Limits) error {
 		crash.Reason = err.Error()
 	case c.state.ExitCode() == exitMemory, crash.outOfMemory():
 		return &LimitError{What: Memory, Limit: limits.Memory}
-	case strings.HasPrefix(crash.Stderr, "SIGXCPU"):
+	case c.state.ExitCode() == exitCPU:
 		return &LimitError{What: CPU, Limit: int64(limits.CPU), Used: int64(c.state.UserTime() + c.state.SystemTime())}
 	case c.state.Success() && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
 		crash.Reason += ": " + err.Error()
