@@ -9,10 +9,12 @@ import (
 	"github.com/spf13/pflag"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/isthmus-mesh/isthmus/internal/sandbox"
 	"github.com/isthmus-mesh/isthmus/internal/version"
 )
 
 func main() {
+	sandbox.Main()
 	options, err := parse(os.Args[1:])
 	switch {
 	case errors.Is(err, pflag.ErrHelp):

@@ -6,6 +6,10 @@ import (
 
 	"github.com/isthmus-mesh/isthmus/internal/cli"
 	"github.com/isthmus-mesh/isthmus/internal/demo"
+	"github.com/isthmus-mesh/isthmus/internal/sandbox"
 )
 
-func main() { os.Exit(cli.Main(os.Args[1:], demo.Command())) }
+func main() {
+	sandbox.Main()
+	os.Exit(cli.Main(os.Args[1:], demo.Command()))
+}
