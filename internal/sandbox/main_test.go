@@ -33,7 +33,7 @@ var testHandlers = map[string]Handler{
 	"echo": func(_ context.Context, request []byte) ([]byte, error) { return request, nil },
 	"fail": func(_ context.Context, request []byte) ([]byte, error) { return nil, errors.New(string(request)) },
 	"loop": func(context.Context, []byte) ([]byte, error) {
-		for n := 0; ; n++ { //nolint:revive // for ever is the point
+		for n := 0; ; n++ {
 			_ = n
 		}
 	},
@@ -55,7 +55,7 @@ var testHandlers = map[string]Handler{
 		return nil, nil
 	},
 	"panic": func(context.Context, []byte) ([]byte, error) {
-		fmt.Println("said before") //nolint:forbidigo // a stray print is what is tried
+		fmt.Println("said before") // a stray print is what is tried
 		panic("told why")
 	},
 	"exit": func(context.Context, []byte) ([]byte, error) { os.Exit(0); return nil, nil },
@@ -89,14 +89,14 @@ var testHandlers = map[string]Handler{
 		network, address, _ := strings.Cut(address, " ")
 		c, err := net.DialTimeout(network, address, time.Minute)
 		if err == nil {
-			c.Close()
+			return c.Close()
 		}
 		return err
 	}),
 	"listen": onManyThreads(func(address string) error {
 		l, err := net.Listen("tcp", address)
 		if err == nil {
-			l.Close()
+			return l.Close()
 		}
 		return err
 	}),

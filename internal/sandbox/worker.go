@@ -85,7 +85,7 @@ func (w *Worker) watch(ctx context.Context, limits Limits, talk func() error) er
 	go func() { talked <- talk() }()
 	stop := func(err error) error {
 		w.end()
-		<-talked // the pipes are broken
+		_ = <-talked // it ends, because the pipes are broken
 		return err
 	}
 	wall := time.NewTimer(limits.Time)

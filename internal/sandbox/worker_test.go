@@ -30,6 +30,16 @@ func TestAThousandRequestsOnOneWorker(t *testing.T) {
 	}
 }
 
+func TestAnInterruptOfTheTerminalIsLeftToTheParent(t *testing.T) {
+	w := start(t, Limits{})
+	if err := w.child.process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Call(t.Context(), "echo", nil); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestNothingIsLeftBehind(t *testing.T) {
 	// The first child opens what the Go runtime keeps for all.
 	start(t, Limits{}).Close()
