@@ -14,8 +14,9 @@
 // are at hand without a privilege, in a pod with the RuntimeDefault profile and no capabilities as well. What is in force was
 // tried out by the child, not assumed: [Enforced]. Network namespaces are not used; they need a privilege that such a pod lacks.
 //
-// On other systems the child is a process with an empty environment that can be killed: wall clock, size of the answer and, as far as
-// the child can measure itself, memory are bounded; the processor's time, files and network are not.
+// On other Unix systems the child is a process with an empty environment that can be killed: wall clock, size of the answer and, as far as
+// the child can measure itself, memory are bounded; the processor's time, files and network are not. On Windows, which
+// hands no pipes to a child in this way, a child does not start.
 //
 // A child serves one request after the other. What a handler leaves behind in its memory, the next one finds.
 package sandbox

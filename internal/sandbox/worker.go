@@ -81,11 +81,15 @@ func (w *Worker) watch(ctx context.Context, limits Limits, talk func() error) er
 		return err
 	}
 	before, _ := w.child.usage.cpu()
-	talked := make(chan error, 1)
-	go func() { talked <- talk() }()
+	var said error
+	talked := make(chan struct{})
+	go func() {
+		defer close(talked)
+		said = talk()
+	}()
 	stop := func(err error) error {
 		w.end()
-		_ = <-talked // it ends, because the pipes are broken
+		<-talked // it ends, because the pipes are broken
 		return err
 	}
 	wall := time.NewTimer(limits.Time)
@@ -94,16 +98,16 @@ func (w *Worker) watch(ctx context.Context, limits Limits, talk func() error) er
 	defer tick.Stop()
 	for {
 		select {
-		case err := <-talked:
-			if err == nil {
+		case <-talked:
+			if said == nil {
 				return nil
 			}
 			w.end()
 			var large tooLarge
-			if errors.As(err, &large) {
+			if errors.As(said, &large) {
 				return &LimitError{What: Output, Limit: limits.Output, Used: int64(min(large.size, 1<<62))}
 			}
-			return w.child.died(err, limits)
+			return w.child.died(said, limits)
 		case <-ctx.Done():
 			return stop(context.Cause(ctx))
 		case <-wall.C:

@@ -187,7 +187,7 @@ var permissive = map[string]bool{"Apache-2.0": true, "MIT": true, "BSD-2-Clause"
 var licences = []struct{ name, sentence string }{
 	{"GPL-3.0", "GNU GENERAL PUBLIC LICENSE Version 3"},
 	{"Apache-2.0", "Apache License Version 2.0"},
-	{"MIT", "Permission is hereby granted, free of charge"},
+	{"MIT", "to any person obtaining a copy of this software and associated documentation files"},
 	{"ISC", "Permission to use, copy, modify, and/or distribute this software for any purpose"},
 	{"BSD-2-Clause", "Redistribution and use in source and binary forms"},
 }
