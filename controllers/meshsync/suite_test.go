@@ -34,6 +34,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/controllers/meshsync"
 	"github.com/isthmus-mesh/isthmus/internal/apply"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
+	"github.com/isthmus-mesh/isthmus/internal/sandbox"
 	"github.com/isthmus-mesh/isthmus/test/apiserver"
 )
 
@@ -47,6 +48,7 @@ const (
 var withIstio *apiserver.Cluster
 
 func TestMain(m *testing.M) {
+	sandbox.Main() // repositories are evaluated in a child process, which is this program
 	os.Exit(func() int {
 		ctrl.SetLogger(zap.New(zap.WriteTo(os.Stderr), zap.UseDevMode(os.Getenv("DEBUG") != "")))
 		own, err := ownCRD()

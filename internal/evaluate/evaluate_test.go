@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -159,37 +158,5 @@ func TestABadRepositoryIsAFindingWithItsPlace(t *testing.T) {
 				t.Errorf("the message shows what is not the user's: %s", err)
 			}
 		})
-	}
-}
-
-// CUE cannot be interrupted: the caller is let go, and the next one waits instead of piling up.
-func TestAnEvaluationThatDoesNotEndLetsItsCallerGo(t *testing.T) {
-	endless := quickstart(t, map[string]string{"services/x.cue": `package config
-
-_n: [for a in [1, 2, 3, 4, 5, 6, 7, 8, 9, 10] for b in [1, 2, 3, 4, 5, 6, 7, 8, 9, 10] for c in [1, 2, 3, 4, 5, 6, 7, 8, 9, 10] {a * b * c}]
-_m: len([for a in _n for b in _n if a * b == 7 {a}])
-services: web: hosts: ["a\(_m).example.com"]
-`})
-	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
-	defer cancel()
-	_, err := evaluate.Evaluate(ctx, endless, evaluate.Options{})
-	if !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("got %v, want the deadline", err)
-	}
-	var findings manifest.Findings
-	if errors.As(err, &findings) {
-		t.Error("a deadline is told as a mistake of the repository")
-	}
-	if evaluate.Abandoned() == 0 {
-		t.Error("nobody can see that an evaluation goes on")
-	}
-	// The first one is still running: it ends in some seconds, and only then is the next one evaluated.
-	ctx, cancel = context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	if _, err := evaluate.Evaluate(ctx, quickstart(t, nil), evaluate.Options{}); err != nil {
-		t.Errorf("the next evaluation: %v", err)
-	}
-	if evaluate.Abandoned() != 0 {
-		t.Error("an evaluation that ended still counts as running")
 	}
 }

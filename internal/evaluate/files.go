@@ -2,6 +2,7 @@ package evaluate
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -10,7 +11,6 @@ import (
 	"cuelang.org/go/cue/parser"
 
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
-	"github.com/isthmus-mesh/isthmus/internal/source"
 )
 
 const (
@@ -21,22 +21,22 @@ const (
 // meshFiles lists the .cue files that make the mesh: those of the root folder's package, in whatever folder they are.
 // A file that CUE would leave out silently (a mistyped package name, a second package beside the first) is a finding,
 // because the services in it would disappear without a word.
-func meshFiles(snap *source.Snapshot) (files []string, pkg string, _ error) {
-	if len(snap.Files) == 0 {
+func meshFiles(all map[string][]byte) (files []string, pkg string, _ error) {
+	if len(all) == 0 {
 		return nil, "", manifest.Findings{{Message: "there is no file at all; is the path right? `isthmus init` makes a mesh repository"}}
 	}
-	if _, ok := snap.Files[moduleFile]; !ok {
+	if _, ok := all[moduleFile]; !ok {
 		return nil, "", manifest.Findings{{File: moduleFile, Message: "is missing, so this is no CUE module; is the path right? `isthmus init` makes a mesh repository"}}
 	}
 	var findings manifest.Findings
 	packages := map[string][]string{} // package name → files
 	imported := map[string]bool{}     // folders that are imported from within the module
-	module := modulePath(snap.Files[moduleFile].Data)
-	for _, p := range snap.Paths() {
+	module := modulePath(all[moduleFile])
+	for _, p := range slices.Sorted(maps.Keys(all)) {
 		if !readByCUE(p) {
 			continue
 		}
-		f, err := parser.ParseFile(p, snap.Files[p].Data, parser.ImportsOnly)
+		f, err := parser.ParseFile(p, all[p], parser.ImportsOnly)
 		if err != nil {
 			findings = append(findings, fromCUE(err, nil)...)
 			continue

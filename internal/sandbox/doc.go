@@ -10,7 +10,7 @@
 //
 // On Linux the child has no environment, no file descriptor but its pipes and no privilege to gain. A seccomp filter leaves
 // it the system calls of a computing Go program: none that opens a file, makes a socket, starts a program or signals
-// another process. Landlock, from Linux 5.13 on, says the same of files, and later kernels of TCP, once more. Both
+// another process; a file that it looks for is never there. Landlock, from Linux 5.13 on, says the same of files, and later kernels of TCP, once more. Both
 // are at hand without a privilege, in a pod with the RuntimeDefault profile and no capabilities as well. What is in force was
 // tried out by the child, not assumed: [Enforced]. Network namespaces are not used; they need a privilege that such a pod lacks.
 //

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -56,7 +57,9 @@ func TestAChildCanOnlyCompute(t *testing.T) {
 			if !errors.As(err, &said) {
 				t.Fatalf("was not refused: %q, %v", got, err)
 			}
-			if !strings.Contains(said.Message, "operation not permitted") && !strings.Contains(said.Message, "permission denied") {
+			// No file is said to be there, so that a library that asks whether one is goes on without it.
+			hidden := slices.Contains([]string{"open", "list", "stat", "write", "exec"}, tc.handler) && strings.Contains(said.Message, "no such file or directory")
+			if !hidden && !strings.Contains(said.Message, "operation not permitted") && !strings.Contains(said.Message, "permission denied") {
 				t.Errorf("failed for another reason: %v", err)
 			}
 		})

@@ -10,7 +10,7 @@ import (
 )
 
 // computing are the system calls that a Go program (or, where it was built with cgo, the C library below it) makes while it
-// computes and talks over pipes that it has. Everything else is refused with EPERM.
+// computes and talks over pipes that it has. Everything else is refused with EPERM, but for looking.
 var computing = []string{
 	// pipes
 	"read", "write", "close", "fcntl", "pread64",
@@ -28,6 +28,13 @@ var computing = []string{
 	"getrandom", "getrusage", "getrlimit", "setrlimit",
 }
 
+// looking are the system calls that look for a file. They are told that there is none, as on an empty disk: a library that only
+// asks whether a file is there goes on without it, where a refusal would end it.
+var looking = []string{
+	"open", "openat", "openat2", "stat", "lstat", "newfstatat", "fstatat64", "statx",
+	"access", "faccessat", "faccessat2", "readlink", "readlinkat",
+}
+
 // filterSystemCalls is in force on all threads, now and later.
 func filterSystemCalls() error {
 	info, err := arch.GetInfo("")
@@ -35,6 +42,9 @@ func filterSystemCalls() error {
 		return err
 	}
 	exists := func(name string) bool { _, ok := info.SyscallNames[name]; return ok }
+	here := func(names []string) []string {
+		return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !exists(name) })
+	}
 	when := func(name string, conditions ...seccomp.Condition) seccomp.NameWithConditions {
 		return seccomp.NameWithConditions{Name: name, Conditions: conditions}
 	}
@@ -62,8 +72,9 @@ func filterSystemCalls() error {
 			Syscalls: []seccomp.SyscallGroup{
 				// Its flags lie in memory, where no filter sees them; the C library falls back to clone.
 				{Names: []string{"clone3"}, Action: refuse(unix.ENOSYS)},
+				{Names: here(looking), Action: refuse(unix.ENOENT)},
 				{
-					Names:              slices.DeleteFunc(slices.Clone(computing), func(name string) bool { return !exists(name) }),
+					Names:              here(computing),
 					NamesWithCondtions: slices.DeleteFunc(conditional, func(c seccomp.NameWithConditions) bool { return !exists(c.Name) }),
 					Action:             seccomp.ActionAllow,
 				},

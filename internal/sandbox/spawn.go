@@ -32,6 +32,9 @@ type child struct {
 
 // spawn starts a child and sets it up.
 func spawn(limits Limits) (*child, error) {
+	if os.Args[0] == childName {
+		return nil, errors.New("this is one itself, whose program does not call sandbox.Main first")
+	}
 	path, err := program()
 	if err != nil {
 		return nil, err

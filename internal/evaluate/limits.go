@@ -1,0 +1,121 @@
+package evaluate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/isthmus-mesh/isthmus/internal/manifest"
+	"github.com/isthmus-mesh/isthmus/internal/sandbox"
+)
+
+// The flags by which both programs set the limits, as messages name them.
+const (
+	MemoryFlag = "evaluation-memory"
+	CPUFlag    = "evaluation-cpu"
+)
+
+// Limits bound one evaluation. There is none of wall clock time: that is the context's.
+type Limits struct {
+	// Memory is what an evaluation may have resident, in bytes. Default: 1 GiB, which is enough for some 1,000 services of
+	// usual size, each with what it calls; the need is linear in the services.
+	Memory int64
+	// CPU is its processor time. Default: 45 s, four times what 1,000 services take, and less than the default of spec.timeout: what
+	// never ends should meet this limit, which is told as the commit's fault, and not the timeout, after which it is tried again.
+	CPU time.Duration
+}
+
+const (
+	mib = 1 << 20
+	// leastMemory is what a child needs that evaluates next to nothing, and some more.
+	leastMemory = 128 * mib
+	// largestQuestion is what package source lets through, with the files' names.
+	largestQuestion = 320 * mib
+	// answerShare: an answer is no larger than this part of Limits.Memory. It is about a hundredth of what it took to make it.
+	answerShare = 8
+	// longest is for callers whose context has no deadline.
+	longest = time.Hour
+)
+
+// DefaultLimits are the limits where nobody says otherwise.
+func DefaultLimits() Limits { return Limits{Memory: 1024 * mib, CPU: 45 * time.Second} }
+
+// Validate refuses limits under which nothing could be evaluated.
+func (l Limits) Validate() error {
+	switch {
+	case l.Memory < leastMemory:
+		return fmt.Errorf("--%s must be at least %s, but is %s", MemoryFlag, formatBytes(leastMemory), formatBytes(l.Memory))
+	case l.CPU < time.Second:
+		return fmt.Errorf("--%s must be at least 1s, but is %s", CPUFlag, l.CPU)
+	}
+	return nil
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.Memory == 0 {
+		l.Memory = DefaultLimits().Memory
+	}
+	if l.CPU == 0 {
+		l.CPU = DefaultLimits().CPU
+	}
+	return l
+}
+
+func (l Limits) sandbox() sandbox.Limits {
+	l = l.withDefaults()
+	return sandbox.Limits{Memory: l.Memory, CPU: l.CPU, Time: longest, Input: largestQuestion, Output: l.Memory / answerShare}
+}
+
+// explain says for a person why there is no answer. What the repository is to blame for, as far as one can know, is a finding.
+func explain(ctx context.Context, err error) error {
+	var limit *sandbox.LimitError
+	var crash *sandbox.CrashError
+	switch {
+	case errors.As(err, &limit) && limit.What != sandbox.Time:
+		flag := MemoryFlag
+		if limit.What == sandbox.CPU {
+			flag = CPUFlag
+		}
+		return manifest.Findings{{Message: fmt.Sprintf("evaluating the repository %s and was ended: either something in it makes values "+
+			"without end (look at what changed last), or it is large and needs more: see --%s", limit, flag)}}
+	case errors.As(err, &crash) && crash.Reason == goGaveUp:
+		return manifest.Findings{{Message: fmt.Sprintf("the CUE evaluator cannot cope with the repository: %s; look at what changed last, "+
+			"for instance for values that nest without end", crash)}}
+	case ctx.Err() != nil:
+		return fmt.Errorf("evaluating the repository was ended: %w", err)
+	default:
+		return fmt.Errorf("evaluating the repository: %w", err)
+	}
+}
+
+// goGaveUp is how a Go program ends by a panic or a fatal error, a stack overflow for instance.
+const goGaveUp = "exit status 2"
+
+// MemoryValue is a flag for Limits.Memory, in the form of Kubernetes: "1Gi".
+type MemoryValue struct{ Bytes *int64 }
+
+// Set implements pflag.Value.
+func (v MemoryValue) Set(text string) error {
+	q, err := resource.ParseQuantity(text)
+	if err != nil {
+		return fmt.Errorf("%q is no amount of memory; write for instance 1500Mi or 2Gi", text)
+	}
+	*v.Bytes = q.Value()
+	return nil
+}
+
+// String implements pflag.Value.
+func (v MemoryValue) String() string {
+	if v.Bytes == nil {
+		return ""
+	}
+	return formatBytes(*v.Bytes)
+}
+
+// Type implements pflag.Value.
+func (v MemoryValue) Type() string { return "quantity" }
+
+func formatBytes(n int64) string { return resource.NewQuantity(n, resource.BinarySI).String() }
