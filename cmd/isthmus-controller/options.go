@@ -15,6 +15,7 @@ import (
 	"github.com/fluxcd/pkg/runtime/logger"
 	"github.com/spf13/pflag"
 
+	"github.com/isthmus-mesh/isthmus/internal/evaluate"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
 )
 
@@ -26,6 +27,7 @@ type options struct {
 	namespace      string
 	concurrent     int
 	firstRetry     time.Duration
+	evaluation     evaluate.Limits
 	kindNames      []string
 	printVersion   bool
 	kinds          []istio.Kind
@@ -46,6 +48,11 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.namespace, "namespace", cmp.Or(os.Getenv("RUNTIME_NAMESPACE"), "isthmus-system"), "Namespace of the controller, where the lease of the leader election is.")
 	flags.IntVar(&o.concurrent, "concurrent", 2, "How many MeshSyncs are reconciled at the same time. Only one manages the cluster; others wait for it to go.")
 	flags.DurationVar(&o.firstRetry, "min-retry-delay", 750*time.Millisecond, "Wait after the first failure; it doubles with every other, up to spec.retryInterval.")
+	o.evaluation = evaluate.DefaultLimits()
+	flags.Var(evaluate.MemoryValue{Bytes: &o.evaluation.Memory}, evaluate.MemoryFlag,
+		"What evaluating a repository may use of memory, in a process of its own; the container's limit must hold that beside the controller's.")
+	flags.DurationVar(&o.evaluation.CPU, evaluate.CPUFlag, o.evaluation.CPU,
+		"What evaluating a repository may use of processor time; keep it below spec.timeout, after which an evaluation is ended as well, but tried again.")
 	flags.StringSliceVar(&o.kindNames, "kinds", kindNames(istio.Kinds),
 		"Kinds that are watched and may be written. Take one out where its CRD will never be installed; a repository that has such a resource is then not applied.")
 	flags.BoolVar(&o.printVersion, "version", false, "Print the version and exit.")
@@ -68,6 +75,9 @@ func parse(args []string) (options, error) {
 	}
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("isthmus-controller takes no arguments, only flags; it was given %q", flags.Arg(0))
+	}
+	if err := o.evaluation.Validate(); err != nil {
+		return o, err
 	}
 	kinds, err := chosen(o.kindNames)
 	o.kinds = kinds

@@ -25,6 +25,10 @@ func TestFlags(t *testing.T) {
 		"Argument":       {"an argument is a flag with its dashes forgotten", []string{"metrics-addr"}, nil, true, "metrics-addr"},
 		"UnknownFlag":    {"a misspelt flag is told", []string{"--metric-addr=:1"}, nil, true, "metric-addr"},
 		"LogsAsInFlux":   {"flags that Flux has are named as there", []string{"--log-level=debug", "--log-encoding=console"}, kindNames(istio.Kinds), true, ""},
+		"MoreMemory":     {"amounts are written as in Kubernetes", []string{"--evaluation-memory=4Gi", "--evaluation-cpu=2m"}, kindNames(istio.Kinds), true, ""},
+		"NoMemory":       {"nothing can be evaluated without memory", []string{"--evaluation-memory=1Mi"}, nil, true, "--evaluation-memory must be at least 128Mi, but is 1Mi"},
+		"NoAmount":       {"an amount needs a unit that is known", []string{"--evaluation-memory=4GB"}, nil, true, "2Gi"},
+		"NoProcessor":    {"nothing can be evaluated in no time", []string{"--evaluation-cpu=0"}, nil, true, "--evaluation-cpu must be at least 1s"},
 		"JitterAsInFlux": {"flags that Flux has are named as there", []string{"--interval-jitter-percentage=10"}, kindNames(istio.Kinds), true, ""},
 	}
 	for name, tc := range cases {

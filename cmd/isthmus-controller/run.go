@@ -49,7 +49,11 @@ func run(ctx context.Context, o options) error {
 	if err := addProbes(mgr); err != nil {
 		return fmt.Errorf("the probes cannot be set up: %w", err)
 	}
-	ctrl.Log.Info("isthmus-controller starts", "version", version.Get().Version, "kinds", o.kindNames)
+	enforced, err := evaluate.Enforced(ctx, o.evaluation)
+	if err != nil {
+		return fmt.Errorf("no repository could be evaluated here: %w", err)
+	}
+	ctrl.Log.Info("isthmus-controller starts", "version", version.Get().Version, "kinds", o.kindNames, "sandbox", enforced.String())
 	if err := mgr.Start(ctx); err != nil {
 		return fmt.Errorf("the controller ended (is the CRD meshsyncs.isthmus.dev installed, and the controller's role?): %w", err)
 	}
@@ -110,7 +114,8 @@ func addReconciler(mgr ctrl.Manager, o options) error {
 		meshsync.WithKinds(o.kinds),
 		meshsync.WithEvents(recorder),
 		meshsync.WithMetrics(counted),
-		meshsync.WithFirstRetry(o.firstRetry))
+		meshsync.WithFirstRetry(o.firstRetry),
+		meshsync.WithLimits(o.evaluation))
 	if err != nil {
 		return err
 	}
@@ -124,21 +129,8 @@ func addProbes(mgr ctrl.Manager) error {
 	return errors.Join(
 		mgr.Add(ready),
 		mgr.AddHealthzCheck("ping", healthz.Ping),
-		mgr.AddHealthzCheck("evaluation", evaluating),
 		mgr.AddReadyzCheck("caches", ready.check),
 	)
-}
-
-// mostAbandoned is for how long an evaluation may go on that was given up on: one that was only slow ends in that time.
-const mostAbandoned = 2 * time.Minute
-
-// evaluating fails while an evaluation that cannot be stopped keeps everything else from being evaluated. A restart is
-// the only cure, and lets the commit that mends the repository through.
-func evaluating(*http.Request) error {
-	if d := evaluate.Abandoned(); d > mostAbandoned {
-		return fmt.Errorf("an evaluation was given up on %s ago and does not end", d.Round(time.Second))
-	}
-	return nil
 }
 
 // filled notes when the caches are.

@@ -17,12 +17,13 @@ import (
 type pipeline struct {
 	validator *istio.Validator
 	metrics   *Metrics
+	limits    evaluate.Limits
 }
 
 // Render implements Renderer.
 func (p pipeline) Render(ctx context.Context, snapshot *source.Snapshot, cluster string) (*render.Bundle, error) {
 	evaluated := p.metrics.timed(phaseEvaluate)
-	result, err := evaluate.Evaluate(ctx, snapshot, evaluate.Options{Cluster: cluster})
+	result, err := evaluate.Evaluate(ctx, snapshot, evaluate.Options{Cluster: cluster, Limits: p.limits})
 	evaluated()
 	if err != nil {
 		return nil, lacking(cluster, err)

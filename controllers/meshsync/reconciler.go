@@ -20,6 +20,7 @@ import (
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/evaluate"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 	"github.com/isthmus-mesh/isthmus/internal/render"
@@ -73,6 +74,7 @@ type Reconciler struct {
 	now      func() time.Time
 	// firstRetry is the wait after the first failure; it doubles up to spec.retryInterval.
 	firstRetry time.Duration
+	limits     evaluate.Limits
 
 	memories memories
 }

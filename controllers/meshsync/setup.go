@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/internal/evaluate"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
@@ -37,6 +38,9 @@ func WithFetcher(f Fetcher) Option { return func(r *Reconciler) { r.fetcher = f 
 
 // WithRenderer replaces evaluating and rendering.
 func WithRenderer(renderer Renderer) Option { return func(r *Reconciler) { r.renderer = renderer } }
+
+// WithLimits bounds an evaluation. Default: evaluate.DefaultLimits.
+func WithLimits(limits evaluate.Limits) Option { return func(r *Reconciler) { r.limits = limits } }
 
 // WithEvents says where events go. Default: nowhere.
 func WithEvents(events record.EventRecorder) Option { return func(r *Reconciler) { r.events = events } }
@@ -73,7 +77,7 @@ func NewReconciler(client client.Client, uncached client.Reader, looker Looker, 
 		if err != nil {
 			return nil, fmt.Errorf("the CRDs that this controller checks resources against cannot be read: %w", err)
 		}
-		r.renderer = pipeline{validator: validator, metrics: r.metrics}
+		r.renderer = pipeline{validator: validator, metrics: r.metrics, limits: r.limits}
 	}
 	return r, nil
 }

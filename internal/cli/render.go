@@ -63,7 +63,7 @@ Exit status: 0 fine, 1 findings (on stderr, nothing is rendered), 2 could not ru
 		RunE: func(cmd *cobra.Command, _ []string) error { return r.run(cmd) },
 	}
 	addRepoFlag(cmd, &r.repo)
-	addTimeoutFlag(cmd, &r.repo)
+	addLimitFlags(cmd, &r.repo)
 	cmd.Flags().StringVar(&r.cluster, "cluster", "", "cluster of the inventory to render for (required, unless --all)")
 	cmd.Flags().BoolVar(&r.all, "all", false, "render for every cluster, with -o dir=PATH or -o json")
 	cmd.Flags().StringVar(&r.service, "service", "", "only the resources of this service or external")

@@ -25,8 +25,9 @@ const defaultTimeout = 5 * time.Minute
 // repository is the mesh repository that a command works on.
 type repository struct {
 	dir string
-	// timeout bounds each evaluation, since CUE itself bounds nothing.
+	// timeout and limits bound each evaluation, since CUE itself bounds nothing.
 	timeout time.Duration
+	limits  evaluate.Limits
 
 	snapshot  *source.Snapshot
 	validator *istio.Validator
@@ -38,9 +39,12 @@ func addRepoFlag(cmd *cobra.Command, repo *repository) {
 	_ = cmd.MarkFlagDirname("repo")
 }
 
-// addTimeoutFlag gives a command that evaluates its --timeout.
-func addTimeoutFlag(cmd *cobra.Command, repo *repository) {
+// addLimitFlags gives a command that evaluates its --timeout and the limits that the controller has, too.
+func addLimitFlags(cmd *cobra.Command, repo *repository) {
 	cmd.Flags().DurationVar(&repo.timeout, "timeout", defaultTimeout, "give up on an evaluation of the repository that takes longer")
+	repo.limits = evaluate.DefaultLimits()
+	cmd.Flags().Var(evaluate.MemoryValue{Bytes: &repo.limits.Memory}, evaluate.MemoryFlag, "what an evaluation may use of memory")
+	cmd.Flags().DurationVar(&repo.limits.CPU, evaluate.CPUFlag, repo.limits.CPU, "what an evaluation may use of processor time")
 }
 
 // read takes the files as they are now. A folder that is no mesh repository is refused before anything below it is read:
@@ -48,6 +52,9 @@ func addTimeoutFlag(cmd *cobra.Command, repo *repository) {
 func (r *repository) read(ctx context.Context) error {
 	if r.timeout <= 0 {
 		return usagef("--timeout must be more than zero, but is %s", r.timeout)
+	}
+	if err := r.limits.Validate(); err != nil {
+		return usagef("%v", err)
 	}
 	if info, err := os.Stat(r.dir); err == nil && info.IsDir() && !isRepository(r.dir) {
 		return r.noRepository()
@@ -65,7 +72,7 @@ func (r *repository) evaluate(ctx context.Context, cluster string) (*evaluate.Re
 	late := fmt.Errorf("evaluating the mesh repository took more than %s; either a comprehension in it does not end, or it needs longer: see --timeout", r.timeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, r.timeout, late)
 	defer cancel()
-	result, err := evaluate.Evaluate(ctx, r.snapshot, evaluate.Options{Cluster: cluster})
+	result, err := evaluate.Evaluate(ctx, r.snapshot, evaluate.Options{Cluster: cluster, Limits: r.limits})
 	if err != nil && errors.Is(context.Cause(ctx), late) {
 		return nil, late
 	}

@@ -37,7 +37,7 @@ func Main(args []string, more ...*cobra.Command) int {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-signals
-		// A second signal ends the process at once: an evaluation cannot be interrupted from inside.
+		// A second signal ends the process at once.
 		signal.Stop(signals)
 		cancel(errInterrupted)
 	}()

@@ -84,7 +84,7 @@ Exit status: 0 without findings, 1 with findings, 2 could not run.`,
 		},
 	}
 	addRepoFlag(cmd, &repo)
-	addTimeoutFlag(cmd, &repo)
+	addLimitFlags(cmd, &repo)
 	addOutputFlag(cmd, &output, "text", "json", "github", "sarif")
 	return cmd
 }

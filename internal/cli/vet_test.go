@@ -220,6 +220,7 @@ func TestWrongUsageExitsTwo(t *testing.T) {
 		{"a file for a folder", []string{"vet", "--repo", "mesh.cue"}, []string{"cannot read the mesh repository", "mesh.cue"}},
 		{"no time", []string{"vet", "--timeout", "0s"}, []string{"--timeout must be more than zero"}},
 		{"no time that can be read", []string{"vet", "--timeout", "5"}, []string{"invalid argument \"5\"", "--timeout"}},
+		{"no memory", []string{"vet", "--evaluation-memory", "1Mi"}, []string{"--evaluation-memory must be at least 128Mi, but is 1Mi"}},
 		{"no cluster", []string{"render"}, []string{"--cluster is needed; the inventory has east, west"}},
 		{"every cluster and one", []string{"render", "--all", "--cluster", "east", "-o", "json"}, []string{"--all is every cluster, and --cluster east is one"}},
 		{"every cluster in a form that does not tell them apart", []string{"render", "--all"}, []string{"--all needs -o dir=PATH or -o json"}},
@@ -237,6 +238,14 @@ func TestAnEvaluationThatTakesTooLongIsGivenUp(t *testing.T) {
 	dir := newRepository(t)
 	write(t, dir, "slow.cue", endless)
 	run(t, dir, "vet", "--timeout", "200ms").expect(t, 2, nil, []string{"took more than 200ms", "--timeout"})
+}
+
+func TestAnEvaluationThatNeedsTooMuchIsAFinding(t *testing.T) {
+	dir := newRepository(t)
+	write(t, dir, "slow.cue", endless)
+	run(t, dir, "vet", "--evaluation-cpu", "1s").expect(t, 1, []string{"used more than 1s of processor time", "--evaluation-cpu"}, nil)
+	write(t, dir, "slow.cue", "package config\n\nimport \"list\"\n\n_large: list.Range(0, 100_000_000, 1)\n")
+	run(t, dir, "vet", "--evaluation-memory", "256Mi").expect(t, 1, []string{"used more than 256 MiB of memory", "--evaluation-memory"}, nil)
 }
 
 // endless is a comprehension that runs for hours.

@@ -67,6 +67,16 @@ func ask(ctx context.Context, snap *source.Snapshot, opts Options) ([]byte, erro
 	return worker.Call(ctx, handlerName, question)
 }
 
+// Enforced starts a child to learn what keeps one in here.
+func Enforced(ctx context.Context, limits Limits) (sandbox.Enforced, error) {
+	worker, err := sandbox.Start(ctx, limits.sandbox())
+	if err != nil {
+		return sandbox.Enforced{}, err
+	}
+	defer worker.Close()
+	return worker.Enforced(), nil
+}
+
 // understand turns the child's answer into the result. It is read as somebody else's: a child that a repository has
 // taken over can say what it likes, and no more than a repository can.
 func understand(data []byte, opts Options) (*Result, error) {
