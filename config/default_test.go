@@ -7,10 +7,12 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -19,6 +21,7 @@ import (
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 
+	"github.com/isthmus-mesh/isthmus/internal/evaluate"
 	"github.com/isthmus-mesh/isthmus/test/apiserver"
 )
 
@@ -106,6 +109,14 @@ func TestControllerRunsWithAsFewRightsAsItCan(t *testing.T) {
 	must("it cannot gain privileges", security != nil && security.AllowPrivilegeEscalation != nil && !*security.AllowPrivilegeEscalation)
 	must("it has no capability", security != nil && security.Capabilities != nil && slices.Contains(security.Capabilities.Drop, "ALL"))
 	must("its memory is limited", !container.Resources.Limits.Memory().IsZero())
+	own := resource.MustParse("0")
+	for _, variable := range container.Env {
+		if variable.Name == "GOMEMLIMIT" {
+			own = resource.MustParse(strings.TrimSuffix(variable.Value, "B"))
+		}
+	}
+	must("its memory holds its own and that of an evaluation", !own.IsZero() &&
+		own.Value()+evaluate.DefaultLimits().Memory < container.Resources.Limits.Memory().Value())
 	must("it has a liveness probe", container.LivenessProbe != nil)
 	must("it has a readiness probe", container.ReadinessProbe != nil)
 }
