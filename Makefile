@@ -22,7 +22,7 @@ test: verify ## everything: lint, freshness, unit, API server, end-to-end and co
 
 .PHONY: conformance
 conformance: ## follow every declared call through Istio's own translation (the first build takes minutes)
-	cd test/conformance && go vet ./... && go test -timeout 30m ./...
+	cd test/conformance && go vet ./... && go test -count 1 -timeout 30m ./...
 
 .PHONY: e2e
 e2e: ## only the end-to-end tests, on real API servers and a real Git server
