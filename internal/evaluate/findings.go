@@ -81,6 +81,9 @@ func renderedFrom(key string) []string {
 		return []string{"externals", name}
 	case word == "sidecar":
 		return []string{"services", name, "sidecar"}
+	case word == "stub":
+		service, host, _ := strings.Cut(name, " ")
+		return []string{"services", service, "hosts", host}
 	default:
 		return []string{renderedField, key}
 	}
