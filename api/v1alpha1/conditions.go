@@ -38,6 +38,8 @@ const (
 	ReasonApplyFailed = "ApplyFailed"
 	// ReasonRefused: some objects of the bundle exist and belong to somebody else; all others are applied.
 	ReasonRefused = "ResourcesRefused"
+	// ReasonServicesFrozen: some services are broken and kept as they were when they were good last; all others are applied.
+	ReasonServicesFrozen = "ServicesFrozen"
 	// ReasonTimeout: the run did not end within spec.timeout.
 	ReasonTimeout = "Timeout"
 	// ReasonInternal: a defect of the controller.

@@ -17,6 +17,16 @@ const (
 	ModeObserve Mode = "Observe"
 )
 
+// OnError says what a broken service does to the others.
+// +kubebuilder:validation:Enum=Freeze;Halt
+type OnError string
+
+// What a broken service does to the others of a commit.
+const (
+	OnErrorFreeze OnError = "Freeze"
+	OnErrorHalt   OnError = "Halt"
+)
+
 // DeletionPolicy says what becomes of the managed objects when the MeshSync is deleted.
 // +kubebuilder:validation:Enum=Orphan;Delete
 type DeletionPolicy string
@@ -82,6 +92,12 @@ type MeshSyncSpec struct {
 	// +kubebuilder:default={enabled: true, maxPercent: 20}
 	// +optional
 	Prune Prune `json:"prune,omitempty"`
+
+	// OnError is what a broken service does to the others of a commit: Freeze keeps it as it was when it was good last, and applies
+	// everything else; Halt applies nothing of the commit.
+	// +kubebuilder:default=Freeze
+	// +optional
+	OnError OnError `json:"onError,omitempty"`
 
 	// DeletionPolicy is what becomes of the managed objects when this MeshSync is deleted: Orphan leaves them, marked, and
 	// the next MeshSync of the cluster claims them; Delete removes them.
@@ -192,7 +208,7 @@ type MeshSyncStatus struct {
 	// +optional
 	LastAttemptedRevision string `json:"lastAttemptedRevision,omitempty"`
 
-	// LastAppliedRevision is the last commit of which everything was applied.
+	// LastAppliedRevision is the last commit of which everything was applied, but for services that are frozen.
 	// +optional
 	LastAppliedRevision string `json:"lastAppliedRevision,omitempty"`
 
@@ -245,6 +261,19 @@ type MeshSyncStatus struct {
 	// +kubebuilder:validation:MaxItems=10
 	// +optional
 	Errors []SyncError `json:"errors,omitempty"`
+
+	// FrozenCount is the number of services that are kept as they were when they were good last, since they are broken now; Frozen lists
+	// them.
+	// +optional
+	FrozenCount int64 `json:"frozenCount,omitempty"`
+
+	// Frozen are the services that are broken in the commit that was applied last, with the commit whose manifest they are kept at. Errors
+	// says what is wrong with them.
+	// +listType=map
+	// +listMapKey=service
+	// +kubebuilder:validation:MaxItems=500
+	// +optional
+	Frozen []FrozenService `json:"frozen,omitempty"`
 
 	// LeftAlone are the first objects that are not as the repository says and stay so all the same, with the reason.
 	// +listType=atomic
@@ -311,6 +340,14 @@ type SyncError struct {
 	Line int32 `json:"line,omitempty"`
 	// Message says what is wrong.
 	Message string `json:"message"`
+}
+
+// FrozenService is a service that is kept at its last good manifest.
+type FrozenService struct {
+	// Service by its name in the repository.
+	Service string `json:"service"`
+	// Revision is the commit that the manifest is from, "main@sha1:…".
+	Revision string `json:"revision"`
 }
 
 // LeftAlone is an object that is not as the repository says and stays so all the same.

@@ -28,6 +28,8 @@ type options struct {
 	concurrent     int
 	firstRetry     time.Duration
 	evaluation     evaluate.Limits
+	cacheDir       string
+	cacheSize      int64
 	kindNames      []string
 	printVersion   bool
 	kinds          []istio.Kind
@@ -53,6 +55,8 @@ func parse(args []string) (options, error) {
 		"What evaluating a repository may use of memory, in a process of its own; the container's limit must hold that beside the controller's.")
 	flags.DurationVar(&o.evaluation.CPU, evaluate.CPUFlag, o.evaluation.CPU,
 		"What evaluating a repository may use of processor time; keep it below spec.timeout, after which an evaluation is ended as well, but tried again.")
+	flags.StringVar(&o.cacheDir, "cache-dir", "", "Folder where evaluations are kept for the next process; without one, a restart evaluates everything again.")
+	flags.Var(evaluate.MemoryValue{Bytes: &o.cacheSize}, "cache-size", "What the cache may use of the disk. Default: 1Gi.")
 	flags.StringSliceVar(&o.kindNames, "kinds", kindNames(istio.Kinds),
 		"Kinds that are watched and may be written. Take one out where its CRD will never be installed; a repository that has such a resource is then not applied.")
 	flags.BoolVar(&o.printVersion, "version", false, "Print the version and exit.")

@@ -26,6 +26,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/controllers/meshsync"
 	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/cache"
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
 	"github.com/isthmus-mesh/isthmus/internal/version"
 )
@@ -110,12 +111,17 @@ func addReconciler(mgr ctrl.Manager, o options) error {
 	counted := meshsync.NewMetrics(time.Now)
 	metrics.Registry.MustRegister(counted.Collectors()...)
 	counted.Build(version.Get().Version)
+	store, err := openCache(o)
+	if err != nil {
+		return err
+	}
 	reconciler, err := meshsync.NewReconciler(mgr.GetClient(), mgr.GetAPIReader(), live, apply.NewApplier(dynamicClient, live),
 		meshsync.WithKinds(o.kinds),
 		meshsync.WithEvents(recorder),
 		meshsync.WithMetrics(counted),
 		meshsync.WithFirstRetry(o.firstRetry),
-		meshsync.WithLimits(o.evaluation))
+		meshsync.WithLimits(o.evaluation),
+		meshsync.WithCache(store))
 	if err != nil {
 		return err
 	}
@@ -151,4 +157,12 @@ func (f *filled) check(*http.Request) error {
 		return errors.New("the watch caches are not filled yet")
 	}
 	return nil
+}
+
+// openCache opens the folder that was named, if one was.
+func openCache(o options) (*cache.Store, error) {
+	if o.cacheDir == "" {
+		return nil, nil
+	}
+	return cache.Open(o.cacheDir, o.cacheSize)
 }

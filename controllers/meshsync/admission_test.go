@@ -88,7 +88,7 @@ func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
 		}
 	}
 	want := map[string]any{
-		"interval": "1m", "timeout": "60s", "mode": "Apply", "deletionPolicy": "Orphan",
+		"interval": "1m", "timeout": "60s", "mode": "Apply", "onError": "Freeze", "deletionPolicy": "Orphan",
 		"prune": map[string]any{"enabled": true, "maxPercent": int64(20)},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

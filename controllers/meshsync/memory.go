@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/evaluate"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 	"github.com/isthmus-mesh/isthmus/internal/source"
 )
@@ -17,6 +18,8 @@ type memory struct {
 	fetched  fetched
 	asking   asking
 	rendered rendered
+	// basis is what a commit falls back to where a service of it is broken.
+	basis basis
 	// good is the last bundle that was allowed to be applied. Drift is undone against it while a newer
 	// commit cannot be had, is wrong or is held.
 	good *render.Bundle
@@ -80,7 +83,21 @@ type attempt struct {
 	generation int64
 }
 
-type renderKey struct{ revision, path, cluster string }
+// basis is what the last commits were good for, and the mesh that they are of.
+type basis struct {
+	of   renderKey
+	good *evaluate.Basis
+}
+
+type renderKey struct {
+	revision, url, path, cluster string
+	halt                         bool
+}
+
+// sameMesh tells whether two are of the same repository and cluster.
+func (k renderKey) sameMesh(other renderKey) bool {
+	return k.url == other.url && k.path == other.path && k.cluster == other.cluster
+}
 
 func (r rendered) answers(key renderKey, now time.Time) bool {
 	return r.key == key && (r.until.IsZero() || now.Before(r.until))

@@ -31,6 +31,7 @@ type Metrics struct {
 	resources   *prometheus.GaugeVec
 	findings    *prometheus.GaugeVec
 	held        *prometheus.GaugeVec
+	frozen      *prometheus.GaugeVec
 	written     *prometheus.CounterVec
 	writeErrors *prometheus.CounterVec
 	drift       *prometheus.CounterVec
@@ -65,6 +66,7 @@ func NewMetrics(now func() time.Time) *Metrics {
 		resources: gauge("isthmus_resources", "Resources by state: desired, unchanged, refused (an object of that name belongs to somebody else), "+
 			"left (it stays although the repository does not say so; status.leftAlone tells why).", "state"),
 		findings:    gauge("isthmus_findings", "Errors in the last commit that was looked at."),
+		frozen:      gauge("isthmus_frozen_services", "Services that are broken in the last commit and kept as they were when they were good last."),
 		held:        gauge("isthmus_held", "1 if a change set waits for acknowledgement, else 0."),
 		written:     counter("isthmus_objects_written_total", "Objects written, by verb: create, update, claim, delete.", "verb"),
 		writeErrors: counter("isthmus_write_errors_total", "Objects that could not be written."),
@@ -88,7 +90,7 @@ func (m *Metrics) Build(version string) { m.build.WithLabelValues(version).Set(1
 func (m *Metrics) perMeshSync() []prometheus.Collector {
 	return []prometheus.Collector{
 		m.reconciles, m.ready, m.stalled, m.suspended, m.services, m.resources, m.findings,
-		m.held, m.written, m.writeErrors, m.drift, m.lastFetch, m.lastApplied, m.revision,
+		m.held, m.frozen, m.written, m.writeErrors, m.drift, m.lastFetch, m.lastApplied, m.revision,
 	}
 }
 

@@ -185,7 +185,8 @@ func observed(bundle *render.Bundle, plan *apply.Plan) outcome {
 		what = fmt.Sprintf("%s. Nothing is written, since spec.mode is Observe. It would: %s.", planned(plan).toDo(), firstPending(todo))
 	}
 	return outcome{
-		verdict: done, reason: v1alpha1.ReasonObserved, bundle: bundle, plan: plan, errors: refusals(plan), pending: todo,
+		verdict: done, reason: v1alpha1.ReasonObserved, bundle: bundle, plan: plan, pending: todo,
+		errors: append(refusals(plan), syncErrors(bundle.Findings)...), broken: len(bundle.Findings),
 		message: fmt.Sprintf("Observed %s: %s", short(bundle.Revision), what),
 	}
 }
@@ -205,11 +206,43 @@ func applied(bundle *render.Bundle, plan *apply.Plan, result apply.Result, err e
 		o.verdict, o.reason, o.errors = waiting, v1alpha1.ReasonRefused, refused
 		o.message = fmt.Sprintf("Revision %s is applied, except for %s: %s", short(bundle.Revision), count(len(refused), "resource"),
 			sentence(refused[0].Resource+": "+refused[0].Message))
+	case len(bundle.Findings) > 0:
+		o.verdict, o.reason = waiting, v1alpha1.ReasonServicesFrozen
+		o.message = fmt.Sprintf("Revision %s is applied, except for what is broken in it: %s %s",
+			short(bundle.Revision), sentence(first(bundle.Findings)), frozenMessage(bundle))
 	default:
 		o.verdict, o.reason = done, meta.ReconciliationSucceededReason
 		o.message = "Applied revision: " + short(bundle.Revision)
 	}
+	if len(bundle.Findings) > 0 {
+		o.errors = append(o.errors, syncErrors(bundle.Findings)...)
+		o.broken = len(bundle.Findings)
+	}
 	return o
+}
+
+// frozenMessage says what became of broken services.
+func frozenMessage(bundle *render.Bundle) string {
+	var words []string
+	if n := len(bundle.Frozen); n > 0 {
+		names := make([]string, n)
+		for i, f := range bundle.Frozen {
+			names[i] = f.Service
+		}
+		words = append(words, fmt.Sprintf("Kept as they were when they were good last: %s.", few(names)))
+	}
+	if len(bundle.Lost) > 0 {
+		words = append(words, fmt.Sprintf("Nothing is taken away from this cluster meanwhile, since it is not known how these were before: %s.", few(bundle.Lost)))
+	}
+	if len(words) == 0 {
+		words = append(words, "What is broken was never here, and is left out.")
+	}
+	return strings.Join(append(words, "Mend it, or revert the commit."), " ")
+}
+
+// isApplied tells whether the outcome has a commit applied, frozen services aside.
+func (o outcome) isApplied() bool {
+	return o.verdict == done && o.reason == meta.ReconciliationSucceededReason || o.reason == v1alpha1.ReasonServicesFrozen
 }
 
 // report turns an outcome into conditions, status, events, metrics and the time of the next run. It writes the
@@ -275,7 +308,7 @@ func writeHealthy(ms *v1alpha1.MeshSync, o outcome) {
 		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonApplyFailed, "%s could not be written", count(o.wrote.failed, "object"))
 	case len(bad) > 0:
 		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonRefused, "%s belongs to somebody else or is opted out, and is not what the repository says", list(bad))
-	case o.verdict == done && o.reason == meta.ReconciliationSucceededReason:
+	case o.isApplied():
 		except := ""
 		if n := len(left(o.plan)); n > 0 {
 			except = fmt.Sprintf(", except %d left alone", n)
@@ -306,7 +339,12 @@ func (r *Reconciler) writeStatus(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 		status.UnusedNamespaces = firstTen(o.plan.UnusedNamespaces)
 	}
 	r.writeLastChange(ms, o)
-	if o.verdict == done && o.reason == meta.ReconciliationSucceededReason {
+	if o.isApplied() {
+		status.FrozenCount = int64(len(o.bundle.Frozen))
+		status.Frozen = nil
+		for _, f := range o.bundle.Frozen[:min(len(o.bundle.Frozen), maxFrozen)] {
+			status.Frozen = append(status.Frozen, v1alpha1.FrozenService{Service: f.Service, Revision: f.Revision})
+		}
 		if status.LastAppliedRevision != o.bundle.Revision && m.fetched.snapshot.Rewound == "" {
 			status.RewoundFrom = ""
 		}
@@ -386,15 +424,16 @@ func (r *Reconciler) writeMetrics(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 func (r *Reconciler) writeLag(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 	key := client.ObjectKeyFromObject(ms)
 	switch {
-	case o.reason == meta.ReconciliationSucceededReason, o.reason == v1alpha1.ReasonObserved:
+	case o.isApplied(), o.reason == v1alpha1.ReasonObserved:
 		m.aheadSince = time.Time{}
 	case m.aheadSince.IsZero() && ms.Status.LastAttemptedRevision != ms.Status.LastAppliedRevision:
 		m.aheadSince = r.now()
 	}
 	r.metrics.lag.set(key, m.aheadSince, true)
-	if o.reason != meta.ReconciliationSucceededReason {
+	if !o.isApplied() {
 		return
 	}
+	r.metrics.frozen.WithLabelValues(key.Namespace, key.Name).Set(float64(len(o.bundle.Frozen)))
 	r.metrics.lastApplied.WithLabelValues(key.Namespace, key.Name).Set(float64(r.now().Unix()))
 	r.metrics.revision.DeletePartialMatch(map[string]string{"namespace": key.Namespace, "name": key.Name})
 	r.metrics.revision.WithLabelValues(key.Namespace, key.Name, o.bundle.Cluster, o.bundle.Revision).Set(1)

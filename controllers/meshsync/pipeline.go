@@ -3,10 +3,10 @@ package meshsync
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
-	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 	"github.com/isthmus-mesh/isthmus/internal/mesh"
 	"github.com/isthmus-mesh/isthmus/internal/render"
@@ -15,25 +15,89 @@ import (
 
 // pipeline is the Renderer of the real thing: evaluate, view, render, the same calls as the command line's.
 type pipeline struct {
-	validator *istio.Validator
+	evaluator *evaluate.Evaluator
+	renderer  *render.Renderer
 	metrics   *Metrics
-	limits    evaluate.Limits
 }
 
+// mostRefusals is how often services may be frozen because what they render is refused.
+const mostRefusals = 5
+
 // Render implements Renderer.
-func (p pipeline) Render(ctx context.Context, snapshot *source.Snapshot, cluster string) (*render.Bundle, error) {
-	evaluated := p.metrics.timed(phaseEvaluate)
-	result, err := evaluate.Evaluate(ctx, snapshot, evaluate.Options{Cluster: cluster, Limits: p.limits})
-	evaluated()
+func (p pipeline) Render(ctx context.Context, request RenderRequest) (*render.Bundle, *evaluate.Basis, error) {
+	options := evaluate.Options{Cluster: request.Cluster, Basis: request.Basis}
+	for range mostRefusals {
+		bundle, basis, err := p.once(ctx, request, options)
+		refused := byService(err)
+		if request.Halt || len(refused) == 0 {
+			return bundle, basis, lacking(request.Cluster, err)
+		}
+		if options.Refused == nil {
+			options.Refused = map[string]manifest.Findings{}
+		}
+		for service, findings := range refused {
+			if _, again := options.Refused[service]; again {
+				// Not even what was good is accepted now.
+				return nil, nil, err
+			}
+			options.Refused[service] = findings
+		}
+	}
+	return nil, nil, fmt.Errorf("services of revision %s keep being refused, after %d attempts to leave out those that were", request.Snapshot.Revision, mostRefusals)
+}
+
+func (p pipeline) once(ctx context.Context, request RenderRequest, options evaluate.Options) (*render.Bundle, *evaluate.Basis, error) {
+	done := p.metrics.timed(phaseEvaluate)
+	result, err := p.evaluate(ctx, request, options)
+	done()
 	if err != nil {
-		return nil, lacking(cluster, err)
+		return nil, nil, err
 	}
 	defer p.metrics.timed(phaseRender)()
-	view, err := mesh.NewView(result.Mesh, cluster)
+	view, err := mesh.NewView(result.Mesh, request.Cluster)
 	if err != nil {
-		return nil, lacking(cluster, err)
+		return nil, nil, err
 	}
-	return render.Render(view, result, p.validator, snapshot.Revision)
+	bundle, err := p.renderer.Render(view, result, request.Snapshot.Revision)
+	if err != nil {
+		return nil, nil, &refusedError{err}
+	}
+	return bundle, result.Basis, nil
+}
+
+func (p pipeline) evaluate(ctx context.Context, request RenderRequest, options evaluate.Options) (*evaluate.Result, error) {
+	if request.Halt {
+		return p.evaluator.Evaluate(ctx, request.Snapshot, options)
+	}
+	return p.evaluator.Partial(ctx, request.Snapshot, options)
+}
+
+// Basis implements Renderer.
+func (p pipeline) Basis(ctx context.Context, snapshot *source.Snapshot, cluster string) (*evaluate.Basis, error) {
+	return p.evaluator.Basis(ctx, snapshot, cluster)
+}
+
+// refusedError is what Istio would not accept of what was rendered.
+type refusedError struct{ error }
+
+// Unwrap gives the findings.
+func (e *refusedError) Unwrap() error { return e.error }
+
+// byService are the findings of refused resources by service; nil if not all are some service's.
+func byService(err error) map[string]manifest.Findings {
+	var refused *refusedError
+	var findings manifest.Findings
+	if !errors.As(err, &refused) || !errors.As(err, &findings) {
+		return nil
+	}
+	of := map[string]manifest.Findings{}
+	for _, f := range findings {
+		if f.Service == "" {
+			return nil
+		}
+		of[f.Service] = append(of[f.Service], f)
+	}
+	return of
 }
 
 // UnknownClusterError is a cluster that is not in the inventory. Unlike other findings it says that this
@@ -46,6 +110,9 @@ func (e *UnknownClusterError) Unwrap() error { return e.error }
 // lacking tells the finding that a cluster is not in the inventory from all others. It is named by the path of the
 // cluster in the CUE module as well as in mesh.NewView.
 func lacking(cluster string, err error) error {
+	if err == nil {
+		return nil
+	}
 	var findings manifest.Findings
 	if !errors.As(err, &findings) {
 		return err

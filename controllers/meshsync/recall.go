@@ -52,7 +52,7 @@ func (r *Reconciler) again(ctx context.Context, ms *v1alpha1.MeshSync, revision,
 	}
 	named := *snapshot
 	named.Revision = revision
-	bundle, err := r.renderer.Render(ctx, &named, ms.Spec.Cluster)
+	bundle, _, err := r.render(ctx, ms, RenderRequest{Snapshot: &named, Cluster: ms.Spec.Cluster, Halt: ms.Spec.OnError == v1alpha1.OnErrorHalt})
 	if err != nil || bundle.UID == "" {
 		return bundle, err
 	}
@@ -77,7 +77,8 @@ func wasApplied(ms *v1alpha1.MeshSync, bundle *render.Bundle) bool {
 		if !strings.HasPrefix(entry.Digest, bundleDigest) {
 			continue // Nor does a commit of which no bundle could be made.
 		}
-		return entry.LastReconciledStatus == meta.ReconciliationSucceededReason && entry.Digest == bundleDigest+bundle.Digest &&
+		good := entry.LastReconciledStatus == meta.ReconciliationSucceededReason || entry.LastReconciledStatus == v1alpha1.ReasonServicesFrozen
+		return good && entry.Digest == bundleDigest+bundle.Digest &&
 			entry.Metadata["revision"] == bundle.Revision
 	}
 	return false

@@ -20,6 +20,7 @@ import (
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/cache"
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
@@ -41,7 +42,20 @@ type Fetcher interface {
 // Renderer makes the bundle of one cluster from a commit. What a person has to mend is a manifest.Findings, a cluster
 // that is not in the inventory an [UnknownClusterError].
 type Renderer interface {
-	Render(ctx context.Context, snapshot *source.Snapshot, cluster string) (*render.Bundle, error)
+	// Render gives the bundle, and what the next commit can fall back to.
+	Render(ctx context.Context, request RenderRequest) (*render.Bundle, *evaluate.Basis, error)
+	// Basis is what a commit can be fallen back to.
+	Basis(ctx context.Context, snapshot *source.Snapshot, cluster string) (*evaluate.Basis, error)
+}
+
+// RenderRequest says what to render.
+type RenderRequest struct {
+	Snapshot *source.Snapshot
+	Cluster  string
+	// Basis is what broken services are kept at, nil if it is not known.
+	Basis *evaluate.Basis
+	// Halt makes every finding an error.
+	Halt bool
 }
 
 // Looker tells what the cluster holds of the managed kinds, from watches.
@@ -75,6 +89,7 @@ type Reconciler struct {
 	// firstRetry is the wait after the first failure; it doubles up to spec.retryInterval.
 	firstRetry time.Duration
 	limits     evaluate.Limits
+	cache      *cache.Store
 
 	memories memories
 }
@@ -277,16 +292,41 @@ func (r *Reconciler) saw(ms *v1alpha1.MeshSync, revision, rewound string) {
 
 // bundle evaluates and renders a commit, once.
 func (r *Reconciler) bundle(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, snapshot *source.Snapshot) (*render.Bundle, error) {
-	key := renderKey{revision: snapshot.Revision, path: ms.Spec.Path, cluster: ms.Spec.Cluster}
+	key := renderKey{
+		revision: snapshot.Revision, url: ms.Spec.Source.URL, path: ms.Spec.Path, cluster: ms.Spec.Cluster,
+		halt: ms.Spec.OnError == v1alpha1.OnErrorHalt,
+	}
 	if m.rendered.answers(key, r.now()) {
 		return m.rendered.bundle, m.rendered.err
 	}
-	bundle, err := r.renderer.Render(ctx, snapshot, ms.Spec.Cluster)
+	if !m.basis.of.sameMesh(key) {
+		m.basis = basis{}
+	}
+	request := RenderRequest{Snapshot: snapshot, Cluster: ms.Spec.Cluster, Basis: m.basis.good, Halt: key.halt}
+	bundle, good, err := r.render(ctx, ms, request)
 	m.rendered = rendered{key: key, bundle: bundle, err: err}
-	if err != nil && !isContent(err) {
+	switch {
+	case err != nil && !isContent(err), err == nil && len(bundle.Lost) > 0:
 		m.rendered.until = m.retry.failed(r.now(), r.firstRetry, ms.RetryAfter())
+	case err == nil:
+		m.basis = basis{of: key, good: good}
 	}
 	return bundle, err
+}
+
+// render finds out how services were before they broke, if this process does not know and Git does.
+func (r *Reconciler) render(ctx context.Context, ms *v1alpha1.MeshSync, request RenderRequest) (*render.Bundle, *evaluate.Basis, error) {
+	bundle, good, err := r.renderer.Render(ctx, request)
+	if err != nil || len(bundle.Lost) == 0 {
+		return bundle, good, err
+	}
+	request.Basis, err = r.lastGood(ctx, ms)
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "it cannot be found out how broken services were before, so nothing is taken away that might stem from them",
+			"broken", bundle.Lost)
+		return bundle, good, nil
+	}
+	return r.renderer.Render(ctx, request)
 }
 
 // isContent reports whether an error stands in the commit, so that trying it again cannot help.
@@ -318,6 +358,7 @@ func (r *Reconciler) plan(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 		MaxPrunePercent: ms.MaxPrunePercent(),
 		Acknowledged:    acknowledged(ms),
 		Known:           m.known,
+		Keep:            keeping(bundle),
 	}), nil
 }
 

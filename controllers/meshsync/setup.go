@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/internal/cache"
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/internal/render"
@@ -41,6 +42,9 @@ func WithRenderer(renderer Renderer) Option { return func(r *Reconciler) { r.ren
 
 // WithLimits bounds an evaluation. Default: evaluate.DefaultLimits.
 func WithLimits(limits evaluate.Limits) Option { return func(r *Reconciler) { r.limits = limits } }
+
+// WithCache keeps evaluations for the next process. Default: nowhere.
+func WithCache(store *cache.Store) Option { return func(r *Reconciler) { r.cache = store } }
 
 // WithEvents says where events go. Default: nowhere.
 func WithEvents(events record.EventRecorder) Option { return func(r *Reconciler) { r.events = events } }
@@ -77,7 +81,7 @@ func NewReconciler(client client.Client, uncached client.Reader, looker Looker, 
 		if err != nil {
 			return nil, fmt.Errorf("the CRDs that this controller checks resources against cannot be read: %w", err)
 		}
-		r.renderer = pipeline{validator: validator, metrics: r.metrics, limits: r.limits}
+		r.renderer = pipeline{evaluator: evaluate.New(r.limits, r.cache), renderer: render.New(validator, r.cache), metrics: r.metrics}
 	}
 	return r, nil
 }

@@ -166,9 +166,9 @@ func TestDriftIsPutRightWithoutWaitingForTheInterval(t *testing.T) {
 	}
 }
 
-func TestBadCommitLeavesEverythingAndDriftIsStillPutRight(t *testing.T) {
+func TestBadCommitThatHaltsLeavesEverythingAndDriftIsStillPutRight(t *testing.T) {
 	w := newWorld(t, withIstio)
-	w.create("mesh")
+	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.OnError = v1alpha1.OnErrorHalt })
 	w.ready("mesh", w.git.first)
 	before := w.names()
 
@@ -202,7 +202,7 @@ func TestBadCommitLeavesEverythingAndDriftIsStillPutRight(t *testing.T) {
 
 func TestDriftIsPutRightAfterARestartOnABadCommit(t *testing.T) {
 	w := newWorld(t, withIstio)
-	w.create("mesh")
+	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.OnError = v1alpha1.OnErrorHalt })
 	w.ready("mesh", w.git.first)
 	w.git.commit(map[string]string{"services/bad.cue": strings.Replace(service("bad"), "egress: {}", "egress: {carts: {}}", 1)})
 	w.notReady("mesh", v1alpha1.ReasonInvalidContent)

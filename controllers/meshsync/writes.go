@@ -83,6 +83,8 @@ func (w writes) toDo() string {
 const (
 	// maxPending is how many pending writes the status lists, and how many fields of each.
 	maxPending = 20
+	// maxFrozen is how many frozen services the status lists.
+	maxFrozen = 500
 	// maxPendingNamed is how many of them the message names.
 	maxPendingNamed = 10
 )

@@ -104,7 +104,7 @@ func changeFolder(folder, service string, planned func(*os.Root) ([]folderPlan, 
 func planFolder(base *os.Root, folder, below string, of rendered) (folderPlan, error) {
 	plan := folderPlan{below: below, cluster: of.cluster, want: make(map[string][]byte, len(of.resources))}
 	for _, r := range of.resources {
-		data, err := yaml.Marshal(r.Rendered)
+		data, err := yaml.Marshal(r.Rendered())
 		if err != nil {
 			return plan, fmt.Errorf("writing %s as YAML: %w", r.Key, err)
 		}

@@ -286,7 +286,7 @@ func callable(m *manifest.Mesh) []string {
 func byKey(resources []render.Resource) map[string]any {
 	objects := make(map[string]any, len(resources))
 	for _, r := range resources {
-		objects[r.Key.String()] = r.Rendered
+		objects[r.Key.String()] = r.Rendered()
 	}
 	return objects
 }
@@ -298,7 +298,7 @@ func writeResourcesYAML(w io.Writer, resources []render.Resource) error {
 				return err
 			}
 		}
-		data, err := yaml.Marshal(r.Rendered)
+		data, err := yaml.Marshal(r.Rendered())
 		if err != nil {
 			return fmt.Errorf("writing %s as YAML: %w", r.Key, err)
 		}

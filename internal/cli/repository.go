@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/isthmus-mesh/isthmus/internal/cache"
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/internal/mesh"
@@ -28,9 +29,13 @@ type repository struct {
 	// timeout and limits bound each evaluation, since CUE itself bounds nothing.
 	timeout time.Duration
 	limits  evaluate.Limits
+	// cacheDir is where results are kept for the next run, "" for nowhere.
+	cacheDir string
 
 	snapshot  *source.Snapshot
-	validator *istio.Validator
+	cache     *cache.Store
+	evaluator *evaluate.Evaluator
+	renderer  *render.Renderer
 }
 
 // addRepoFlag gives a command its --repo.
@@ -45,6 +50,28 @@ func addLimitFlags(cmd *cobra.Command, repo *repository) {
 	repo.limits = evaluate.DefaultLimits()
 	cmd.Flags().Var(evaluate.MemoryValue{Bytes: &repo.limits.Memory}, evaluate.MemoryFlag, "what an evaluation may use of memory")
 	cmd.Flags().DurationVar(&repo.limits.CPU, evaluate.CPUFlag, repo.limits.CPU, "what an evaluation may use of processor time")
+	cmd.Flags().StringVar(&repo.cacheDir, "cache-dir", defaultCacheDir(), `folder where results are kept for the next run; "" for none`)
+	_ = cmd.MarkFlagDirname("cache-dir")
+}
+
+// defaultCacheDir is the user's, "" if there is none.
+func defaultCacheDir() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "isthmus", "evaluations")
+}
+
+// prepare makes what evaluates and renders. A cache that cannot be used costs time, and is no reason to do nothing.
+func (r *repository) prepare() {
+	if r.evaluator != nil {
+		return
+	}
+	if r.cacheDir != "" {
+		r.cache, _ = cache.Open(r.cacheDir, 0)
+	}
+	r.evaluator = evaluate.New(r.limits, r.cache)
 }
 
 // read takes the files as they are now. A folder that is no mesh repository is refused before anything below it is read:
@@ -72,7 +99,8 @@ func (r *repository) evaluate(ctx context.Context, cluster string) (*evaluate.Re
 	late := fmt.Errorf("evaluating the mesh repository took more than %s; either a comprehension in it does not end, or it needs longer: see --timeout", r.timeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, r.timeout, late)
 	defer cancel()
-	result, err := evaluate.Evaluate(ctx, r.snapshot, evaluate.Options{Cluster: cluster, Limits: r.limits})
+	r.prepare()
+	result, err := r.evaluator.Evaluate(ctx, r.snapshot, evaluate.Options{Cluster: cluster})
 	if err != nil && errors.Is(context.Cause(ctx), late) {
 		return nil, late
 	}
@@ -81,12 +109,13 @@ func (r *repository) evaluate(ctx context.Context, cluster string) (*evaluate.Re
 
 // bundle renders for a cluster and holds the resources against Istio's rules.
 func (r *repository) bundle(ctx context.Context, cluster string) (*evaluate.Result, *render.Bundle, error) {
-	if r.validator == nil {
+	r.prepare()
+	if r.renderer == nil {
 		validator, err := istio.NewValidator()
 		if err != nil {
 			return nil, nil, fmt.Errorf("reading the embedded CRDs of Istio: %w", err)
 		}
-		r.validator = validator
+		r.renderer = render.New(validator, r.cache)
 	}
 	result, err := r.evaluate(ctx, cluster)
 	if err != nil {
@@ -96,7 +125,7 @@ func (r *repository) bundle(ctx context.Context, cluster string) (*evaluate.Resu
 	if err != nil {
 		return nil, nil, err
 	}
-	bundle, err := render.Render(view, result, r.validator, "")
+	bundle, err := r.renderer.Render(view, result, "")
 	return result, bundle, err
 }
 

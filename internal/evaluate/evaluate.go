@@ -1,9 +1,11 @@
 package evaluate
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
@@ -15,18 +17,50 @@ import (
 type Options struct {
 	// Cluster is the cluster to render for; "" checks the repository and renders nothing.
 	Cluster string
-	// Limits bound what the evaluation may use; a zero field is its default.
+	// Limits bound what the evaluation may use; a zero field is its default. An Evaluator has its own.
 	Limits Limits
+	// Basis is what Partial falls back to where a service is broken, nil for nothing.
+	Basis *Basis
+	// Refused are services that are broken for a reason that only a later step found.
+	Refused map[string]manifest.Findings
 }
 
 // Result is what a commit says.
 type Result struct {
+	// Mesh has the services that evaluated.
 	Mesh *manifest.Mesh
 	// Rendered are the objects that the template made for Options.Cluster, by "Kind/namespace/name", in JSON with numbers
 	// as CUE writes them. Nil if no cluster was asked for.
 	Rendered map[string]json.RawMessage
+	// Broken is what is wrong with services, by name: with those that are not in Mesh, and with those that are.
+	Broken map[string]manifest.Findings
+	// Unread is what is wrong with files that cannot be parsed, so that nobody knows which services they define.
+	Unread manifest.Findings
+	// Frozen are the broken services that are in Mesh as they were in Options.Basis.
+	Frozen map[string]Frozen
+	// Lost are services and files that are broken, and of which nobody knows how they were before, sorted: nothing may be taken away that might
+	// stem from them.
+	Lost []string
+	// Basis is for the next commit, nil if the repository was evaluated as a whole.
+	Basis *Basis
+	// Whole is why the repository could not be evaluated in shards, each reason with its file; empty if it was.
+	Whole manifest.Findings
+	// Work is what had to be done.
+	Work Work
 
-	at locator
+	at places
+}
+
+// Findings are all that is wrong, sorted by file and line.
+func (r *Result) Findings() manifest.Findings {
+	all := slices.Clone(r.Unread)
+	for _, found := range r.Broken {
+		all = append(all, found...)
+	}
+	slices.SortStableFunc(all, func(a, b manifest.Finding) int {
+		return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line, strings.Compare(a.Path, b.Path), strings.Compare(a.Message, b.Message))
+	})
+	return slices.Compact(all)
 }
 
 // Locate is where a path of the mesh ("services.checkout.routes") was written, or the nearest field around it.
@@ -35,32 +69,59 @@ func (r *Result) Locate(path string) (Position, bool) { return r.at.find(strings
 // running lets one evaluation run at a time, so that Limits.Memory is what all of them need together.
 var running = make(chan struct{}, 1)
 
-// Evaluate is plain CUE's answer for a snapshot. Problems of the repository are manifest.Findings, all of them, and so is
+// Evaluate is plain CUE's answer for one snapshot. Problems of the repository are manifest.Findings, all of them, and so is
 // a limit that it went over; any other error is of this process: the context ended, or no child could be started. When
 // it returns, the evaluation has ended.
 func Evaluate(ctx context.Context, snap *source.Snapshot, opts Options) (*Result, error) {
+	return New(opts.Limits, nil).Evaluate(ctx, snap, opts)
+}
+
+// Evaluate is the package's Evaluate, for one commit after another.
+func (e *Evaluator) Evaluate(ctx context.Context, snap *source.Snapshot, opts Options) (*Result, error) {
+	result, err := e.Partial(ctx, snap, opts)
+	if err != nil {
+		return nil, err
+	}
+	if found := result.Findings(); len(found) > 0 {
+		return nil, found
+	}
+	return result, nil
+}
+
+// Partial is Evaluate where a service that is broken is no error: the result says which are, and has all others.
+func (e *Evaluator) Partial(ctx context.Context, snap *source.Snapshot, opts Options) (*Result, error) {
+	release, err := turn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	r := &run{Evaluator: e, snap: snap, options: opts, pool: sandbox.NewPool(e.limits.shard(), workers)}
+	result, err := r.do(ctx)
+	if err == nil {
+		e.memory.turn()
+	}
+	return result, err
+}
+
+// turn waits until nobody else evaluates.
+func turn(ctx context.Context) (release func(), _ error) {
 	select {
 	case running <- struct{}{}:
+		return func() { <-running }, nil
 	case <-ctx.Done():
 		return nil, fmt.Errorf("waiting for an earlier evaluation, which is still running: %w", context.Cause(ctx))
 	}
-	defer func() { <-running }()
-	answer, err := ask(ctx, snap, opts)
-	if err != nil {
-		return nil, explain(ctx, err)
-	}
-	return understand(answer, opts)
 }
 
-// ask has a child evaluate, a fresh one: CUE keeps about 70 bytes of every label that it ever saw, and what one
+// ask has a child evaluate a repository as a whole, a fresh one: CUE keeps about 70 bytes of every label that it ever saw, and what one
 // commit left behind is nothing for the next one to find.
-func ask(ctx context.Context, snap *source.Snapshot, opts Options) ([]byte, error) {
-	worker, err := sandbox.Start(ctx, opts.Limits.sandbox())
+func ask(ctx context.Context, snap *source.Snapshot, cluster string, limits Limits) ([]byte, error) {
+	worker, err := sandbox.Start(ctx, limits.sandbox())
 	if err != nil {
 		return nil, err
 	}
 	defer worker.Close()
-	question, err := writeQuestion(snap, opts.Cluster)
+	question, err := writeQuestion(snap, cluster)
 	if err != nil {
 		return nil, err
 	}

@@ -18,42 +18,63 @@ const (
 	vendored   = "cue.mod/pkg/"
 )
 
+// clause is what the head of a file says.
+type clause struct {
+	pkg     string
+	imports []string
+}
+
 // meshFiles lists the .cue files that make the mesh: those of the root folder's package, in whatever folder they are.
 // A file that CUE would leave out silently (a mistyped package name, a second package beside the first) is a finding,
 // because the services in it would disappear without a word.
 func meshFiles(all map[string][]byte) (files []string, pkg string, _ error) {
-	if len(all) == 0 {
+	clauses := map[string]clause{}
+	var findings manifest.Findings
+	for p, data := range all {
+		if !readByCUE(p) {
+			continue
+		}
+		f, err := parser.ParseFile(p, data, parser.ImportsOnly)
+		if err != nil {
+			findings = append(findings, fromCUE(err, nil)...)
+			continue
+		}
+		c := clause{pkg: f.PackageName()}
+		for spec := range f.ImportSpecs() {
+			c.imports = append(c.imports, strings.Trim(spec.Path.Value, `"`))
+		}
+		clauses[p] = c
+	}
+	if len(findings) > 0 {
+		slices.SortFunc(findings, func(a, b manifest.Finding) int { return strings.Compare(a.File, b.File) })
+		return nil, "", findings
+	}
+	return choose(all[moduleFile], len(all), clauses)
+}
+
+// choose is meshFiles for files whose heads are known.
+func choose(moduleCUE []byte, all int, clauses map[string]clause) (files []string, pkg string, _ error) {
+	if all == 0 {
 		return nil, "", manifest.Findings{{Message: "there is no file at all; is the path right? `isthmus init` makes a mesh repository"}}
 	}
-	if _, ok := all[moduleFile]; !ok {
+	if moduleCUE == nil {
 		return nil, "", manifest.Findings{{File: moduleFile, Message: "is missing, so this is no CUE module; is the path right? `isthmus init` makes a mesh repository"}}
 	}
 	var findings manifest.Findings
 	packages := map[string][]string{} // package name → files
 	imported := map[string]bool{}     // folders that are imported from within the module
-	module := modulePath(all[moduleFile])
-	for _, p := range slices.Sorted(maps.Keys(all)) {
-		if !readByCUE(p) {
-			continue
-		}
-		f, err := parser.ParseFile(p, all[p], parser.ImportsOnly)
-		if err != nil {
-			findings = append(findings, fromCUE(err, nil)...)
-			continue
-		}
-		for spec := range f.ImportSpecs() {
-			if dir, ok := strings.CutPrefix(strings.Trim(spec.Path.Value, `"`), module+"/"); ok {
+	module := modulePath(moduleCUE)
+	for _, p := range slices.Sorted(maps.Keys(clauses)) {
+		for _, path := range clauses[p].imports {
+			if dir, ok := strings.CutPrefix(path, module+"/"); ok {
 				// A qualifier (":pkg") or a major version ("@v0") may follow.
 				dir, _, _ = strings.Cut(dir, ":")
 				dir, _, _ = strings.Cut(dir, "@")
 				imported[dir] = true
 			}
 		}
-		name := f.PackageName()
+		name := clauses[p].pkg
 		packages[name] = append(packages[name], p)
-	}
-	if len(findings) > 0 {
-		return nil, "", findings
 	}
 	pkg, err := rootPackage(packages)
 	if err != nil {

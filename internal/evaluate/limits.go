@@ -69,18 +69,37 @@ func (l Limits) sandbox() sandbox.Limits {
 	return sandbox.Limits{Memory: l.Memory, CPU: l.CPU, Time: longest, Input: largestQuestion, Output: l.Memory / answerShare}
 }
 
+// shard is what a child may use that evaluates a part of a repository. Several do at the same time, and leave half of the memory to
+// whoever has to evaluate the whole.
+func (l Limits) shard() sandbox.Limits {
+	l = l.withDefaults()
+	l.Memory = max(l.Memory/(2*workers), leastMemory)
+	l.CPU = max(l.CPU/3, time.Second)
+	return l.sandbox()
+}
+
+// tooMuch says which limit was in the way, and how to move it.
+func tooMuch(what string, limit *sandbox.LimitError) string {
+	flag := MemoryFlag
+	if limit.What == sandbox.CPU {
+		flag = CPUFlag
+	}
+	return fmt.Sprintf("%s %s and was ended: either something in it makes values without end (look at what changed last), or it is large "+
+		"and needs more: see --%s", what, limit, flag)
+}
+
 // explain says for a person why there is no answer. What the repository is to blame for, as far as one can know, is a finding.
 func explain(ctx context.Context, err error) error {
 	var limit *sandbox.LimitError
 	var crash *sandbox.CrashError
+	var findings manifest.Findings
 	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &findings):
+		return findings
 	case errors.As(err, &limit) && limit.What != sandbox.Time:
-		flag := MemoryFlag
-		if limit.What == sandbox.CPU {
-			flag = CPUFlag
-		}
-		return manifest.Findings{{Message: fmt.Sprintf("evaluating the repository %s and was ended: either something in it makes values "+
-			"without end (look at what changed last), or it is large and needs more: see --%s", limit, flag)}}
+		return manifest.Findings{{Message: tooMuch("evaluating the repository", limit)}}
 	case errors.As(err, &crash) && crash.Reason == goGaveUp:
 		return manifest.Findings{{Message: fmt.Sprintf("the CUE evaluator cannot cope with the repository: %s; look at what changed last, "+
 			"for instance for values that nest without end", crash)}}

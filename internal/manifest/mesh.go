@@ -12,14 +12,26 @@ type Mesh struct {
 type External struct {
 	Hosts []string        `json:"hosts"`
 	Ports map[string]Port `json:"ports"`
+	// Addresses are the IPs or networks of one that is told apart by nothing else.
+	Addresses []string `json:"addresses,omitempty"`
 }
 
 // Settings is #Settings, as far as Go needs it.
 type Settings struct {
+	// Domain ends the hosts of services that state none.
+	Domain string `json:"domain"`
+	// VIPRange is where virtual addresses come from.
+	VIPRange        AddressRange      `json:"vipRange"`
 	Authorization   Guard             `json:"authorization"`
 	Tiers           map[string]Tier   `json:"tiers,omitempty"`
 	NamespaceLabels map[string]string `json:"namespaceLabels,omitempty"`
 	Acknowledge     []string          `json:"acknowledge,omitempty"`
+}
+
+// AddressRange is a range of IPv4 addresses, both ends included.
+type AddressRange struct {
+	From string `json:"from"`
+	To   string `json:"to"`
 }
 
 // Guard is how services are guarded that say nothing themselves.

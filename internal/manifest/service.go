@@ -2,8 +2,10 @@ package manifest
 
 // Service is #Service of the CUE module; the key in Mesh.Services is its name in the whole mesh.
 type Service struct {
-	Owner     string               `json:"owner"`
-	Hosts     []string             `json:"hosts,omitempty"`
+	Owner string   `json:"owner"`
+	Hosts []string `json:"hosts,omitempty"`
+	// VIP is the virtual address that was written down, "" for one that follows from the host.
+	VIP       string               `json:"vip,omitempty"`
 	Ports     map[string]Port      `json:"ports"`
 	Backend   Backend              `json:"backend"`
 	Versions  map[string]Version   `json:"versions,omitempty"`

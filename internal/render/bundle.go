@@ -1,8 +1,13 @@
 package render
 
 import (
+	"bytes"
+	"encoding/json"
+
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/isthmus-mesh/isthmus/internal/manifest"
 )
 
 // Side says what a resource is there for, which decides when it may be withdrawn.
@@ -42,14 +47,22 @@ type Resource struct {
 	// Service is the key of the service or external that it stems from, "" for the cluster's own.
 	Service string
 	Side    Side
-	// Rendered is the object as the template made it, which is what `cue export` prints, with numbers as json.Number. It must not be
-	// changed.
-	Rendered map[string]any
 	// Object is the object as rendered: apiVersion, kind, metadata (name, namespace, labels, annotations)
 	// and spec, after the CRD's defaulting. It carries no ownership marks and must not be changed.
 	Object *unstructured.Unstructured
 	// Hash is the hex SHA-256 of Object in canonical JSON.
 	Hash string
+
+	rendered json.RawMessage
+}
+
+// Rendered is the object as the template made it, which is what `cue export` prints, with numbers as json.Number.
+func (r Resource) Rendered() map[string]any {
+	var object map[string]any
+	asWritten := json.NewDecoder(bytes.NewReader(r.rendered))
+	asWritten.UseNumber()
+	_ = asWritten.Decode(&object) // it was read before
+	return object
 }
 
 // Call is one declared call of this cluster, with the resources that give it endpoints.
@@ -85,4 +98,18 @@ type Bundle struct {
 	Acknowledged []string
 	// Digest is the hex SHA-256 over all keys and hashes.
 	Digest string
+	// Frozen are the services that are broken in this commit and rendered from their last good manifest, sorted.
+	Frozen []Frozen
+	// Findings are all that is wrong with the commit, and did not keep the rest of it from being rendered.
+	Findings manifest.Findings
+	// Lost are services and files that are broken, and of which nobody knows how they were before: nothing may be taken away that might
+	// stem from them. Sorted.
+	Lost []string
+}
+
+// Frozen is a service that is kept at its last good manifest.
+type Frozen struct {
+	Service string
+	// Revision is that of the commit which the manifest is from.
+	Revision string
 }

@@ -5,27 +5,57 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 
+	"github.com/isthmus-mesh/isthmus/internal/cache"
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 	"github.com/isthmus-mesh/isthmus/internal/mesh"
 )
 
+// Renderer makes one bundle after another and keeps what it found out of each resource: what is the same in the next commit is
+// not checked again. It may be used by several goroutines.
+type Renderer struct {
+	validator *istio.Validator
+	cache     *cache.Store
+
+	mu   sync.Mutex
+	last map[string]made
+}
+
+// made is a resource, and what it was made of.
+type made struct {
+	resource Resource
+	// sum is the hash of the key and of what the template rendered.
+	sum [sha256.Size]byte
+}
+
+// New makes a renderer. The cache may be nil.
+func New(validator *istio.Validator, store *cache.Store) *Renderer {
+	return &Renderer{validator: validator, cache: store}
+}
+
+// Render makes one bundle, as [Renderer.Render] does.
+func Render(view *mesh.View, result *evaluate.Result, validator *istio.Validator, revision string) (*Bundle, error) {
+	return New(validator, nil).Render(view, result, revision)
+}
+
 // Render makes the bundle of the view's cluster from what the template rendered for it; that of a remote cluster is empty, since its
 // primary's has all. Every object that Istio would
 // not accept is a finding, under the service to blame; with any finding there is no bundle, since half of one would
 // prune the other half.
-func Render(view *mesh.View, result *evaluate.Result, validator *istio.Validator, revision string) (*Bundle, error) {
+func (r *Renderer) Render(view *mesh.View, result *evaluate.Result, revision string) (*Bundle, error) {
 	b := &Bundle{
 		Cluster:         view.Cluster,
 		ControlPlane:    view.ControlPlane,
@@ -34,16 +64,27 @@ func Render(view *mesh.View, result *evaluate.Result, validator *istio.Validator
 		NamespaceLabels: view.NamespaceLabels,
 		Acknowledged:    view.Acknowledged,
 	}
+	for _, name := range slices.Sorted(maps.Keys(result.Frozen)) {
+		b.Frozen = append(b.Frozen, Frozen{Service: name, Revision: result.Frozen[name].Revision})
+	}
+	b.Findings, b.Lost = result.Findings(), result.Lost
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	var findings manifest.Findings
-	for _, key := range slices.Sorted(maps.Keys(result.Rendered)) {
-		r, problems := newResource(key, result.Rendered[key], validator)
+	keys := slices.Sorted(maps.Keys(result.Rendered))
+	b.Resources = make([]Resource, len(keys))
+	problems, sums := r.make(keys, result.Rendered, b.Resources)
+	for i, problems := range problems {
 		for _, p := range problems {
-			findings = append(findings, blame(result, view.Cluster, key, r, p))
+			findings = append(findings, blame(result, view.Cluster, keys[i], b.Resources[i], p))
 		}
-		b.Resources = append(b.Resources, r)
 	}
 	if len(findings) > 0 {
 		return nil, findings
+	}
+	r.last = make(map[string]made, len(keys))
+	for i, key := range keys {
+		r.last[key] = made{b.Resources[i], sums[i]}
 	}
 	b.Namespaces = namespaces(b.Resources)
 	b.Calls = calls(view, b.Resources)
@@ -52,13 +93,44 @@ func Render(view *mesh.View, result *evaluate.Result, validator *istio.Validator
 	return b, nil
 }
 
-// newResource checks one rendered object; the problems are for a person, without position.
-func newResource(key string, rendered json.RawMessage, validator *istio.Validator) (Resource, []istio.Violation) {
+// make makes the resources, as many at a time as there are processors, and gives the problems and the hash of each.
+func (r *Renderer) make(keys []string, rendered map[string]json.RawMessage, into []Resource) ([][]istio.Violation, [][sha256.Size]byte) {
+	problems, sums := make([][]istio.Violation, len(keys)), make([][sha256.Size]byte, len(keys))
+	var fresh []int
+	for i, key := range keys {
+		if last, ok := r.last[key]; ok && same(last.resource.rendered, rendered[key]) {
+			into[i], sums[i] = last.resource, last.sum
+			continue
+		}
+		sums[i] = sha256.Sum256(slices.Concat([]byte(key), []byte{0}, rendered[key]))
+		fresh = append(fresh, i)
+	}
+	valid := r.knownValid(sums, fresh)
+	var wait sync.WaitGroup
+	var next atomic.Int64
+	for range min(runtime.GOMAXPROCS(0), len(fresh)) {
+		wait.Go(func() {
+			for n := next.Add(1) - 1; n < int64(len(fresh)); n = next.Add(1) - 1 {
+				i := fresh[n]
+				into[i], problems[i] = newResource(keys[i], rendered[keys[i]], r.validator, valid.has[sums[i][0]])
+			}
+		})
+	}
+	wait.Wait()
+	valid.keep(r.cache, func(i int) bool { return len(problems[i]) == 0 })
+	return problems, sums
+}
+
+// same tells whether two are equal; most often they are the same bytes.
+func same(a, b json.RawMessage) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0] || bytes.Equal(a, b))
+}
+
+// newResource checks one rendered object, unless it is known to be valid; the problems are for a person, without position.
+func newResource(key string, rendered json.RawMessage, validator *istio.Validator, valid bool) (Resource, []istio.Violation) {
 	obj := &unstructured.Unstructured{}
-	r := Resource{Object: obj, Side: SideCall}
-	asWritten := json.NewDecoder(bytes.NewReader(rendered))
-	asWritten.UseNumber()
-	if err := errors.Join(asWritten.Decode(&r.Rendered), utiljson.Unmarshal(rendered, &obj.Object)); err != nil {
+	r := Resource{Object: obj, Side: SideCall, rendered: rendered}
+	if err := utiljson.Unmarshal(rendered, &obj.Object); err != nil {
 		return r, []istio.Violation{{Message: err.Error()}}
 	}
 	labels, _, err := unstructured.NestedStringMap(obj.Object, "metadata", "labels")
@@ -77,8 +149,10 @@ func newResource(key string, rendered json.RawMessage, validator *istio.Validato
 			"stands under the key %q, but is %s: the key of a resource is Kind/namespace/name. A template that adds to one exact key makes half a "+
 				"resource where the service lacks it: use a pattern, resources: [=~\"^%s/\"]: ...", key, r.Key, kind)}}
 	}
-	if problems := validator.Validate(obj); len(problems) > 0 {
-		return r, problems
+	if !valid {
+		if problems := validator.Validate(obj); len(problems) > 0 {
+			return r, problems
+		}
 	}
 	validator.Default(obj)
 	canonical, err := json.Marshal(obj.Object)

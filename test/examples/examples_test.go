@@ -112,7 +112,7 @@ func TestARenderedBundleIsWhatCUEExports(t *testing.T) {
 			}
 			rendered := map[string]any{}
 			for _, r := range w.bundle.Resources {
-				rendered[r.Key.String()] = r.Rendered
+				rendered[r.Key.String()] = r.Rendered()
 			}
 			if len(rendered) == 0 {
 				t.Error("nothing is rendered")

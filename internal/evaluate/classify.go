@@ -1,0 +1,438 @@
+package evaluate
+
+import (
+	"slices"
+	"strings"
+
+	"cuelang.org/go/cue/ast"
+	"cuelang.org/go/cue/parser"
+	"cuelang.org/go/cue/token"
+
+	"github.com/isthmus-mesh/isthmus/internal/manifest"
+)
+
+// fileInfo is what one file says of itself, whatever stands in the others: enough to tell which files may be evaluated apart.
+type fileInfo struct {
+	Package string   `json:"package,omitempty"`
+	Imports []string `json:"imports,omitempty"`
+	// Services are those that the file defines by a plain name, sorted.
+	Services []string `json:"services,omitempty"`
+	// Apart: the file has nothing but Services.
+	Apart bool `json:"apart,omitempty"`
+	// Obstacle is why the repository has to be evaluated as a whole, nil if this file is no reason.
+	Obstacle *obstacle `json:"obstacle,omitempty"`
+	// ReadsCluster: something in it, templates aside, depends on the cluster that is rendered for.
+	ReadsCluster bool `json:"readsCluster,omitempty"`
+	// Embeds: it may read files that are no CUE.
+	Embeds bool `json:"embeds,omitempty"`
+	// Hidden are names that services have and data has not, fields like _x and #x; Seen are those that anything else may look at.
+	Hidden map[string]int      `json:"hidden,omitempty"`
+	Seen   map[string]struct{} `json:"seen,omitempty"`
+	// Findings are why it cannot be parsed.
+	Findings manifest.Findings `json:"findings,omitempty"`
+}
+
+type obstacle struct {
+	Line int    `json:"line"`
+	Why  string `json:"why"`
+}
+
+// Names of the root that shards treat apart.
+const (
+	servicesField         = "services"
+	clusterField          = "cluster"
+	templateField         = "#template"
+	externalTemplateField = "#externalTemplate"
+)
+
+// classify reads one file. It runs in the child: a parser recurses as deeply as its input nests.
+func classify(path string, data []byte) fileInfo {
+	f, err := parser.ParseFile(root+"/"+path, data, parser.ParseComments)
+	if err != nil {
+		return fileInfo{Findings: fromCUE(err, nil)}
+	}
+	c := &classifier{services: map[string]struct{}{}}
+	c.info.Package = f.PackageName()
+	for spec := range f.ImportSpecs() {
+		c.info.Imports = append(c.info.Imports, strings.Trim(spec.Path.Value, `"`))
+	}
+	for _, d := range f.Decls {
+		c.top(d)
+	}
+	for name := range c.services {
+		c.info.Services = append(c.info.Services, name)
+	}
+	slices.Sort(c.info.Services)
+	c.info.Apart = len(c.services) > 0 && !c.other.IsValid() && !c.info.Embeds
+	if len(c.services) > 0 && c.other.IsValid() {
+		c.hinder(c.other, "it defines services beside other things; give them a file of their own")
+	}
+	return c.info
+}
+
+// classifier goes through a file's syntax. It is conservative: what it does not know is a reason against.
+type classifier struct {
+	info     fileInfo
+	services map[string]struct{}
+	// other is the first thing that is no service.
+	other token.Pos
+}
+
+func (c *classifier) hinder(at token.Pos, why string) {
+	if c.info.Obstacle == nil {
+		c.info.Obstacle = &obstacle{Line: at.Line(), Why: why}
+	}
+}
+
+func (c *classifier) beside(at token.Pos) {
+	if !c.other.IsValid() {
+		c.other = at
+	}
+}
+
+func (c *classifier) top(d ast.Decl) {
+	switch d := d.(type) {
+	case *ast.Package, *ast.ImportDecl, *ast.CommentGroup:
+	case *ast.Attribute:
+		c.fileAttribute(d)
+	case *ast.LetClause:
+		// Of this file alone, so it goes with its services.
+		c.refers(d.Expr, false)
+	case *ast.Field:
+		c.topField(d)
+	case *ast.Ellipsis:
+		c.beside(d.Pos())
+		c.refers(d, false)
+	case *ast.EmbedDecl:
+		c.beside(d.Pos())
+		c.refers(d, false)
+		if !isMesh(d.Expr) {
+			c.hinder(d.Pos(), "it embeds something that may bring services")
+		}
+	case *ast.Comprehension:
+		c.beside(d.Pos())
+		c.refers(d, false)
+		c.computed(d.Value)
+	default:
+		c.beside(d.Pos())
+		c.hinder(d.Pos(), "it holds something that shards do not know")
+	}
+}
+
+// isMesh tells whether an expression is #Mesh of a package, which all know.
+func isMesh(e ast.Expr) bool {
+	s, ok := e.(*ast.SelectorExpr)
+	if !ok {
+		return false
+	}
+	name, _, err := ast.LabelName(s.Sel)
+	pkg, isIdent := s.X.(*ast.Ident)
+	return err == nil && name == "#Mesh" && isIdent && pkg.Name == "mesh"
+}
+
+// computed looks for services, resources and templates among fields that are there on a condition.
+func (c *classifier) computed(n ast.Node) {
+	lit, ok := n.(*ast.StructLit)
+	if !ok {
+		c.hinder(n.Pos(), "it computes fields of the mesh")
+		return
+	}
+	for _, d := range lit.Elts {
+		switch d := d.(type) {
+		case *ast.CommentGroup:
+		case *ast.Comprehension:
+			c.computed(d.Value)
+		case *ast.Field:
+			name, plain := fieldName(d)
+			if !plain || slices.Contains([]string{servicesField, resourcesField, templateField, externalTemplateField, clusterField}, name) {
+				c.hinder(d.Pos(), "it computes fields of the mesh")
+			}
+		default:
+			c.hinder(d.Pos(), "it computes fields of the mesh")
+		}
+	}
+}
+
+func (c *classifier) fileAttribute(a *ast.Attribute) {
+	switch text := strings.ReplaceAll(a.Text, " ", ""); {
+	case text == "@experiment(explicitopen)":
+	case text == "@extern(embed)":
+		c.info.Embeds = true
+		c.beside(a.Pos())
+	case strings.HasPrefix(text, "@experiment("):
+		c.hinder(a.Pos(), "it asks for an experiment of CUE ("+a.Text+") that shards do not know")
+	default:
+		c.beside(a.Pos())
+	}
+}
+
+func (c *classifier) topField(f *ast.Field) {
+	name, plain := fieldName(f)
+	switch {
+	case name == servicesField && plain:
+		c.servicesOf(f.Value)
+		c.attributes(f, false)
+		return
+	case name == servicesField:
+		c.hinder(f.Pos(), "it gives the services another name")
+	case name == resourcesField:
+		c.hinder(f.Pos(), "it adds to resources outside of the templates")
+	}
+	c.beside(f.Pos())
+	c.attributes(f, name == clusterField)
+	c.label(f.Label, false)
+	switch {
+	case name == templateField, name == externalTemplateField:
+		c.template(f.Value)
+	default:
+		c.refers(f.Value, false)
+	}
+}
+
+// fieldName is the name of a field that is written out, and whether it is a plain regular field.
+func fieldName(f *ast.Field) (name string, plain bool) {
+	label := f.Label
+	alias := false
+	if a, ok := label.(*ast.Alias); ok {
+		alias = true
+		if l, ok := a.Expr.(ast.Label); ok {
+			label = l
+		}
+	}
+	name, _, err := ast.LabelName(label)
+	if err != nil {
+		return "", false
+	}
+	switch l := label.(type) {
+	case *ast.Ident:
+	case *ast.BasicLit:
+		if l.Kind != token.STRING {
+			return name, false
+		}
+	default:
+		return "", false
+	}
+	return name, !alias && f.Alias == nil && f.Constraint == token.ILLEGAL
+}
+
+// servicesOf goes through the value of the field services.
+func (c *classifier) servicesOf(value ast.Expr) {
+	lit, ok := value.(*ast.StructLit)
+	if !ok {
+		c.beside(value.Pos())
+		if id, isIdent := value.(*ast.Ident); !isIdent || id.Name != "_" {
+			c.hinder(value.Pos(), "its services are no plain struct")
+		}
+		return
+	}
+	for _, d := range lit.Elts {
+		switch d := d.(type) {
+		case *ast.CommentGroup:
+		case *ast.Ellipsis:
+			c.beside(d.Pos())
+			c.refers(d, true)
+		case *ast.Field:
+			name, plain := fieldName(d)
+			_, pattern := d.Label.(*ast.ListLit)
+			switch {
+			case pattern:
+				c.beside(d.Pos())
+				c.label(d.Label, true)
+			case plain && !hiddenName(d.Label):
+				c.services[name] = struct{}{}
+			default:
+				c.hinder(d.Pos(), "it computes the name of a service, or gives it an alias")
+				c.label(d.Label, true)
+			}
+			c.attributes(d, false)
+			c.refers(d.Value, true)
+		default:
+			c.beside(d.Pos())
+			c.hinder(d.Pos(), "it computes services")
+			c.refers(d, true)
+		}
+	}
+}
+
+func hiddenName(l ast.Label) bool {
+	id, ok := l.(*ast.Ident)
+	return ok && (strings.HasPrefix(id.Name, "_") || strings.HasPrefix(id.Name, "#"))
+}
+
+func (c *classifier) attributes(f *ast.Field, isCluster bool) {
+	for _, a := range f.Attrs {
+		c.attribute(a, isCluster)
+	}
+}
+
+func (c *classifier) attribute(a *ast.Attribute, isCluster bool) {
+	text := strings.ReplaceAll(a.Text, " ", "")
+	switch {
+	case strings.HasPrefix(text, "@embed("):
+		c.info.Embeds = true
+		c.beside(a.Pos())
+	case strings.HasPrefix(text, "@tag(") && !isCluster:
+		c.info.ReadsCluster = true
+	}
+}
+
+// label is a label's own expressions.
+func (c *classifier) label(l ast.Label, inService bool) {
+	switch l := l.(type) {
+	case *ast.Ident:
+		if hiddenName(l) {
+			c.hiddenLabel(l, inService)
+		}
+	case *ast.BasicLit:
+	case *ast.Alias:
+		if inner, ok := l.Expr.(ast.Label); ok {
+			c.label(inner, inService)
+		}
+	default:
+		c.refers(l, inService)
+	}
+}
+
+func (c *classifier) hiddenLabel(id *ast.Ident, inService bool) {
+	if !inService {
+		c.sees(id.Name)
+		return
+	}
+	if c.info.Hidden == nil {
+		c.info.Hidden = map[string]int{}
+	}
+	if _, ok := c.info.Hidden[id.Name]; !ok {
+		c.info.Hidden[id.Name] = id.Pos().Line()
+	}
+}
+
+func (c *classifier) sees(name string) {
+	if c.info.Seen == nil {
+		c.info.Seen = map[string]struct{}{}
+	}
+	c.info.Seen[name] = struct{}{}
+}
+
+// refers looks for what an expression may mean outside of itself.
+func (c *classifier) refers(n ast.Node, inService bool) { c.walk(n, inService, false) }
+
+// template is an expression that is only evaluated where something is rendered.
+func (c *classifier) template(value ast.Expr) {
+	c.walk(value, false, true)
+	c.inputs(value)
+}
+
+// inputs looks for what a template says of a manifest. Data has no defaults left to choose from.
+func (c *classifier) inputs(n ast.Node) {
+	switch n := n.(type) {
+	case *ast.BinaryExpr:
+		c.inputs(n.X)
+		c.inputs(n.Y)
+	case *ast.ParenExpr:
+		c.inputs(n.X)
+	case *ast.PostfixExpr:
+		c.inputs(n.X)
+	case *ast.EmbedDecl:
+		c.inputs(n.Expr)
+	case *ast.Comprehension:
+		c.inputs(n.Value)
+	case *ast.StructLit:
+		for _, d := range n.Elts {
+			f, ok := d.(*ast.Field)
+			if !ok {
+				c.inputs(d)
+				continue
+			}
+			if name, _ := fieldName(f); name == "service" || name == "external" {
+				if at := narrowing(f.Value); at != nil {
+					c.hinder(at.Pos(), "its template says more of a "+name+" than its type, which would have to be unified with each manifest")
+				}
+			}
+		}
+	}
+}
+
+// narrowing is the first part of a template's input that is more than a type, nil if there is none.
+func narrowing(value ast.Expr) ast.Node {
+	switch v := value.(type) {
+	case *ast.Ident:
+		if slices.Contains([]string{"_", "string", "int", "number", "float", "bool", "bytes"}, v.Name) {
+			return nil
+		}
+	case *ast.ListLit:
+		if len(v.Elts) == 1 {
+			if e, ok := v.Elts[0].(*ast.Ellipsis); ok {
+				if e.Type == nil {
+					return nil
+				}
+				return narrowing(e.Type)
+			}
+		}
+	case *ast.StructLit:
+		for _, d := range v.Elts {
+			switch d := d.(type) {
+			case *ast.CommentGroup:
+			case *ast.Ellipsis:
+				if d.Type != nil {
+					return d
+				}
+			case *ast.Field:
+				if _, plain := fieldName(d); !plain {
+					return d
+				}
+				if at := narrowing(d.Value); at != nil {
+					return at
+				}
+			default:
+				return d
+			}
+		}
+		return nil
+	}
+	return value
+}
+
+func (c *classifier) walk(n ast.Node, inService, inTemplate bool) {
+	ast.Walk(n, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.Field:
+			c.label(n.Label, inService)
+			c.attributes(n, false)
+			c.walk(n.Value, inService, inTemplate)
+			return false
+		case *ast.SelectorExpr:
+			if id, ok := n.Sel.(*ast.Ident); ok && hiddenName(id) {
+				c.sees(id.Name)
+			}
+			c.walk(n.X, inService, inTemplate)
+			return false
+		case *ast.ForClause:
+			c.walk(n.Source, inService, inTemplate)
+			return false
+		case *ast.LetClause:
+			c.walk(n.Expr, inService, inTemplate)
+			return false
+		case *ast.Alias:
+			c.walk(n.Expr, inService, inTemplate)
+			return false
+		case *ast.Attribute:
+			c.attribute(n, false)
+		case *ast.Ident:
+			c.reference(n, inService, inTemplate)
+		}
+		return true
+	}, nil)
+}
+
+func (c *classifier) reference(id *ast.Ident, inService, inTemplate bool) {
+	switch {
+	case id.Name == servicesField, id.Name == resourcesField:
+		c.hinder(id.Pos(), "it refers to "+id.Name+", which a shard has only a part of")
+	case id.Name == "self", id.Name == "__self":
+		c.hinder(id.Pos(), "it refers to itself as a whole")
+	case id.Name == clusterField && !inTemplate:
+		c.info.ReadsCluster = true
+	case hiddenName(id) && !inService:
+		c.sees(id.Name)
+	}
+}

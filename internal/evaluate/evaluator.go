@@ -1,0 +1,828 @@
+package evaluate
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/isthmus-mesh/isthmus/internal/cache"
+	"github.com/isthmus-mesh/isthmus/internal/manifest"
+	"github.com/isthmus-mesh/isthmus/internal/mesh"
+	"github.com/isthmus-mesh/isthmus/internal/sandbox"
+	"github.com/isthmus-mesh/isthmus/internal/source"
+)
+
+// Evaluator evaluates one commit after another and keeps what it found out, in memory and in its cache: what did not change between
+// two commits is not evaluated again. It may be used by several goroutines; it evaluates one commit at a time.
+type Evaluator struct {
+	limits Limits
+	cache  *cache.Store
+	memory memory
+}
+
+// New makes an evaluator. The cache may be nil.
+func New(limits Limits, store *cache.Store) *Evaluator {
+	return &Evaluator{limits: limits.withDefaults(), cache: store}
+}
+
+// memory is what the last evaluations found out, by keys that say all it depends on. What an evaluation does not use is forgotten
+// after it.
+type memory struct {
+	files     kept[fileInfo]
+	shared    kept[*sharedPart]
+	manifests kept[[]unitService]
+	rendered  kept[*rendering]
+}
+
+// kept holds values for the next evaluation.
+type kept[V any] struct{ old, used map[cache.Key]V }
+
+func (k *kept[V]) get(key cache.Key) (V, bool) {
+	if v, ok := k.used[key]; ok {
+		return v, true
+	}
+	v, ok := k.old[key]
+	if ok {
+		k.put(key, v)
+	}
+	return v, ok
+}
+
+func (k *kept[V]) put(key cache.Key, v V) {
+	if k.used == nil {
+		k.used = make(map[cache.Key]V, len(k.old))
+	}
+	k.used[key] = v
+}
+
+// turn forgets what was not used since the last turn.
+func (k *kept[V]) turn() { k.old, k.used = k.used, nil }
+
+func (m *memory) turn() {
+	m.files.turn()
+	m.shared.turn()
+	m.manifests.turn()
+	m.rendered.turn()
+}
+
+// sharedPart is what is not of one service.
+type sharedPart struct {
+	settings  manifest.Settings
+	clusters  map[string]manifest.Cluster
+	externals map[string]manifest.External
+}
+
+// unitService is one service of a unit.
+type unitService struct {
+	name     string
+	known    *known
+	findings manifest.Findings
+}
+
+// Work counts what an evaluation had to do, rather than finding it done.
+type Work struct {
+	// Calls to child processes; files parsed, services evaluated, services rendered there.
+	Calls, Parsed, Evaluated, Rendered int
+	// Whole: the repository was evaluated as a whole.
+	Whole bool
+}
+
+// run is one evaluation.
+type run struct {
+	*Evaluator
+	snap    *source.Snapshot
+	options Options
+	pool    *sandbox.Pool
+	work    Work
+
+	infos map[string]fileInfo
+	split *split
+	// base is the key of all that every shard is evaluated with.
+	base   cache.Key
+	shared *sharedPart
+	mesh   *manifest.Mesh
+	// services are those that evaluated, broken what is wrong with others, or with those.
+	services map[string]*known
+	broken   map[string]manifest.Findings
+	// frozen are those of services that are as they were in an earlier commit; lost those of which nobody knows, and files.
+	frozen map[string]Frozen
+	lost   map[string]struct{}
+	// failed are services of which nothing could be rendered.
+	failed []string
+	// wide is what is wrong with what all services share, as far as only services show it.
+	wide     manifest.Findings
+	around   *neighbourhood
+	rendered map[string]*rendering
+}
+
+func (r *run) do(ctx context.Context) (*Result, error) {
+	defer r.pool.Close()
+	if err := r.prepare(ctx); err != nil {
+		return nil, err
+	}
+	if r.split.inOnePiece() {
+		return r.whole(ctx)
+	}
+	if err := r.evaluateManifests(ctx); err != nil {
+		return nil, err
+	}
+	if c := r.options.Cluster; c != "" {
+		if _, ok := r.shared.clusters[c]; !ok {
+			return nil, unknownCluster(r.shared.clusters, c)
+		}
+	}
+	if err := r.renderServices(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.renderMesh(ctx); err != nil {
+		return nil, err
+	}
+	return r.result()
+}
+
+// prepare finds out which files there are and what may be evaluated apart.
+func (r *run) prepare(ctx context.Context) (err error) {
+	if err := r.classify(ctx); err != nil {
+		return explain(ctx, err)
+	}
+	r.split, err = newSplit(r.snap, r.infos)
+	return err
+}
+
+// evaluateManifests evaluates everything that does not depend on who calls whom.
+func (r *run) evaluateManifests(ctx context.Context) error {
+	r.base = r.baseKey()
+	r.services, r.broken = map[string]*known{}, map[string]manifest.Findings{}
+	r.frozen, r.lost = map[string]Frozen{}, map[string]struct{}{}
+	if err := r.evaluateShared(ctx); err != nil {
+		return err
+	}
+	return explain(ctx, r.evaluateUnits(ctx))
+}
+
+// whole evaluates the repository in one piece.
+func (r *run) whole(ctx context.Context) (*Result, error) {
+	if unread := r.unread(); len(unread) > 0 {
+		return nil, unread
+	}
+	if len(r.options.Refused) > 0 {
+		var all manifest.Findings
+		for _, name := range slices.Sorted(maps.Keys(r.options.Refused)) {
+			all = append(all, r.options.Refused[name]...)
+		}
+		return nil, all
+	}
+	r.work.Whole = true
+	r.work.Calls++
+	data, err := ask(ctx, r.snap, r.options.Cluster, r.limits)
+	if err != nil {
+		return nil, explain(ctx, err)
+	}
+	result, err := understand(data, r.options)
+	if err != nil {
+		return nil, err
+	}
+	result.Work, result.Whole = r.work, r.split.whole
+	return result, nil
+}
+
+// findings are all that was found so far.
+func (r *run) findings() manifest.Findings {
+	return (&Result{Broken: r.broken, Unread: r.unread()}).Findings()
+}
+
+// unread is why files could not be parsed.
+func (r *run) unread() manifest.Findings {
+	var all manifest.Findings
+	for _, p := range slices.Sorted(maps.Keys(r.split.broken)) {
+		all = append(all, r.split.broken[p]...)
+	}
+	return all
+}
+
+// count notes a call of several that are made at the same time.
+func (r *run) count(mu *sync.Mutex) {
+	mu.Lock()
+	defer mu.Unlock()
+	r.work.Calls++
+}
+
+// call asks a child. What it says is somebody else's.
+func call[Q, A any](ctx context.Context, pool *sandbox.Pool, handler string, q Q) (A, error) {
+	var answer reply[A]
+	request, err := encodeQuestion(q)
+	if err != nil {
+		var none A
+		return none, err
+	}
+	response, err := pool.Call(ctx, handler, request)
+	if err == nil {
+		if err = json.Unmarshal(response, &answer); err != nil {
+			err = fmt.Errorf("the evaluation's answer cannot be read: %w", err)
+		}
+	}
+	switch {
+	case err != nil:
+		var none A
+		return none, err
+	case answer.Answer == nil:
+		var none A
+		if len(answer.Findings) == 0 {
+			return none, errors.New("the evaluation gave no answer")
+		}
+		return none, answer.Findings
+	}
+	return *answer.Answer, nil
+}
+
+// batches of files and of services. Small ones need little memory and lose little when one service in them is
+// to blame; each has to evaluate the shared files once more.
+const (
+	filesAtOnce    = 512
+	unitsAtOnce    = 256
+	servicesAtOnce = 128
+)
+
+// classify learns what each file is.
+func (r *run) classify(ctx context.Context) error {
+	r.infos = map[string]fileInfo{}
+	keys := map[string]cache.Key{}
+	var unknown []string
+	for p, blob := range r.snap.Files {
+		if !readByCUE(p) && p != moduleFile {
+			continue
+		}
+		key := r.key("file", []byte(p), []byte(blob.Hash))
+		if info, ok := recall(r.cache, &r.memory.files, key); ok {
+			r.infos[p] = info
+			continue
+		}
+		keys[p] = key
+		unknown = append(unknown, p)
+	}
+	slices.Sort(unknown)
+	r.work.Parsed = len(unknown)
+	var mu sync.Mutex
+	return divide(ctx, unknown, filesAtOnce, func(ctx context.Context, paths []string) error {
+		r.count(&mu)
+		files := map[string][]byte{}
+		for _, p := range paths {
+			files[p] = r.snap.Files[p].Data
+		}
+		infos, err := call[map[string][]byte, map[string]fileInfo](ctx, r.pool, classifyHandler, files)
+		if err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for _, p := range paths {
+			info, ok := infos[p]
+			if !ok {
+				return fmt.Errorf("the evaluation says nothing of %s", p)
+			}
+			r.infos[p] = info
+			remember(r.cache, &r.memory.files, keys[p], info)
+		}
+		return nil
+	}, func(p string, err error) {
+		r.infos[p] = fileInfo{Findings: r.blameFile(ctx, p, err)}
+	})
+}
+
+// evaluateShared evaluates the inventory, the settings and the externals. What is wrong there is wrong with everything.
+func (r *run) evaluateShared(ctx context.Context) error {
+	key := r.key("shared", r.base[:], []byte(r.manifestCluster()))
+	values, ok := recall2(r.cache, &r.memory.shared, key, newSharedPart)
+	if ok {
+		r.shared = values
+		return nil
+	}
+	// What all depend on may need as much as a whole repository.
+	r.work.Calls++
+	pool := sandbox.NewPool(r.limits.sandbox(), 1)
+	defer pool.Close()
+	raw, err := call[meshQuestion, map[string]json.RawMessage](ctx, pool, sharedHandler, r.question(nil, r.manifestCluster()))
+	var findings manifest.Findings
+	var limit *sandbox.LimitError
+	switch {
+	case errors.As(err, &findings):
+		return append(r.located(findings), r.unread()...)
+	case errors.As(err, &limit) && limit.What != sandbox.Time:
+		what := "evaluating what all services share (" + strings.Join(r.split.shared, ", ") + ")"
+		return append(manifest.Findings{{Message: tooMuch(what, limit)}}, r.unread()...)
+	case err != nil:
+		return explain(ctx, err)
+	}
+	r.shared, err = newSharedPart(raw)
+	if err != nil {
+		return err
+	}
+	r.memory.shared.put(key, r.shared)
+	r.cache.Put(key, mustJSON(raw))
+	return nil
+}
+
+func newSharedPart(values map[string]json.RawMessage) (*sharedPart, error) {
+	s := &sharedPart{}
+	var findings manifest.Findings
+	for name, into := range map[string]any{"settings": &s.settings, "clusters": &s.clusters, "externals": &s.externals} {
+		if err := json.Unmarshal(values[name], into); err != nil {
+			findings = append(findings, manifest.Finding{Path: name, Message: err.Error()})
+		}
+	}
+	if len(findings) > 0 {
+		return nil, findings
+	}
+	return s, nil
+}
+
+// manifestCluster is the cluster that manifests are evaluated for: none, unless they depend on it.
+func (r *run) manifestCluster() string {
+	if r.split.readsCluster {
+		return r.options.Cluster
+	}
+	return ""
+}
+
+// evaluateUnits evaluates the manifests of all services.
+func (r *run) evaluateUnits(ctx context.Context) error {
+	keys := make([]cache.Key, len(r.split.units))
+	var unknown []int
+	for i, u := range r.split.units {
+		parts := [][]byte{r.base[:], []byte(r.manifestCluster())}
+		for _, p := range u.files {
+			parts = append(parts, []byte(p), []byte(r.snap.Files[p].Hash))
+		}
+		keys[i] = r.key("manifests", parts...)
+		if services, ok := recall2(r.cache, &r.memory.manifests, keys[i], newUnitServices); ok {
+			r.take(services)
+			continue
+		}
+		unknown = append(unknown, i)
+	}
+	var mu sync.Mutex
+	return divide(ctx, unknown, unitsAtOnce, func(ctx context.Context, units []int) error {
+		r.count(&mu)
+		var files, services []string
+		for _, i := range units {
+			files = append(files, r.split.units[i].files...)
+			services = append(services, r.split.units[i].services...)
+		}
+		q := manifestsQuestion{On: r.question(files, r.manifestCluster()), Services: services}
+		answer, err := call[manifestsQuestion, map[string]evaluated](ctx, r.pool, manifestsHandler, q)
+		if err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for _, i := range units {
+			part := map[string]evaluated{}
+			for _, name := range r.split.units[i].services {
+				part[name] = answer[name]
+			}
+			services, err := newUnitServices(part)
+			if err != nil {
+				return err
+			}
+			r.work.Evaluated += len(services)
+			r.memory.manifests.put(keys[i], services)
+			r.cache.Put(keys[i], mustJSON(part))
+			r.take(services)
+		}
+		return nil
+	}, func(i int, err error) {
+		u := r.split.units[i]
+		r.work.Evaluated += len(u.services)
+		part := map[string]evaluated{}
+		for _, name := range u.services {
+			part[name] = evaluated{Findings: r.blameUnit(ctx, u, name, err)}
+		}
+		services, err := newUnitServices(part)
+		if err == nil {
+			r.memory.manifests.put(keys[i], services)
+			r.cache.Put(keys[i], mustJSON(part))
+			r.take(services)
+		}
+	})
+}
+
+func newUnitServices(part map[string]evaluated) ([]unitService, error) {
+	var out []unitService
+	for _, name := range slices.Sorted(maps.Keys(part)) {
+		s := unitService{name: name, findings: part[name].Findings}
+		if len(s.findings) == 0 {
+			var err error
+			if s.known, err = newKnown(part[name].Manifest); err != nil {
+				s.findings = manifest.Findings{{Service: name, Path: "services." + name, Message: err.Error()}}
+			}
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+func (r *run) take(services []unitService) {
+	for _, s := range services {
+		if len(s.findings) > 0 {
+			r.broken[s.name] = r.located(s.findings)
+			continue
+		}
+		r.services[s.name] = s.known
+	}
+}
+
+// assemble makes the mesh of what evaluated.
+func (r *run) assemble() {
+	r.mesh = &manifest.Mesh{
+		Settings: r.shared.settings, Clusters: r.shared.clusters, Externals: r.shared.externals,
+		Services: make(map[string]manifest.Service, len(r.services)),
+	}
+	for name, k := range r.services {
+		r.mesh.Services[name] = k.Service
+	}
+	r.around = newNeighbourhood(r.mesh, r.services)
+}
+
+// mostFreezes is how often services may be frozen because others were: far more often than anybody's chain of mistakes is long.
+const mostFreezes = 20
+
+// renderServices checks the services that matter here, and renders what the cluster gets of them. What turns out to be broken is frozen,
+// which may make others broken; so it goes on until nothing new is.
+func (r *run) renderServices(ctx context.Context) error {
+	for name, found := range r.options.Refused {
+		r.broken[name] = slices.Concat(r.broken[name], found)
+	}
+	if err := r.freezeUnread(); err != nil {
+		return err
+	}
+	r.freeze()
+	for range mostFreezes {
+		r.assemble()
+		if err := r.renderOnce(ctx); err != nil {
+			return explain(ctx, err)
+		}
+		if len(r.wide) > 0 {
+			return append(r.wide, r.findings()...)
+		}
+		if !r.freeze() {
+			break
+		}
+	}
+	for name := range r.frozen {
+		if slices.Contains(r.failed, name) {
+			// Not even what was good can be rendered with what all services share now.
+			return r.findings()
+		}
+	}
+	return nil
+}
+
+func (r *run) renderOnce(ctx context.Context) error {
+	r.rendered, r.failed = map[string]*rendering{}, nil
+	keys := map[string]cache.Key{}
+	var unknown []string
+	for _, name := range r.concerned() {
+		key := r.serviceKey(name)
+		if got, ok := recall(r.cache, &r.memory.rendered, key); ok {
+			r.rendered[name] = got
+			continue
+		}
+		keys[name] = key
+		unknown = append(unknown, name)
+	}
+	var mu sync.Mutex
+	err := divide(ctx, unknown, servicesAtOnce, func(ctx context.Context, names []string) error {
+		r.count(&mu)
+		answer, err := call[shardQuestion, shardAnswer](ctx, r.pool, shardHandler, r.shardQuestion(names))
+		if err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		return r.accept(names, answer, keys)
+	}, func(name string, err error) {
+		r.work.Rendered++
+		r.failed = append(r.failed, name)
+		for _, f := range r.blameUnit(ctx, r.unitOf(name), name, err) {
+			r.broken[name] = addFinding(r.broken[name], f)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for name, k := range r.services {
+		if k.mistyped != nil && len(r.broken[name]) == 0 {
+			r.broken[name] = r.located(manifest.Findings{{Service: name, Path: servicesField + "." + name, Message: k.mistyped.Error()}})
+		}
+	}
+	return nil
+}
+
+// accept takes a shard's answer. What was found is cached with no service that it may be about.
+func (r *run) accept(names []string, answer shardAnswer, keys map[string]cache.Key) error {
+	findings := answer.Findings
+	if vague := slices.ContainsFunc(findings, isVague); vague && len(names) > 1 {
+		return findings
+	}
+	if slices.ContainsFunc(findings, func(f manifest.Finding) bool { return !isVague(f) }) {
+		// What could not be computed for one of these reasons says nothing new.
+		findings = slices.DeleteFunc(findings, isVague)
+	}
+	blamed := map[string]bool{}
+	for _, f := range r.located(findings) {
+		name := f.Service
+		if r.isEcho(f) {
+			continue
+		}
+		switch {
+		case isVague(f):
+			name = names[0]
+		case !strings.HasPrefix(f.Path, servicesField+"."):
+			r.wide = addFinding(r.wide, f)
+			continue
+		}
+		r.broken[name] = addFinding(r.broken[name], f)
+		blamed[name] = true
+		for _, others := range [][]string{r.around.callers[name], r.around.rivals[name]} {
+			for _, other := range others {
+				blamed[other] = true
+			}
+		}
+		if k := r.services[name]; k != nil {
+			for callee := range k.Egress {
+				blamed[callee] = true
+			}
+		}
+	}
+	for _, name := range names {
+		r.work.Rendered++
+		got := answer.Services[name]
+		if got == nil {
+			if !blamed[name] {
+				return fmt.Errorf("the evaluation says nothing of service %s", name)
+			}
+			r.failed = append(r.failed, name)
+			continue
+		}
+		r.rendered[name] = got
+		if !blamed[name] && len(r.wide) == 0 {
+			remember(r.cache, &r.memory.rendered, keys[name], got)
+		}
+	}
+	return nil
+}
+
+// isEcho tells whether a finding only says that a service is called of which nothing is known because it is broken.
+func (r *run) isEcho(f manifest.Finding) bool {
+	_, callee, ok := strings.Cut(f.Path, ".egress.")
+	callee, _, _ = strings.Cut(callee, ".")
+	return ok && r.isStandIn(callee)
+}
+
+// isVague tells whether a finding is about something in between, which a person has not written.
+func isVague(f manifest.Finding) bool { return f.Path == "" || strings.HasPrefix(f.Path, "_") }
+
+func addFinding(to manifest.Findings, f manifest.Finding) manifest.Findings {
+	if slices.Contains(to, f) {
+		return to
+	}
+	return append(to, f)
+}
+
+// renderMesh renders what a cluster has once: its gateways, and externals.
+func (r *run) renderMesh(ctx context.Context) error {
+	if r.options.Cluster == "" {
+		return nil
+	}
+	q := r.shardQuestion(nil)
+	q.Meshwide = true
+	for _, got := range r.rendered {
+		q.Exporting = q.Exporting || got.Exports
+	}
+	for name := range r.mesh.Externals {
+		for _, caller := range r.around.callers[name] {
+			q.Others[caller] = withEgress(r.services[caller].facts, r.calls(caller, func(callee string) bool {
+				_, external := r.mesh.Externals[callee]
+				return external
+			}))
+		}
+		for _, address := range r.mesh.Externals[name].Addresses {
+			for _, service := range r.around.byAddress[strings.TrimSuffix(address, "/32")] {
+				q.Rivals[service] = r.services[service].raw
+				delete(q.Others, service)
+			}
+		}
+	}
+	parts := [][]byte{r.base[:], []byte(r.options.Cluster), fmt.Append(nil, q.Exporting)}
+	for _, of := range []map[string][]byte{q.Others, q.Rivals} {
+		for _, name := range slices.Sorted(maps.Keys(of)) {
+			parts = append(parts, []byte(name), of[name])
+		}
+		parts = append(parts, nil)
+	}
+	key := r.key("mesh", parts...)
+	if got, ok := recall(r.cache, &r.memory.rendered, key); ok {
+		r.rendered[""] = got
+		return nil
+	}
+	r.work.Calls++
+	answer, err := call[shardQuestion, shardAnswer](ctx, r.pool, shardHandler, q)
+	var findings manifest.Findings
+	switch {
+	case errors.As(err, &findings):
+		return r.located(findings)
+	case err != nil:
+		return explain(ctx, err)
+	case len(answer.Findings) > 0:
+		return r.located(answer.Findings)
+	case answer.Services[""] == nil:
+		return errors.New("the evaluation says nothing of the cluster itself")
+	}
+	r.rendered[""] = answer.Services[""]
+	remember(r.cache, &r.memory.rendered, key, answer.Services[""])
+	return nil
+}
+
+// concerned are the services that the cluster has to do with, sorted: those that its resources may be made of, and those whose calls they
+// let in. What is wrong with any other is the business of other clusters, and of whoever checks the repository without a cluster.
+func (r *run) concerned() []string {
+	if r.options.Cluster == "" {
+		return slices.Sorted(maps.Keys(r.services))
+	}
+	near := map[string]bool{}
+	for c := range r.mesh.Clusters {
+		near[c] = mesh.Relate(r.mesh, r.options.Cluster, c) != mesh.Gatewayed
+	}
+	runs := func(name string) bool {
+		for c := range r.services[name].Placement {
+			if near[c] {
+				return true
+			}
+		}
+		return false
+	}
+	out := map[string]struct{}{}
+	for name, k := range r.services {
+		here := runs(name)
+		exposed := false
+		if k.Expose != nil {
+			exposed = slices.ContainsFunc(k.Expose.Clusters, func(c string) bool { return near[c] })
+		}
+		called := slices.ContainsFunc(r.around.callers[name], runs)
+		if here || exposed || called {
+			out[name] = struct{}{}
+		}
+		if here {
+			for _, caller := range r.around.callers[name] {
+				out[caller] = struct{}{}
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(out))
+}
+
+// serviceKey says all that the rendering of a service depends on.
+func (r *run) serviceKey(name string) cache.Key {
+	k := r.services[name]
+	parts := [][]byte{r.base[:], []byte(r.options.Cluster), []byte(name), k.key[:]}
+	for _, caller := range r.around.callers[name] {
+		other := r.services[caller]
+		parts = append(parts, []byte(caller), other.facts, other.need(name))
+	}
+	parts = append(parts, nil)
+	for _, callee := range slices.Sorted(maps.Keys(k.Egress)) {
+		switch other := r.services[callee]; {
+		case other != nil:
+			parts = append(parts, []byte(callee), other.withPorts)
+		case r.isStandIn(callee):
+			parts = append(parts, []byte(callee), standIn)
+		}
+	}
+	parts = append(parts, nil)
+	for _, allowed := range k.Authorization.Callers {
+		parts = append(parts, fmt.Append(nil, r.services[allowed] != nil, r.isStandIn(allowed)))
+	}
+	for _, rival := range r.around.rivals[name] {
+		parts = append(parts, []byte(rival), r.services[rival].key[:])
+	}
+	return r.key("service", parts...)
+}
+
+// shardQuestion asks for some services, with what they have to know of others.
+func (r *run) shardQuestion(names []string) shardQuestion {
+	q := shardQuestion{On: r.question(nil, r.options.Cluster), Own: map[string][]byte{}, Others: map[string][]byte{}, Rivals: map[string][]byte{}}
+	for _, name := range names {
+		q.Own[name] = r.services[name].raw
+	}
+	isOwn := func(name string) bool { return q.Own[name] != nil }
+	ports := map[string]bool{}
+	others := map[string]struct{}{}
+	for _, name := range names {
+		for _, caller := range r.around.callers[name] {
+			others[caller] = struct{}{}
+		}
+		for callee := range r.services[name].Egress {
+			if r.services[callee] != nil {
+				others[callee] = struct{}{}
+				ports[callee] = ports[callee] || r.services[name].needs[callee] != nil
+			}
+		}
+		for _, allowed := range r.services[name].Authorization.Callers {
+			if r.services[allowed] != nil {
+				others[allowed] = struct{}{}
+			}
+		}
+		for _, rival := range r.around.rivals[name] {
+			if !isOwn(rival) {
+				q.Rivals[rival] = r.services[rival].raw
+			}
+		}
+	}
+	for name := range r.broken {
+		if r.isStandIn(name) {
+			q.Others[name] = standIn
+		}
+	}
+	for name := range others {
+		if isOwn(name) || q.Rivals[name] != nil {
+			continue
+		}
+		facts := r.services[name].facts
+		if ports[name] {
+			facts = r.services[name].withPorts
+		}
+		q.Others[name] = withEgress(facts, r.calls(name, isOwn))
+	}
+	return q
+}
+
+// standIn stands for a service that is broken, where only what is wrong with each one by itself is wanted: that somebody calls it is not.
+var standIn = []byte(`{"placement":{},"backend":{},"ports":{},"egress":{}}`)
+
+func (r *run) isStandIn(name string) bool {
+	return r.options.Basis == nil && r.broken[name] != nil && r.services[name] == nil
+}
+
+// calls are those of a service to some others, with what it needs of them.
+func (r *run) calls(name string, to func(string) bool) map[string]json.RawMessage {
+	var out map[string]json.RawMessage
+	for callee := range r.services[name].Egress {
+		if to(callee) {
+			if out == nil {
+				out = map[string]json.RawMessage{}
+			}
+			out[callee] = r.services[name].need(callee)
+		}
+	}
+	return out
+}
+
+// question is the shared files and some service files.
+func (r *run) question(units []string, cluster string) meshQuestion {
+	q := meshQuestion{Files: make(map[string][]byte, len(r.split.shared)+len(r.split.beside)+len(units)), Package: r.split.pkg, Cluster: cluster}
+	q.Mesh = slices.Concat(r.split.shared, units)
+	for _, paths := range [][]string{q.Mesh, r.split.beside} {
+		for _, p := range paths {
+			q.Files[p] = r.snap.Files[p].Data
+		}
+	}
+	return q
+}
+
+func (r *run) unitOf(name string) unit {
+	if i, ok := r.split.of[name]; ok {
+		return r.split.units[i]
+	}
+	return unit{services: []string{name}}
+}
+
+// result puts everything together.
+func (r *run) result() (*Result, error) {
+	result := &Result{
+		Mesh: r.mesh, Broken: r.broken, Unread: r.unread(), Frozen: r.frozen, Lost: slices.Sorted(maps.Keys(r.lost)), Work: r.work,
+		Basis: r.basis(), at: &lazyLocator{run: r},
+	}
+	if r.options.Cluster == "" {
+		return result, nil
+	}
+	result.Rendered = map[string]json.RawMessage{}
+	for _, got := range r.rendered {
+		for key, resource := range got.Resources {
+			if _, twice := result.Rendered[key]; twice {
+				return nil, manifest.Findings{{Path: templateField, Message: fmt.Sprintf("resource %s, which several services render", key)}}
+			}
+			result.Rendered[key] = resource
+		}
+	}
+	return result, nil
+}
+
+func unknownCluster(clusters map[string]manifest.Cluster, cluster string) error {
+	_, err := mesh.NewView(&manifest.Mesh{Clusters: clusters}, cluster)
+	return err
+}
