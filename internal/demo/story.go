@@ -80,7 +80,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		{"1, a service moves", d.move},
 		{"2, a service is removed", d.remove},
 		{"3, edits by hand are undone", d.drift},
-		{"4, a broken commit is refused", d.broken},
+		{"4, a broken service is frozen", d.broken},
 	} {
 		if err := chapter.tell(ctx); err != nil {
 			if ctx.Err() != nil {
