@@ -57,14 +57,14 @@ func beside(m *manifest.Mesh, ours []string) []string {
 	return out
 }
 
-// published tells whether a service is called through our gateways by one of the clusters from.
+// published tells whether a service is called through our gateways by one of the clusters from; near are those beside ours.
 // Whatever the callers' states, and its own: they may not have heard of it yet. Pods of a remote cluster that is down are not
 // offered at the gateway of its primary.
-func published(m *manifest.Mesh, s manifest.Service, ours, from []string) bool {
+func published(m *manifest.Mesh, s manifest.Service, ours, near, from []string) bool {
 	if s.Spread == manifest.LocalOnly {
 		return false
 	}
-	for _, at := range beside(m, ours) {
+	for _, at := range near {
 		_, runs := s.Placement[at]
 		if runs && m.Clusters[at].State == "active" && slices.ContainsFunc(from, func(c string) bool {
 			return Relate(m, c, at) == Discovered && Network(m, c) != Network(m, at)

@@ -66,12 +66,18 @@ func NewView(m *manifest.Mesh, cluster string) (*View, error) {
 		Acknowledged:    m.Settings.Acknowledge,
 	}
 	called := callersOf(m)
+	near := beside(m, v.Clusters)
 	for _, name := range slices.Sorted(maps.Keys(m.Services)) {
 		s := m.Services[name]
-		if slices.ContainsFunc(v.Clusters, func(c string) bool { _, runs := s.Placement[c]; return runs }) {
+		runs := func(c string) bool { _, placed := s.Placement[c]; return placed }
+		here := slices.ContainsFunc(v.Clusters, runs)
+		if here {
 			v.Runs = append(v.Runs, name)
 		}
-		if published(m, s, v.Clusters, called[name].clusters()) {
+		if !here && !slices.ContainsFunc(near, runs) {
+			continue
+		}
+		if published(m, s, v.Clusters, near, called[name].clusters()) {
 			v.Publishes = append(v.Publishes, name)
 		}
 	}
