@@ -38,6 +38,16 @@ func notesOn(result *evaluate.Result) []problem {
 	return merge(notes)
 }
 
+// notesOnShards are the files for which the repository has to be evaluated in one piece.
+func notesOnShards(result *evaluate.Result) []problem {
+	notes := make(manifest.Findings, len(result.Whole))
+	for i, f := range result.Whole {
+		f.Message = "the mesh is evaluated in one piece because of this file: " + f.Message
+		notes[i] = f
+	}
+	return merge(notes)
+}
+
 // withoutEndpoints tells from which clusters a call goes nowhere: everywhere, or in some clusters only. A caller's cluster that is
 // down is not counted on, and makes no calls.
 func withoutEndpoints(m *manifest.Mesh, caller, callee string) (everywhere bool, clusters []string) {

@@ -50,7 +50,8 @@ resources that its controller would apply, against the schemas and rules of Isti
 contacted and nothing is changed.
 
 Where there are no findings, notes tell what is allowed but hardly meant: a call of a service that no active cluster
-runs. They leave the exit status as it is.
+runs, and files that keep a repository from being evaluated in parts, which costs time and memory where it is
+large, and makes one broken service stop all others. They leave the exit status as it is.
 
 Exit status: 0 without findings, 1 with findings, 2 could not run.`,
 		Example: `  isthmus vet                              # check the mesh repository in this folder
@@ -135,7 +136,7 @@ func vet(ctx context.Context, repo *repository, shown *progress) (vetReport, err
 	}
 	report.Problems = merge(findings)
 	if len(findings) == 0 {
-		report.Notes = notesOn(result)
+		report.Notes = append(notesOn(result), notesOnShards(result)...)
 		report.Summary.Resources = &resources
 	}
 	return report, nil
