@@ -1,0 +1,187 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/isthmus-mesh/isthmus/internal/sandbox"
+	"github.com/isthmus-mesh/isthmus/test/bench"
+)
+
+func TestMain(m *testing.M) {
+	sandbox.Main()
+	if len(os.Args) == 2 {
+		switch arg := os.Args[1]; arg {
+		case controllerCommand:
+			main()
+			return
+		case touchOnce, touchTwice:
+			if touch(arg == touchTwice) != nil {
+				os.Exit(1)
+			}
+			return
+		}
+	}
+	os.Exit(m.Run())
+}
+
+func tinyPlan() plan {
+	r := bench.Repository{Services: 40, Clusters: 3, Seed: seed}
+	return plan{
+		cold:    []coldFigure{{repo: r, time: 1000, memory: 0.2}}, // no bar that would have it measured again
+		changed: []changedFigure{{repo: r, commits: 3, limit: 400 * megabyte, judged: true}},
+		changes: len(kinds), warm: 1,
+		small: bench.Repository{Services: 5, Clusters: 2, Seed: seed}, large: r, smallTimes: 1,
+		verify: true,
+	}
+}
+
+// The sizes say nothing here; that every step is taken, that both sides make the same and that changes add up does.
+func TestATinyRunMeasuresEveryFigure(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs real processes: left out with -short")
+	}
+	var log bytes.Buffer
+	b, err := newBench(t.Context(), tinyPlan(), t.TempDir(), &log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := b.run(t.Context())
+	t.Log(log.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := b.report(rows)
+	t.Log(text)
+	for _, figure := range []string{
+		"cold, 40 services", "the same: memory", "restart on the warm cache", "one service changed", "the evaluation alone", "nothing changed here",
+		"controller's memory after 3 commits", "growth since the first 1", "growth from 5 to 40 services, 3 clusters: time", "memory of each",
+	} {
+		if !strings.Contains(text, figure) {
+			t.Errorf("the table lacks %q", figure)
+		}
+	}
+	for _, r := range rows {
+		if r.measured <= 0 && !r.count {
+			t.Errorf("%s: measured %v", r.figure, r.measured)
+		}
+		if r.count && r.missed() {
+			t.Errorf("%s: %v", r.figure, r.measured)
+		}
+	}
+}
+
+func TestABarIsMissedByMoreThanAQuarter(t *testing.T) {
+	for _, tc := range []struct {
+		row    row
+		missed bool
+		pass   string
+		reason string
+	}{
+		{row{bar: 0.5, measured: 0.5}, false, "yes", "the bar is the most that is allowed"},
+		{row{bar: 0.5, measured: 0.6}, false, "within a quarter", "noise of the machine"},
+		{row{bar: 0.5, measured: 0.63}, true, "**no**", "more than noise"},
+		{row{bar: 0.5, measured: 0.51, exact: true}, true, "**no**", "no noise excuses it"},
+		{row{count: true, measured: 1}, true, "**no**", "a count has no noise"},
+		{row{count: true}, false, "yes", "nothing was done"},
+		{row{measured: 7}, false, "", "shown, not judged"},
+	} {
+		cells := tc.row.cells()
+		if tc.row.missed() != tc.missed || cells[len(cells)-1] != tc.pass {
+			t.Errorf("%s: missed %t, %q", tc.reason, tc.row.missed(), cells[len(cells)-1])
+		}
+	}
+}
+
+func TestOutputsAreComparedWhateverTheirOrderAndLayout(t *testing.T) {
+	write := func(text string) string {
+		file := filepath.Join(t.TempDir(), "f.json")
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	a := write(`{"A/b/c": {"x": 1, "y": [1, 2]}, "D/e/f": {}}`)
+	for _, tc := range []struct {
+		text   string
+		same   bool
+		reason string
+	}{
+		{"{\n \"D/e/f\": {}, \"A/b/c\": {\"y\": [1,2], \"x\": 1}}\n", true, "another order, another layout"},
+		{`{"A/b/c": {"x": 1, "y": [2, 1]}, "D/e/f": {}}`, false, "the order of a list counts"},
+		{`{"A/b/c": {"x": 1.0, "y": [1, 2]}, "D/e/f": {}}`, false, "numbers are compared as they are written"},
+		{`{"A/b/c": {"x": 1, "y": [1, 2]}}`, false, "one lacks"},
+		{`{"A/b/c": {"x": 1, "y": [1, 2]}, "D/e/f": {}, "G/h/i": {}}`, false, "one too many"},
+		{`{"A/b/c": {"x": 1, "y": [1, 2]}, "D/e/f": {}`, false, "cut off"},
+		{`{"A/b/c": {"x": 1, "y": [1, 2]}, "D/e/f": {}} {}`, false, "something follows"},
+	} {
+		n, err := compare(a, write(tc.text))
+		if (err == nil) != tc.same || tc.same && n != 2 {
+			t.Errorf("%s: %d resources, %v", tc.reason, n, err)
+		}
+	}
+}
+
+func TestTheTableIsKeptBetweenItsMarks(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "benchmarks.md")
+	if err := os.WriteFile(file, []byte("# By hand\n"+beginsHere+"\nold\n"+endsHere+"\nby hand\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := keep(file, "| new |"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(file)
+	if want := "# By hand\n" + beginsHere + "\n| new |\n" + endsHere + "\nby hand\n"; err != nil || string(got) != want {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if err := os.WriteFile(file, []byte("# No marks\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if keep(file, "| new |") == nil {
+		t.Error("a document without marks was taken")
+	}
+	if data, err := os.ReadFile(filepath.Join("..", "..", "..", document)); err != nil || !bytes.Contains(data, []byte(beginsHere)) || !bytes.Contains(data, []byte(endsHere)) {
+		t.Errorf("%s has no marks (%v)", document, err)
+	}
+}
+
+func TestTheMemoryOfAProcessAndOfItsDescendantsIsSeen(t *testing.T) {
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := measure(t.Context(), t.TempDir(), os.DevNull, program, touchTwice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u.own < touched || u.children < touched || u.memory < 2*touched || u.memory > 4*touched || u.wall < touchTime {
+		t.Errorf("two processes have %s each: %s", bytesText(touched), u)
+	}
+}
+
+// What this binary does when it is started by the test above: it touches memory for a while, alone or beside another one that does.
+const (
+	touchOnce, touchTwice = "touch", "touch-twice"
+	touched               = 128 << 20
+	touchTime             = 300 * time.Millisecond
+)
+
+func touch(again bool) error {
+	memory := bytes.Repeat([]byte{1}, touched)
+	defer runtime.KeepAlive(memory)
+	if !again {
+		time.Sleep(touchTime)
+		return nil
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	return exec.Command(program, touchOnce).Run()
+}

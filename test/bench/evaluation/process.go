@@ -1,0 +1,84 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+)
+
+// megabyte is 10^6 bytes, as tables count.
+const megabyte = 1e6
+
+// usage is what a process and all its descendants needed.
+type usage struct {
+	wall, cpu time.Duration
+	// memory is the peak of the sum of what they had resident, in bytes; own that of the process itself, children that of the others.
+	memory, own, children int64
+	// ownCPU is the processor time of the process itself, as far as it was sampled.
+	ownCPU time.Duration
+	// largest is the kernel's word for the largest of them: what memory can be held against.
+	largest int64
+	// others is how many processors other work used at the same time.
+	others float64
+}
+
+func (u usage) String() string {
+	return fmt.Sprintf("%s, %s of processors (%s the process itself), %s resident (the process itself %s, its children %s; largest by the kernel %s), others used %.1f processors",
+		seconds(u.wall), seconds(u.cpu), seconds(u.ownCPU), bytesText(u.memory), bytesText(u.own), bytesText(u.children), bytesText(u.largest), u.others)
+}
+
+// measure runs a command in dir, with its standard output in the file out.
+func measure(ctx context.Context, dir, out string, name string, args ...string) (usage, error) {
+	stdout, err := os.Create(out)
+	if err != nil {
+		return usage{}, err
+	}
+	defer stdout.Close()
+	var stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, stdout, &stderr
+	u, err := measureCommand(cmd)
+	if err != nil {
+		return u, fmt.Errorf("%s in %s: %w\n%.4000s", cmd, dir, err, stderr.String())
+	}
+	return u, nil
+}
+
+func measureCommand(cmd *exec.Cmd) (usage, error) {
+	busy, began := busyTime(), time.Now()
+	if err := cmd.Start(); err != nil {
+		return usage{}, err
+	}
+	w := watch(cmd.Process.Pid)
+	err := cmd.Wait()
+	u := usage{wall: time.Since(began)}
+	p := w.stop()
+	u.memory, u.own, u.children, u.ownCPU = p.sum, p.own, p.children, p.ownCPU
+	// What wait4 tells is of the process and of all descendants that were waited for.
+	u.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	if r, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		u.largest = r.Maxrss * 1024 // Linux
+	}
+	u.others = max(0, (busyTime()-busy-u.cpu).Seconds()/u.wall.Seconds())
+	if err == nil && u.memory == 0 {
+		err = fmt.Errorf("what it has resident cannot be read from /proc")
+	}
+	return u, err
+}
+
+// busyTime is the processor time of the whole machine since it was started, as far as it was not idle.
+func busyTime() time.Duration {
+	data, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0
+	}
+	var user, nice, system, idle, wait, irq, softirq, steal int64
+	if _, err := fmt.Sscanf(string(data), "cpu %d %d %d %d %d %d %d %d", &user, &nice, &system, &idle, &wait, &irq, &softirq, &steal); err != nil {
+		return 0
+	}
+	return time.Duration(user+nice+system+irq+softirq+steal) * clockTick
+}
