@@ -244,7 +244,7 @@ func call[Q, A any](ctx context.Context, pool *sandbox.Pool, handler string, q Q
 // to blame; each has to evaluate the shared files once more.
 const (
 	filesAtOnce    = 512
-	unitsAtOnce    = 256
+	unitsAtOnce    = 512
 	servicesAtOnce = 128
 )
 

@@ -93,9 +93,15 @@ const (
 	shardFile = vendored + meshmodule.Path + "/shard.cue"
 )
 
-// buildShard evaluates with another file in the place of wholeFile.
-func (q meshQuestion) build(shard string) (cue.Value, locator, error) {
+// acrossServices are the files of the module that say nothing of a service by itself, and define nothing that a repository could use.
+var acrossServices = []string{"relation.cue", "view.cue", "checks.cue", "checks_access.cue", "checks_clusters.cue", "checks_routes.cue"}
+
+// build evaluates with another file in the place of wholeFile, and without some of the module.
+func (q meshQuestion) build(shard string, without ...string) (cue.Value, locator, error) {
 	delete(q.Files, wholeFile)
+	for _, name := range without {
+		delete(q.Files, vendored+meshmodule.Path+"/"+name)
+	}
 	q.Files[shardFile] = []byte("@experiment(explicitopen)\n\npackage mesh\n\n" + shard)
 	slices.Sort(q.Mesh)
 	return build(question{Cluster: q.Cluster, Files: q.Files}, q.Mesh, q.Package)
@@ -148,7 +154,7 @@ type evaluated struct {
 // manifests evaluates some services. What is wrong with one is no business of the others; what nothing can be made of, as an
 // unresolved reference, is an error for all that were asked for together.
 func manifests(q manifestsQuestion) (map[string]evaluated, error) {
-	value, at, err := q.On.build(fmt.Sprintf(nothing, false))
+	value, at, err := q.On.build(fmt.Sprintf(nothing, false), acrossServices...)
 	if err != nil {
 		return nil, err
 	}
