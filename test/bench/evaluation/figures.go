@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -25,6 +24,8 @@ type benchmark struct {
 	log           io.Writer
 	// peer is what cue export took of a repository.
 	peer map[bench.Repository]usage
+	// written are the repositories of this run.
+	written map[bench.Repository]bool
 	// others is how many processors other work used, while each process was measured.
 	others []float64
 	began  time.Time
@@ -60,7 +61,7 @@ func figureNames() []string {
 
 // newBench builds both programs.
 func newBench(ctx context.Context, p plan, dir string, log io.Writer) (*benchmark, error) {
-	b := &benchmark{plan: p, dir: dir, log: log, peer: map[bench.Repository]usage{}, began: time.Now()}
+	b := &benchmark{plan: p, dir: dir, log: log, peer: map[bench.Repository]usage{}, written: map[bench.Repository]bool{}, began: time.Now()}
 	var err error
 	if b.cue, err = cuecmd.Build(); err != nil {
 		return nil, err
@@ -120,14 +121,17 @@ func shape(r bench.Repository) string {
 
 func name(r bench.Repository) string { return fmt.Sprintf("%d-%d", r.Services, r.Clusters) }
 
-// repository is the folder of a repository, written now if it is not there.
+// repository is the folder of a repository. It is written anew in each run: it holds the module, and with another one than the program's
+// a mesh is evaluated as a whole.
 func (b *benchmark) repository(r bench.Repository) (string, error) {
 	dir := filepath.Join(b.dir, "repository-"+name(r))
-	if _, err := os.Stat(dir); err == nil {
+	if b.written[r] {
 		return dir, nil
-	} else if !errors.Is(err, os.ErrNotExist) {
+	}
+	if err := os.RemoveAll(dir); err != nil {
 		return "", err
 	}
+	b.written[r] = true
 	return dir, r.Write(dir)
 }
 
