@@ -262,8 +262,12 @@ type MeshSyncStatus struct {
 	// +optional
 	Errors []SyncError `json:"errors,omitempty"`
 
-	// FrozenCount is the number of services that are kept as they were when they were good last, since they are broken now; Frozen lists
-	// them.
+	// BasisRevision is the last commit that was carried out, whole or in part: what is broken later is kept as it has it.
+	// +optional
+	BasisRevision string `json:"basisRevision,omitempty"`
+
+	// FrozenCount is the number of services that are kept as they were when they were good last, or left out, since they are broken now;
+	// Frozen lists them.
 	// +optional
 	FrozenCount int64 `json:"frozenCount,omitempty"`
 
@@ -346,8 +350,9 @@ type SyncError struct {
 type FrozenService struct {
 	// Service by its name in the repository.
 	Service string `json:"service"`
-	// Revision is the commit that the manifest is from, "main@sha1:…".
-	Revision string `json:"revision"`
+	// Revision is the commit that the manifest is from, "main@sha1:…"; empty for a service that never was good and is left out.
+	// +optional
+	Revision string `json:"revision,omitempty"`
 }
 
 // LeftAlone is an object that is not as the repository says and stays so all the same.

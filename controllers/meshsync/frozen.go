@@ -2,73 +2,102 @@ package meshsync
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/internal/apply"
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
-	"github.com/isthmus-mesh/isthmus/internal/render"
+	"github.com/isthmus-mesh/isthmus/internal/source"
 )
 
-// lastGood finds out, for a new process, how services were before they broke: as the commit that was applied last has them, and those
+// lastGood finds out, for a new process, how services were before they broke: as the commit has them that was carried out last, and those
 // that were frozen by then as the commits have them that the status names.
 func (r *Reconciler) lastGood(ctx context.Context, ms *v1alpha1.MeshSync) (*evaluate.Basis, error) {
-	if ms.Status.LastAppliedRevision == "" {
+	if ms.Status.BasisRevision == "" {
+		owned, err := r.owns(ctx, ms)
+		if err != nil {
+			return nil, err
+		}
+		if owned {
+			return nil, errors.New("there are resources of the mesh here, and the status does not say which commit they are from")
+		}
 		// Nothing of this mesh is here, so nothing stems from what is broken.
 		return &evaluate.Basis{}, nil
 	}
 	if unlisted := ms.Status.FrozenCount - int64(len(ms.Status.Frozen)); unlisted > 0 {
 		return nil, fmt.Errorf("%d more services were frozen than the status could list", unlisted)
 	}
-	good, err := r.basisOf(ctx, ms, ms.Status.LastAppliedRevision)
-	if err != nil {
-		return nil, err
-	}
+	// First those that were frozen then, then all others beside them.
+	frozen := &evaluate.Basis{}
 	byRevision := map[string][]string{}
 	for _, f := range ms.Status.Frozen {
 		byRevision[f.Revision] = append(byRevision[f.Revision], f.Service)
 	}
+	leftOut := byRevision[""]
+	delete(byRevision, "")
 	for revision, services := range byRevision {
-		then, err := r.basisOf(ctx, ms, revision)
+		snapshot, err := r.commit(ctx, ms, revision)
 		if err != nil {
 			return nil, err
+		}
+		then, err := r.renderer.Manifests(ctx, snapshot, ms.Spec.Cluster)
+		if err != nil {
+			return nil, fmt.Errorf("revision %s, which was applied before, cannot be evaluated any more: %w", revision, err)
 		}
 		for _, name := range services {
 			if !slices.Contains(then.Services(), name) {
 				return nil, fmt.Errorf("service %s is not what it was in revision %s", name, revision)
 			}
 		}
-		good = good.With(then, services...)
+		frozen = frozen.With(then, services...)
+	}
+	snapshot, err := r.commit(ctx, ms, ms.Status.BasisRevision)
+	if err != nil {
+		return nil, err
+	}
+	_, good, err := r.renderer.Render(ctx, RenderRequest{Snapshot: snapshot, Cluster: ms.Spec.Cluster, Basis: frozen, LeftOut: leftOut})
+	if err == nil && good == nil {
+		err = errors.New("it is evaluated in one piece, of which no service can be taken by itself")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("revision %s, which was applied before, cannot be evaluated any more: %w", ms.Status.BasisRevision, err)
 	}
 	return good, nil
 }
 
-// basisOf fetches a commit and evaluates the manifests in it.
-func (r *Reconciler) basisOf(ctx context.Context, ms *v1alpha1.MeshSync, revision string) (*evaluate.Basis, error) {
-	_, commit, ok := strings.Cut(revision, "sha1:")
+// owns tells whether anything in the cluster is, or was, of a MeshSync.
+func (r *Reconciler) owns(ctx context.Context, ms *v1alpha1.MeshSync) (bool, error) {
+	view, err := r.looker.Look(ctx)
+	if err != nil || len(view.Objects) == 0 {
+		return false, err
+	}
+	owner, err := r.owner(ctx, ms)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(view.Objects, func(object *unstructured.Unstructured) bool {
+		return owner.Possession(object) != apply.Foreign
+	}), nil
+}
+
+// commit fetches the commit of a revision.
+func (r *Reconciler) commit(ctx context.Context, ms *v1alpha1.MeshSync, revision string) (*source.Snapshot, error) {
+	_, hash, ok := strings.Cut(revision, "sha1:")
 	if !ok {
 		return nil, fmt.Errorf("revision %q names no commit", revision)
 	}
-	snapshot, err := r.fetcher.FetchCommit(ctx, ms, commit)
+	snapshot, err := r.fetcher.FetchCommit(ctx, ms, hash)
 	if err != nil {
 		return nil, err
 	}
 	named := *snapshot
 	named.Revision = revision
-	good, err := r.renderer.Basis(ctx, &named, ms.Spec.Cluster)
-	if err != nil {
-		return nil, fmt.Errorf("revision %s, which was applied before, cannot be evaluated any more: %w", revision, err)
-	}
-	return good, nil
-}
-
-// keeping is why nothing may be taken away, "" if it may.
-func keeping(bundle *render.Bundle) string {
-	if len(bundle.Lost) == 0 {
-		return ""
-	}
-	return "it may stem from what is broken in the repository, and how that was before is not known: " + few(bundle.Lost)
+	return &named, nil
 }
 
 // few are the first of several names.

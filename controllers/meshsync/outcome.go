@@ -54,6 +54,8 @@ type outcome struct {
 	pending []v1alpha1.Pending
 	// fleeting marks a race that was lost to somebody else and is usually won at once: not worth an alarm.
 	fleeting bool
+	// carriedOut: the plan was, whole or in part.
+	carriedOut bool
 	// unread marks an outcome that says nothing about the commit, so that what the status says of the last one stays.
 	unread bool
 }
@@ -170,7 +172,8 @@ func braked(ms *v1alpha1.MeshSync, bundle *render.Bundle, plan *apply.Plan) outc
 	return outcome{
 		verdict: waiting, reason: plan.Brake.Kind, bundle: bundle, plan: plan,
 		pending: pending(plan),
-		held:    &v1alpha1.Held{Kind: plan.Brake.Kind, Digest: digest, Revision: bundle.Revision, Reason: plan.Brake.Reason},
+		errors:  syncErrors(bundle.Findings), broken: len(bundle.Findings),
+		held: &v1alpha1.Held{Kind: plan.Brake.Kind, Digest: digest, Revision: bundle.Revision, Reason: plan.Brake.Reason},
 		message: fmt.Sprintf("Revision %s is held: %s %s If it is meant, let it pass on this cluster: "+
 			"kubectl -n %s annotate --overwrite meshsync %s %s=%s; or in Git, for every cluster that is held, by its own digest (status.held.digest): "+
 			"settings: acknowledge: [%q]. If it is not, revert the commit. What waits is listed in status.pending.",
@@ -193,7 +196,7 @@ func observed(bundle *render.Bundle, plan *apply.Plan) outcome {
 
 // applied is a plan that was carried out, whole or in part.
 func applied(bundle *render.Bundle, plan *apply.Plan, result apply.Result, err error) outcome {
-	o := outcome{bundle: bundle, plan: plan, wrote: wrote(result), cause: err, errors: failures(result)}
+	o := outcome{bundle: bundle, plan: plan, wrote: wrote(result), cause: err, errors: failures(result), carriedOut: true}
 	refused := refusals(plan)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
@@ -223,16 +226,19 @@ func applied(bundle *render.Bundle, plan *apply.Plan, result apply.Result, err e
 
 // frozenMessage says what became of broken services.
 func frozenMessage(bundle *render.Bundle) string {
-	var words []string
-	if n := len(bundle.Frozen); n > 0 {
-		names := make([]string, n)
-		for i, f := range bundle.Frozen {
-			names[i] = f.Service
+	var words, kept, leftOut []string
+	for _, f := range bundle.Frozen {
+		if f.Revision == "" {
+			leftOut = append(leftOut, f.Service)
+		} else {
+			kept = append(kept, f.Service)
 		}
-		words = append(words, fmt.Sprintf("Kept as they were when they were good last: %s.", few(names)))
 	}
-	if len(bundle.Lost) > 0 {
-		words = append(words, fmt.Sprintf("Nothing is taken away from this cluster meanwhile, since it is not known how these were before: %s.", few(bundle.Lost)))
+	if len(kept) > 0 {
+		words = append(words, fmt.Sprintf("Kept as they were when they were good last: %s.", few(kept)))
+	}
+	if len(leftOut) > 0 {
+		words = append(words, fmt.Sprintf("Left out, since they never were good: %s.", few(leftOut)))
 	}
 	if len(words) == 0 {
 		words = append(words, "What is broken was never here, and is left out.")
@@ -339,12 +345,15 @@ func (r *Reconciler) writeStatus(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 		status.UnusedNamespaces = firstTen(o.plan.UnusedNamespaces)
 	}
 	r.writeLastChange(ms, o)
-	if o.isApplied() {
+	if o.carriedOut {
+		status.BasisRevision = o.bundle.Revision
 		status.FrozenCount = int64(len(o.bundle.Frozen))
 		status.Frozen = nil
 		for _, f := range o.bundle.Frozen[:min(len(o.bundle.Frozen), maxFrozen)] {
 			status.Frozen = append(status.Frozen, v1alpha1.FrozenService{Service: f.Service, Revision: f.Revision})
 		}
+	}
+	if o.isApplied() {
 		if status.LastAppliedRevision != o.bundle.Revision && m.fetched.snapshot.Rewound == "" {
 			status.RewoundFrom = ""
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
@@ -25,7 +26,14 @@ const mostRefusals = 5
 
 // Render implements Renderer.
 func (p pipeline) Render(ctx context.Context, request RenderRequest) (*render.Bundle, *evaluate.Basis, error) {
-	options := evaluate.Options{Cluster: request.Cluster, Basis: request.Basis}
+	// Without a basis nothing is known to be as it was, so everything is looked at.
+	options := evaluate.Options{Cluster: request.Cluster, Basis: request.Basis, Everything: request.Basis == nil}
+	for _, name := range request.LeftOut {
+		if options.Refused == nil {
+			options.Refused = map[string]manifest.Findings{}
+		}
+		options.Refused[name] = manifest.Findings{{Service: name, Message: "it was left out before"}}
+	}
 	for range mostRefusals {
 		bundle, basis, err := p.once(ctx, request, options)
 		refused := byService(err)
@@ -37,8 +45,12 @@ func (p pipeline) Render(ctx context.Context, request RenderRequest) (*render.Bu
 		}
 		for service, findings := range refused {
 			if _, again := options.Refused[service]; again {
-				// Not even what was good is accepted now.
-				return nil, nil, err
+				if options.Basis == nil || !slices.Contains(options.Basis.Services(), service) {
+					return nil, nil, err
+				}
+				// Not even what was good is accepted: it is left out, and what may be here of it stays.
+				options.Basis = options.Basis.With(nil, service)
+				options.Lost = append(options.Lost, service)
 			}
 			options.Refused[service] = findings
 		}
@@ -72,9 +84,9 @@ func (p pipeline) evaluate(ctx context.Context, request RenderRequest, options e
 	return p.evaluator.Partial(ctx, request.Snapshot, options)
 }
 
-// Basis implements Renderer.
-func (p pipeline) Basis(ctx context.Context, snapshot *source.Snapshot, cluster string) (*evaluate.Basis, error) {
-	return p.evaluator.Basis(ctx, snapshot, cluster)
+// Manifests implements Renderer.
+func (p pipeline) Manifests(ctx context.Context, snapshot *source.Snapshot, cluster string) (*evaluate.Basis, error) {
+	return p.evaluator.Manifests(ctx, snapshot, cluster)
 }
 
 // refusedError is what Istio would not accept of what was rendered.

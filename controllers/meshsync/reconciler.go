@@ -44,8 +44,8 @@ type Fetcher interface {
 type Renderer interface {
 	// Render gives the bundle, and what the next commit can fall back to.
 	Render(ctx context.Context, request RenderRequest) (*render.Bundle, *evaluate.Basis, error)
-	// Basis is what a commit can be fallen back to.
-	Basis(ctx context.Context, snapshot *source.Snapshot, cluster string) (*evaluate.Basis, error)
+	// Manifests are what services are fallen back to that were good in a commit.
+	Manifests(ctx context.Context, snapshot *source.Snapshot, cluster string) (*evaluate.Basis, error)
 }
 
 // RenderRequest says what to render.
@@ -54,6 +54,8 @@ type RenderRequest struct {
 	Cluster  string
 	// Basis is what broken services are kept at, nil if it is not known.
 	Basis *evaluate.Basis
+	// LeftOut are services that are not to be rendered.
+	LeftOut []string
 	// Halt makes every finding an error.
 	Halt bool
 }
@@ -306,7 +308,7 @@ func (r *Reconciler) bundle(ctx context.Context, ms *v1alpha1.MeshSync, m *memor
 	bundle, good, err := r.render(ctx, ms, request)
 	m.rendered = rendered{key: key, bundle: bundle, err: err}
 	switch {
-	case err != nil && !isContent(err), err == nil && len(bundle.Lost) > 0:
+	case err != nil && !isContent(err):
 		m.rendered.until = m.retry.failed(r.now(), r.firstRetry, ms.RetryAfter())
 	case err == nil:
 		m.basis = basis{of: key, good: good}
@@ -322,11 +324,15 @@ func (r *Reconciler) render(ctx context.Context, ms *v1alpha1.MeshSync, request 
 	}
 	request.Basis, err = r.lastGood(ctx, ms)
 	if err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "it cannot be found out how broken services were before, so nothing is taken away that might stem from them",
+		ctrl.LoggerFrom(ctx).Error(err, "it cannot be found out how broken services were before, so nothing of the commit is applied",
 			"broken", bundle.Lost)
-		return bundle, good, nil
+		return nil, nil, bundle.Findings
 	}
-	return r.renderer.Render(ctx, request)
+	bundle, good, err = r.renderer.Render(ctx, request)
+	if err == nil && len(bundle.Lost) > 0 {
+		return nil, nil, bundle.Findings
+	}
+	return bundle, good, err
 }
 
 // isContent reports whether an error stands in the commit, so that trying it again cannot help.
@@ -358,7 +364,6 @@ func (r *Reconciler) plan(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 		MaxPrunePercent: ms.MaxPrunePercent(),
 		Acknowledged:    acknowledged(ms),
 		Known:           m.known,
-		Keep:            keeping(bundle),
 	}), nil
 }
 

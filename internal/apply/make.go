@@ -21,8 +21,6 @@ type PlanOptions struct {
 	MaxPrunePercent int
 	// Acknowledged are digests of brakes that a person lets pass on this cluster, besides those of the bundle.
 	Acknowledged []string
-	// Keep is why nothing may be taken away, for a person; "" if it may.
-	Keep string
 	// Known is [Result.Known] of the run before, nil after a restart.
 	Known Record
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,6 +22,10 @@ type Options struct {
 	Limits Limits
 	// Basis is what Partial falls back to where a service is broken, nil for nothing.
 	Basis *Basis
+	// Everything has all services checked, and not only those that concern the cluster.
+	Everything bool
+	// Lost are services of which nobody knows any more how they were when they were good.
+	Lost []string
 	// Refused are services that are broken for a reason that only a later step found.
 	Refused map[string]manifest.Findings
 }
@@ -38,6 +43,8 @@ type Result struct {
 	Unread manifest.Findings
 	// Frozen are the broken services that are in Mesh as they were in Options.Basis.
 	Frozen map[string]Frozen
+	// LeftOut are the broken services that are not in Mesh, since they are not in Options.Basis, sorted: they never were good.
+	LeftOut []string
 	// Lost are services and files that are broken, and of which nobody knows how they were before, sorted: nothing may be taken away that might
 	// stem from them.
 	Lost []string
@@ -53,9 +60,30 @@ type Result struct {
 
 // Findings are all that is wrong, sorted by file and line.
 func (r *Result) Findings() manifest.Findings {
-	all := slices.Clone(r.Unread)
+	var all manifest.Findings
+	// What keeps a file from being read is told once, whoever stands in it.
+	type place struct {
+		file, message string
+		line          int
+	}
+	unread := map[place]int{}
+	for _, f := range r.Unread {
+		unread[place{f.File, f.Message, f.Line}] = len(all)
+		all = append(all, f)
+	}
+	several := map[int]bool{}
 	for _, found := range r.Broken {
-		all = append(all, found...)
+		for _, f := range found {
+			i, told := unread[place{f.File, f.Message, f.Line}]
+			switch {
+			case !told:
+				all = append(all, f)
+			case several[i] || all[i].Service != "" && all[i].Service != f.Service:
+				several[i], all[i].Service = true, ""
+			default:
+				all[i].Service = f.Service
+			}
+		}
 	}
 	slices.SortStableFunc(all, func(a, b manifest.Finding) int {
 		return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line, strings.Compare(a.Path, b.Path), strings.Compare(a.Message, b.Message))
@@ -95,12 +123,26 @@ func (e *Evaluator) Partial(ctx context.Context, snap *source.Snapshot, opts Opt
 		return nil, err
 	}
 	defer release()
-	r := &run{Evaluator: e, snap: snap, options: opts, pool: sandbox.NewPool(e.limits.shard(), workers)}
+	r := e.newRun(snap, opts)
 	result, err := r.do(ctx)
+	var findings manifest.Findings
+	if suspects := r.suspects(); errors.As(err, &findings) && len(suspects) > 0 {
+		// A slip in a service file may make it anything but one.
+		again := e.newRun(snap, opts)
+		again.suspected = blameFiles(suspects, findings)
+		if result, againErr := again.do(ctx); againErr == nil {
+			e.memory.turn()
+			return result, nil
+		}
+	}
 	if err == nil {
 		e.memory.turn()
 	}
 	return result, err
+}
+
+func (e *Evaluator) newRun(snap *source.Snapshot, opts Options) *run {
+	return &run{Evaluator: e, snap: snap, options: opts, pool: sandbox.NewPool(e.limits.shard(), workers)}
 }
 
 // turn waits until nobody else evaluates.

@@ -101,7 +101,9 @@ type run struct {
 	work    Work
 
 	infos map[string]fileInfo
-	split *split
+	// suspected are files that are taken for unparsable, for these reasons.
+	suspected map[string]manifest.Findings
+	split     *split
 	// base is the key of all that every shard is evaluated with.
 	base   cache.Key
 	shared *sharedPart
@@ -112,6 +114,10 @@ type run struct {
 	// frozen are those of services that are as they were in an earlier commit; lost those of which nobody knows, and files.
 	frozen map[string]Frozen
 	lost   map[string]struct{}
+	// leftOut are broken services that never were good.
+	leftOut map[string]struct{}
+	// moved are services that vanished, by the files that may have them now.
+	moved map[string][]string
 	// failed are services of which nothing could be rendered.
 	failed []string
 	// wide is what is wrong with what all services share, as far as only services show it.
@@ -128,18 +134,22 @@ func (r *run) do(ctx context.Context) (*Result, error) {
 	if r.split.inOnePiece() {
 		return r.whole(ctx)
 	}
+	if err := r.sharedUnread(); err != nil {
+		return nil, err
+	}
 	if err := r.evaluateManifests(ctx); err != nil {
 		return nil, err
 	}
 	if c := r.options.Cluster; c != "" {
 		if _, ok := r.shared.clusters[c]; !ok {
+			if unread := r.unread(); len(unread) > 0 {
+				// It may stand there.
+				return nil, unread
+			}
 			return nil, unknownCluster(r.shared.clusters, c)
 		}
 	}
 	if err := r.renderServices(ctx); err != nil {
-		return nil, err
-	}
-	if err := r.renderMesh(ctx); err != nil {
 		return nil, err
 	}
 	return r.result()
@@ -150,6 +160,9 @@ func (r *run) prepare(ctx context.Context) (err error) {
 	if err := r.classify(ctx); err != nil {
 		return explain(ctx, err)
 	}
+	for p, found := range r.suspected {
+		r.infos[p] = fileInfo{Findings: found}
+	}
 	r.split, err = newSplit(r.snap, r.infos)
 	return err
 }
@@ -158,7 +171,7 @@ func (r *run) prepare(ctx context.Context) (err error) {
 func (r *run) evaluateManifests(ctx context.Context) error {
 	r.base = r.baseKey()
 	r.services, r.broken = map[string]*known{}, map[string]manifest.Findings{}
-	r.frozen, r.lost = map[string]Frozen{}, map[string]struct{}{}
+	r.frozen, r.lost, r.leftOut, r.moved = map[string]Frozen{}, map[string]struct{}{}, map[string]struct{}{}, map[string][]string{}
 	if err := r.evaluateShared(ctx); err != nil {
 		return err
 	}
@@ -457,14 +470,15 @@ func (r *run) renderServices(ctx context.Context) error {
 	for name, found := range r.options.Refused {
 		r.broken[name] = slices.Concat(r.broken[name], found)
 	}
-	if err := r.freezeUnread(); err != nil {
-		return err
-	}
+	r.freezeUnread()
 	r.freeze()
 	for range mostFreezes {
 		r.assemble()
 		if err := r.renderOnce(ctx); err != nil {
 			return explain(ctx, err)
+		}
+		if err := r.renderMesh(ctx); err != nil {
+			return err
 		}
 		if len(r.wide) > 0 {
 			return append(r.wide, r.findings()...)
@@ -526,7 +540,8 @@ func (r *run) renderOnce(ctx context.Context) error {
 // accept takes a shard's answer. What was found is cached with no service that it may be about.
 func (r *run) accept(names []string, answer shardAnswer, keys map[string]cache.Key) error {
 	findings := answer.Findings
-	if vague := slices.ContainsFunc(findings, isVague); vague && len(names) > 1 {
+	isWide := func(f manifest.Finding) bool { return !isVague(f) && !strings.HasPrefix(f.Path, servicesField+".") }
+	if len(names) > 1 && (slices.ContainsFunc(findings, isVague) || r.options.Basis != nil && slices.ContainsFunc(findings, isWide)) {
 		return findings
 	}
 	if slices.ContainsFunc(findings, func(f manifest.Finding) bool { return !isVague(f) }) {
@@ -542,9 +557,12 @@ func (r *run) accept(names []string, answer shardAnswer, keys map[string]cache.K
 		switch {
 		case isVague(f):
 			name = names[0]
-		case !strings.HasPrefix(f.Path, servicesField+"."):
+		case isWide(f) && (r.options.Basis == nil || r.unchanged(names[0])):
 			r.wide = addFinding(r.wide, f)
 			continue
+		case isWide(f):
+			// It is one service that does not fit to what all share.
+			name, f.Service = names[0], names[0]
 		}
 		r.broken[name] = addFinding(r.broken[name], f)
 		blamed[name] = true
@@ -639,7 +657,8 @@ func (r *run) renderMesh(ctx context.Context) error {
 	case err != nil:
 		return explain(ctx, err)
 	case len(answer.Findings) > 0:
-		return r.located(answer.Findings)
+		r.blameRivals(r.located(answer.Findings), q.Rivals)
+		return nil
 	case answer.Services[""] == nil:
 		return errors.New("the evaluation says nothing of the cluster itself")
 	}
@@ -648,10 +667,27 @@ func (r *run) renderMesh(ctx context.Context) error {
 	return nil
 }
 
+// blameRivals finds who is to blame for what is wrong with what all share: services that changed, if it is about any.
+func (r *run) blameRivals(findings manifest.Findings, rivals map[string][]byte) {
+	blamed := false
+	for name := range rivals {
+		if r.options.Basis != nil && !r.unchanged(name) {
+			blamed = true
+			for _, f := range findings {
+				f.Service = name
+				r.broken[name] = addFinding(r.broken[name], f)
+			}
+		}
+	}
+	if !blamed {
+		r.wide = append(r.wide, findings...)
+	}
+}
+
 // concerned are the services that the cluster has to do with, sorted: those that its resources may be made of, and those whose calls they
 // let in. What is wrong with any other is the business of other clusters, and of whoever checks the repository without a cluster.
 func (r *run) concerned() []string {
-	if r.options.Cluster == "" {
+	if r.options.Cluster == "" || r.options.Everything {
 		return slices.Sorted(maps.Keys(r.services))
 	}
 	near := map[string]bool{}
@@ -674,7 +710,9 @@ func (r *run) concerned() []string {
 			exposed = slices.ContainsFunc(k.Expose.Clusters, func(c string) bool { return near[c] })
 		}
 		called := slices.ContainsFunc(r.around.callers[name], runs)
-		if here || exposed || called {
+		// What changed is judged alike everywhere: a cluster that it leaves must not believe it if the one that it goes to does not.
+		changed := r.options.Basis != nil && !r.unchanged(name)
+		if here || exposed || called || changed {
 			out[name] = struct{}{}
 		}
 		if here {
@@ -761,12 +799,10 @@ func (r *run) shardQuestion(names []string) shardQuestion {
 	return q
 }
 
-// standIn stands for a service that is broken, where only what is wrong with each one by itself is wanted: that somebody calls it is not.
-var standIn = []byte(`{"placement":{},"backend":{},"ports":{},"egress":{}}`)
+// standIn stands for a service that is broken and never was good: that somebody calls it is not wrong, and has no effect.
+var standIn = []byte(`{"placement":{},"backend":{"namespace":"none"},"hosts":[],"ports":{},"egress":{}}`)
 
-func (r *run) isStandIn(name string) bool {
-	return r.options.Basis == nil && r.broken[name] != nil && r.services[name] == nil
-}
+func (r *run) isStandIn(name string) bool { return r.broken[name] != nil && r.services[name] == nil }
 
 // calls are those of a service to some others, with what it needs of them.
 func (r *run) calls(name string, to func(string) bool) map[string]json.RawMessage {
@@ -804,7 +840,7 @@ func (r *run) unitOf(name string) unit {
 // result puts everything together.
 func (r *run) result() (*Result, error) {
 	result := &Result{
-		Mesh: r.mesh, Broken: r.broken, Unread: r.unread(), Frozen: r.frozen, Lost: slices.Sorted(maps.Keys(r.lost)), Work: r.work,
+		Mesh: r.mesh, Broken: r.broken, Unread: r.unread(), Frozen: r.frozen, LeftOut: slices.Sorted(maps.Keys(r.leftOut)), Lost: slices.Sorted(maps.Keys(r.lost)), Work: r.work,
 		Basis: r.basis(), at: &lazyLocator{run: r},
 	}
 	if r.options.Cluster == "" {

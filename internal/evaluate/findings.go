@@ -42,7 +42,7 @@ func fromCUE(err error, at locator) manifest.Findings {
 
 func fromOne(e errors.Error, at locator) manifest.Finding {
 	// Some of CUE's messages name a file, in the folder that exists only here.
-	f := manifest.Finding{Message: strings.ReplaceAll(message(e), root+"/", "")}
+	f := manifest.Finding{Message: abridged(strings.ReplaceAll(message(e), root+"/", ""))}
 	path := unquote(e.Path())
 	checked := len(path) > 1 && path[0] == checksField
 	switch {
@@ -69,6 +69,15 @@ func fromOne(e errors.Error, at locator) manifest.Finding {
 	}
 	f.File = relative(f.File)
 	return f
+}
+
+// abridged cuts out the middle of a message that quotes a value of any size.
+func abridged(text string) string {
+	const longest = 2000
+	if len(text) <= longest {
+		return text
+	}
+	return strings.ToValidUTF8(text[:longest/2], "") + " [...] " + strings.ToValidUTF8(text[len(text)-longest/2:], "")
 }
 
 // renderedFrom is what was rendered under a key of renderedField: a service, or what the key says by its first word.

@@ -3,10 +3,11 @@ package evaluate
 import (
 	"context"
 	"maps"
+	"path"
 	"slices"
+	"strings"
 
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
-	"github.com/isthmus-mesh/isthmus/internal/sandbox"
 	"github.com/isthmus-mesh/isthmus/internal/source"
 )
 
@@ -14,8 +15,11 @@ import (
 // immutable.
 type Basis struct {
 	services map[string]good
-	// shared are the files that services were evaluated with.
+	// shared are the files that services were evaluated with, pkg is their package.
 	shared map[string]bool
+	pkg    string
+	// unread are the files that could not be parsed.
+	unread map[string]bool
 }
 
 // good is the last good manifest of a service.
@@ -33,7 +37,8 @@ func (b *Basis) Services() []string { return slices.Sorted(maps.Keys(b.services)
 // With is the basis with the given services, and no others of these, as another basis has them. It is for those that were frozen at
 // other commits.
 func (b *Basis) With(other *Basis, services ...string) *Basis {
-	out := &Basis{services: maps.Clone(b.services), shared: b.shared}
+	out := &Basis{services: make(map[string]good, len(b.services)+len(services)), shared: b.shared, pkg: b.pkg, unread: b.unread}
+	maps.Copy(out.services, b.services)
 	for _, name := range services {
 		delete(out.services, name)
 		if other != nil {
@@ -53,40 +58,112 @@ type Frozen struct {
 	Findings manifest.Findings
 }
 
-// Basis evaluates the manifests of a commit and renders nothing. What is broken in it is not in the basis. An error is one of those of
-// Evaluate: that of a mesh which cannot be evaluated at all, or in shards.
-func (e *Evaluator) Basis(ctx context.Context, snap *source.Snapshot, cluster string) (*Basis, error) {
+// Manifests is a basis of everything in a commit that evaluates by itself, whether or not it fits to the rest. It is for services that are
+// known to have been good in that commit.
+func (e *Evaluator) Manifests(ctx context.Context, snap *source.Snapshot, cluster string) (*Basis, error) {
 	release, err := turn(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	r := &run{Evaluator: e, snap: snap, options: Options{Cluster: cluster}, pool: sandbox.NewPool(e.limits.shard(), workers)}
+	r := e.newRun(snap, Options{Cluster: cluster})
 	defer r.pool.Close()
 	if err := r.prepare(ctx); err != nil {
 		return nil, err
 	}
 	if r.split.inOnePiece() {
-		return nil, manifest.Findings{{Message: "the repository is evaluated as a whole, so no service of it can be taken by itself"}}
+		return nil, manifest.Findings{{Message: "the repository is evaluated in one piece, of which no service can be taken by itself"}}
 	}
 	if err := r.evaluateManifests(ctx); err != nil {
 		return nil, err
 	}
-	for _, name := range r.ofUnread() {
-		delete(r.services, name)
-	}
 	return r.basis(), nil
 }
 
-// ofUnread are services that the basis knows to be defined, in part at least, by files that cannot be parsed.
+// suspects are service files of the basis that are none any more.
+func (r *run) suspects() []string {
+	if r.options.Basis == nil || r.suspected != nil {
+		return nil
+	}
+	were := map[string]bool{}
+	for _, g := range r.options.Basis.services {
+		for _, p := range g.files {
+			were[p] = true
+		}
+	}
+	var out []string
+	for p, info := range r.infos {
+		asBefore := info.Apart && info.Obstacle == nil && (info.Package == r.options.Basis.pkg || r.options.Basis.pkg == "")
+		if were[p] && !asBefore && len(info.Findings) == 0 {
+			out = append(out, p)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// blameFiles gives each file the findings that stand in it, or one that says that it is no service file any more.
+func blameFiles(paths []string, findings manifest.Findings) map[string]manifest.Findings {
+	out := map[string]manifest.Findings{}
+	for _, p := range paths {
+		for _, f := range findings {
+			if f.File == p {
+				out[p] = append(out[p], f)
+			}
+		}
+		if out[p] == nil {
+			out[p] = manifest.Findings{{File: p, Message: "it defines something else than services now, with which the mesh cannot be evaluated: " + findings[0].Message}}
+		}
+	}
+	return out
+}
+
+// sharedUnread tells of files that cannot be parsed, and that all services may depend on: those that did before, and those of the root folder.
+func (r *run) sharedUnread() error {
+	for p := range r.split.broken {
+		before := r.options.Basis != nil && r.options.Basis.shared[p]
+		if before || path.Dir(p) == "." && !r.wasService(p) {
+			return r.unread()
+		}
+	}
+	return nil
+}
+
+// wasService tells whether a file defined services before, and nothing else.
+func (r *run) wasService(p string) bool {
+	if r.options.Basis == nil {
+		return false
+	}
+	for _, g := range r.options.Basis.services {
+		if slices.Contains(g.files, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// ofUnread are services that the basis knows to be defined, in part at least, by files that cannot be parsed. If such a file is new,
+// whatever vanished may have moved there.
 func (r *run) ofUnread() []string {
 	if r.options.Basis == nil || len(r.split.broken) == 0 {
 		return nil
 	}
+	// New ones among them, where what vanished may have moved to. Later they count as files of what did.
+	var news []string
+	for p := range r.split.broken {
+		if !r.wasService(p) && !r.options.Basis.unread[p] {
+			news = append(news, p)
+		}
+	}
 	var names []string
 	for name, g := range r.options.Basis.services {
-		if slices.ContainsFunc(g.files, func(p string) bool { return r.split.broken[p] != nil }) {
+		_, there := r.split.of[name]
+		switch {
+		case slices.ContainsFunc(g.files, func(p string) bool { return r.split.broken[p] != nil }):
 			names = append(names, name)
+		case !there && len(news) > 0:
+			names = append(names, name)
+			r.moved[name] = news
 		}
 	}
 	slices.Sort(names)
@@ -95,13 +172,18 @@ func (r *run) ofUnread() []string {
 
 // basis is what is good now, and what was good before of what is frozen.
 func (r *run) basis() *Basis {
-	b := &Basis{services: make(map[string]good, len(r.services)), shared: map[string]bool{}}
+	b := &Basis{services: make(map[string]good, len(r.services)), shared: map[string]bool{}, pkg: r.split.pkg, unread: map[string]bool{}}
 	for _, p := range r.split.shared {
 		b.shared[p] = true
 	}
+	for p := range r.split.broken {
+		b.unread[p] = true
+	}
 	for name, k := range r.services {
 		if _, frozen := r.frozen[name]; frozen {
-			b.services[name] = r.options.Basis.services[name]
+			g := r.options.Basis.services[name]
+			g.files = slices.Concat(g.files, r.moved[name])
+			b.services[name] = g
 			continue
 		}
 		b.services[name] = good{known: k, files: r.unitOf(name).files, revision: r.snap.Revision}
@@ -109,21 +191,16 @@ func (r *run) basis() *Basis {
 	return b
 }
 
-// freezeUnread freezes what broken files defined before. A file that all services were evaluated with is nobody's alone.
-func (r *run) freezeUnread() error {
+// freezeUnread freezes what broken files defined before.
+func (r *run) freezeUnread() {
 	if len(r.split.broken) == 0 {
-		return nil
+		return
 	}
 	if r.options.Basis == nil {
 		for p := range r.split.broken {
 			r.lost[p] = struct{}{}
 		}
-		return nil
-	}
-	for p := range r.split.broken {
-		if r.options.Basis.shared[p] {
-			return r.findings()
-		}
+		return
 	}
 	for _, name := range r.ofUnread() {
 		for _, p := range r.options.Basis.services[name].files {
@@ -132,8 +209,12 @@ func (r *run) freezeUnread() error {
 				r.broken[name] = addFinding(r.broken[name], f)
 			}
 		}
+		if r.broken[name] == nil {
+			f := r.unread()[0]
+			f.Service = name
+			r.broken[name] = manifest.Findings{f}
+		}
 	}
-	return nil
 }
 
 // freeze puts the last good manifest in the place of each broken one, and tells whether that changed anything. One that never was good
@@ -142,17 +223,7 @@ func (r *run) freezeUnread() error {
 func (r *run) freeze() (changed bool) {
 	names := slices.Sorted(maps.Keys(r.broken))
 	if r.options.Basis != nil && r.around != nil {
-		// Whoever claims what another one has may be told as its fault.
-		for _, name := range names {
-			if r.unchanged(name) {
-				for _, rival := range r.around.rivals[name] {
-					if !r.unchanged(rival) && r.broken[rival] == nil {
-						r.broken[rival] = r.broken[name]
-						names = append(names, rival)
-					}
-				}
-			}
-		}
+		names = r.blameNewcomers(names)
 	}
 	for _, name := range names {
 		if _, already := r.frozen[name]; already {
@@ -167,7 +238,11 @@ func (r *run) freeze() (changed bool) {
 			continue
 		}
 		last, ok := r.options.Basis.services[name]
+		if slices.Contains(r.options.Lost, name) {
+			r.lost[name] = struct{}{}
+		}
 		if !ok {
+			r.leftOut[name] = struct{}{}
 			if r.services[name] != nil {
 				delete(r.services, name)
 				changed = true
@@ -179,6 +254,48 @@ func (r *run) freeze() (changed bool) {
 		r.services[name] = last.known
 	}
 	return changed
+}
+
+// blameNewcomers finds who claims what another one has, which may be told as the other's fault: a service that was not there before; if there
+// is none, all that changed.
+func (r *run) blameNewcomers(names []string) []string {
+	for _, name := range slices.Clone(names) {
+		if _, had := r.options.Basis.services[name]; !had || !r.isClaim(name) {
+			continue
+		}
+		var newcomers, changed []string
+		for _, rival := range r.around.rivals[name] {
+			if _, had := r.options.Basis.services[rival]; !had {
+				newcomers = append(newcomers, rival)
+			} else if !r.unchanged(rival) {
+				changed = append(changed, rival)
+			}
+		}
+		blamed := newcomers
+		if len(newcomers) == 0 && r.unchanged(name) {
+			blamed = changed
+		}
+		for _, rival := range blamed {
+			if r.broken[rival] == nil {
+				r.broken[rival] = r.broken[name]
+				names = append(names, rival)
+			}
+		}
+		if len(newcomers) > 0 {
+			delete(r.broken, name)
+			names = slices.DeleteFunc(names, func(n string) bool { return n == name })
+		}
+	}
+	return names
+}
+
+// isClaim tells whether all that is wrong with a service is about what rivals may claim.
+func (r *run) isClaim(name string) bool {
+	return !slices.ContainsFunc(r.broken[name], func(f manifest.Finding) bool {
+		rest, _ := strings.CutPrefix(f.Path, servicesField+"."+name+".")
+		field, _, _ := strings.Cut(rest, ".")
+		return !slices.Contains([]string{"hosts", "vip", "authorization", "sidecar"}, field)
+	})
 }
 
 // unchanged tells whether a service is as it was when it was good.

@@ -32,7 +32,7 @@ type split struct {
 }
 
 // inOnePiece tells whether there is nothing to evaluate apart.
-func (s *split) inOnePiece() bool { return len(s.whole) > 0 || len(s.units) == 0 }
+func (s *split) inOnePiece() bool { return len(s.whole) > 0 || len(s.units) == 0 && len(s.broken) == 0 }
 
 // unit is what is evaluated apart: files and the services that they define.
 type unit struct {

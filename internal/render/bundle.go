@@ -98,7 +98,7 @@ type Bundle struct {
 	Acknowledged []string
 	// Digest is the hex SHA-256 over all keys and hashes.
 	Digest string
-	// Frozen are the services that are broken in this commit and rendered from their last good manifest, sorted.
+	// Frozen are the services that are broken in this commit and rendered from their last good manifest, or not at all, sorted.
 	Frozen []Frozen
 	// Findings are all that is wrong with the commit, and did not keep the rest of it from being rendered.
 	Findings manifest.Findings
@@ -110,6 +110,6 @@ type Bundle struct {
 // Frozen is a service that is kept at its last good manifest.
 type Frozen struct {
 	Service string
-	// Revision is that of the commit which the manifest is from.
+	// Revision is that of the commit which the manifest is from, "" for a service that never was good and is left out.
 	Revision string
 }

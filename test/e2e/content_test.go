@@ -98,7 +98,7 @@ func TestARepositoryThatCannotBeAMeshIsRefusedClearlyAndNothingIsLost(t *testing
 	}
 	w := newWorld(t)
 	w.start()
-	w.create("mesh")
+	w.create("mesh", halting)
 	w.ready("mesh", w.git.first)
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -149,7 +149,7 @@ func TestWhatPeopleAddToTheMetadataStays(t *testing.T) {
 func TestDriftIsUndoneFromTheLastGoodCommitWhileTheNewOneIsBad(t *testing.T) {
 	w := newWorld(t)
 	w.start()
-	w.create("mesh")
+	w.create("mesh", halting)
 	w.ready("mesh", w.git.first)
 	before := w.versions()
 

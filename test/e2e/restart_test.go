@@ -59,7 +59,7 @@ func TestARestartOnACommitThatIsNotAppliedLeavesEverything(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			c := w.start()
-			w.create("mesh")
+			w.create("mesh", halting)
 			w.ready("mesh", w.git.first)
 			before := w.versions()
 			commit := tc.commit(w.git)

@@ -169,7 +169,7 @@ func TestAForeignServiceIsRefusedAndSurvives(t *testing.T) {
 func TestATemplateThatMakesAnotherServiceIsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.start()
-	w.create("mesh")
+	w.create("mesh", halting)
 	w.ready("mesh", w.git.first)
 	bad := w.git.commit(map[string]string{"balancer.cue": `package config
 

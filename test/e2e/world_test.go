@@ -236,6 +236,9 @@ func (w *world) create(name string, change ...func(*v1alpha1.MeshSync)) *v1alpha
 	return ms
 }
 
+// halting makes every error halt a commit.
+func halting(ms *v1alpha1.MeshSync) { ms.Spec.OnError = v1alpha1.OnErrorHalt }
+
 // hourly keeps Git from being looked at again, so that only what happens in the cluster can wake the controller.
 func hourly(ms *v1alpha1.MeshSync) { ms.Spec.Interval.Duration = time.Hour }
 

@@ -1,0 +1,241 @@
+package meshsync
+
+// An internal test: bundle and lastGood with a real pipeline and commits in memory, without an API server.
+
+import (
+	"context"
+	"crypto/sha1"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/evaluate"
+	"github.com/isthmus-mesh/isthmus/internal/istio"
+	"github.com/isthmus-mesh/isthmus/internal/render"
+	"github.com/isthmus-mesh/isthmus/internal/source"
+)
+
+// commits is a Fetcher of what is in memory.
+type commits map[string]*source.Snapshot
+
+func (c commits) Fetch(context.Context, *v1alpha1.MeshSync, string, bool) (*source.Snapshot, error) {
+	return nil, fmt.Errorf("not asked for here")
+}
+
+func (c commits) FetchCommit(_ context.Context, _ *v1alpha1.MeshSync, commit string) (*source.Snapshot, error) {
+	if s, ok := c[commit]; ok {
+		return s, nil
+	}
+	return nil, fmt.Errorf("there is no commit %s", commit)
+}
+
+func (c commits) Forget(types.NamespacedName) {}
+
+// cluster is one that applies whatever there is to apply.
+type cluster struct {
+	t       *testing.T
+	files   map[string]string
+	commits commits
+	ms      *v1alpha1.MeshSync
+	r       *Reconciler
+	m       *memory
+}
+
+func newCluster(t *testing.T, name string) *cluster {
+	t.Helper()
+	snap, err := source.FromDir(t.Context(), "../../examples/quickstart", source.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cluster{t: t, files: map[string]string{}, commits: commits{}, ms: &v1alpha1.MeshSync{}}
+	for f, b := range snap.Files {
+		if !strings.HasPrefix(f, "services/") {
+			c.files[f] = string(b.Data)
+		}
+	}
+	c.files["services/web.cue"] = pipelineService("web", bothClusters, "egress: {cart: {}, stock: {}}")
+	c.files["services/cart.cue"] = pipelineService("cart", bothClusters, "egress: stock: {}", `authorization: mode: "enforce"`)
+	c.files["services/stock.cue"] = pipelineService("stock", "placement: west: {}", `authorization: mode: "enforce"`)
+	c.ms.Spec.Cluster = name
+	c.restart()
+	return c
+}
+
+const (
+	bothClusters = "placement: {east: {}, west: {}}"
+	badRoute     = `routes: [{timeout: "soon"}]`
+)
+
+func pipelineService(name string, fields ...string) string {
+	return fmt.Sprintf("package config\n\nservices: %q: {\n\towner: \"tests\"\n\tports: http: {port: 80, protocol: \"HTTP\"}\n\tbackend: {namespace: %q, selector: app: %q, serviceAccounts: [%q]}\n\t%s\n}\n",
+		name, name, name, name, strings.Join(fields, "\n\t"))
+}
+
+func (c *cluster) restart() {
+	c.t.Helper()
+	v, err := istio.NewValidator()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.r = &Reconciler{looker: nobody{}, now: time.Now, metrics: NewMetrics(time.Now), fetcher: c.commits, firstRetry: time.Second}
+	c.r.renderer = pipeline{evaluator: evaluate.New(evaluate.Limits{}, nil), renderer: render.New(v, nil), metrics: c.r.metrics}
+	c.m = &memory{}
+}
+
+// nobody has anything.
+type nobody struct{}
+
+func (nobody) Look(context.Context) (apply.View, error) { return apply.View{}, nil }
+
+// commit applies one and gives its resources by key.
+func (c *cluster) commit(files map[string]string) map[string]string {
+	c.t.Helper()
+	for name, text := range files {
+		c.files[name] = text
+		if text == "" {
+			delete(c.files, name)
+		}
+	}
+	n := fmt.Sprintf("%040d", len(c.commits)+1)
+	s := &source.Snapshot{Revision: "main@sha1:" + n, Commit: n, Files: map[string]source.Blob{}}
+	for f, text := range c.files {
+		sum := sha1.Sum([]byte(text))
+		s.Files[f] = source.Blob{Data: []byte(text), Hash: hex.EncodeToString(sum[:])}
+	}
+	c.commits[n] = s
+	return c.run()
+}
+
+// run applies the last commit.
+func (c *cluster) run() map[string]string {
+	c.t.Helper()
+	c.m.fetched.snapshot = c.commits[fmt.Sprintf("%040d", len(c.commits))]
+	bundle, err := c.r.bundle(c.t.Context(), c.ms, c.m, c.m.fetched.snapshot)
+	if err != nil {
+		c.t.Fatalf("%s halts: %v", c.m.fetched.snapshot.Revision, err)
+	}
+	c.r.writeStatus(c.ms, c.m, applied(bundle, &apply.Plan{}, apply.Result{}, nil))
+	out := map[string]string{}
+	for _, r := range bundle.Resources {
+		out[r.Key.String()] = r.Hash
+	}
+	return out
+}
+
+func TestARefusedServiceThatWasNeverHereHaltsNobodyWhoCallsIt(t *testing.T) {
+	for name, placement := range map[string]string{"NotCalled": bothClusters, "Elsewhere": "placement: west: {}"} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, "east")
+			c.commit(nil)
+			// Nothing of it is rendered here, so nobody says that it is refused.
+			before := c.commit(map[string]string{"services/new.cue": pipelineService("new", placement, badRoute)})
+			after := c.commit(map[string]string{"services/web.cue": pipelineService("web", bothClusters, "egress: {cart: {}, stock: {}, new: {}}")})
+			if diff := cmp.Diff(before, after); diff != "" {
+				t.Errorf("nothing of web changes but the call of nobody: %s", diff)
+			}
+			c.restart()
+			if diff := cmp.Diff(after, c.run()); diff != "" {
+				t.Errorf("after a restart: %s", diff)
+			}
+		})
+	}
+}
+
+func TestWhatWasLeftOutIsLeftOutAfterARestart(t *testing.T) {
+	for name, files := range map[string]map[string]string{
+		"Refused":       {"services/new.cue": pipelineService("new", bothClusters, badRoute), "services/fan.cue": pipelineService("fan", bothClusters, "egress: new: {}")},
+		"UnknownCallee": {"services/new.cue": pipelineService("new", bothClusters, "egress: {nobody: {}, cart: {}}")},
+		"ClaimsLast": {
+			"services/zzz.cue": pipelineService("zzz", bothClusters, `hosts: ["web.web.global", "cart.cart.global"]`, "egress: stock: {}"),
+			"services/fan.cue": pipelineService("fan", bothClusters, "egress: zzz: {}"),
+		},
+		"ClaimsFirst": {
+			"services/aaa.cue": pipelineService("aaa", bothClusters, `hosts: ["web.web.global", "cart.cart.global"]`, "egress: stock: {}"),
+			"services/fan.cue": pipelineService("fan", bothClusters, "egress: aaa: {}"),
+		},
+	} {
+		for _, ever := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/EverSince=%v", name, ever), func(t *testing.T) {
+				c := newCluster(t, "east")
+				if !ever {
+					c.commit(nil)
+				}
+				before := c.commit(files)
+				for range 2 {
+					c.restart()
+					if diff := cmp.Diff(before, c.run()); diff != "" {
+						t.Errorf("after a restart: -before, +after:\n%s", diff)
+					}
+				}
+				// And in the commits after it.
+				if diff := cmp.Diff(before, c.commit(nil)); diff != "" {
+					t.Errorf("after the next commit: -before, +after:\n%s", diff)
+				}
+			})
+		}
+	}
+}
+
+func TestServicesFrozenAtSeveralCommitsAreFoundAgain(t *testing.T) {
+	c := newCluster(t, "east")
+	c.commit(nil)
+	c.commit(map[string]string{"services/web.cue": pipelineService("web", bothClusters, "egres: {cart: {}, stock: {}}")})
+	c.commit(map[string]string{"services/stock.cue": pipelineService("stock", "placement: west: {}", `versions: v1: labels: version: "v1"`)})
+	c.commit(map[string]string{"services/stock.cue": "package config\n\nservices: stock: {"})
+	c.commit(map[string]string{"services/cart.cue": pipelineService("cart", bothClusters, "egress: stock: {}", `versions: v1: labels: version: "v1"`)})
+	before := c.commit(map[string]string{"services/cart.cue": pipelineService("cart", bothClusters, badRoute)})
+	frozen := c.ms.Status.Frozen
+	c.restart()
+	if diff := cmp.Diff(before, c.run()); diff != "" {
+		t.Errorf("-before, +after:\n%s", diff)
+	}
+	if diff := cmp.Diff(frozen, c.ms.Status.Frozen); diff != "" || len(frozen) != 3 {
+		t.Errorf("frozen %v: %s", frozen, diff)
+	}
+}
+
+// As of a first sync that a foreign object is in the way of, one that failed in part, or a MeshSync that was made anew: the objects of a
+// service are here, and the status names no commit that was applied.
+func TestABrokenServiceIsNotTakenAwayWhereNoCommitWasAppliedWhole(t *testing.T) {
+	c := newCluster(t, "east")
+	before := c.commit(nil)
+	c.ms.Status.LastAppliedRevision = ""
+	c.restart()
+	c.commit(map[string]string{"services/cart.cue": pipelineService("cart", bothClusters, "egres: stock: {}")})
+	lost := c.m.rendered.bundle.Lost
+	if diff := cmp.Diff(before, c.run()); diff != "" && len(lost) == 0 {
+		t.Errorf("it is pruned, and nothing keeps it: -before, +after:\n%s", diff)
+	}
+}
+
+// A later commit was applied but for one object that belongs to somebody else, so the last whole one is older than the service.
+func TestABrokenServiceIsNotTakenAwayWhereALaterCommitWasAppliedInPart(t *testing.T) {
+	c := newCluster(t, "east")
+	c.commit(nil)
+	whole := c.ms.Status.LastAppliedRevision
+	before := c.commit(map[string]string{"services/new.cue": pipelineService("new", bothClusters, "egress: cart: {}"), "services/fan.cue": pipelineService("fan", bothClusters, "egress: new: {}")})
+	c.ms.Status.LastAppliedRevision = whole
+	c.restart()
+	c.commit(map[string]string{"services/new.cue": pipelineService("new", bothClusters, "egres: cart: {}")})
+	lost := c.m.rendered.bundle.Lost
+	if diff := cmp.Diff(before, c.run()); diff != "" && len(lost) == 0 {
+		t.Errorf("it is pruned, and nothing keeps it: -before, +after:\n%s", diff)
+	}
+}
+
+func TestAHeldCommitTellsItsErrors(t *testing.T) {
+	c := newCluster(t, "east")
+	c.commit(nil)
+	c.commit(map[string]string{"services/cart.cue": pipelineService("cart", bothClusters, "egres: stock: {}")})
+	o := braked(c.ms, c.m.rendered.bundle, &apply.Plan{Brake: &apply.Brake{Kind: apply.MassDeletion}})
+	if len(o.errors) == 0 || o.broken == 0 {
+		t.Errorf("errors: %v, broken: %d", o.errors, o.broken)
+	}
+}

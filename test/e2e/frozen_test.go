@@ -1,0 +1,51 @@
+package e2e_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+)
+
+func TestABrokenServiceIsKeptAndAllOthersGoOnAlsoAfterARestart(t *testing.T) {
+	w := newWorld(t)
+	c := w.start()
+	w.create("mesh")
+	w.ready("mesh", w.git.first)
+	before := w.versions()
+
+	bad := w.git.edit("services/web.cue", "egress: {", "egres: {")
+	ms := w.refuses("mesh", v1alpha1.ReasonServicesFrozen, bad)
+	if diff := cmp.Diff([]v1alpha1.FrozenService{{Service: "web", Revision: "main@sha1:" + w.git.first}}, ms.Status.Frozen); diff != "" {
+		t.Errorf("frozen: -want, +got:\n%s", diff)
+	}
+	if len(ms.Status.Errors) == 0 || ms.Status.Errors[0].File != "services/web.cue" || !strings.Contains(ms.Status.Errors[0].Path+ms.Status.Errors[0].Message, "egres") {
+		t.Errorf("the status says what is wrong, and where: %s", describe(ms))
+	}
+	if diff := cmp.Diff(before, w.versions()); diff != "" {
+		t.Errorf("what is broken changed the cluster: -before, +after:\n%s", diff)
+	}
+
+	// A new process finds the good manifest again, and others are changed.
+	c.stop()
+	w.start()
+	next := w.git.edit("services/cart.cue", "targetPort: 8080", "targetPort: 9090")
+	ms = w.refuses("mesh", v1alpha1.ReasonServicesFrozen, next)
+	if len(ms.Status.Frozen) != 1 || ms.Status.Frozen[0].Revision != "main@sha1:"+w.git.first {
+		t.Errorf("it is kept at the commit that it was good in: %s", describe(ms))
+	}
+	after := w.versions()
+	if len(after) != len(before) {
+		t.Errorf("objects came or went: %v", cmp.Diff(before, after))
+	}
+	if cmp.Equal(before, after) {
+		t.Error("the other service was not changed")
+	}
+
+	ms = w.ready("mesh", w.git.edit("services/web.cue", "egres: {", "egress: {"))
+	if len(ms.Status.Frozen) > 0 || ms.Status.FrozenCount > 0 || len(ms.Status.Errors) > 0 {
+		t.Errorf("a mended service is as any other: %s", describe(ms))
+	}
+}
