@@ -1,12 +1,10 @@
 package evaluate_test
 
 import (
-	"maps"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/isthmus-mesh/isthmus/internal/evaluate"
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 )
 
@@ -184,4 +182,3 @@ func TestWhoCallsWhatWasBrokenEverSinceComesInWithoutIt(t *testing.T) {
 		same(t, "rendered", clean(t, r.commit(nil), cluster), texts(first.Rendered))
 	})
 }
-
