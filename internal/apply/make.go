@@ -21,6 +21,9 @@ type PlanOptions struct {
 	MaxPrunePercent int
 	// Acknowledged are digests of brakes that a person lets pass on this cluster, besides those of the bundle.
 	Acknowledged []string
+	// Keep is why nothing may be taken away, for a person; "" if it may. With it a plan deletes nothing, and what it changes loses no host,
+	// address, port, endpoint or subset, nobody whom it is exported to, and nobody whom it lets in; see [Make].
+	Keep string
 	// Known is [Result.Known] of the run before, nil after a restart.
 	Known Record
 }
@@ -28,7 +31,11 @@ type PlanOptions struct {
 // Make decides what must be written. It is pure: it changes neither the bundle nor the view, and the same
 // arguments give the same plan.
 //
-// The bundle must be whole. After a render that failed or left something out there is no bundle, and no plan.
+// The bundle must be whole. After a render that failed or left something out there is no bundle, and no plan; where it is known what was left
+// out, [PlanOptions].Keep says so. Then what is not in the bundle is held, before the brakes are judged, and so is a new object that takes something
+// from others: a Sidecar, or the first AuthorizationPolicy of a workload. What is in the bundle is united with what the cluster has: all else of the commit is
+// applied, and whatever may stem from what was left out stays. Of what somebody else added to an object nobody can tell that, so it
+// stays as well. The first plan without Keep narrows as after any commit.
 func Make(bundle *render.Bundle, view View, options PlanOptions) Plan {
 	plan := Plan{owner: options.Owner.ID, known: Record{}, NamespaceLabels: bundle.NamespaceLabels}
 	plan.Namespaces, plan.UnusedNamespaces = planNamespaces(bundle, view)
@@ -52,10 +59,10 @@ func Make(bundle *render.Bundle, view View, options PlanOptions) Plan {
 		}
 		if action.Verb == "" {
 			plan.Unchanged++
-			plan.known[resource.Key] = resource.Hash
+			plan.known[resource.Key] = action.hash
 			continue
 		}
-		action.Drift = action.writes() && options.Known[resource.Key] == resource.Hash
+		action.Drift = action.writes() && options.Known[resource.Key] == action.hash
 		actions = append(actions, action)
 	}
 	for key, object := range live {
@@ -67,6 +74,9 @@ func Make(bundle *render.Bundle, view View, options PlanOptions) Plan {
 		}
 	}
 
+	if options.Keep != "" {
+		actions = withoutTaking(actions, live, bundle, options.Keep)
+	}
 	plan.Actions = order(holdBehindRefusals(actions))
 	plan.Brake = brake(bundle, live, plan, options)
 	return plan
@@ -109,7 +119,14 @@ func decideWanted(resource render.Resource, live *unstructured.Unstructured, vie
 		return refuse("it is being deleted and waits for " + finalizers(live) + "; it is made anew when it is gone")
 	}
 
-	action.Fields = differences(resource.Object, live, options.Owner.ID)
+	if options.Keep != "" {
+		action.desired = widen(resource.Object, live)
+		if action.desired != resource.Object {
+			// Another hash, or narrowing it later would count as undoing somebody else's change.
+			action.hash = digestOfObject(action.desired)
+		}
+	}
+	action.Fields = differences(action.desired, live, options.Owner.ID)
 	switch {
 	case len(action.Fields) > 0:
 		action.Verb = Update
@@ -150,6 +167,8 @@ func decideStale(key render.Key, live *unstructured.Unstructured, options PlanOp
 		return tell(Hold, "a person wants it kept: annotation "+AnnotationPrune+" is "+disabled)
 	case !options.Prune:
 		return tell(Hold, "pruning is switched off: spec.prune.enabled of the MeshSync is false")
+	case options.Keep != "":
+		return tell(Hold, options.Keep)
 	}
 	return tell(Delete, "")
 }

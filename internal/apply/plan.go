@@ -14,7 +14,7 @@ const (
 	Update Verb = "update" // PUT with resourceVersion: it differs, or lost its label
 	Claim  Verb = "claim"  // it equals the bundle but lacks our field manager: take co-ownership of the label
 	Delete Verb = "delete" // both marks, and not in the bundle
-	Hold   Verb = "hold"   // it would be deleted, but something keeps it: Reason says what
+	Hold   Verb = "hold"   // it would be deleted, or with [PlanOptions].Keep made or changed, but something forbids it: Reason says what
 	Refuse Verb = "refuse" // the bundle has it, but it cannot be touched (foreign, opted out): Reason says why
 	Report Verb = "report" // not touched, told to a person: it carries one mark only and is not in the bundle
 )
@@ -49,7 +49,8 @@ func (a Action) writes() bool {
 }
 
 // Objects returns the live and the desired object of an action, nil where there is none. They are shared with the
-// cache and must not be changed; a foreign live object is stripped to its key and labels.
+// cache and must not be changed; a foreign live object is stripped to its key and labels. With [PlanOptions].Keep the desired
+// object of an Update is the bundle's with what the live one has and would lose.
 func (a Action) Objects() (live, desired *unstructured.Unstructured) { return a.live, a.desired }
 
 // Plan is what would be done, in order. It is a value: making it writes nothing.
@@ -73,7 +74,8 @@ type Plan struct {
 	known Record
 }
 
-// Record says, for each object, the hash of the desired object that the cluster was last known to have.
+// Record says, for each object, the hash of the desired object that the cluster was last known to have; with [PlanOptions].Keep
+// that is another one than the bundle's, where more was kept.
 // It lives in memory: after a restart nothing counts as drift until it was seen to be equal once.
 type Record map[render.Key]string
 
