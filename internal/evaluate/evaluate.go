@@ -45,8 +45,8 @@ type Result struct {
 	Frozen map[string]Frozen
 	// LeftOut are the broken services that are not in Mesh, since they are not in Options.Basis, sorted: they never were good.
 	LeftOut []string
-	// Lost are services and files that are broken, and of which nobody knows how they were before, sorted: nothing may be taken away that might
-	// stem from them.
+	// Lost are services and files that are broken, and of which nobody knows how they were before, sorted: what might stem from them is not known
+	// either.
 	Lost []string
 	// Basis is for the next commit, nil if the repository was evaluated as a whole.
 	Basis *Basis

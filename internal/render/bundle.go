@@ -102,8 +102,8 @@ type Bundle struct {
 	Frozen []Frozen
 	// Findings are all that is wrong with the commit, and did not keep the rest of it from being rendered.
 	Findings manifest.Findings
-	// Lost are services and files that are broken, and of which nobody knows how they were before: nothing may be taken away that might
-	// stem from them. Sorted.
+	// Lost are services and files that are broken, and of which nobody knows how they were before, sorted: what might stem from
+	// them is not known either.
 	Lost []string
 }
 
