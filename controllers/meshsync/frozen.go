@@ -12,6 +12,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/internal/apply"
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
+	"github.com/isthmus-mesh/isthmus/internal/render"
 	"github.com/isthmus-mesh/isthmus/internal/source"
 )
 
@@ -98,6 +99,14 @@ func (r *Reconciler) commit(ctx context.Context, ms *v1alpha1.MeshSync, revision
 	named := *snapshot
 	named.Revision = revision
 	return &named, nil
+}
+
+// keeping is why nothing may be taken away, "" if it may.
+func keeping(bundle *render.Bundle) string {
+	if len(bundle.Lost) == 0 {
+		return ""
+	}
+	return "it may stem from what is broken in the repository, and was good before but is not any more: " + few(bundle.Lost)
 }
 
 // few are the first of several names.

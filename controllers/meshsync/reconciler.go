@@ -319,7 +319,7 @@ func (r *Reconciler) bundle(ctx context.Context, ms *v1alpha1.MeshSync, m *memor
 // render finds out how services were before they broke, if this process does not know and Git does.
 func (r *Reconciler) render(ctx context.Context, ms *v1alpha1.MeshSync, request RenderRequest) (*render.Bundle, *evaluate.Basis, error) {
 	bundle, good, err := r.renderer.Render(ctx, request)
-	if err != nil || len(bundle.Lost) == 0 {
+	if err != nil || len(bundle.Lost) == 0 || request.Basis != nil {
 		return bundle, good, err
 	}
 	request.Basis, err = r.lastGood(ctx, ms)
@@ -328,11 +328,7 @@ func (r *Reconciler) render(ctx context.Context, ms *v1alpha1.MeshSync, request 
 			"broken", bundle.Lost)
 		return nil, nil, bundle.Findings
 	}
-	bundle, good, err = r.renderer.Render(ctx, request)
-	if err == nil && len(bundle.Lost) > 0 {
-		return nil, nil, bundle.Findings
-	}
-	return bundle, good, err
+	return r.renderer.Render(ctx, request)
 }
 
 // isContent reports whether an error stands in the commit, so that trying it again cannot help.
@@ -364,6 +360,7 @@ func (r *Reconciler) plan(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 		MaxPrunePercent: ms.MaxPrunePercent(),
 		Acknowledged:    acknowledged(ms),
 		Known:           m.known,
+		Keep:            keeping(bundle),
 	}), nil
 }
 
