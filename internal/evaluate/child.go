@@ -66,9 +66,8 @@ func build(q question, files []string, pkg string) (cue.Value, locator, error) {
 		Dir:        root,
 		ModuleRoot: root,
 		Package:    pkg,
-		// Neither registries nor the host's facts: a repository means the same everywhere.
-		Env:     []string{"CUE_REGISTRY=none"},
-		TagVars: map[string]load.TagVar{},
+		// Neither registries nor, without TagVars, the host's facts: a repository means the same everywhere.
+		Env: []string{"CUE_REGISTRY=none"},
 	}
 	if q.Cluster != "" {
 		config.Tags = []string{"cluster=" + q.Cluster}

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"cuelang.org/go/cue/parser"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/isthmus-mesh/isthmus/internal/cache"
@@ -496,12 +497,14 @@ type owners struct {
 	// text is what stands in the repository by service, good what did when it was good last, with the revision; "" for not there.
 	text, good map[string]string
 	revision   map[string]string
+	// hiding are new files that nobody can read, by the service that vanished in the commit in which they came: it may have moved there.
+	hiding map[string][]string
 }
 
 var randomNames = []string{"s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7"}
 
 func newOwners(t *testing.T, seed uint64) *owners {
-	o := &owners{rand: rand.New(rand.NewPCG(seed, 1)), tree: newTree(t), text: map[string]string{}, good: map[string]string{}, revision: map[string]string{}}
+	o := &owners{rand: rand.New(rand.NewPCG(seed, 1)), tree: newTree(t), text: map[string]string{}, good: map[string]string{}, revision: map[string]string{}, hiding: map[string][]string{}}
 	// One more cluster that finds east's pods by itself, and an external.
 	o.tree.files["more.cue"] = `package config
 
@@ -595,26 +598,50 @@ func (o *owners) spoil(name string, fields []string) string {
 	}
 }
 
+// unreads tells of a text that cannot be parsed.
+func unreads(text string) bool {
+	_, err := parser.ParseFile("x.cue", text)
+	return err != nil
+}
+
 // commit changes one to three services.
 func (o *owners) commit() *source.Snapshot {
 	files := map[string]string{}
+	var vanished, unreadable []string
 	for range 1 + o.rand.IntN(3) {
 		name := randomNames[o.rand.IntN(len(randomNames))]
 		file := "services/" + name + ".cue"
 		if _, twice := files[file]; twice {
 			continue
 		}
+		before := o.text[name]
 		next := fmt.Sprintf("main@sha1:%040d", o.tree.commits+1)
 		switch fields := o.manifest(name); {
 		case o.chance(35):
 			o.text[name] = o.spoil(name, fields)
 		case o.chance(20) && !o.isCalled(name):
-			o.text[name], o.good[name] = "", ""
+			if o.text[name] = ""; o.good[name] != "" {
+				vanished = append(vanished, name)
+			}
 		default:
 			o.text[name] = service(name, fields...)
 			o.good[name], o.revision[name] = o.text[name], next
 		}
+		if unreads(o.text[name]) && !unreads(before) && o.good[name] == "" {
+			unreadable = append(unreadable, name)
+		}
 		files[file] = o.text[name]
+	}
+	for _, name := range vanished {
+		o.hiding[name] = unreadable
+	}
+	for name, files := range o.hiding {
+		if !slices.ContainsFunc(files, func(n string) bool { return unreads(o.text[n]) }) {
+			delete(o.hiding, name)
+			if o.text[name] == "" {
+				o.good[name] = ""
+			}
+		}
 	}
 	snap := o.tree.commit(files)
 	for _, name := range randomNames {

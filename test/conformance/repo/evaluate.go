@@ -23,7 +23,7 @@ func Evaluate(dir string) (Mesh, error) {
 	if err != nil {
 		return Mesh{}, err
 	}
-	instances := load.Instances(files, &load.Config{Dir: dir, ModuleRoot: dir, Env: []string{"CUE_REGISTRY=none"}, TagVars: map[string]load.TagVar{}})
+	instances := load.Instances(files, &load.Config{Dir: dir, ModuleRoot: dir, Env: []string{"CUE_REGISTRY=none"}})
 	if len(instances) != 1 {
 		return Mesh{}, fmt.Errorf("the files of %s make %d packages instead of one", dir, len(instances))
 	}
