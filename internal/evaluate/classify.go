@@ -23,6 +23,9 @@ type fileInfo struct {
 	Obstacle *obstacle `json:"obstacle,omitempty"`
 	// ReadsCluster: something in it, templates aside, depends on the cluster that is rendered for.
 	ReadsCluster bool `json:"readsCluster,omitempty"`
+	// Discerns: what it makes of a manifest may depend on more than a manifest's values: on the order of fields, or on which of them are
+	// defaults.
+	Discerns bool `json:"discerns,omitempty"`
 	// Embeds: it may read files that are no CUE.
 	Embeds bool `json:"embeds,omitempty"`
 	// Hidden are names that services have and data has not, fields like _x and #x; Seen are those that anything else may look at.
@@ -254,6 +257,9 @@ func (c *classifier) servicesOf(value ast.Expr) {
 	}
 }
 
+// marshal is how the functions begin that make text of any value.
+const marshal = "Marshal"
+
 func hiddenName(l ast.Label) bool {
 	id, ok := l.(*ast.Ident)
 	return ok && (strings.HasPrefix(id.Name, "_") || strings.HasPrefix(id.Name, "#"))
@@ -322,7 +328,7 @@ func (c *classifier) template(value ast.Expr) {
 	c.inputs(value)
 }
 
-// inputs looks for what a template says of a manifest. Data has no defaults left to choose from.
+// inputs looks for what a template says of a manifest, for which it may have to choose something else than a default.
 func (c *classifier) inputs(n ast.Node) {
 	switch n := n.(type) {
 	case *ast.BinaryExpr:
@@ -344,52 +350,32 @@ func (c *classifier) inputs(n ast.Node) {
 				continue
 			}
 			if name, _ := fieldName(f); name == "service" || name == "external" {
-				if at := narrowing(f.Value); at != nil {
-					c.hinder(at.Pos(), "its template says more of a "+name+" than its type, which would have to be unified with each manifest")
-				}
+				c.info.Discerns = c.info.Discerns || narrows(f.Value)
 			}
 		}
 	}
 }
 
-// narrowing is the first part of a template's input that is more than a type, nil if there is none.
-func narrowing(value ast.Expr) ast.Node {
+// narrows tells whether a template's input says anything but names.
+func narrows(value ast.Expr) bool {
 	switch v := value.(type) {
 	case *ast.Ident:
-		if slices.Contains([]string{"_", "string", "int", "number", "float", "bool", "bytes"}, v.Name) {
-			return nil
-		}
-	case *ast.ListLit:
-		if len(v.Elts) == 1 {
-			if e, ok := v.Elts[0].(*ast.Ellipsis); ok {
-				if e.Type == nil {
-					return nil
-				}
-				return narrowing(e.Type)
-			}
-		}
+		return v.Name != "_"
 	case *ast.StructLit:
-		for _, d := range v.Elts {
+		return slices.ContainsFunc(v.Elts, func(d ast.Decl) bool {
 			switch d := d.(type) {
 			case *ast.CommentGroup:
+				return false
 			case *ast.Ellipsis:
-				if d.Type != nil {
-					return d
-				}
+				return d.Type != nil
 			case *ast.Field:
-				if _, plain := fieldName(d); !plain {
-					return d
-				}
-				if at := narrowing(d.Value); at != nil {
-					return at
-				}
-			default:
-				return d
+				_, plain := fieldName(d)
+				return !plain || narrows(d.Value)
 			}
-		}
-		return nil
+			return true
+		})
 	}
-	return value
+	return true
 }
 
 func (c *classifier) walk(n ast.Node, inService, inTemplate bool) {
@@ -401,8 +387,12 @@ func (c *classifier) walk(n ast.Node, inService, inTemplate bool) {
 			c.walk(n.Value, inService, inTemplate)
 			return false
 		case *ast.SelectorExpr:
-			if id, ok := n.Sel.(*ast.Ident); ok && hiddenName(id) {
-				c.sees(id.Name)
+			if id, ok := n.Sel.(*ast.Ident); ok {
+				if hiddenName(id) {
+					c.sees(id.Name)
+				}
+				// Text shows the order of fields, which has no rule that data could follow.
+				c.info.Discerns = c.info.Discerns || strings.HasPrefix(id.Name, marshal)
 			}
 			c.walk(n.X, inService, inTemplate)
 			return false

@@ -110,30 +110,10 @@ func (e *Evaluator) Evaluate(ctx context.Context, snap *source.Snapshot, opts Op
 	if err != nil {
 		return nil, err
 	}
-	found := result.Findings()
-	if len(found) == 0 {
-		return result, nil
+	if found := result.Findings(); len(found) > 0 {
+		return nil, found
 	}
-	if slices.ContainsFunc(found, func(f manifest.Finding) bool { return strings.HasPrefix(f.Message, "rendering ") }) {
-		// A template may choose another value where a manifest has a default, which data has not any more.
-		if whole, err := e.inOnePiece(ctx, snap, opts); err == nil {
-			return whole, nil
-		}
-	}
-	return nil, found
-}
-
-func (e *Evaluator) inOnePiece(ctx context.Context, snap *source.Snapshot, opts Options) (*Result, error) {
-	release, err := turn(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	data, err := ask(ctx, snap, opts.Cluster, e.limits)
-	if err != nil {
-		return nil, err
-	}
-	return understand(data, opts)
+	return result, nil
 }
 
 // Partial is Evaluate where a service that is broken is no error: the result says which are, and has all others.

@@ -118,6 +118,8 @@ type run struct {
 	leftOut map[string]struct{}
 	// moved are services that vanished, by the files that may have them now.
 	moved map[string][]string
+	// undecided are services that can be rendered only as their files say them.
+	undecided []string
 	// failed are services of which nothing could be rendered.
 	failed []string
 	// wide is what is wrong with what all services share, as far as only services show it.
@@ -497,36 +499,30 @@ func (r *run) renderServices(ctx context.Context) error {
 }
 
 func (r *run) renderOnce(ctx context.Context) error {
-	r.rendered, r.failed = map[string]*rendering{}, nil
+	r.rendered, r.failed, r.undecided = map[string]*rendering{}, nil, nil
 	keys := map[string]cache.Key{}
 	var unknown []string
 	for _, name := range r.concerned() {
 		key := r.serviceKey(name)
-		if got, ok := recall(r.cache, &r.memory.rendered, key); ok {
-			r.rendered[name] = got
+		if r.split.discerns && r.isWritten(name) {
+			r.undecided = append(r.undecided, name)
 			continue
 		}
-		keys[name] = key
-		unknown = append(unknown, name)
+		got, ok := recall(r.cache, &r.memory.rendered, key)
+		switch {
+		case !ok:
+			keys[name] = key
+			unknown = append(unknown, name)
+		case got.Undecided:
+			r.undecided = append(r.undecided, name)
+		default:
+			r.rendered[name] = got
+		}
 	}
-	var mu sync.Mutex
-	err := divide(ctx, unknown, servicesAtOnce, func(ctx context.Context, names []string) error {
-		r.count(&mu)
-		answer, err := call[shardQuestion, shardAnswer](ctx, r.pool, shardHandler, r.shardQuestion(names))
-		if err != nil {
-			return err
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		return r.accept(names, answer, keys)
-	}, func(name string, err error) {
-		r.work.Rendered++
-		r.failed = append(r.failed, name)
-		for _, f := range r.blameUnit(ctx, r.unitOf(name), name, err) {
-			r.broken[name] = addFinding(r.broken[name], f)
-		}
-	})
-	if err != nil {
+	if err := r.renderShards(ctx, unknown, keys, r.shardQuestion); err != nil {
+		return err
+	}
+	if err := r.renderWritten(ctx); err != nil {
 		return err
 	}
 	for name, k := range r.services {
@@ -535,6 +531,106 @@ func (r *run) renderOnce(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// renderShards renders services in batches, and keeps what comes of each by its key.
+func (r *run) renderShards(ctx context.Context, names []string, keys map[string]cache.Key, question func([]string) shardQuestion) error {
+	var mu sync.Mutex
+	return divide(ctx, names, servicesAtOnce, func(ctx context.Context, names []string) error {
+		r.count(&mu)
+		q := question(names)
+		answer, err := call[shardQuestion, shardAnswer](ctx, r.pool, shardHandler, q)
+		if err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if len(q.Written) == 0 {
+			if names = r.setAside(names, &answer, keys); len(names) == 0 {
+				return nil
+			}
+		}
+		return r.accept(names, answer, keys)
+	}, func(name string, err error) {
+		r.work.Rendered++
+		r.failed = append(r.failed, name)
+		for _, f := range r.blameUnit(ctx, r.unitOf(name), name, err) {
+			r.broken[name] = addFinding(r.broken[name], f)
+		}
+	})
+}
+
+// renderWritten renders services, of which data does not tell enough, as their files say them.
+func (r *run) renderWritten(ctx context.Context) error {
+	keys := map[string]cache.Key{}
+	var unknown []string
+	for _, name := range r.undecided {
+		key := r.serviceKey(name)
+		parts := [][]byte{key[:]}
+		for _, p := range r.unitOf(name).files {
+			parts = append(parts, []byte(p), []byte(r.snap.Files[p].Hash))
+		}
+		key = r.key("written", parts...)
+		if got, ok := recall(r.cache, &r.memory.rendered, key); ok {
+			r.rendered[name] = got
+			continue
+		}
+		keys[name] = key
+		unknown = append(unknown, name)
+	}
+	slices.Sort(unknown)
+	return r.renderShards(ctx, unknown, keys, r.writtenQuestion)
+}
+
+// setAside leaves those of a shard to renderWritten that cannot be rendered from data. A template may need another value where a manifest
+// has a default, which it can choose only from what is written.
+func (r *run) setAside(names []string, answer *shardAnswer, keys map[string]cache.Key) (rest []string) {
+	undecided := map[string]bool{}
+	for _, f := range answer.Findings {
+		undecided[f.Service] = undecided[f.Service] || strings.HasPrefix(f.Message, renderingPrefix)
+	}
+	if len(names) == 1 && slices.ContainsFunc(answer.Findings, isVague) {
+		undecided[names[0]] = true
+	}
+	for _, name := range names {
+		if !undecided[name] || !r.isWritten(name) {
+			rest = append(rest, name)
+			continue
+		}
+		r.undecided = append(r.undecided, name)
+		remember(r.cache, &r.memory.rendered, keys[name], &rendering{Undecided: true})
+		answer.Findings = slices.DeleteFunc(answer.Findings, func(f manifest.Finding) bool {
+			return f.Service == name && strings.HasPrefix(f.Message, renderingPrefix) || len(names) == 1 && isVague(f)
+		})
+	}
+	return rest
+}
+
+// isWritten tells whether files say what a service is now: a frozen one is only known as data.
+func (r *run) isWritten(name string) bool {
+	if _, frozen := r.frozen[name]; frozen {
+		return false
+	}
+	u := r.unitOf(name)
+	// A file evaluates as a whole, or not at all.
+	return len(u.files) > 0 && !slices.ContainsFunc(u.services, func(n string) bool {
+		_, frozen := r.frozen[n]
+		return frozen || r.services[n] == nil
+	})
+}
+
+// writtenQuestion is shardQuestion for services as their files say them.
+func (r *run) writtenQuestion(names []string) shardQuestion {
+	q := r.shardQuestion(names)
+	q.Own, q.Written = map[string][]byte{}, names
+	files := map[string]bool{}
+	for _, name := range names {
+		for _, p := range r.unitOf(name).files {
+			files[p] = true
+		}
+	}
+	q.On = r.question(slices.Sorted(maps.Keys(files)), r.options.Cluster)
+	return q
 }
 
 // accept takes a shard's answer. What was found is cached with no service that it may be about.

@@ -18,6 +18,9 @@ const checksField = "_checks"
 // renderedField is where the template results stand, by service.
 const renderedField = "_rendered"
 
+// renderingPrefix begins messages about what templates make.
+const renderingPrefix = "rendering "
+
 // fromCUE turns CUE's errors into findings: one per problem, with the position in the user's files. CUE names the
 // vendored module where the module states the rule; the line to mend is then found by the path.
 func fromCUE(err error, at locator) manifest.Findings {
@@ -49,7 +52,7 @@ func fromOne(e errors.Error, at locator) manifest.Finding {
 	case checked:
 		path = strings.Split(path[1], ".")
 	case len(path) > 1 && path[0] == renderedField:
-		f.Message = strings.TrimSuffix("rendering "+strings.Join(path[2:], "."), " ") + ": " + f.Message
+		f.Message = strings.TrimSuffix(renderingPrefix+strings.Join(path[2:], "."), " ") + ": " + f.Message
 		path = renderedFrom(path[1])
 	case len(path) > 1 && path[0] == "resources":
 		f.Message = fmt.Sprintf("resource %s, which several services render: %s", path[1], f.Message)

@@ -1,6 +1,7 @@
 package evaluate
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -27,6 +28,8 @@ type split struct {
 	broken map[string]manifest.Findings
 	// readsCluster: manifests may differ from cluster to cluster.
 	readsCluster bool
+	// discerns: a template may tell apart manifests that are the same as data.
+	discerns bool
 	// whole are the reasons why there is no split: the repository has to be evaluated as a whole.
 	whole manifest.Findings
 }
@@ -72,6 +75,7 @@ func newSplit(snap *source.Snapshot, infos map[string]fileInfo) (*split, error) 
 			apart = append(apart, p)
 		} else {
 			s.shared = append(s.shared, p)
+			s.discerns = s.discerns || info.Discerns
 		}
 		embeds = embeds || info.Embeds
 		s.readsCluster = s.readsCluster || info.ReadsCluster
@@ -102,6 +106,8 @@ func newSplit(snap *source.Snapshot, infos map[string]fileInfo) (*split, error) 
 	for _, p := range snap.Paths() {
 		if cue := strings.HasSuffix(p, ".cue"); !inMesh[p] && s.broken[p] == nil && (cue || embeds || strings.HasPrefix(p, "cue.mod/")) {
 			s.beside = append(s.beside, p)
+			isModule := path.Dir(p) == vendored+meshmodule.Path
+			s.discerns = s.discerns || cue && !isModule && bytes.Contains(snap.Files[p].Data, []byte("."+marshal))
 		}
 	}
 	s.unite(apart, infos)

@@ -187,6 +187,9 @@ type shardQuestion struct {
 	// Own are the services to check and to render, Others what these have to know of others, Rivals those that may claim the same; all
 	// as JSON by name.
 	Own, Others, Rivals map[string][]byte
+	// Written are services to check and to render as the files say them, which are among On's: data has lost which values were defaults,
+	// and in which order fields stood.
+	Written []string
 	// Meshwide: the inventory, the externals and what a cluster has once are rendered, too; Exporting: some service is called by
 	// a name that only gateways know.
 	Meshwide, Exporting bool
@@ -198,6 +201,8 @@ type rendering struct {
 	Resources map[string]json.RawMessage `json:"resources,omitempty"`
 	// Exports: other clusters call it by a name that only our gateways know.
 	Exports bool `json:"exports,omitempty"`
+	// Undecided: it cannot be rendered from data.
+	Undecided bool `json:"undecided,omitempty"`
 }
 
 // shardAnswer has everything that could be rendered, by service; "" is what a cluster has once.
@@ -217,6 +222,9 @@ func shard(q shardQuestion) (shardAnswer, error) {
 		a.Findings = fromCUE(err, at)
 	}
 	for name := range q.Own {
+		a.Services[name] = &rendering{}
+	}
+	for _, name := range q.Written {
 		a.Services[name] = &rendering{}
 	}
 	if q.Meshwide {
@@ -296,19 +304,21 @@ func (q shardQuestion) text() string {
 	object("_ownData", q.Own)
 	object("_otherData", q.Others)
 	object("_rivalData", q.Rivals)
+	written, _ := json.Marshal(append([]string{}, q.Written...))
 	fmt.Fprintf(&b, `#Mesh: {
 	_own: {...}
 	_all: {...}
 	_rivals: {...}
-	_own: {for n, s in _ownData {(n): s}}
-	_rivals: {for n, s in _ownData {(n): s}, for n, s in _rivalData {(n): s}}
+	services: _
+	_own: {for n, s in _ownData {(n): s}, for n in %[3]s {(n): services[n]}}
+	_rivals: {for n, s in _ownData {(n): s}, for n in %[3]s {(n): services[n]}, for n, s in _rivalData {(n): s}}
 	_all: {for n, s in _rivals {(n): s}, for n, s in _otherData {(n): s}}
-	_meshwide: %t
-	_exporting: %t
+	_meshwide: %[1]t
+	_exporting: %[2]t
 	_exports: {...}
 	_rendered: {...}
 	resources: {...}
 }
-`, q.Meshwide, q.Exporting)
+`, q.Meshwide, q.Exporting, written)
 	return b.String()
 }
