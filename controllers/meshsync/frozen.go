@@ -106,8 +106,19 @@ func keeping(bundle *render.Bundle) string {
 	if len(bundle.Lost) == 0 {
 		return ""
 	}
-	return "it may stem from what is broken in the repository, and was good before but is not any more: " + few(bundle.Lost)
+	return "it may stem from what is broken in the repository (" + few(bundle.Lost) + "), and " + lostReason(bundle)
 }
+
+// lostReason is why broken services cannot be kept as they were.
+func lostReason(bundle *render.Bundle) string {
+	if bundle.LostReason == "" {
+		return "what was good before is not any more"
+	}
+	return "how that was before is not known: " + bundle.LostReason
+}
+
+// isKnown tells whether it is known how everything broken was before.
+func isKnown(bundle *render.Bundle) bool { return bundle.LostReason == "" }
 
 // few are the first of several names.
 func few(names []string) string {

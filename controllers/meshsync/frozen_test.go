@@ -239,3 +239,85 @@ func TestAHeldCommitTellsItsErrors(t *testing.T) {
 		t.Errorf("errors: %v, broken: %d", o.errors, o.broken)
 	}
 }
+
+func TestWhileNobodyKnowsHowABrokenServiceWasNothingIsTakenAwayAndNothingForgotten(t *testing.T) {
+	c := newCluster(t, "east")
+	c.commit(nil)
+	basis := c.ms.Status.BasisRevision
+	// The history was rewritten, and the process started anew: what the status names is nowhere.
+	first := c.commits[fmt.Sprintf("%040d", 1)]
+	c.commits[first.Commit] = nil
+	c.restart()
+	c.r.fetcher = gone{c.commits}
+	broken := map[string]string{"services/cart.cue": pipelineService("cart", bothClusters, "egres: stock: {}")}
+	c.commit(broken)
+	for range 2 {
+		bundle := c.m.rendered.bundle
+		if diff := cmp.Diff([]string{"cart"}, bundle.Lost); diff != "" || !strings.Contains(keeping(bundle), "how that was before is not known: ") {
+			t.Errorf("lost: %v, keeping: %q", bundle.Lost, keeping(bundle))
+		}
+		if c.ms.Status.BasisRevision != basis || len(c.ms.Status.Frozen) > 0 {
+			t.Errorf("the status forgot what it knew: %+v", c.ms.Status)
+		}
+		if said := frozenMessage(bundle); !strings.Contains(said, "Nothing is deleted or narrowed") || !strings.Contains(said, "cart") {
+			t.Errorf("said: %s", said)
+		}
+		c.commit(map[string]string{"services/stock.cue": pipelineService("stock", "placement: west: {}", `versions: v1: labels: version: "v1"`)})
+	}
+	// Git has it again, and is asked when the answer is old enough.
+	c.r.fetcher = c.commits
+	c.commits[first.Commit] = first
+	c.r.now = func() time.Time { return time.Now().Add(time.Hour) }
+	c.run()
+	if lost := c.m.rendered.bundle.Lost; len(lost) > 0 || len(c.ms.Status.Frozen) != 1 || c.ms.Status.Frozen[0].Revision != basis {
+		t.Errorf("lost: %v, frozen: %v", lost, c.ms.Status.Frozen)
+	}
+}
+
+// gone is a Fetcher that lacks some commits.
+type gone struct{ commits }
+
+func (g gone) FetchCommit(ctx context.Context, ms *v1alpha1.MeshSync, commit string) (*source.Snapshot, error) {
+	if g.commits[commit] == nil {
+		return nil, fmt.Errorf("there is no commit %s any more", commit)
+	}
+	return g.commits.FetchCommit(ctx, ms, commit)
+}
+
+// A template that Istio refuses for whoever has it: not even what was good is accepted.
+func TestAServiceWhoseLastGoodIsRefusedIsKnownAllTheSame(t *testing.T) {
+	c := newCluster(t, "east")
+	c.commit(nil)
+	good := c.m.basis.good.Revision("cart")
+	refusing := `@experiment(explicitopen)
+
+package config
+
+import mesh "isthmus.dev/mesh"
+
+#template: mesh.#Template... & {
+	name:      _
+	resources: _
+	if name == "cart" {
+		resources: [=~"^DestinationRule/"]: spec: trafficPolicy: connectionPool: tcp: connectTimeout: "soon"
+	}
+}
+`
+	c.commit(map[string]string{"refusing.cue": refusing})
+	bundle := c.m.rendered.bundle
+	if !cmp.Equal(bundle.Lost, []string{"cart"}) || keeping(bundle) == "" {
+		t.Fatalf("lost: %v, keeping %q, findings: %v", bundle.Lost, keeping(bundle), bundle.Findings)
+	}
+	if c.m.basis.good.Revision("cart") != good || !cmp.Equal(c.ms.Status.Frozen, []v1alpha1.FrozenService{{Service: "cart", Revision: good}}) {
+		t.Errorf("kept in mind: %q, frozen: %v, want %q", c.m.basis.good.Revision("cart"), c.ms.Status.Frozen, good)
+	}
+	c.restart()
+	c.run()
+	if lost := c.m.rendered.bundle.Lost; !cmp.Equal(lost, []string{"cart"}) {
+		t.Errorf("after a restart: lost %v", lost)
+	}
+	c.commit(map[string]string{"refusing.cue": ""})
+	if b := c.m.rendered.bundle; len(b.Lost) > 0 || len(b.Frozen) > 0 {
+		t.Errorf("mended, lost: %v, frozen: %v", b.Lost, b.Frozen)
+	}
+}

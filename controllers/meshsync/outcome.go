@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -228,11 +229,16 @@ func applied(bundle *render.Bundle, plan *apply.Plan, result apply.Result, err e
 func frozenMessage(bundle *render.Bundle) string {
 	var words, kept, leftOut []string
 	for _, f := range bundle.Frozen {
-		if f.Revision == "" {
+		switch {
+		case slices.Contains(bundle.Lost, f.Service):
+		case f.Revision == "":
 			leftOut = append(leftOut, f.Service)
-		} else {
+		default:
 			kept = append(kept, f.Service)
 		}
+	}
+	if len(bundle.Lost) > 0 {
+		words = append(words, fmt.Sprintf("Nothing is deleted or narrowed meanwhile, since it may stem from %s, and %s", few(bundle.Lost), sentence(lostReason(bundle))))
 	}
 	if len(kept) > 0 {
 		words = append(words, fmt.Sprintf("Kept as they were when they were good last: %s.", few(kept)))
@@ -345,7 +351,8 @@ func (r *Reconciler) writeStatus(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 		status.UnusedNamespaces = firstTen(o.plan.UnusedNamespaces)
 	}
 	r.writeLastChange(ms, o)
-	if o.carriedOut {
+	// Otherwise what the status says of earlier commits is all that there is to find out how things were.
+	if o.carriedOut && isKnown(o.bundle) {
 		status.BasisRevision = o.bundle.Revision
 		status.FrozenCount = int64(len(o.bundle.Frozen))
 		status.Frozen = nil

@@ -38,6 +38,9 @@ func (p pipeline) Render(ctx context.Context, request RenderRequest) (*render.Bu
 		bundle, basis, err := p.once(ctx, request, options)
 		refused := byService(err)
 		if request.Halt || len(refused) == 0 {
+			if err == nil {
+				basis = remembering(bundle, basis, request.Basis)
+			}
 			return bundle, basis, lacking(request.Cluster, err)
 		}
 		if options.Refused == nil {
@@ -56,6 +59,19 @@ func (p pipeline) Render(ctx context.Context, request RenderRequest) (*render.Bu
 		}
 	}
 	return nil, nil, fmt.Errorf("services of revision %s keep being refused, after %d attempts to leave out those that were", request.Snapshot.Revision, mostRefusals)
+}
+
+// remembering keeps what is known of services that not even as they were could be rendered: what they were may be accepted again.
+func remembering(bundle *render.Bundle, basis, before *evaluate.Basis) *evaluate.Basis {
+	if before == nil || basis == nil || len(bundle.Lost) == 0 {
+		return basis
+	}
+	for i, f := range bundle.Frozen {
+		if slices.Contains(bundle.Lost, f.Service) {
+			bundle.Frozen[i].Revision = before.Revision(f.Service)
+		}
+	}
+	return basis.With(before, bundle.Lost...)
 }
 
 func (p pipeline) once(ctx context.Context, request RenderRequest, options evaluate.Options) (*render.Bundle, *evaluate.Basis, error) {

@@ -310,13 +310,17 @@ func (r *Reconciler) bundle(ctx context.Context, ms *v1alpha1.MeshSync, m *memor
 	switch {
 	case err != nil && !isContent(err):
 		m.rendered.until = m.retry.failed(r.now(), r.firstRetry, ms.RetryAfter())
+	case err == nil && !isKnown(bundle):
+		// Git may know later, and nothing may be taken for good of which that is not known.
+		m.rendered.until = r.now().Add(ms.RetryAfter())
 	case err == nil:
 		m.basis = basis{of: key, good: good}
 	}
 	return bundle, err
 }
 
-// render finds out how services were before they broke, if this process does not know and Git does.
+// render finds out how services were before they broke, if this process does not know and Git does. If nobody does, the bundle says so
+// and there is no basis for the next commit.
 func (r *Reconciler) render(ctx context.Context, ms *v1alpha1.MeshSync, request RenderRequest) (*render.Bundle, *evaluate.Basis, error) {
 	bundle, good, err := r.renderer.Render(ctx, request)
 	if err != nil || len(bundle.Lost) == 0 || request.Basis != nil {
@@ -324,9 +328,9 @@ func (r *Reconciler) render(ctx context.Context, ms *v1alpha1.MeshSync, request 
 	}
 	request.Basis, err = r.lastGood(ctx, ms)
 	if err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "it cannot be found out how broken services were before, so nothing of the commit is applied",
-			"broken", bundle.Lost)
-		return nil, nil, bundle.Findings
+		ctrl.LoggerFrom(ctx).Error(err, "it cannot be found out how broken services were before, so nothing is taken away", "broken", bundle.Lost)
+		bundle.LostReason = err.Error()
+		return bundle, nil, nil
 	}
 	return r.renderer.Render(ctx, request)
 }

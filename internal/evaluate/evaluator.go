@@ -196,7 +196,7 @@ func (r *run) whole(ctx context.Context) (*Result, error) {
 	r.work.Calls++
 	data, err := ask(ctx, r.snap, r.options.Cluster, r.limits)
 	if err != nil {
-		return nil, explain(ctx, err)
+		return nil, inOnePiece(explain(ctx, err), err, r.split.whole)
 	}
 	result, err := understand(data, r.options)
 	if err != nil {

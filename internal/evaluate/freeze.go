@@ -34,6 +34,9 @@ type good struct {
 // Services are those that it has.
 func (b *Basis) Services() []string { return slices.Sorted(maps.Keys(b.services)) }
 
+// Revision is the commit that it has a service from, "" if it does not know the service.
+func (b *Basis) Revision(service string) string { return b.services[service].revision }
+
 // With is the basis with the given services, and no others of these, as another basis has them. It is for those that were frozen at
 // other commits.
 func (b *Basis) With(other *Basis, services ...string) *Basis {

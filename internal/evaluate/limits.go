@@ -110,6 +110,22 @@ func explain(ctx context.Context, err error) error {
 	}
 }
 
+// inOnePiece adds to a limit that a repository went over why it is not evaluated in parts, each of which would need less.
+func inOnePiece(explained, err error, reasons manifest.Findings) error {
+	var limit *sandbox.LimitError
+	var findings manifest.Findings
+	if len(reasons) == 0 || !errors.As(err, &limit) || !errors.As(explained, &findings) {
+		return explained
+	}
+	first := reasons[0]
+	where := first.File
+	if first.Line > 0 {
+		where = fmt.Sprintf("%s:%d", where, first.Line)
+	}
+	findings[0].Message += fmt.Sprintf("; in parts it would need less, but %s keeps it in one piece: %s", where, first.Message)
+	return findings
+}
+
 // goGaveUp is how a Go program ends by a panic or a fatal error, a stack overflow for instance.
 const goGaveUp = "exit status 2"
 

@@ -103,8 +103,9 @@ type Bundle struct {
 	// Findings are all that is wrong with the commit, and did not keep the rest of it from being rendered.
 	Findings manifest.Findings
 	// Lost are services and files that are broken, and of which nobody knows how they were before, sorted: what might stem from
-	// them is not known either.
-	Lost []string
+	// them is not known either. LostReason is why nobody does, for a person, "" if what they were is refused by now.
+	Lost       []string
+	LostReason string
 }
 
 // Frozen is a service that is kept at its last good manifest.

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -47,5 +48,60 @@ func TestABrokenServiceIsKeptAndAllOthersGoOnAlsoAfterARestart(t *testing.T) {
 	ms = w.ready("mesh", w.git.edit("services/web.cue", "egres: {", "egress: {"))
 	if len(ms.Status.Frozen) > 0 || ms.Status.FrozenCount > 0 || len(ms.Status.Errors) > 0 {
 		t.Errorf("a mended service is as any other: %s", describe(ms))
+	}
+}
+
+func TestWhereTheGoodCommitIsGoneFromGitNothingIsTakenAwayAndTheRestGoesOn(t *testing.T) {
+	w := newWorld(t)
+	c := w.start()
+	w.create("mesh")
+	w.ready("mesh", w.git.first)
+	before := w.versions()
+	c.stop()
+
+	// The history is made anew while the controller is down, with a slip in it.
+	w.git.run(w.git.clone, "checkout", "-q", "--orphan", "anew")
+	w.git.run(w.git.clone, "branch", "-q", "-D", "main")
+	w.git.run(w.git.clone, "branch", "-q", "-m", "main")
+	w.git.edit("services/web.cue", "egress: {", "egres: {")
+	bare := filepath.Join(w.git.server.Root(), "mesh.git")
+	w.git.run(bare, "reflog", "expire", "--expire=now", "--all")
+	w.git.run(bare, "gc", "-q", "--prune=now")
+	bad := w.git.commit(map[string]string{"services/orders.cue": `package config
+
+services: orders: {
+	owner: "orders"
+	ports: http: {port: 80, protocol: "HTTP"}
+	backend: {namespace: "orders", selector: app: "orders", serviceAccounts: ["orders"]}
+	placement: {east: {}, west: {}}
+	egress: cart: {}
+}
+`})
+
+	w.start()
+	ms := w.refuses("mesh", v1alpha1.ReasonServicesFrozen, bad)
+	if said := message(ms); !strings.Contains(said, "Nothing is deleted or narrowed meanwhile") || !strings.Contains(said, "web") {
+		t.Errorf("the message says what is not done, and why: %s", describe(ms))
+	}
+	if ms.Status.BasisRevision != "main@sha1:"+w.git.first {
+		t.Errorf("the status forgot the commit that was good: %s", describe(ms))
+	}
+	after := w.versions()
+	for key, version := range before {
+		if after[key] == "" {
+			t.Errorf("%s was taken away", key)
+		}
+		if strings.Contains(key, "/web/") && after[key] != version {
+			t.Errorf("%s of the broken service was written", key)
+		}
+	}
+	if len(after) <= len(before) {
+		t.Error("the new service was not applied")
+	}
+
+	good := w.git.edit("services/web.cue", "egres: {", "egress: {")
+	ms = w.ready("mesh", good)
+	if ms.Status.BasisRevision != "main@sha1:"+good {
+		t.Errorf("from now on this commit is known to be good: %s", describe(ms))
 	}
 }
