@@ -10,8 +10,6 @@ import (
 	"os/exec"
 	"runtime"
 	"runtime/debug"
-	"runtime/metrics"
-	"slices"
 	"syscall"
 	"time"
 
@@ -21,6 +19,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/mesh"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 	"github.com/isthmus-mesh/isthmus/internal/source"
+	"github.com/isthmus-mesh/isthmus/test/bench/figure"
 )
 
 // controllerCommand has this program hold an evaluator and a renderer as a controller does, in a process of its own: what it is
@@ -66,7 +65,7 @@ type made struct {
 
 func (m made) String() string {
 	return fmt.Sprintf("%s: %s = evaluate %s + view %s + render %s; processors: own %s, children %s; %+v; seen: %t",
-		m.Kind, seconds(m.Total), seconds(m.Evaluate), seconds(m.View), seconds(m.Render), seconds(m.Own), seconds(m.Children), m.Work, m.Seen)
+		m.Kind, figure.Seconds(m.Total), figure.Seconds(m.Evaluate), figure.Seconds(m.View), figure.Seconds(m.Render), figure.Seconds(m.Own), figure.Seconds(m.Children), m.Work, m.Seen)
 }
 
 // memorySample is after a commit, with all garbage given back, in bytes.
@@ -151,7 +150,7 @@ func serveController(ctx context.Context, stdin io.Reader, stdout, stderr io.Wri
 // make makes the bundle of a snapshot.
 func (c *controller) make(ctx context.Context, kind string, snap *source.Snapshot) (made, *evaluate.Result, error) {
 	m := made{Kind: kind}
-	own, children := processorTime(syscall.RUSAGE_SELF), processorTime(syscall.RUSAGE_CHILDREN)
+	own, children := figure.ProcessorTime(syscall.RUSAGE_SELF), figure.ProcessorTime(syscall.RUSAGE_CHILDREN)
 	began := time.Now()
 	result, err := c.evaluator.Evaluate(ctx, snap, evaluate.Options{Cluster: cluster})
 	if err != nil {
@@ -170,7 +169,7 @@ func (c *controller) make(ctx context.Context, kind string, snap *source.Snapsho
 	ended := time.Now()
 	c.bundle = bundle
 	m.Total, m.Evaluate, m.View, m.Render = ended.Sub(began), evaluated.Sub(began), viewed.Sub(evaluated), ended.Sub(viewed)
-	m.Own, m.Children = processorTime(syscall.RUSAGE_SELF)-own, processorTime(syscall.RUSAGE_CHILDREN)-children
+	m.Own, m.Children = figure.ProcessorTime(syscall.RUSAGE_SELF)-own, figure.ProcessorTime(syscall.RUSAGE_CHILDREN)-children
 	m.Alone = m.Evaluate
 	if m.Children > 0 { // one has ended, so it was started for this
 		m.Alone = max(0, m.Evaluate-c.held.Start)
@@ -189,7 +188,7 @@ func (c *controller) first(ctx context.Context) error {
 		}
 		starts = append(starts, time.Since(began))
 	}
-	c.held.Start = median(starts)
+	c.held.Start = figure.Median(starts)
 	snap, err := source.FromDir(ctx, c.Dir, source.Limits{})
 	if err != nil {
 		return err
@@ -200,7 +199,7 @@ func (c *controller) first(ctx context.Context) error {
 	}
 	c.held.First = m
 	m.Seen = true
-	fmt.Fprintf(c.log, "  %s; %d resources; a child starts in %s\n", m, m.Resources, seconds(c.held.Start))
+	fmt.Fprintf(c.log, "  %s; %d resources; a child starts in %s\n", m, m.Resources, figure.Seconds(c.held.Start))
 	c.history, err = newHistory(snap, result.Mesh, max(c.Changes, len(kinds)))
 	return err
 }
@@ -274,15 +273,15 @@ func (c *controller) commits(ctx context.Context) error {
 		}
 		p := w.restart()
 		debug.FreeOSMemory()
-		s := memorySample{Commit: n + 1, Resident: resident(os.Getpid()), Heap: heap()}
+		s := memorySample{Commit: n + 1, Resident: figure.Resident(os.Getpid()), Heap: figure.Heap()}
 		w.restart()
 		c.held.Memory = append(c.held.Memory, s)
 		c.held.Peaks.Own, c.held.Peaks.Children = max(c.held.Peaks.Own, p.own), max(c.held.Peaks.Children, p.children)
 		fmt.Fprintf(c.log, "  after %d commits: %s resident, %s of it live; at most %s in between, and the children %s\n",
-			s.Commit, bytesText(s.Resident), bytesText(s.Heap), bytesText(p.own), bytesText(p.children))
+			s.Commit, figure.Bytes(s.Resident), figure.Bytes(s.Heap), figure.Bytes(p.own), figure.Bytes(p.children))
 	}
 	if len(times) > 0 {
-		c.held.Median = median(times)
+		c.held.Median = figure.Median(times)
 	}
 	return nil
 }
@@ -299,29 +298,4 @@ func (c *controller) verify(ctx context.Context) error {
 		err = errors.New("all changes, one after another, give another bundle than their outcome evaluated at once")
 	}
 	return err
-}
-
-// heap is what is live on the heap, in bytes.
-func heap() int64 {
-	s := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
-	metrics.Read(s)
-	return int64(s[0].Value.Uint64())
-}
-
-// processorTime is that of this process, or of its children that have ended.
-func processorTime(who int) time.Duration {
-	var r syscall.Rusage
-	if err := syscall.Getrusage(who, &r); err != nil {
-		return 0
-	}
-	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
-}
-
-// median of an even number is the mean of the middle two.
-func median(of []time.Duration) time.Duration {
-	s := slices.Sorted(slices.Values(of))
-	if len(s) == 0 {
-		return 0
-	}
-	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
 }

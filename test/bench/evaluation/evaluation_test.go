@@ -12,6 +12,7 @@ import (
 
 	"github.com/isthmus-mesh/isthmus/internal/sandbox"
 	"github.com/isthmus-mesh/isthmus/test/bench"
+	"github.com/isthmus-mesh/isthmus/test/bench/figure"
 )
 
 func TestMain(m *testing.M) {
@@ -35,7 +36,7 @@ func tinyPlan() plan {
 	r := bench.Repository{Services: 40, Clusters: 3, Seed: seed}
 	return plan{
 		cold:    []coldFigure{{repo: r, time: 1000, memory: 0.2}}, // no bar that would have it measured again
-		changed: []changedFigure{{repo: r, commits: 3, limit: 400 * megabyte, judged: true}},
+		changed: []changedFigure{{repo: r, commits: 3, limit: 400 * figure.Megabyte, judged: true}},
 		changes: len(kinds), warm: 1,
 		small: bench.Repository{Services: 5, Clusters: 2, Seed: seed}, large: r, smallTimes: 1,
 		verify: true,
@@ -57,7 +58,7 @@ func TestATinyRunMeasuresEveryFigure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := b.report(rows)
+	text := b.report(rows).String()
 	t.Log(text)
 	for _, figure := range []string{
 		"cold, 40 services", "the same: memory", "restart on the warm cache", "one service changed", "the evaluation alone", "nothing changed here",
@@ -68,33 +69,11 @@ func TestATinyRunMeasuresEveryFigure(t *testing.T) {
 		}
 	}
 	for _, r := range rows {
-		if r.measured <= 0 && !r.count {
-			t.Errorf("%s: measured %v", r.figure, r.measured)
+		if r.Measured <= 0 && !r.Count {
+			t.Errorf("%s: measured %v", r.Figure, r.Measured)
 		}
-		if r.count && r.missed() {
-			t.Errorf("%s: %v", r.figure, r.measured)
-		}
-	}
-}
-
-func TestABarIsMissedByMoreThanAQuarter(t *testing.T) {
-	for _, tc := range []struct {
-		row    row
-		missed bool
-		pass   string
-		reason string
-	}{
-		{row{bar: 0.5, measured: 0.5}, false, "yes", "the bar is the most that is allowed"},
-		{row{bar: 0.5, measured: 0.6}, false, "within a quarter", "noise of the machine"},
-		{row{bar: 0.5, measured: 0.63}, true, "**no**", "more than noise"},
-		{row{bar: 0.5, measured: 0.51, exact: true}, true, "**no**", "no noise excuses it"},
-		{row{count: true, measured: 1}, true, "**no**", "a count has no noise"},
-		{row{count: true}, false, "yes", "nothing was done"},
-		{row{measured: 7}, false, "", "shown, not judged"},
-	} {
-		cells := tc.row.cells()
-		if tc.row.missed() != tc.missed || cells[len(cells)-1] != tc.pass {
-			t.Errorf("%s: missed %t, %q", tc.reason, tc.row.missed(), cells[len(cells)-1])
+		if r.Count && r.Missed() {
+			t.Errorf("%s: %v", r.Figure, r.Measured)
 		}
 	}
 }
@@ -128,29 +107,6 @@ func TestOutputsAreComparedWhateverTheirOrderAndLayout(t *testing.T) {
 	}
 }
 
-func TestTheTableIsKeptBetweenItsMarks(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "benchmarks.md")
-	if err := os.WriteFile(file, []byte("# By hand\n"+beginsHere+"\nold\n"+endsHere+"\nby hand\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := keep(file, "| new |"); err != nil {
-		t.Fatal(err)
-	}
-	got, err := os.ReadFile(file)
-	if want := "# By hand\n" + beginsHere + "\n| new |\n" + endsHere + "\nby hand\n"; err != nil || string(got) != want {
-		t.Errorf("got %q, %v", got, err)
-	}
-	if err := os.WriteFile(file, []byte("# No marks\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if keep(file, "| new |") == nil {
-		t.Error("a document without marks was taken")
-	}
-	if data, err := os.ReadFile(filepath.Join("..", "..", "..", document)); err != nil || !bytes.Contains(data, []byte(beginsHere)) || !bytes.Contains(data, []byte(endsHere)) {
-		t.Errorf("%s has no marks (%v)", document, err)
-	}
-}
-
 func TestTheMemoryOfAProcessAndOfItsDescendantsIsSeen(t *testing.T) {
 	program, err := os.Executable()
 	if err != nil {
@@ -161,7 +117,7 @@ func TestTheMemoryOfAProcessAndOfItsDescendantsIsSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	if u.own < touched || u.children < touched || u.memory < 2*touched || u.memory > 4*touched || u.wall < touchTime {
-		t.Errorf("two processes have %s each: %s", bytesText(touched), u)
+		t.Errorf("two processes have %s each: %s", figure.Bytes(touched), u)
 	}
 }
 

@@ -9,10 +9,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/isthmus-mesh/isthmus/test/bench"
+	"github.com/isthmus-mesh/isthmus/test/bench/figure"
 	"github.com/isthmus-mesh/isthmus/test/cuecmd"
 )
 
@@ -43,7 +43,7 @@ const (
 
 var figures = []struct {
 	name    string
-	measure func(*benchmark, context.Context) ([]row, error)
+	measure func(*benchmark, context.Context) ([]figure.Row, error)
 }{
 	{"cold", (*benchmark).cold},
 	{"warm", (*benchmark).warmCache},
@@ -66,7 +66,7 @@ func newBench(ctx context.Context, p plan, dir string, log io.Writer) (*benchmar
 	if b.cue, err = cuecmd.Build(); err != nil {
 		return nil, err
 	}
-	if b.checkout, err = checkout(ctx); err != nil {
+	if b.checkout, err = figure.Checkout(ctx); err != nil {
 		return nil, err
 	}
 	if b.dir == "" {
@@ -87,17 +87,8 @@ func newBench(ctx context.Context, p plan, dir string, log io.Writer) (*benchmar
 	return b, nil
 }
 
-// checkout is the root of this module's source.
-func checkout(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
-	if err != nil {
-		return "", fmt.Errorf("finding the checkout: %w", err)
-	}
-	return filepath.Dir(strings.TrimSpace(string(out))), nil
-}
-
-func (b *benchmark) run(ctx context.Context) ([]row, error) {
-	var rows []row
+func (b *benchmark) run(ctx context.Context) ([]figure.Row, error) {
+	var rows []figure.Row
 	for _, f := range figures {
 		if b.only != nil && !slices.Contains(b.only, f.name) {
 			continue
@@ -112,11 +103,11 @@ func (b *benchmark) run(ctx context.Context) ([]row, error) {
 }
 
 func (b *benchmark) say(format string, args ...any) {
-	fmt.Fprintf(b.log, "%s load %s: %s\n", seconds(time.Since(b.began)), loadAverage(), fmt.Sprintf(format, args...))
+	fmt.Fprintf(b.log, "%s load %s: %s\n", figure.Seconds(time.Since(b.began)), figure.LoadAverage(), fmt.Sprintf(format, args...))
 }
 
 func shape(r bench.Repository) string {
-	return fmt.Sprintf("%s services, %d clusters", thousands(r.Services), r.Clusters)
+	return fmt.Sprintf("%s services, %d clusters", figure.Thousands(r.Services), r.Clusters)
 }
 
 func name(r bench.Repository) string { return fmt.Sprintf("%d-%d", r.Services, r.Clusters) }
@@ -179,13 +170,13 @@ func (b *benchmark) same(r bench.Repository) error {
 	if err != nil {
 		return err
 	}
-	b.say("%s: both have the same %s resources", shape(r), thousands(n))
+	b.say("%s: both have the same %s resources", shape(r), figure.Thousands(n))
 	return nil
 }
 
 // cold renders without a cache.
-func (b *benchmark) cold(ctx context.Context) ([]row, error) {
-	var rows []row
+func (b *benchmark) cold(ctx context.Context) ([]figure.Row, error) {
+	var rows []figure.Row
 	for _, f := range b.plan.cold {
 		pair, err := b.coldPair(ctx, f)
 		if err != nil {
@@ -204,8 +195,8 @@ const (
 
 // coldPair measures one beside the other. Other work takes the second processor from us and not from cue, which has little use for it: what
 // missed a bar at such a time is measured again, and the quietest pair counts.
-func (b *benchmark) coldPair(ctx context.Context, f coldFigure) ([]row, error) {
-	var rows []row
+func (b *benchmark) coldPair(ctx context.Context, f coldFigure) ([]figure.Row, error) {
+	var rows []figure.Row
 	least := math.Inf(1)
 	for range coldTimes {
 		delete(b.peer, f.repo)
@@ -223,38 +214,38 @@ func (b *benchmark) coldPair(ctx context.Context, f coldFigure) ([]row, error) {
 		others := max(theirs.others, ours.others)
 		if others < least {
 			least = others
-			rows = []row{
+			rows = []figure.Row{
 				timeRow("cold, "+shape(f.repo)+": time", f.time, ours, theirs),
 				memoryRow(f.memory, ours, theirs),
 			}
 		}
-		if least <= quiet || !rows[0].missed() {
+		if least <= quiet || !rows[0].Missed() {
 			break
 		}
 	}
 	return rows, nil
 }
 
-func memoryRow(bar float64, ours, theirs usage) row {
-	return row{
-		figure: "the same: memory", bar: bar, of: "`cue export`", measured: float64(ours.memory) / float64(theirs.memory),
-		ours: fmt.Sprintf("%s (itself %s, children %s)", bytesText(ours.memory), bytesText(ours.own), bytesText(ours.children)), theirs: bytesText(theirs.memory),
+func memoryRow(bar float64, ours, theirs usage) figure.Row {
+	return figure.Row{
+		Figure: "the same: memory", Bar: bar, Of: "`cue export`", Measured: float64(ours.memory) / float64(theirs.memory),
+		Ours: fmt.Sprintf("%s (itself %s, children %s)", figure.Bytes(ours.memory), figure.Bytes(ours.own), figure.Bytes(ours.children)), Theirs: figure.Bytes(theirs.memory),
 	}
 }
 
-func timeRow(figure string, bar float64, ours, theirs usage) row {
-	return row{
-		figure: figure, bar: bar, of: "`cue export`", measured: ours.wall.Seconds() / theirs.wall.Seconds(),
-		ours: withCPU(ours), theirs: withCPU(theirs),
+func timeRow(what string, bar float64, ours, theirs usage) figure.Row {
+	return figure.Row{
+		Figure: what, Bar: bar, Of: "`cue export`", Measured: ours.wall.Seconds() / theirs.wall.Seconds(),
+		Ours: withCPU(ours), Theirs: withCPU(theirs),
 	}
 }
 
 func withCPU(u usage) string {
-	return fmt.Sprintf("%s (%s of processors)", seconds(u.wall), seconds(u.cpu))
+	return fmt.Sprintf("%s (%s of processors)", figure.Seconds(u.wall), figure.Seconds(u.cpu))
 }
 
 // warmCache renders again, in new processes, on the cache of a first one.
-func (b *benchmark) warmCache(ctx context.Context) ([]row, error) {
+func (b *benchmark) warmCache(ctx context.Context) ([]figure.Row, error) {
 	r := b.changed[0].repo
 	cacheDir := filepath.Join(b.dir, "cache-"+name(r))
 	if err := os.RemoveAll(cacheDir); err != nil {
@@ -283,19 +274,19 @@ func (b *benchmark) warmCache(ctx context.Context) ([]row, error) {
 		return nil, err
 	}
 	ours := medianUsage(warm)
-	return []row{
+	return []figure.Row{
 		timeRow("cold and filling a cache, "+shape(r)+": time", 0, first, theirs),
 		memoryRow(0, first, theirs),
 		{
-			figure: "restart on the warm cache: time", bar: warmBar, of: "cold", measured: ours.wall.Seconds() / first.wall.Seconds(),
-			ours: withCPU(ours) + ", " + bytesText(ours.memory), theirs: withCPU(first) + ", " + bytesText(first.memory),
+			Figure: "restart on the warm cache: time", Bar: warmBar, Of: "cold", Measured: ours.wall.Seconds() / first.wall.Seconds(),
+			Ours: withCPU(ours) + ", " + figure.Bytes(ours.memory), Theirs: withCPU(first) + ", " + figure.Bytes(first.memory),
 		},
 	}, nil
 }
 
 // change makes commits, in a process that holds what a controller holds.
-func (b *benchmark) change(ctx context.Context) ([]row, error) {
-	var rows []row
+func (b *benchmark) change(ctx context.Context) ([]figure.Row, error) {
+	var rows []figure.Row
 	for _, f := range b.changed {
 		theirs, err := b.export(ctx, f.repo)
 		if err != nil {
@@ -321,13 +312,13 @@ func (b *benchmark) change(ctx context.Context) ([]row, error) {
 	return rows, nil
 }
 
-func changeRows(f changedFigure, h held, theirs usage) []row {
+func changeRows(f changedFigure, h held, theirs usage) []figure.Row {
 	of := func(d func(made) time.Duration) time.Duration {
 		var all []time.Duration
 		for _, m := range h.Changes {
 			all = append(all, d(m))
 		}
-		return median(all)
+		return figure.Median(all)
 	}
 	total, alone := of(func(m made) time.Duration { return m.Total }), of(func(m made) time.Duration { return m.Alone })
 	children, rendering := of(func(m made) time.Duration { return m.Children }), of(func(m made) time.Duration { return m.Render })
@@ -341,45 +332,45 @@ func changeRows(f changedFigure, h held, theirs usage) []row {
 	if !f.judged {
 		bars = []float64{0, 0}
 	}
-	return []row{
+	return []figure.Row{
 		{
-			figure: "one service changed, " + shape(f.repo) + ": commit to bundle", bar: bars[0], of: "`cue export`", measured: total.Seconds() / theirs.wall.Seconds(),
-			ours:   fmt.Sprintf("%s, median of %d (of it a child's start %s, rendering %s)", seconds(total), len(h.Changes), seconds(h.Start), seconds(rendering)),
-			theirs: seconds(theirs.wall),
+			Figure: "one service changed, " + shape(f.repo) + ": commit to bundle", Bar: bars[0], Of: "`cue export`", Measured: total.Seconds() / theirs.wall.Seconds(),
+			Ours:   fmt.Sprintf("%s, median of %d (of it a child's start %s, rendering %s)", figure.Seconds(total), len(h.Changes), figure.Seconds(h.Start), figure.Seconds(rendering)),
+			Theirs: figure.Seconds(theirs.wall),
 		},
 		{
-			figure: "the same: the evaluation alone", bar: bars[1], of: "`cue export`", measured: alone.Seconds() / theirs.wall.Seconds(),
-			ours: fmt.Sprintf("%s without the child's start (%s of the child's processors)", seconds(alone), seconds(children)), theirs: seconds(theirs.wall),
+			Figure: "the same: the evaluation alone", Bar: bars[1], Of: "`cue export`", Measured: alone.Seconds() / theirs.wall.Seconds(),
+			Ours: fmt.Sprintf("%s without the child's start (%s of the child's processors)", figure.Seconds(alone), figure.Seconds(children)), Theirs: figure.Seconds(theirs.wall),
 		},
 		{
-			figure: "nothing changed here, " + shape(f.repo) + ": calls to children", bar: 0, count: true, measured: float64(calls),
-			ours: fmt.Sprintf("%d calls, %s to the bundle", calls, seconds(median(nothing))),
+			Figure: "nothing changed here, " + shape(f.repo) + ": calls to children", Bar: 0, Count: true, Measured: float64(calls),
+			Ours: fmt.Sprintf("%d calls, %s to the bundle", calls, figure.Seconds(figure.Median(nothing))),
 		},
 	}
 }
 
-func memoryRows(f changedFigure, h held) []row {
+func memoryRows(f changedFigure, h held) []figure.Row {
 	if len(h.Memory) < 2 {
 		return nil
 	}
 	first, last := h.Memory[0], h.Memory[len(h.Memory)-1]
-	r := row{
-		figure: fmt.Sprintf("controller's memory after %s commits, %s", thousands(last.Commit), shape(f.repo)), bytes: true, bar: f.limit, measured: float64(last.Resident),
-		ours: fmt.Sprintf("%s live; between two measurements at most %s, and the children %s; a commit took %s", bytesText(last.Heap), bytesText(h.Peaks.Own),
-			bytesText(h.Peaks.Children), seconds(h.Median)),
+	r := figure.Row{
+		Figure: fmt.Sprintf("controller's memory after %s commits, %s", figure.Thousands(last.Commit), shape(f.repo)), Bytes: true, Bar: f.limit, Measured: float64(last.Resident),
+		Ours: fmt.Sprintf("%s live; between two measurements at most %s, and the children %s; a commit took %s", figure.Bytes(last.Heap), figure.Bytes(h.Peaks.Own),
+			figure.Bytes(h.Peaks.Children), figure.Seconds(h.Median)),
 	}
-	flat := row{
-		figure: "the same: growth since the first " + thousands(first.Commit), bar: flatBar, of: "then", measured: float64(last.Resident) / float64(first.Resident), exact: true,
-		ours: bytesText(last.Resident), theirs: bytesText(first.Resident),
+	flat := figure.Row{
+		Figure: "the same: growth since the first " + figure.Thousands(first.Commit), Bar: flatBar, Of: "then", Measured: float64(last.Resident) / float64(first.Resident), Exact: true,
+		Ours: figure.Bytes(last.Resident), Theirs: figure.Bytes(first.Resident),
 	}
 	if f.limit == 0 {
-		flat.bar = 0
+		flat.Bar = 0
 	}
-	return []row{r, flat}
+	return []figure.Row{r, flat}
 }
 
 // growth is what a service costs among many, against what it costs among few.
-func (b *benchmark) growth(ctx context.Context) ([]row, error) {
+func (b *benchmark) growth(ctx context.Context) ([]figure.Row, error) {
 	var few []usage
 	for range b.smallTimes {
 		u, err := b.render(ctx, b.small, "", "cold")
@@ -394,15 +385,15 @@ func (b *benchmark) growth(ctx context.Context) ([]row, error) {
 	}
 	small := medianUsage(few)
 	factor := float64(b.large.Services) / float64(b.small.Services)
-	figure := fmt.Sprintf("growth from %s to %s services, %d clusters: ", thousands(b.small.Services), thousands(b.large.Services), b.large.Clusters)
-	return []row{
+	growth := fmt.Sprintf("growth from %s to %s services, %d clusters: ", figure.Thousands(b.small.Services), figure.Thousands(b.large.Services), b.large.Clusters)
+	return []figure.Row{
 		{
-			figure: figure + "time of each", bar: growthBar, of: "then", measured: many.wall.Seconds() / small.wall.Seconds() / factor,
-			ours: withCPU(many), theirs: withCPU(small),
+			Figure: growth + "time of each", Bar: growthBar, Of: "then", Measured: many.wall.Seconds() / small.wall.Seconds() / factor,
+			Ours: withCPU(many), Theirs: withCPU(small),
 		},
 		{
-			figure: "the same: memory of each", bar: growthBar, of: "then", measured: float64(many.memory) / float64(small.memory) / factor,
-			ours: bytesText(many.memory), theirs: bytesText(small.memory),
+			Figure: "the same: memory of each", Bar: growthBar, Of: "then", Measured: float64(many.memory) / float64(small.memory) / factor,
+			Ours: figure.Bytes(many.memory), Theirs: figure.Bytes(small.memory),
 		},
 	}, nil
 }
@@ -411,13 +402,4 @@ func (b *benchmark) growth(ctx context.Context) ([]row, error) {
 func medianUsage(of []usage) usage {
 	s := slices.SortedFunc(slices.Values(of), func(a, b usage) int { return int(a.wall - b.wall) })
 	return s[len(s)/2]
-}
-
-func loadAverage() string {
-	data, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return "unknown"
-	}
-	first, _, _ := strings.Cut(string(data), " ")
-	return first
 }

@@ -21,6 +21,7 @@ import (
 	"strings"
 
 	"github.com/isthmus-mesh/isthmus/internal/sandbox"
+	"github.com/isthmus-mesh/isthmus/test/bench/figure"
 )
 
 func main() {
@@ -44,7 +45,7 @@ func command(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	flags := flag.NewFlagSet("evaluation", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	quick := flags.Bool("quick", false, "a tenth of the services, and nothing is judged: for development")
-	write := flags.Bool("write", false, "keep the table in "+document)
+	write := flags.Bool("write", false, "keep the table in "+figure.Document)
 	only := flags.String("only", "", "only these figures, and nothing is judged: "+strings.Join(figureNames(), ","))
 	scratch := flags.String("dir", "", "folder for repositories and outputs, kept; one that is removed in the end by default")
 	if err := flags.Parse(args); err != nil {
@@ -79,17 +80,17 @@ func command(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	if err != nil {
 		return err
 	}
-	text := b.report(rows)
-	fmt.Fprintln(stdout, text)
+	report := b.report(rows)
+	fmt.Fprintln(stdout, report)
 	if *quick || *only != "" {
 		return nil
 	}
 	if *write {
-		if err := keep(filepath.Join(b.checkout, document), text); err != nil {
+		if err := figure.Keep(filepath.Join(b.checkout, figure.Document), program, report.String()); err != nil {
 			return err
 		}
 	}
-	if slices.ContainsFunc(rows, func(r row) bool { return r.missed() }) {
+	if report.Missed() {
 		return errMissed
 	}
 	return nil

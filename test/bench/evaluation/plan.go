@@ -1,6 +1,9 @@
 package main
 
-import "github.com/isthmus-mesh/isthmus/test/bench"
+import (
+	"github.com/isthmus-mesh/isthmus/test/bench"
+	"github.com/isthmus-mesh/isthmus/test/bench/figure"
+)
 
 // cluster is the one that everything is rendered for.
 const cluster = "c0"
@@ -51,7 +54,7 @@ func fullPlan() plan {
 		},
 		changed: []changedFigure{
 			{repo: repository(10000, 10), judged: true, commits: 100},
-			{repo: repository(10000, 100), commits: 1000, limit: 400 * megabyte},
+			{repo: repository(10000, 100), commits: 1000, limit: 400 * figure.Megabyte},
 		},
 		changes:    24,
 		warm:       3,

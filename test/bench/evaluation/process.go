@@ -8,10 +8,9 @@ import (
 	"os/exec"
 	"syscall"
 	"time"
-)
 
-// megabyte is 10^6 bytes, as tables count.
-const megabyte = 1e6
+	"github.com/isthmus-mesh/isthmus/test/bench/figure"
+)
 
 // usage is what a process and all its descendants needed.
 type usage struct {
@@ -28,7 +27,7 @@ type usage struct {
 
 func (u usage) String() string {
 	return fmt.Sprintf("%s, %s of processors (%s the process itself), %s resident (the process itself %s, its children %s; largest by the kernel %s), others used %.1f processors",
-		seconds(u.wall), seconds(u.cpu), seconds(u.ownCPU), bytesText(u.memory), bytesText(u.own), bytesText(u.children), bytesText(u.largest), u.others)
+		figure.Seconds(u.wall), figure.Seconds(u.cpu), figure.Seconds(u.ownCPU), figure.Bytes(u.memory), figure.Bytes(u.own), figure.Bytes(u.children), figure.Bytes(u.largest), u.others)
 }
 
 // measure runs a command in dir, with its standard output in the file out.
@@ -49,7 +48,7 @@ func measure(ctx context.Context, dir, out string, name string, args ...string) 
 }
 
 func measureCommand(cmd *exec.Cmd) (usage, error) {
-	busy, began := busyTime(), time.Now()
+	busy, began := figure.BusyTime(), time.Now()
 	if err := cmd.Start(); err != nil {
 		return usage{}, err
 	}
@@ -63,22 +62,9 @@ func measureCommand(cmd *exec.Cmd) (usage, error) {
 	if r, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		u.largest = r.Maxrss * 1024 // Linux
 	}
-	u.others = max(0, (busyTime()-busy-u.cpu).Seconds()/u.wall.Seconds())
+	u.others = max(0, (figure.BusyTime()-busy-u.cpu).Seconds()/u.wall.Seconds())
 	if err == nil && u.memory == 0 {
 		err = fmt.Errorf("what it has resident cannot be read from /proc")
 	}
 	return u, err
-}
-
-// busyTime is the processor time of the whole machine since it was started, as far as it was not idle.
-func busyTime() time.Duration {
-	data, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return 0
-	}
-	var user, nice, system, idle, wait, irq, softirq, steal int64
-	if _, err := fmt.Sscanf(string(data), "cpu %d %d %d %d %d %d %d %d", &user, &nice, &system, &idle, &wait, &irq, &softirq, &steal); err != nil {
-		return 0
-	}
-	return time.Duration(user+nice+system+irq+softirq+steal) * clockTick
 }

@@ -1,20 +1,17 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/isthmus-mesh/isthmus/test/bench/figure"
 )
 
-const (
-	// watchEvery is how often processes are looked at: in that time Go fills some 10 MiB.
-	watchEvery = 10 * time.Millisecond
-	// clockTick is USER_HZ, which is 100 on all that Go runs on.
-	clockTick = 10 * time.Millisecond
-)
+// watchEvery is how often processes are looked at: in that time Go fills some 10 MiB.
+const watchEvery = 10 * time.Millisecond
 
 // peaks are of what a process and its descendants had resident, in bytes.
 type peaks struct {
@@ -113,12 +110,12 @@ func (w *watcher) sample() {
 			continue
 		}
 		if pid == w.root {
-			own = resident(pid)
+			own = figure.Resident(pid)
 		} else {
-			children += resident(pid)
+			children += figure.Resident(pid)
 		}
 	}
-	_, cpu := parentAndTime(w.root)
+	_, cpu := figure.ParentAndTime(w.root)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.peaks.own, w.peaks.children, w.peaks.sum = max(w.peaks.own, own), max(w.peaks.children, children), max(w.peaks.sum, own+children)
@@ -130,7 +127,7 @@ func (w *watcher) meet(pid int) {
 	if w.members[pid] != nil || w.strangers[pid] {
 		return
 	}
-	parent, _ := parentAndTime(pid)
+	parent, _ := figure.ParentAndTime(pid)
 	if m := w.members[parent]; m != nil {
 		w.members[pid] = &member{parent: m}
 		return
@@ -149,36 +146,4 @@ func (m *member) begins(pid int) bool {
 func commandLine(pid int) string {
 	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	return string(data)
-}
-
-// resident is what a process has resident, in bytes, 0 if it is gone.
-func resident(pid int) int64 {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
-	if err != nil {
-		return 0
-	}
-	fields := bytes.Fields(data) // man 5 proc: size resident shared …, in pages
-	if len(fields) < 2 {
-		return 0
-	}
-	pages, _ := strconv.ParseInt(string(fields[1]), 10, 64)
-	return pages * int64(os.Getpagesize())
-}
-
-// parentAndTime are the parent of a process and its own processor time.
-func parentAndTime(pid int) (parent int, cpu time.Duration) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, 0
-	}
-	// Counted from what follows the program's name, which may contain anything (man 5 proc).
-	const ppid, utime, stime = 4 - 3, 14 - 3, 15 - 3
-	fields := bytes.Fields(data[bytes.LastIndexByte(data, ')')+1:])
-	if len(fields) <= stime {
-		return 0, 0
-	}
-	parent, _ = strconv.Atoi(string(fields[ppid]))
-	user, _ := strconv.ParseInt(string(fields[utime]), 10, 64)
-	system, _ := strconv.ParseInt(string(fields[stime]), 10, 64)
-	return parent, time.Duration(user+system) * clockTick
 }

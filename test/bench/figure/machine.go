@@ -1,0 +1,95 @@
+package figure
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"runtime/metrics"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// clockTick is USER_HZ, which is 100 on all that Go runs on.
+const clockTick = 10 * time.Millisecond
+
+// BusyTime is the processor time of the whole machine since it was started, as far as it was not idle.
+func BusyTime() time.Duration {
+	data, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0
+	}
+	var user, nice, system, idle, wait, irq, softirq, steal int64
+	if _, err := fmt.Sscanf(string(data), "cpu %d %d %d %d %d %d %d %d", &user, &nice, &system, &idle, &wait, &irq, &softirq, &steal); err != nil {
+		return 0
+	}
+	return time.Duration(user+nice+system+irq+softirq+steal) * clockTick
+}
+
+// ProcessorTime is that of this process (syscall.RUSAGE_SELF), or of its children that have ended (syscall.RUSAGE_CHILDREN).
+func ProcessorTime(who int) time.Duration {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(who, &r); err != nil {
+		return 0
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
+
+// Resident is what a process has resident, in bytes, 0 if it is gone.
+func Resident(pid int) int64 {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return 0
+	}
+	fields := bytes.Fields(data) // man 5 proc: size resident shared …, in pages
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, _ := strconv.ParseInt(string(fields[1]), 10, 64)
+	return pages * int64(os.Getpagesize())
+}
+
+// ParentAndTime are the parent of a process and its own processor time.
+func ParentAndTime(pid int) (parent int, cpu time.Duration) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, 0
+	}
+	// Counted from what follows the program's name, which may contain anything (man 5 proc).
+	const ppid, utime, stime = 4 - 3, 14 - 3, 15 - 3
+	fields := bytes.Fields(data[bytes.LastIndexByte(data, ')')+1:])
+	if len(fields) <= stime {
+		return 0, 0
+	}
+	parent, _ = strconv.Atoi(string(fields[ppid]))
+	user, _ := strconv.ParseInt(string(fields[utime]), 10, 64)
+	system, _ := strconv.ParseInt(string(fields[stime]), 10, 64)
+	return parent, time.Duration(user+system) * clockTick
+}
+
+// Heap is what is live on the heap of this process, or not yet swept, in bytes.
+func Heap() int64 {
+	s := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(s)
+	return int64(s[0].Value.Uint64())
+}
+
+// LoadAverage is that of the last minute.
+func LoadAverage() string {
+	data, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	first, _, _ := strings.Cut(string(data), " ")
+	return first
+}
+
+func machineMemory() string {
+	data, _ := os.ReadFile("/proc/meminfo")
+	var kib int64
+	if _, err := fmt.Sscanf(string(data), "MemTotal: %d kB", &kib); err != nil {
+		return "unknown memory"
+	}
+	return fmt.Sprintf("%.0f GiB", float64(kib)/(1<<20))
+}
