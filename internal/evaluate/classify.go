@@ -29,8 +29,8 @@ type fileInfo struct {
 	// Embeds: it may read files that are no CUE.
 	Embeds bool `json:"embeds,omitempty"`
 	// Hidden are names that services have and data has not, fields like _x and #x; Seen are those that anything else may look at.
-	Hidden map[string]int      `json:"hidden,omitempty"`
-	Seen   map[string]struct{} `json:"seen,omitempty"`
+	Hidden map[string]int  `json:"hidden,omitempty"`
+	Seen   map[string]bool `json:"seen,omitempty"`
 	// Findings are why it cannot be parsed.
 	Findings manifest.Findings `json:"findings,omitempty"`
 }
@@ -314,9 +314,9 @@ func (c *classifier) hiddenLabel(id *ast.Ident, inService bool) {
 
 func (c *classifier) sees(name string) {
 	if c.info.Seen == nil {
-		c.info.Seen = map[string]struct{}{}
+		c.info.Seen = map[string]bool{}
 	}
-	c.info.Seen[name] = struct{}{}
+	c.info.Seen[name] = true
 }
 
 // refers looks for what an expression may mean outside of itself.

@@ -125,12 +125,15 @@ func (e *Evaluator) Partial(ctx context.Context, snap *source.Snapshot, opts Opt
 	defer release()
 	r := e.newRun(snap, opts)
 	result, err := r.do(ctx)
+	// What was found out before an error, or the end of ctx, is worth as much.
+	e.memory.save(e.cache)
 	var findings manifest.Findings
 	if suspects := r.suspects(); errors.As(err, &findings) && len(suspects) > 0 {
 		// A slip in a service file may make it anything but one.
 		again := e.newRun(snap, opts)
 		again.suspected = blameFiles(suspects, findings)
 		if result, againErr := again.do(ctx); againErr == nil {
+			e.memory.save(e.cache)
 			e.memory.turn()
 			return result, nil
 		}

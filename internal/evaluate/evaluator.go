@@ -27,51 +27,13 @@ type Evaluator struct {
 
 // New makes an evaluator. The cache may be nil.
 func New(limits Limits, store *cache.Store) *Evaluator {
-	return &Evaluator{limits: limits.withDefaults(), cache: store}
-}
-
-// memory is what the last evaluations found out, by keys that say all it depends on. What an evaluation does not use is forgotten
-// after it.
-type memory struct {
-	files     kept[fileInfo]
-	shared    kept[*sharedPart]
-	manifests kept[[]unitService]
-	rendered  kept[*rendering]
-}
-
-// kept holds values for the next evaluation.
-type kept[V any] struct{ old, used map[cache.Key]V }
-
-func (k *kept[V]) get(key cache.Key) (V, bool) {
-	if v, ok := k.used[key]; ok {
-		return v, true
-	}
-	v, ok := k.old[key]
-	if ok {
-		k.put(key, v)
-	}
-	return v, ok
-}
-
-func (k *kept[V]) put(key cache.Key, v V) {
-	if k.used == nil {
-		k.used = make(map[cache.Key]V, len(k.old))
-	}
-	k.used[key] = v
-}
-
-// turn forgets what was not used since the last turn.
-func (k *kept[V]) turn() { k.old, k.used = k.used, nil }
-
-func (m *memory) turn() {
-	m.files.turn()
-	m.shared.turn()
-	m.manifests.turn()
-	m.rendered.turn()
+	return &Evaluator{limits: limits.withDefaults(), cache: store, memory: newMemory()}
 }
 
 // sharedPart is what is not of one service.
 type sharedPart struct {
+	// raw is all of it as JSON.
+	raw       map[string]json.RawMessage
 	settings  manifest.Settings
 	clusters  map[string]manifest.Cluster
 	externals map[string]manifest.External
@@ -126,6 +88,8 @@ type run struct {
 	wide     manifest.Findings
 	around   *neighbourhood
 	rendered map[string]*rendering
+	// from is used again and again by serviceKey.
+	from []*known
 }
 
 func (r *run) do(ctx context.Context) (*Result, error) {
@@ -266,18 +230,19 @@ const (
 // classify learns what each file is.
 func (r *run) classify(ctx context.Context) error {
 	r.infos = map[string]fileInfo{}
-	keys := map[string]cache.Key{}
+	places := map[string]place{}
+	packs := r.packs("files", []byte(r.snap.Files[moduleFile].Hash))
 	var unknown []string
 	for p, blob := range r.snap.Files {
 		if !readByCUE(p) && p != moduleFile {
 			continue
 		}
-		key := r.key("file", []byte(p), []byte(blob.Hash))
-		if info, ok := recall(r.cache, &r.memory.files, key); ok {
+		at := packs.place(p, r.key("file", []byte(p), []byte(blob.Hash)))
+		if info, ok := r.memory.files.get(r.cache, at); ok {
 			r.infos[p] = info
 			continue
 		}
-		keys[p] = key
+		places[p] = at
 		unknown = append(unknown, p)
 	}
 	slices.Sort(unknown)
@@ -301,7 +266,7 @@ func (r *run) classify(ctx context.Context) error {
 				return fmt.Errorf("the evaluation says nothing of %s", p)
 			}
 			r.infos[p] = info
-			remember(r.cache, &r.memory.files, keys[p], info)
+			r.memory.files.put(places[p], info)
 		}
 		return nil
 	}, func(p string, err error) {
@@ -312,7 +277,8 @@ func (r *run) classify(ctx context.Context) error {
 // evaluateShared evaluates the inventory, the settings and the externals. What is wrong there is wrong with everything.
 func (r *run) evaluateShared(ctx context.Context) error {
 	key := r.key("shared", r.base[:], []byte(r.manifestCluster()))
-	values, ok := recall2(r.cache, &r.memory.shared, key, newSharedPart)
+	at := place{pack: key, key: key}
+	values, ok := r.memory.shared.get(r.cache, at)
 	if ok {
 		r.shared = values
 		return nil
@@ -337,13 +303,12 @@ func (r *run) evaluateShared(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.memory.shared.put(key, r.shared)
-	r.cache.Put(key, mustJSON(raw))
+	r.memory.shared.put(at, r.shared)
 	return nil
 }
 
 func newSharedPart(values map[string]json.RawMessage) (*sharedPart, error) {
-	s := &sharedPart{}
+	s := &sharedPart{raw: values}
 	var findings manifest.Findings
 	for name, into := range map[string]any{"settings": &s.settings, "clusters": &s.clusters, "externals": &s.externals} {
 		if err := json.Unmarshal(values[name], into); err != nil {
@@ -366,15 +331,16 @@ func (r *run) manifestCluster() string {
 
 // evaluateUnits evaluates the manifests of all services.
 func (r *run) evaluateUnits(ctx context.Context) error {
-	keys := make([]cache.Key, len(r.split.units))
+	places := make([]place, len(r.split.units))
+	packs := r.packs("manifests", r.base[:], []byte(r.manifestCluster()))
 	var unknown []int
 	for i, u := range r.split.units {
 		parts := [][]byte{r.base[:], []byte(r.manifestCluster())}
 		for _, p := range u.files {
 			parts = append(parts, []byte(p), []byte(r.snap.Files[p].Hash))
 		}
-		keys[i] = r.key("manifests", parts...)
-		if services, ok := recall2(r.cache, &r.memory.manifests, keys[i], newUnitServices); ok {
+		places[i] = packs.place(u.files[0], r.key("manifests", parts...))
+		if services, ok := r.memory.manifests.get(r.cache, places[i]); ok {
 			r.take(services)
 			continue
 		}
@@ -405,8 +371,7 @@ func (r *run) evaluateUnits(ctx context.Context) error {
 				return err
 			}
 			r.work.Evaluated += len(services)
-			r.memory.manifests.put(keys[i], services)
-			r.cache.Put(keys[i], mustJSON(part))
+			r.memory.manifests.put(places[i], services)
 			r.take(services)
 		}
 		return nil
@@ -419,8 +384,7 @@ func (r *run) evaluateUnits(ctx context.Context) error {
 		}
 		services, err := newUnitServices(part)
 		if err == nil {
-			r.memory.manifests.put(keys[i], services)
-			r.cache.Put(keys[i], mustJSON(part))
+			r.memory.manifests.put(places[i], services)
 			r.take(services)
 		}
 	})
@@ -439,6 +403,18 @@ func newUnitServices(part map[string]evaluated) ([]unitService, error) {
 		out = append(out, s)
 	}
 	return out, nil
+}
+
+func writeUnitServices(services []unitService) map[string]evaluated {
+	part := make(map[string]evaluated, len(services))
+	for _, s := range services {
+		e := evaluated{Findings: s.findings}
+		if s.known != nil {
+			e.Manifest = s.known.raw
+		}
+		part[s.name] = e
+	}
+	return part
 }
 
 func (r *run) take(services []unitService) {
@@ -500,18 +476,19 @@ func (r *run) renderServices(ctx context.Context) error {
 
 func (r *run) renderOnce(ctx context.Context) error {
 	r.rendered, r.failed, r.undecided = map[string]*rendering{}, nil, nil
-	keys := map[string]cache.Key{}
+	places := map[string]place{}
+	packs := r.packs("services", r.base[:], []byte(r.options.Cluster))
 	var unknown []string
 	for _, name := range r.concerned() {
-		key := r.serviceKey(name)
+		at := packs.place(name, r.serviceKey(name))
 		if r.split.discerns && r.isWritten(name) {
 			r.undecided = append(r.undecided, name)
 			continue
 		}
-		got, ok := recall(r.cache, &r.memory.rendered, key)
+		got, ok := r.memory.rendered.get(r.cache, at)
 		switch {
 		case !ok:
-			keys[name] = key
+			places[name] = at
 			unknown = append(unknown, name)
 		case got.Undecided:
 			r.undecided = append(r.undecided, name)
@@ -519,10 +496,11 @@ func (r *run) renderOnce(ctx context.Context) error {
 			r.rendered[name] = got
 		}
 	}
-	if err := r.renderShards(ctx, unknown, keys, r.shardQuestion); err != nil {
+	maps.DeleteFunc(r.memory.keys.of, func(name string, _ serviceKey) bool { return r.services[name] == nil })
+	if err := r.renderShards(ctx, unknown, places, r.shardQuestion); err != nil {
 		return err
 	}
-	if err := r.renderWritten(ctx); err != nil {
+	if err := r.renderWritten(ctx, packs); err != nil {
 		return err
 	}
 	for name, k := range r.services {
@@ -533,8 +511,8 @@ func (r *run) renderOnce(ctx context.Context) error {
 	return nil
 }
 
-// renderShards renders services in batches, and keeps what comes of each by its key.
-func (r *run) renderShards(ctx context.Context, names []string, keys map[string]cache.Key, question func([]string) shardQuestion) error {
+// renderShards renders services in batches, and keeps what comes of each in its place.
+func (r *run) renderShards(ctx context.Context, names []string, places map[string]place, question func([]string) shardQuestion) error {
 	var mu sync.Mutex
 	return divide(ctx, names, servicesAtOnce, func(ctx context.Context, names []string) error {
 		r.count(&mu)
@@ -546,11 +524,11 @@ func (r *run) renderShards(ctx context.Context, names []string, keys map[string]
 		mu.Lock()
 		defer mu.Unlock()
 		if len(q.Written) == 0 {
-			if names = r.setAside(names, &answer, keys); len(names) == 0 {
+			if names = r.setAside(names, &answer, places); len(names) == 0 {
 				return nil
 			}
 		}
-		return r.accept(names, answer, keys)
+		return r.accept(names, answer, places)
 	}, func(name string, err error) {
 		r.work.Rendered++
 		r.failed = append(r.failed, name)
@@ -561,8 +539,8 @@ func (r *run) renderShards(ctx context.Context, names []string, keys map[string]
 }
 
 // renderWritten renders services, of which data does not tell enough, as their files say them.
-func (r *run) renderWritten(ctx context.Context) error {
-	keys := map[string]cache.Key{}
+func (r *run) renderWritten(ctx context.Context, packs *packer) error {
+	places := map[string]place{}
 	var unknown []string
 	for _, name := range r.undecided {
 		key := r.serviceKey(name)
@@ -570,21 +548,21 @@ func (r *run) renderWritten(ctx context.Context) error {
 		for _, p := range r.unitOf(name).files {
 			parts = append(parts, []byte(p), []byte(r.snap.Files[p].Hash))
 		}
-		key = r.key("written", parts...)
-		if got, ok := recall(r.cache, &r.memory.rendered, key); ok {
+		at := packs.place(name, r.key("written", parts...))
+		if got, ok := r.memory.rendered.get(r.cache, at); ok {
 			r.rendered[name] = got
 			continue
 		}
-		keys[name] = key
+		places[name] = at
 		unknown = append(unknown, name)
 	}
 	slices.Sort(unknown)
-	return r.renderShards(ctx, unknown, keys, r.writtenQuestion)
+	return r.renderShards(ctx, unknown, places, r.writtenQuestion)
 }
 
 // setAside leaves those of a shard to renderWritten that cannot be rendered from data. A template may need another value where a manifest
 // has a default, which it can choose only from what is written.
-func (r *run) setAside(names []string, answer *shardAnswer, keys map[string]cache.Key) (rest []string) {
+func (r *run) setAside(names []string, answer *shardAnswer, places map[string]place) (rest []string) {
 	undecided := map[string]bool{}
 	for _, f := range answer.Findings {
 		undecided[f.Service] = undecided[f.Service] || strings.HasPrefix(f.Message, renderingPrefix)
@@ -598,7 +576,7 @@ func (r *run) setAside(names []string, answer *shardAnswer, keys map[string]cach
 			continue
 		}
 		r.undecided = append(r.undecided, name)
-		remember(r.cache, &r.memory.rendered, keys[name], &rendering{Undecided: true})
+		r.memory.rendered.put(places[name], &rendering{Undecided: true})
 		answer.Findings = slices.DeleteFunc(answer.Findings, func(f manifest.Finding) bool {
 			return f.Service == name && strings.HasPrefix(f.Message, renderingPrefix) || len(names) == 1 && isVague(f)
 		})
@@ -634,7 +612,7 @@ func (r *run) writtenQuestion(names []string) shardQuestion {
 }
 
 // accept takes a shard's answer. What was found is cached with no service that it may be about.
-func (r *run) accept(names []string, answer shardAnswer, keys map[string]cache.Key) error {
+func (r *run) accept(names []string, answer shardAnswer, places map[string]place) error {
 	findings := answer.Findings
 	isWide := func(f manifest.Finding) bool { return !isVague(f) && !strings.HasPrefix(f.Path, servicesField+".") }
 	if len(names) > 1 && (slices.ContainsFunc(findings, isVague) || r.options.Basis != nil && slices.ContainsFunc(findings, isWide)) {
@@ -685,7 +663,7 @@ func (r *run) accept(names []string, answer shardAnswer, keys map[string]cache.K
 		}
 		r.rendered[name] = got
 		if !blamed[name] && len(r.wide) == 0 {
-			remember(r.cache, &r.memory.rendered, keys[name], got)
+			r.memory.rendered.put(places[name], got)
 		}
 	}
 	return nil
@@ -740,7 +718,8 @@ func (r *run) renderMesh(ctx context.Context) error {
 		parts = append(parts, nil)
 	}
 	key := r.key("mesh", parts...)
-	if got, ok := recall(r.cache, &r.memory.rendered, key); ok {
+	at := place{pack: key, key: key}
+	if got, ok := r.memory.rendered.get(r.cache, at); ok {
 		r.rendered[""] = got
 		return nil
 	}
@@ -759,7 +738,7 @@ func (r *run) renderMesh(ctx context.Context) error {
 		return errors.New("the evaluation says nothing of the cluster itself")
 	}
 	r.rendered[""] = answer.Services[""]
-	remember(r.cache, &r.memory.rendered, key, answer.Services[""])
+	r.memory.rendered.put(at, answer.Services[""])
 	return nil
 }
 
@@ -784,7 +763,7 @@ func (r *run) blameRivals(findings manifest.Findings, rivals map[string][]byte) 
 // let in. What is wrong with any other is the business of other clusters, and of whoever checks the repository without a cluster.
 func (r *run) concerned() []string {
 	if r.options.Cluster == "" || r.options.Everything {
-		return slices.Sorted(maps.Keys(r.services))
+		return r.around.names
 	}
 	near := map[string]bool{}
 	for c := range r.mesh.Clusters {
@@ -798,8 +777,9 @@ func (r *run) concerned() []string {
 		}
 		return false
 	}
-	out := map[string]struct{}{}
-	for name, k := range r.services {
+	concerned := make(map[string]bool, len(r.around.names))
+	for _, name := range r.around.names {
+		k := r.services[name]
 		here := runs(name)
 		exposed := false
 		if k.Expose != nil {
@@ -809,19 +789,57 @@ func (r *run) concerned() []string {
 		// What changed is judged alike everywhere: a cluster that it leaves must not believe it if the one that it goes to does not.
 		changed := r.options.Basis != nil && !r.unchanged(name)
 		if here || exposed || called || changed {
-			out[name] = struct{}{}
+			concerned[name] = true
 		}
 		if here {
 			for _, caller := range r.around.callers[name] {
-				out[caller] = struct{}{}
+				concerned[caller] = true
 			}
 		}
 	}
-	return slices.Sorted(maps.Keys(out))
+	return slices.DeleteFunc(slices.Clone(r.around.names), func(name string) bool { return !concerned[name] })
 }
 
 // serviceKey says all that the rendering of a service depends on.
 func (r *run) serviceKey(name string) cache.Key {
+	keys := &r.memory.keys
+	if keys.base != r.base || keys.cluster != r.options.Cluster || keys.of == nil {
+		*keys = serviceKeys{base: r.base, cluster: r.options.Cluster, of: map[string]serviceKey{}}
+	}
+	r.from = r.madeOf(r.from[:0], name)
+	last, ok := keys.of[name]
+	if !ok || !slices.Equal(last.from, r.from) {
+		last = serviceKey{from: slices.Clone(r.from), key: r.newServiceKey(name)}
+		keys.of[name] = last
+	}
+	return last.key
+}
+
+// standsIn is for a service that is broken and never was good.
+var standsIn = &known{}
+
+// madeOf appends what newServiceKey looks at.
+func (r *run) madeOf(to []*known, name string) []*known {
+	k := r.services[name]
+	look := func(names []string) {
+		for _, n := range names {
+			other := r.services[n]
+			if other == nil && r.isStandIn(n) {
+				other = standsIn
+			}
+			to = append(to, other)
+		}
+		to = append(to, nil)
+	}
+	to = append(to, k)
+	look(r.around.callers[name])
+	look(k.callees)
+	look(k.Authorization.Callers)
+	look(r.around.rivals[name])
+	return to
+}
+
+func (r *run) newServiceKey(name string) cache.Key {
 	k := r.services[name]
 	parts := [][]byte{r.base[:], []byte(r.options.Cluster), []byte(name), k.key[:]}
 	for _, caller := range r.around.callers[name] {
@@ -829,7 +847,7 @@ func (r *run) serviceKey(name string) cache.Key {
 		parts = append(parts, []byte(caller), other.facts, other.need(name))
 	}
 	parts = append(parts, nil)
-	for _, callee := range slices.Sorted(maps.Keys(k.Egress)) {
+	for _, callee := range k.callees {
 		switch other := r.services[callee]; {
 		case other != nil:
 			parts = append(parts, []byte(callee), other.withPorts)

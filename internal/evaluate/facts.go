@@ -27,6 +27,8 @@ type known struct {
 	// objects, to which the calls are added. needs are the calls that say more than whom.
 	facts, withPorts []byte
 	needs            map[string]json.RawMessage
+	// callees are whom it calls, sorted.
+	callees []string
 	// mistyped is why not all of it could be read as a manifest.Service. The module's checks say so in better words, if anything does.
 	mistyped error
 }
@@ -50,6 +52,7 @@ func newKnown(raw json.RawMessage) (*known, error) {
 	if err := json.Unmarshal(raw, &fields); err != nil && !errors.As(err, &mistyped) {
 		return nil, err
 	}
+	k.callees = slices.Sorted(maps.Keys(k.Egress))
 	for callee, need := range fields.Egress {
 		if string(need) != "{}" {
 			if k.needs == nil {
@@ -107,6 +110,8 @@ func withEgress(facts []byte, egress map[string]json.RawMessage) []byte {
 // neighbourhood is who has to know of whom.
 type neighbourhood struct {
 	services map[string]*known
+	// names are those of all services, sorted.
+	names []string
 	// callers by callee, sorted; the callee may be an external, or nothing.
 	callers map[string][]string
 	// rivals may claim the same name, address or pods.
@@ -118,6 +123,7 @@ type neighbourhood struct {
 func newNeighbourhood(m *manifest.Mesh, services map[string]*known) *neighbourhood {
 	n := &neighbourhood{services: services, callers: map[string][]string{}, rivals: map[string][]string{}, byAddress: map[string][]string{}}
 	names := slices.Sorted(maps.Keys(services))
+	n.names = names
 	claims := map[string][]string{}
 	claim := func(what, name string) {
 		if who := claims[what]; len(who) == 0 || who[len(who)-1] != name {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/gob"
 	"encoding/json"
+	"hash/fnv"
 	"slices"
 
 	"github.com/isthmus-mesh/isthmus/internal/cache"
@@ -11,7 +12,7 @@ import (
 )
 
 // format changes whenever what is kept changes its form, or its meaning.
-const format = "1"
+const format = "2"
 
 // key is the key of one kind of thing.
 func (r *run) key(kind string, parts ...[]byte) cache.Key {
@@ -30,46 +31,186 @@ func (r *run) baseKey() cache.Key {
 	return r.key("base", parts...)
 }
 
-// recall looks in memory, then in the cache.
-func recall[V any](store *cache.Store, in *kept[V], key cache.Key) (V, bool) {
-	return recall2(store, in, key, func(v V) (V, error) { return v, nil })
+// memory is what the last evaluations found out, by keys that say all it depends on. What an evaluation does not use is forgotten
+// after it.
+type memory struct {
+	files     kept[fileInfo, fileInfo]
+	shared    kept[map[string]json.RawMessage, *sharedPart]
+	manifests kept[map[string]evaluated, []unitService]
+	rendered  kept[*rendering, *rendering]
+	keys      serviceKeys
 }
 
-// recall2 is recall for what is cached in another form.
-func recall2[C, V any](store *cache.Store, in *kept[V], key cache.Key, understand func(C) (V, error)) (V, bool) {
-	if v, ok := in.get(key); ok {
-		return v, true
+// serviceKeys remembers the key of each service with what it was made of, since making it anew for thousands takes longer than most
+// changes. Values of a service that did not change are the same, not only equal.
+type serviceKeys struct {
+	base    cache.Key
+	cluster string
+	of      map[string]serviceKey
+}
+
+type serviceKey struct {
+	from []*known
+	key  cache.Key
+}
+
+func newMemory() memory {
+	itself := func(r *rendering) (*rendering, error) { return r, nil }
+	return memory{
+		files: kept[fileInfo, fileInfo]{
+			understand: func(info fileInfo) (fileInfo, error) { return info, nil }, write: func(info fileInfo) fileInfo { return info },
+		},
+		shared:    kept[map[string]json.RawMessage, *sharedPart]{understand: newSharedPart, write: func(s *sharedPart) map[string]json.RawMessage { return s.raw }},
+		manifests: kept[map[string]evaluated, []unitService]{understand: newUnitServices, write: writeUnitServices},
+		rendered:  kept[*rendering, *rendering]{understand: itself, write: func(r *rendering) *rendering { return r }},
+	}
+}
+
+func (m *memory) turn() {
+	m.files.turn()
+	m.shared.turn()
+	m.manifests.turn()
+	m.rendered.turn()
+}
+
+// save writes what is new to the cache.
+func (m *memory) save(store *cache.Store) {
+	if store == nil {
+		return
+	}
+	m.files.save(store)
+	m.shared.save(store)
+	m.manifests.save(store)
+	m.rendered.save(store)
+}
+
+// kept holds values for the next evaluation, and in the cache in packs: a file for each value would cost more than making the small ones
+// again. A pack has a name of its own and is written anew when one of its values is; each value is found in it by its own key, which says all
+// that it depends on. C is the form that is cached.
+type kept[C, V any] struct {
+	understand func(C) (V, error)
+	write      func(V) C
+
+	old, used map[cache.Key]packed[V]
+	// packs are those that were read, changed those to be written.
+	packs   map[cache.Key]map[cache.Key]C
+	changed map[cache.Key]bool
+}
+
+type packed[V any] struct {
+	pack  cache.Key
+	value V
+}
+
+// packs is into how many the values of a kind are divided: so many that a changed value makes few others be written, so few that all are
+// read in no time.
+const packs = 256
+
+// place is where a value is kept.
+type place struct{ pack, key cache.Key }
+
+// packer names the packs of a kind.
+type packer [packs]cache.Key
+
+// packs of one kind. What all values of a kind depend on belongs into parts: so two branches, or clusters, do not displace each other's.
+func (r *run) packs(kind string, parts ...[]byte) *packer {
+	p := &packer{}
+	base := r.key("packs of "+kind, parts...)
+	for i := range p {
+		p[i] = base
+		p[i][0], p[i][1] = base[0]+byte(i), base[1]^byte(i)
+	}
+	return p
+}
+
+// place is where the value of a name is kept.
+func (p *packer) place(name string, key cache.Key) place {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(name))
+	return place{pack: p[h.Sum32()%packs], key: key}
+}
+
+// get looks in memory, then in the cache.
+func (k *kept[C, V]) get(store *cache.Store, at place) (V, bool) {
+	if v, ok := k.used[at.key]; ok {
+		return v.value, true
+	}
+	if v, ok := k.old[at.key]; ok {
+		k.use(at, v.value)
+		return v.value, true
 	}
 	var none V
-	data, ok := store.Get(key)
+	if store == nil {
+		return none, false
+	}
+	pack, read := k.packs[at.pack]
+	if !read {
+		if data, ok := store.Get(at.pack); ok {
+			if err := gob.NewDecoder(bytes.NewReader(data)).Decode(&pack); err != nil {
+				pack = nil
+			}
+		}
+		if k.packs == nil {
+			k.packs = map[cache.Key]map[cache.Key]C{}
+		}
+		k.packs[at.pack] = pack
+	}
+	cached, ok := pack[at.key]
 	if !ok {
 		return none, false
 	}
-	var cached C
-	if err := json.Unmarshal(data, &cached); err != nil {
-		return none, false
-	}
-	v, err := understand(cached)
+	v, err := k.understand(cached)
 	if err != nil {
 		return none, false
 	}
-	in.put(key, v)
+	k.use(at, v)
 	return v, true
 }
 
-// remember keeps a value in memory and in the cache.
-func remember[V any](store *cache.Store, in *kept[V], key cache.Key, v V) {
-	in.put(key, v)
-	store.Put(key, mustJSON(v))
+func (k *kept[C, V]) use(at place, v V) {
+	if k.used == nil {
+		k.used = make(map[cache.Key]packed[V], len(k.old))
+	}
+	k.used[at.key] = packed[V]{at.pack, v}
 }
 
-func mustJSON(v any) []byte {
-	data, err := encode(v)
-	if err != nil {
-		panic(err) // only of plain types
+// put keeps a value.
+func (k *kept[C, V]) put(at place, v V) {
+	k.use(at, v)
+	if k.changed == nil {
+		k.changed = map[cache.Key]bool{}
 	}
-	return data
+	k.changed[at.pack] = true
 }
+
+// save writes packs that changed. What was read is not needed any more: a value that was not asked for is not this commit's.
+func (k *kept[C, V]) save(store *cache.Store) {
+	if len(k.changed) > 0 {
+		contents := make(map[cache.Key]map[cache.Key]C, len(k.changed))
+		for key, v := range k.used {
+			if !k.changed[v.pack] {
+				continue
+			}
+			if contents[v.pack] == nil {
+				contents[v.pack] = map[cache.Key]C{}
+			}
+			contents[v.pack][key] = k.write(v.value)
+		}
+		for pack, values := range contents {
+			var b bytes.Buffer
+			if err := gob.NewEncoder(&b).Encode(values); err == nil {
+				store.Put(pack, b.Bytes())
+			}
+		}
+	}
+	k.changed = nil
+	for pack := range k.packs {
+		k.packs[pack] = nil
+	}
+}
+
+// turn forgets what was not used since the last turn.
+func (k *kept[C, V]) turn() { k.old, k.used = k.used, nil }
 
 func encodeQuestion(q any) ([]byte, error) {
 	var b bytes.Buffer

@@ -54,6 +54,8 @@ type Resource struct {
 	Hash string
 
 	rendered json.RawMessage
+	// noEndpoint: it is there for the name alone.
+	noEndpoint bool
 }
 
 // Rendered is the object as the template made it, which is what `cue export` prints, with numbers as json.Number.

@@ -11,7 +11,7 @@ import (
 func calls(view *mesh.View, resources []Resource) []Call {
 	entries := map[string][]Key{}
 	for _, r := range resources {
-		if r.Key.Kind == "ServiceEntry" && r.Side == SideCall && r.Object.GetLabels()[LabelNoEndpoint] != "true" {
+		if r.Key.Kind == "ServiceEntry" && r.Side == SideCall && !r.noEndpoint {
 			entries[r.Service] = append(entries[r.Service], r.Key)
 		}
 	}

@@ -141,7 +141,7 @@ func newResource(key string, rendered json.RawMessage, validator *istio.Validato
 	if err != nil {
 		return r, []istio.Violation{{Path: "metadata.labels", Message: err.Error()}}
 	}
-	r.Service = labels[LabelService]
+	r.Service, r.noEndpoint = labels[LabelService], labels[LabelNoEndpoint] == "true"
 	if labels[LabelSide] == string(SidePublish) {
 		r.Side = SidePublish
 	}
@@ -182,8 +182,10 @@ func namespaces(resources []Resource) []string {
 
 func digest(resources []Resource) string {
 	h := sha256.New()
+	var line []byte
 	for _, r := range resources {
-		fmt.Fprintf(h, "%s %s\n", r.Key, r.Hash)
+		line = append(append(append(append(line[:0], r.Key.String()...), ' '), r.Hash...), '\n')
+		h.Write(line)
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }
