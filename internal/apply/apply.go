@@ -207,7 +207,7 @@ func (r *run) count(outcome Outcome) {
 		r.result.Deleted++
 		return
 	}
-	r.result.Known[action.Key] = action.hash
+	r.result.Known[action.Key] = recorded{hash: action.hash}
 }
 
 func (r *run) carryOut(ctx context.Context, action Action) error {

@@ -294,7 +294,7 @@ func (c *cluster) equal(bundle *render.Bundle) {
 			c.t.Errorf("%s is missing", resource.Key)
 			continue
 		}
-		if fields := differences(resource.Object, live, c.owner.ID); len(fields) > 0 {
+		if fields := differences(resource.Object(), live, c.owner.ID); len(fields) > 0 {
 			c.t.Errorf("%s differs in %v", resource.Key, fields)
 		}
 		if c.owner.Possession(live) != Owned {
@@ -361,11 +361,11 @@ func route(namespace, service, timeout string) *unstructured.Unstructured {
 func bundleOf(objects ...*unstructured.Unstructured) *render.Bundle {
 	bundle := &render.Bundle{Cluster: "use1-a"}
 	for _, object := range objects {
-		labels := object.GetLabels()
-		bundle.Resources = append(bundle.Resources, render.Resource{
-			Key: keyOf(object), GVK: object.GroupVersionKind(), Service: labels[render.LabelService],
-			Side: render.Side(labels[render.LabelSide]), Object: object, Hash: hashOf(object),
-		})
+		resource, err := render.NewResource(object)
+		if err != nil {
+			panic(err)
+		}
+		bundle.Resources = append(bundle.Resources, resource)
 	}
 	slices.SortFunc(bundle.Resources, func(a, b render.Resource) int {
 		if a.Key.String() < b.Key.String() {
@@ -374,14 +374,6 @@ func bundleOf(objects ...*unstructured.Unstructured) *render.Bundle {
 		return 1
 	})
 	return bundle
-}
-
-func hashOf(object *unstructured.Unstructured) string {
-	raw, err := object.MarshalJSON()
-	if err != nil {
-		panic(err)
-	}
-	return string(raw)
 }
 
 // service is the three objects that a called service has.

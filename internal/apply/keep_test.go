@@ -47,7 +47,7 @@ func carried(t *testing.T, view View, plan Plan) (View, Record) {
 				"f:labels": ownFields(action.desired.GetLabels()), "f:annotations": ownFields(action.desired.GetAnnotations()),
 			}})),
 		}})
-		known[action.Key] = action.hash
+		known[action.Key] = recorded{hash: action.hash}
 	}
 	return View{Objects: slices.Collect(maps.Values(objects))}, known
 }
@@ -363,7 +363,7 @@ func TestPlansThatKeepSettleAndEnd(t *testing.T) {
 			if options.Keep == "" {
 				for _, resource := range bundle.Resources {
 					at := slices.IndexFunc(view.Objects, func(one *unstructured.Unstructured) bool { return keyOf(one) == resource.Key })
-					if fields := differences(resource.Object, view.Objects[at], testOwner.ID); len(fields) > 0 {
+					if fields := differences(resource.Object(), view.Objects[at], testOwner.ID); len(fields) > 0 {
 						fail("%s differs in %v", resource.Key, fields)
 					}
 				}

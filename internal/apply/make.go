@@ -59,10 +59,10 @@ func Make(bundle *render.Bundle, view View, options PlanOptions) Plan {
 		}
 		if action.Verb == "" {
 			plan.Unchanged++
-			plan.known[resource.Key] = action.hash
+			plan.known[resource.Key] = recorded{hash: action.hash, live: action.live}
 			continue
 		}
-		action.Drift = action.writes() && options.Known[resource.Key] == action.hash
+		action.Drift = action.writes() && options.Known[resource.Key].hash == action.hash
 		actions = append(actions, action)
 	}
 	for key, object := range live {
@@ -90,7 +90,7 @@ func keyOf(object *unstructured.Unstructured) render.Key {
 func decideWanted(resource render.Resource, live *unstructured.Unstructured, view View, options PlanOptions) Action {
 	action := Action{
 		Key: resource.Key, Service: resource.Service, Side: resource.Side,
-		desired: resource.Object, live: live, hash: resource.Hash,
+		live: live, hash: resource.Hash,
 	}
 	refuse := func(reason string) Action {
 		action.Verb, action.Reason = Refuse, reason
@@ -105,7 +105,7 @@ func decideWanted(resource render.Resource, live *unstructured.Unstructured, vie
 		if view.Namespaces[resource.Key.Namespace].Terminating {
 			return refuse("namespace " + resource.Key.Namespace + " is being deleted; the object is made when the namespace is gone and new")
 		}
-		action.Verb = Create
+		action.Verb, action.desired = Create, resource.Object()
 		return action
 	}
 
@@ -119,9 +119,14 @@ func decideWanted(resource render.Resource, live *unstructured.Unstructured, vie
 		return refuse("it is being deleted and waits for " + finalizers(live) + "; it is made anew when it is gone")
 	}
 
+	last := options.Known[resource.Key]
+	if options.Keep == "" && last.live == live && last.hash == resource.Hash && writtenByUs(live) {
+		return action
+	}
+	desired := resource.Object()
+	action.desired = desired
 	if options.Keep != "" {
-		action.desired = widen(resource.Object, live)
-		if action.desired != resource.Object {
+		if action.desired = widen(desired, live); action.desired != desired {
 			// Another hash, or narrowing it later would count as undoing somebody else's change.
 			action.hash = digestOfObject(action.desired)
 		}

@@ -25,7 +25,7 @@ func TestPersonsCopyIsLeftAlone(t *testing.T) {
 			bundle := bundleOf(route("shop", "cart", "5s"))
 			k.sync(bundle)
 
-			theirs := c.get(bundle.Resources[0].Object)
+			theirs := c.get(bundle.Resources[0].Object())
 			test.prepare(theirs)
 			theirs.SetName("cart-of-mine")
 			theirs.SetResourceVersion("")
@@ -65,7 +65,7 @@ func TestRestoredBackupIsRecognised(t *testing.T) {
 			bundle := bundleOf(route("shop", "cart", "5s"))
 			c.start().sync(bundle)
 
-			backup := c.get(bundle.Resources[0].Object)
+			backup := c.get(bundle.Resources[0].Object())
 			c.remove(backup)
 			backup.SetManagedFields(nil)
 			backup.SetResourceVersion("")

@@ -41,7 +41,7 @@ func expect(ctx context.Context, dir string, validator *istio.Validator, cluster
 		}
 		e := expectation{objects: objects{}, services: bundle.Services, mesh: result.Mesh}
 		for _, r := range bundle.Resources {
-			e.objects[r.Key.String()] = r.Object
+			e.objects[r.Key.String()] = r.Object()
 		}
 		said[c.name] = e
 	}

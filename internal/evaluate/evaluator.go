@@ -539,7 +539,7 @@ func (r *run) renderShards(ctx context.Context, names []string, places map[strin
 }
 
 // renderWritten renders services, of which data does not tell enough, as their files say them.
-func (r *run) renderWritten(ctx context.Context, packs *packer) error {
+func (r *run) renderWritten(ctx context.Context, packs packs) error {
 	places := map[string]place{}
 	var unknown []string
 	for _, name := range r.undecided {

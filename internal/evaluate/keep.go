@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/gob"
 	"encoding/json"
-	"hash/fnv"
 	"slices"
 
 	"github.com/isthmus-mesh/isthmus/internal/cache"
@@ -84,9 +83,7 @@ func (m *memory) save(store *cache.Store) {
 	m.rendered.save(store)
 }
 
-// kept holds values for the next evaluation, and in the cache in packs: a file for each value would cost more than making the small ones
-// again. A pack has a name of its own and is written anew when one of its values is; each value is found in it by its own key, which says all
-// that it depends on. C is the form that is cached.
+// kept holds values for the next evaluation, and in the cache, in packs. C is the form that is cached.
 type kept[C, V any] struct {
 	understand func(C) (V, error)
 	write      func(V) C
@@ -102,33 +99,18 @@ type packed[V any] struct {
 	value V
 }
 
-// packs is into how many the values of a kind are divided: so many that a changed value makes few others be written, so few that all are
-// read in no time.
-const packs = 256
-
 // place is where a value is kept.
 type place struct{ pack, key cache.Key }
 
-// packer names the packs of a kind.
-type packer [packs]cache.Key
+// packs of one kind of values.
+type packs struct{ *cache.Packer }
 
-// packs of one kind. What all values of a kind depend on belongs into parts: so two branches, or clusters, do not displace each other's.
-func (r *run) packs(kind string, parts ...[]byte) *packer {
-	p := &packer{}
-	base := r.key("packs of "+kind, parts...)
-	for i := range p {
-		p[i] = base
-		p[i][0], p[i][1] = base[0]+byte(i), base[1]^byte(i)
-	}
-	return p
+// packs of a kind, and of what all its values depend on.
+func (r *run) packs(kind string, parts ...[]byte) packs {
+	return packs{cache.NewPacker(r.key("packs of "+kind, parts...))}
 }
 
-// place is where the value of a name is kept.
-func (p *packer) place(name string, key cache.Key) place {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(name))
-	return place{pack: p[h.Sum32()%packs], key: key}
-}
+func (p packs) place(name string, key cache.Key) place { return place{pack: p.Of(name), key: key} }
 
 // get looks in memory, then in the cache.
 func (k *kept[C, V]) get(store *cache.Store, at place) (V, bool) {
@@ -145,11 +127,7 @@ func (k *kept[C, V]) get(store *cache.Store, at place) (V, bool) {
 	}
 	pack, read := k.packs[at.pack]
 	if !read {
-		if data, ok := store.Get(at.pack); ok {
-			if err := gob.NewDecoder(bytes.NewReader(data)).Decode(&pack); err != nil {
-				pack = nil
-			}
-		}
+		pack = cache.GetPack[C](store, at.pack)
 		if k.packs == nil {
 			k.packs = map[cache.Key]map[cache.Key]C{}
 		}
@@ -197,10 +175,7 @@ func (k *kept[C, V]) save(store *cache.Store) {
 			contents[v.pack][key] = k.write(v.value)
 		}
 		for pack, values := range contents {
-			var b bytes.Buffer
-			if err := gob.NewEncoder(&b).Encode(values); err == nil {
-				store.Put(pack, b.Bytes())
-			}
+			cache.PutPack(store, pack, values)
 		}
 	}
 	k.changed = nil

@@ -3,10 +3,13 @@ package render
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 
+	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 )
 
@@ -47,15 +50,36 @@ type Resource struct {
 	// Service is the key of the service or external that it stems from, "" for the cluster's own.
 	Service string
 	Side    Side
-	// Object is the object as rendered: apiVersion, kind, metadata (name, namespace, labels, annotations)
-	// and spec, after the CRD's defaulting. It carries no ownership marks and must not be changed.
-	Object *unstructured.Unstructured
 	// Hash is the hex SHA-256 of Object in canonical JSON.
 	Hash string
 
+	// rendered is all that is kept of it: thousands of objects as maps would be most of what a controller has in memory.
 	rendered json.RawMessage
 	// noEndpoint: it is there for the name alone.
 	noEndpoint bool
+	validator  *istio.Validator
+}
+
+// Object makes the object: apiVersion, kind, metadata (name, namespace, labels, annotations) and spec, after the CRD's
+// defaulting. It carries no ownership marks, and belongs to the caller.
+func (r Resource) Object() *unstructured.Unstructured {
+	object := &unstructured.Unstructured{}
+	if err := utiljson.Unmarshal(r.rendered, &object.Object); err != nil {
+		panic(fmt.Sprintf("%s was read before and cannot be read now: %v", r.Key, err))
+	}
+	if r.validator != nil {
+		r.validator.Default(object)
+	}
+	return object
+}
+
+// NewResource is the resource of an object, as it is.
+func NewResource(object *unstructured.Unstructured) (Resource, error) {
+	rendered, err := json.Marshal(object.Object)
+	if err != nil {
+		return Resource{}, err
+	}
+	return understand(object, rendered), nil
 }
 
 // Rendered is the object as the template made it, which is what `cue export` prints, with numbers as json.Number.

@@ -31,11 +31,13 @@ type Renderer struct {
 	cache     *cache.Store
 
 	mu   sync.Mutex
-	last map[string]made
+	last map[string]last
+
+	known known
 }
 
-// made is a resource, and what it was made of.
-type made struct {
+// last is a resource of the last bundle, and what it was made of.
+type last struct {
 	resource Resource
 	// sum is the hash of the key and of what the template rendered.
 	sum [sha256.Size]byte
@@ -75,6 +77,7 @@ func (r *Renderer) Render(view *mesh.View, result *evaluate.Result, revision str
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var findings manifest.Findings
+	r.known.of(view.Cluster)
 	keys := slices.Sorted(maps.Keys(result.Rendered))
 	b.Resources = make([]Resource, len(keys))
 	problems, sums := r.make(keys, result.Rendered, b.Resources)
@@ -86,9 +89,9 @@ func (r *Renderer) Render(view *mesh.View, result *evaluate.Result, revision str
 	if len(findings) > 0 {
 		return nil, findings
 	}
-	r.last = make(map[string]made, len(keys))
+	r.last = make(map[string]last, len(keys))
 	for i, key := range keys {
-		r.last[key] = made{b.Resources[i], sums[i]}
+		r.last[key] = last{b.Resources[i], sums[i]}
 	}
 	b.Namespaces = namespaces(b.Resources)
 	b.Calls = calls(view, b.Resources)
@@ -97,31 +100,34 @@ func (r *Renderer) Render(view *mesh.View, result *evaluate.Result, revision str
 	return b, nil
 }
 
-// make makes the resources, as many at a time as there are processors, and gives the problems and the hash of each.
+// make makes the resources, as many at a time as there are processors, and gives the problems of each and the hash of what it is made of.
 func (r *Renderer) make(keys []string, rendered map[string]json.RawMessage, into []Resource) ([][]istio.Violation, [][sha256.Size]byte) {
 	problems, sums := make([][]istio.Violation, len(keys)), make([][sha256.Size]byte, len(keys))
-	var fresh []int
+	var unknown []int
 	for i, key := range keys {
 		if last, ok := r.last[key]; ok && same(last.resource.rendered, rendered[key]) {
 			into[i], sums[i] = last.resource, last.sum
 			continue
 		}
 		sums[i] = sha256.Sum256(slices.Concat([]byte(key), []byte{0}, rendered[key]))
-		fresh = append(fresh, i)
+		if made, ok := r.known.get(r.cache, key, sums[i]); ok {
+			into[i] = made.resource(rendered[key], r.validator)
+			continue
+		}
+		unknown = append(unknown, i)
 	}
-	valid := r.knownValid(sums, fresh)
 	var wait sync.WaitGroup
 	var next atomic.Int64
-	for range min(runtime.GOMAXPROCS(0), len(fresh)) {
+	for range min(runtime.GOMAXPROCS(0), len(unknown)) {
 		wait.Go(func() {
-			for n := next.Add(1) - 1; n < int64(len(fresh)); n = next.Add(1) - 1 {
-				i := fresh[n]
-				into[i], problems[i] = newResource(keys[i], rendered[keys[i]], r.validator, valid.has[sums[i][0]])
+			for n := next.Add(1) - 1; n < int64(len(unknown)); n = next.Add(1) - 1 {
+				i := unknown[n]
+				into[i], problems[i] = newResource(keys[i], rendered[keys[i]], r.validator)
 			}
 		})
 	}
 	wait.Wait()
-	valid.keep(r.cache, func(i int) bool { return len(problems[i]) == 0 })
+	r.known.save(r.cache, keys, into, sums, func(i int) bool { return len(problems[i]) == 0 }, unknown)
 	return problems, sums
 }
 
@@ -130,42 +136,54 @@ func same(a, b json.RawMessage) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0] || bytes.Equal(a, b))
 }
 
-// newResource checks one rendered object, unless it is known to be valid; the problems are for a person, without position.
-func newResource(key string, rendered json.RawMessage, validator *istio.Validator, valid bool) (Resource, []istio.Violation) {
+// newResource checks one rendered object; the problems are for a person, without position.
+func newResource(key string, rendered json.RawMessage, validator *istio.Validator) (Resource, []istio.Violation) {
 	obj := &unstructured.Unstructured{}
-	r := Resource{Object: obj, Side: SideCall, rendered: rendered}
 	if err := utiljson.Unmarshal(rendered, &obj.Object); err != nil {
-		return r, []istio.Violation{{Message: err.Error()}}
+		return Resource{}, []istio.Violation{{Message: err.Error()}}
 	}
 	labels, _, err := unstructured.NestedStringMap(obj.Object, "metadata", "labels")
 	if err != nil {
-		return r, []istio.Violation{{Path: "metadata.labels", Message: err.Error()}}
+		return Resource{}, []istio.Violation{{Path: "metadata.labels", Message: err.Error()}}
 	}
-	r.Service, r.noEndpoint = labels[LabelService], labels[LabelNoEndpoint] == "true"
-	if labels[LabelSide] == string(SidePublish) {
-		r.Side = SidePublish
+	r := Resource{
+		Service: labels[LabelService], Side: side(labels),
+		GVK: schema.FromAPIVersionAndKind(obj.GetAPIVersion(), obj.GetKind()),
+		Key: Key{Kind: obj.GetKind(), Namespace: obj.GetNamespace(), Name: obj.GetName()},
 	}
-	r.GVK = schema.FromAPIVersionAndKind(obj.GetAPIVersion(), obj.GetKind())
-	r.Key = Key{Kind: obj.GetKind(), Namespace: obj.GetNamespace(), Name: obj.GetName()}
 	if r.Key.String() != key {
 		kind, _, _ := strings.Cut(key, "/")
 		return r, []istio.Violation{{Message: fmt.Sprintf(
 			"stands under the key %q, but is %s: the key of a resource is Kind/namespace/name. A template that adds to one exact key makes half a "+
 				"resource where the service lacks it: use a pattern, resources: [=~\"^%s/\"]: ...", key, r.Key, kind)}}
 	}
-	if !valid {
-		if problems := validator.Validate(obj); len(problems) > 0 {
-			return r, problems
-		}
+	if problems := validator.Validate(obj); len(problems) > 0 {
+		return r, problems
 	}
 	validator.Default(obj)
-	canonical, err := json.Marshal(obj.Object)
-	if err != nil {
-		return r, []istio.Violation{{Message: err.Error()}}
-	}
-	sum := sha256.Sum256(canonical)
-	r.Hash = hex.EncodeToString(sum[:])
+	r = understand(obj, rendered)
+	r.validator = validator
 	return r, nil
+}
+
+// understand is the resource of an object that was read from what was rendered, and defaulted.
+func understand(object *unstructured.Unstructured, rendered json.RawMessage) Resource {
+	labels := object.GetLabels()
+	canonical, _ := json.Marshal(object.Object) // it was JSON before
+	sum := sha256.Sum256(canonical)
+	return Resource{
+		Key:     Key{Kind: object.GetKind(), Namespace: object.GetNamespace(), Name: object.GetName()},
+		GVK:     schema.FromAPIVersionAndKind(object.GetAPIVersion(), object.GetKind()),
+		Service: labels[LabelService], Side: side(labels), Hash: hex.EncodeToString(sum[:]),
+		rendered: rendered, noEndpoint: labels[LabelNoEndpoint] == "true",
+	}
+}
+
+func side(labels map[string]string) Side {
+	if labels[LabelSide] == string(SidePublish) {
+		return SidePublish
+	}
+	return SideCall
 }
 
 // namespaces are those of services and externals, sorted. Those of gateways, the cluster's own and public ones, are there with the

@@ -201,7 +201,7 @@ func TestAnEntryThatLeadsNowhereGivesACallNoEndpoint(t *testing.T) {
 	}
 	nowhere := render.Key{Kind: "ServiceEntry", Namespace: "stock", Name: "stock.stock.global-remote"}
 	if !slices.ContainsFunc(b.Resources, func(r render.Resource) bool {
-		return r.Key == nowhere && r.Object.GetLabels()[render.LabelNoEndpoint] == "true"
+		return r.Key == nowhere && r.Object().GetLabels()[render.LabelNoEndpoint] == "true"
 	}) {
 		t.Fatalf("%s is not there, or does not say that it leads nowhere", nowhere)
 	}
