@@ -16,11 +16,12 @@
 // The way of an evaluation, each step cached by the content that it depends on:
 //
 //	classify    what is each file: a service file, or shared; is anything in the way?     classify.go, split.go
-//	shared      the inventory, the settings and the externals                             evaluator.go, stages.go
-//	manifests   each service, by itself                                                   evaluator.go, stages.go
-//	facts       who has to know what of whom                                              facts.go
-//	shards      checks and resources of the services that concern the cluster             evaluator.go, stages.go
+//	shared      the inventory, the settings and the externals                             manifests.go
+//	manifests   each service, by itself                                                   manifests.go
+//	facts       who has to know what of whom                                              facts.go, keys.go
+//	shards      checks and resources of the services that concern the cluster             rendering.go, question.go
 //	freeze      the last good manifest in the place of a broken one, and once more        freeze.go
 //
+// stages.go is what the children do in these steps; evaluator.go puts them in a row, keep.go remembers what came of them.
 // A repository of which a file is in the way is evaluated in one piece (child.go): the same answer, dearer, and as a whole good or bad.
 package evaluate
