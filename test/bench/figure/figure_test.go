@@ -30,7 +30,7 @@ func TestABarIsMissedByMoreThanAQuarter(t *testing.T) {
 }
 
 // programs are those whose tables are kept.
-var programs = []string{"test/bench/evaluation"}
+var programs = []string{"test/bench/evaluation", "test/bench/applying"}
 
 func TestATableIsKeptBetweenItsMarks(t *testing.T) {
 	const ours, others = "test/bench/ours", "test/bench/others"

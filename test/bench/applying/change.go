@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/pprof"
+	"syscall"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/isthmus-mesh/isthmus/internal/render"
+	"github.com/isthmus-mesh/isthmus/test/bench/figure"
+)
+
+// tripsOfEach is how often a round trip is measured beside each change.
+const tripsOfEach = 5
+
+// change changes one object after another, and holds the time from the bundle to the applied object against a round trip: a GET of that
+// object on the same connection.
+func (b *benchmark) change(ctx context.Context) ([]figure.Row, error) {
+	bundle, err := b.large(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sent := &requests{}
+	k, err := newController(sent.on(b.config))
+	if err != nil {
+		return nil, err
+	}
+	defer k.start(ctx)()
+	if _, _, err := k.sync(ctx, bundle); err != nil {
+		return nil, err
+	}
+	if _, err := k.expect(ctx, bundle, 0, 0); err != nil {
+		return nil, err
+	}
+	stopProfile, err := b.profile("change.cpu")
+	if err != nil {
+		return nil, err
+	}
+	var all changes
+	_, err = b.measured(sent, func() error { return b.oneByOne(ctx, k, sent, bundle, &all) })
+	stopProfile()
+	if err != nil {
+		return nil, err
+	}
+	b.say("changed one object %d times: %s; a round trip takes %s", b.changes, all, figure.Seconds(figure.Median(all.trips)))
+	return all.rows(len(bundle.Resources)), nil
+}
+
+// oneByOne makes one commit after another.
+func (b *benchmark) oneByOne(ctx context.Context, k *controller, sent *requests, bundle *render.Bundle, into *changes) error {
+	for n := range b.changes {
+		next, object, err := changed(bundle, n)
+		if err != nil {
+			return err
+		}
+		resource := k.client.Resource(virtualServices).Namespace(object.GetNamespace())
+		for range tripsOfEach {
+			began := time.Now()
+			if _, err := resource.Get(ctx, object.GetName(), metav1.GetOptions{}); err != nil {
+				return err
+			}
+			into.trips = append(into.trips, time.Since(began))
+		}
+		runtime.GC() // of what was before
+		before, own := sent.count(), figure.ProcessorTime(syscall.RUSAGE_SELF)
+		took, err := k.expect(ctx, next, 0, 1)
+		own = figure.ProcessorTime(syscall.RUSAGE_SELF) - own
+		if err != nil {
+			return err
+		}
+		if now := sent.count().since(before); now != (count{writes: 1}) {
+			return fmt.Errorf("for one changed object there were %s", now)
+		}
+		into.add(took, own)
+		bundle = next
+		// Between two commits there are intervals with nothing to do.
+		if _, err := k.expect(ctx, bundle, 0, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// changes are what each change took.
+type changes struct{ total, look, plan, apply, own, trips []time.Duration }
+
+func (c *changes) add(s steps, own time.Duration) {
+	c.total, c.look, c.plan, c.apply = append(c.total, s.total()), append(c.look, s.look), append(c.plan, s.plan), append(c.apply, s.apply)
+	c.own = append(c.own, own)
+}
+
+func (c changes) String() string {
+	m := func(of []time.Duration) string { return figure.Seconds(figure.Median(of)) }
+	return fmt.Sprintf("%s, median of %d (looking %s, planning %s, writing %s; %s of processors)", m(c.total), len(c.total), m(c.look), m(c.plan), m(c.apply), m(c.own))
+}
+
+func (c changes) rows(objects int) []figure.Row {
+	trip, write := figure.Median(c.trips), figure.Median(c.apply)
+	theirs := fmt.Sprintf("%s, median of %d reads of one object", figure.Seconds(trip), len(c.trips))
+	return []figure.Row{
+		{
+			Figure: fmt.Sprintf("one changed object among %s: bundle to applied", figure.Thousands(objects)),
+			Bar:    changeBar, Of: "a round trip", Measured: figure.Median(c.total).Seconds() / trip.Seconds(), Ours: c.String(), Theirs: theirs,
+		},
+		{Figure: "the same: the write alone", Of: "a round trip", Measured: write.Seconds() / trip.Seconds(), Ours: figure.Seconds(write), Theirs: theirs},
+	}
+}
+
+// profile writes what this process computes until the returned function is called, if profiles are wanted.
+func (b *benchmark) profile(name string) (stop func(), err error) {
+	if b.profiles == "" {
+		return func() {}, nil
+	}
+	file, err := os.Create(filepath.Join(b.profiles, name+".pprof"))
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return nil, err
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = file.Close() // a profile for development
+	}, nil
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fluxcd/pkg/ssa"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/istio"
+	"github.com/isthmus-mesh/isthmus/internal/render"
+)
+
+// controller is our side: what a controller has of package apply.
+type controller struct {
+	client  dynamic.Interface
+	live    *apply.Live
+	applier *apply.Applier
+	options apply.PlanOptions
+}
+
+func newController(config *rest.Config) (*controller, error) {
+	connection, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	k := &controller{client: connection, live: apply.NewLive(connection, istio.Kinds, nil)}
+	k.applier = apply.NewApplier(connection, k.live)
+	k.options = apply.PlanOptions{
+		Owner: apply.Owner{ID: apply.ApplySetID("bench", "isthmus-system", "MeshSync", "isthmus.dev")},
+		Prune: true, MaxPrunePercent: 20, // the defaults of a MeshSync
+	}
+	return k, nil
+}
+
+// start watches until the returned function is called.
+func (k *controller) start(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = k.live.Start(ctx) // it ends with ctx
+	}()
+	return func() { cancel(); <-done }
+}
+
+// steps are what a sync took.
+type steps struct{ look, plan, apply time.Duration }
+
+func (s steps) total() time.Duration { return s.look + s.plan + s.apply }
+
+// sync makes the cluster equal to the bundle, as a controller does in each run.
+func (k *controller) sync(ctx context.Context, bundle *render.Bundle) (apply.Result, steps, error) {
+	began := time.Now()
+	view, err := k.live.Look(ctx)
+	if err != nil {
+		return apply.Result{}, steps{}, err
+	}
+	looked := time.Now()
+	plan := apply.Make(bundle, view, k.options)
+	planned := time.Now()
+	result, err := k.applier.Apply(ctx, plan)
+	ended := time.Now()
+	k.options.Known = result.Known
+	return result, steps{look: looked.Sub(began), plan: planned.Sub(looked), apply: ended.Sub(planned)}, err
+}
+
+// expect syncs, and fails where anything else was written than so many objects.
+func (k *controller) expect(ctx context.Context, bundle *render.Bundle, created, updated int) (steps, error) {
+	result, took, err := k.sync(ctx, bundle)
+	if err == nil && (result.Created != created || result.Updated != updated || result.Wrote() != created+updated) {
+		err = fmt.Errorf("%d were created and %d updated, of %d written; it should be %d and %d", result.Created, result.Updated, result.Wrote(), created, updated)
+	}
+	return took, err
+}
+
+// peer is the other side: what Flux's kustomize-controller applies with. Its client is not throttled, as ours is not, and asks the API
+// server for each object, since kustomize-controller does not cache what it applies.
+type peer struct {
+	manager *ssa.ResourceManager
+	objects []*unstructured.Unstructured
+}
+
+func newPeer(config *rest.Config, sideBySide int, bundle *render.Bundle) (*peer, error) {
+	connection, err := client.New(config, client.Options{})
+	if err != nil {
+		return nil, err
+	}
+	p := &peer{
+		manager: ssa.NewResourceManager(connection, nil, ssa.Owner{Field: "bench-controller", Group: "bench.isthmus.dev"}),
+		objects: objects(bundle),
+	}
+	p.manager.SetConcurrency(sideBySide)
+	p.manager.SetOwnerLabels(p.objects, "bench", "isthmus-system")
+	// A controller knows the kinds from the run before.
+	for _, object := range p.objects {
+		gvk := object.GroupVersionKind()
+		if _, err := connection.RESTMapper().RESTMapping(gvk.GroupKind(), gvk.Version); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// expect applies, and fails where not the same became of all objects.
+func (p *peer) expect(ctx context.Context, action ssa.Action) error {
+	changes, err := p.manager.ApplyAll(ctx, p.objects, ssa.DefaultApplyOptions())
+	if err != nil {
+		return err
+	}
+	if len(changes.Entries) != len(p.objects) {
+		return fmt.Errorf("of %d objects ApplyAll tells of %d", len(p.objects), len(changes.Entries))
+	}
+	var errs []error
+	for _, entry := range changes.Entries {
+		if entry.Action != action {
+			errs = append(errs, fmt.Errorf("%s is %s, not %s", entry.Subject, entry.Action, action))
+		}
+	}
+	return errors.Join(errs...)
+}
