@@ -1,12 +1,16 @@
 package apply
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -17,6 +21,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/isthmus-mesh/isthmus/internal/istio"
+	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
 // sideBySide is how many writes of one stage are under way at once. Measured against one API server, 16 is little
@@ -35,6 +40,15 @@ type Observer interface {
 type Applier struct {
 	client   dynamic.Interface
 	observer Observer
+	pause    time.Duration
+	wait     func(context.Context, time.Duration)
+}
+
+// Pause makes the applier wait, within a plan, after what widens and before what narrows, so that proxies learn of the new before they lose the
+// old. Only a plan that does both waits, and never longer than half of what its context has left. The function wait ends when ctx does.
+func (a *Applier) Pause(pause time.Duration, wait func(ctx context.Context, pause time.Duration)) *Applier {
+	a.pause, a.wait = pause, wait
+	return a
 }
 
 // NewApplier makes an applier that writes through client. The client should not be throttled on its side (QPS -1 in
@@ -78,8 +92,8 @@ type Result struct {
 // Wrote reports how many writes succeeded.
 func (r Result) Wrote() int { return r.Created + r.Updated + r.Claimed + r.Deleted }
 
-// Apply carries the plan out: namespaces, then all that is written, kind by kind, then, only if all of that
-// succeeded, what is deleted. A write that fails keeps later kinds of the same service and all deletes from
+// Apply carries the plan out: namespaces, then all that widens, kind by kind, then all that narrows, the other way round; what is deleted
+// only if all that was written before succeeded. A write that fails keeps later ones of the same service and all deletes from
 // being tried, and nothing else. A plan without writes sends no request, and a braked one neither.
 //
 // The error joins every [*Failure] and is nil only if the whole plan was carried out; the result is valid in
@@ -89,11 +103,15 @@ func (a *Applier) Apply(ctx context.Context, plan Plan) (Result, error) {
 		return Result{Unchanged: plan.Unchanged, Known: maps.Clone(plan.known)}, &BrakedError{Brake: *plan.Brake}
 	}
 	run := &run{
-		Applier: a, owner: plan.owner, blocked: map[string]string{}, unusable: map[string]string{},
+		Applier: a, owner: plan.owner, blocked: map[string]string{}, unusable: map[string]string{}, begun: map[render.Key]*unstructured.Unstructured{},
 		result: Result{Unchanged: plan.Unchanged, Known: maps.Clone(plan.known)},
 	}
 	run.namespaces(ctx, plan)
-	for _, stage := range stages(plan.Actions) {
+	all, beforePause := stages(plan.Actions)
+	for i, stage := range all {
+		if i == beforePause {
+			run.settle(ctx)
+		}
 		run.stage(ctx, stage)
 	}
 	return run.result, errors.Join(run.errs...)
@@ -108,6 +126,23 @@ type run struct {
 	// blocked names, for a service, the write that failed; unusable, for a namespace, why it is not there.
 	blocked, unusable map[string]string
 	cutOff            bool
+	// begun are the objects of which the first of two writes is done, as they are now.
+	mu    sync.Mutex
+	begun map[render.Key]*unstructured.Unstructured
+	// widened: something that proxies have to learn of was written.
+	widened bool
+}
+
+// settle waits until proxies have learned of what was widened.
+func (r *run) settle(ctx context.Context) {
+	if r.wait == nil || r.pause <= 0 || !r.widened {
+		return
+	}
+	pause := r.pause
+	if deadline, ok := ctx.Deadline(); ok {
+		pause = min(pause, time.Until(deadline)/2)
+	}
+	r.wait(ctx, pause)
 }
 
 func (r *run) namespaces(ctx context.Context, plan Plan) {
@@ -136,14 +171,17 @@ func (r *run) ended(ctx context.Context) bool {
 	return true
 }
 
-// stage carries out actions of one kind side by side.
-func (r *run) stage(ctx context.Context, actions []Action) {
-	outcomes := make([]Outcome, len(actions))
+// stage carries out steps of one kind side by side.
+func (r *run) stage(ctx context.Context, steps []step) {
+	// Of an action whose first write failed that was the outcome.
+	steps = slices.DeleteFunc(steps, func(s step) bool { return s.second() && r.begun[s.action.Key] == nil })
+	outcomes := make([]Outcome, len(steps))
 	var group errgroup.Group
 	group.SetLimit(sideBySide)
-	for i, action := range actions {
+	for i, step := range steps {
+		action := step.action
 		outcomes[i].Action = action
-		if reason := r.skip(action); reason != "" {
+		if reason := r.skip(step); reason != "" {
 			outcomes[i].Skipped = reason
 			continue
 		}
@@ -153,7 +191,7 @@ func (r *run) stage(ctx context.Context, actions []Action) {
 				outcomes[i].Skipped = "the run was cut off before"
 				return nil
 			}
-			if err := r.carryOut(ctx, action); err != nil {
+			if err := r.carryOut(ctx, step); err != nil {
 				outcomes[i].Failure = failure(action, err)
 			}
 			return nil
@@ -161,13 +199,19 @@ func (r *run) stage(ctx context.Context, actions []Action) {
 	}
 	_ = group.Wait() // every failure is in its outcome
 	r.ended(ctx)
-	for _, outcome := range outcomes {
-		r.count(outcome)
+	for i, outcome := range outcomes {
+		done := outcome.Failure == nil && outcome.Skipped == ""
+		r.widened = r.widened || done && outcome.Action.Effect != Narrows && isRouting(outcome.Action.Key.Kind)
+		// Of two writes the second tells of both, unless the first was the last.
+		if !done || !steps[i].first {
+			r.count(outcome)
+		}
 	}
 }
 
 // skip says why an action must not be tried, "" if it may.
-func (r *run) skip(action Action) string {
+func (r *run) skip(step step) string {
+	action := step.action
 	if action.Verb == Delete && len(r.errs) > 0 {
 		return "nothing is deleted before everything else is applied"
 	}
@@ -210,12 +254,13 @@ func (r *run) count(outcome Outcome) {
 	r.result.Known[action.Key] = recorded{hash: action.hash}
 }
 
-func (r *run) carryOut(ctx context.Context, action Action) error {
+func (r *run) carryOut(ctx context.Context, step step) error {
+	action := step.action
 	switch action.Verb {
 	case Create:
 		return r.create(ctx, action)
 	case Update:
-		return r.update(ctx, action)
+		return r.update(ctx, step)
 	case Claim:
 		_, err := r.claim(ctx, action.live)
 		return err
@@ -236,7 +281,7 @@ func (r *run) create(ctx context.Context, action Action) error {
 	if err != nil {
 		return err
 	}
-	return r.verify(action, written)
+	return r.verify(action.desired, written)
 }
 
 // appeared finds out whose the object is that was not there when the plan was made.
@@ -253,9 +298,18 @@ func (r *run) appeared(ctx context.Context, action Action, exists error) error {
 	return &Failure{Class: Conflict, Err: errors.New("it is there already and is ours: this view of the cluster was behind")}
 }
 
-func (r *run) update(ctx context.Context, action Action) error {
-	written, err := r.resource(action.desired).Update(ctx, update(action.desired, action.live, r.owner),
+func (r *run) update(ctx context.Context, step step) error {
+	action, target := step.action, step.target()
+	r.mu.Lock()
+	live := cmp.Or(r.begun[action.Key], action.live)
+	r.mu.Unlock()
+	written, err := r.resource(target).Update(ctx, update(target, live, r.owner),
 		metav1.UpdateOptions{FieldManager: FieldManager, FieldValidation: metav1.FieldValidationStrict})
+	if step.first && apierrors.IsInvalid(err) {
+		// The two cannot stand together, which only the API server knew.
+		r.begin(action.Key, live)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -266,7 +320,20 @@ func (r *run) update(ctx context.Context, action Action) error {
 			return err
 		}
 	}
-	return r.verify(action, written)
+	if err := r.verify(target, written); err != nil {
+		return err
+	}
+	if step.first {
+		r.begin(action.Key, written)
+	}
+	return nil
+}
+
+// begin notes how an object is after the first of its two writes.
+func (r *run) begin(key render.Key, now *unstructured.Unstructured) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.begun[key] = now
 }
 
 // claim applies nothing but the label, which makes us a manager of it beside whoever else is. The uid and
@@ -304,9 +371,9 @@ func (r *run) delete(ctx context.Context, action Action) error {
 
 // verify compares what was stored with what was sent. Where the cluster makes something else of it, each run would
 // see a difference and write again, for ever and unseen.
-func (r *run) verify(action Action, written *unstructured.Unstructured) error {
+func (r *run) verify(desired, written *unstructured.Unstructured) error {
 	r.observer.Wrote(written)
-	fields := differences(action.desired, written, r.owner)
+	fields := differences(desired, written, r.owner)
 	if len(fields) == 0 {
 		return nil
 	}

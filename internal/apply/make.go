@@ -77,7 +77,7 @@ func Make(bundle *render.Bundle, view View, options PlanOptions) Plan {
 	if options.Keep != "" {
 		actions = withoutTaking(actions, live, bundle, options.Keep)
 	}
-	plan.Actions = order(holdBehindRefusals(actions))
+	plan.Actions = order(withEffects(holdBehindRefusals(actions), live, bundle))
 	plan.Brake = brake(bundle, live, plan, options)
 	return plan
 }

@@ -46,13 +46,17 @@ func TestOrder(t *testing.T) {
 		t.Errorf("seed %d (-want +got):\n%s", seed, diff)
 	}
 	var sizes []int
-	for _, stage := range stages(ordered) {
+	all, beforePause := stages(ordered)
+	if beforePause != 5 {
+		t.Errorf("%d stages come before the pause", beforePause)
+	}
+	for _, stage := range all {
 		sizes = append(sizes, len(stage))
 	}
 	if diff := cmp.Diff([]int{1, 1, 3, 1, 1, 1, 2, 1, 1}, sizes); diff != "" {
 		t.Errorf("stages (-want +got):\n%s", diff)
 	}
-	if got := stages(order(want[12:])); len(got) != 0 {
+	if got, _ := stages(order(want[12:])); len(got) != 0 {
 		t.Errorf("what is only told became a stage: %v", got)
 	}
 }

@@ -30,10 +30,14 @@ type Action struct {
 	Drift bool
 	// Fields are the paths that differ, sorted ("spec.hosts", "metadata.labels.isthmus.dev/service"), for an Update.
 	Fields []string
+	// Effect is what a Create, Update, Claim or Delete does to those who use the object.
+	Effect Effect
 	// Reason explains a Hold, Refuse or Report, for a person.
 	Reason string
 
 	desired *unstructured.Unstructured
+	// between, of an update that takes something away, is the desired object with what the live one has and would lose.
+	between *unstructured.Unstructured
 	live    *unstructured.Unstructured
 	hash    string
 }

@@ -1,0 +1,93 @@
+package apply
+
+import (
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/isthmus-mesh/isthmus/internal/render"
+)
+
+// Effect is what a write does to those who use what it is about.
+type Effect string
+
+const (
+	// Widens: whoever used it before can go on. A change that takes nothing away is one, too.
+	Widens Effect = "widens"
+	// Narrows: it only takes away.
+	Narrows Effect = "narrows"
+	// Replaces: it adds, and takes away. Such an update is written twice: first with all of both, and as it shall be when
+	// everybody who may use the new has been told of it.
+	Replaces Effect = "replaces"
+)
+
+// withEffects says of each write what it does, and finds for updates that replace what stands in between.
+func withEffects(actions []Action, live map[render.Key]*unstructured.Unstructured, bundle *render.Bundle) []Action {
+	out := make([]Action, len(actions))
+	between := make(map[render.Key]*unstructured.Unstructured, len(live))
+	for key, object := range live {
+		between[key] = object
+	}
+	for i, action := range actions {
+		out[i] = action
+		if action.Verb == Create {
+			between[action.Key] = action.desired
+		}
+		if action.Verb != Update {
+			continue
+		}
+		between[action.Key] = action.desired
+		if both := widen(action.desired, action.live); both != action.desired {
+			out[i].between, between[action.Key] = both, both
+		}
+	}
+	torn := tornServices(out, live, between, bundle)
+	for i, action := range out {
+		switch action.Verb {
+		case Create:
+			out[i].Effect = Widens
+			if narrows(action.desired, live, between) {
+				out[i].Effect = Narrows
+			}
+		case Update:
+			out[i].Effect = effectOf(action)
+			if torn.Has(action.Service) && isRouting(action.Key.Kind) {
+				// Its entries would not fit each other in between: Istio would lose endpoints of both.
+				out[i].Effect, out[i].between = Widens, nil
+			}
+		case Delete:
+			out[i].Effect = Narrows
+		case Claim:
+			out[i].Effect = Widens
+		case Hold, Refuse, Report:
+		}
+	}
+	return out
+}
+
+func effectOf(update Action) Effect {
+	switch {
+	case update.between == nil:
+		return Widens
+	case same(update.between.Object["spec"], withoutAllotted(update.live)):
+		return Narrows
+	default:
+		return Replaces
+	}
+}
+
+// step is one write of a plan: an action, or the first of the two writes of one that replaces.
+type step struct {
+	action Action
+	// first: the object is made as it is in between.
+	first bool
+}
+
+// second reports whether a step is the last of two writes.
+func (s step) second() bool { return s.action.Effect == Replaces && !s.first }
+
+// target is the object that a step writes.
+func (s step) target() *unstructured.Unstructured {
+	if s.first {
+		return s.action.between
+	}
+	return s.action.desired
+}
