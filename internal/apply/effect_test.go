@@ -1,0 +1,323 @@
+package apply
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/isthmus-mesh/isthmus/internal/istio"
+	"github.com/isthmus-mesh/isthmus/internal/render"
+)
+
+// state is one that the API server was in.
+type state map[render.Key]*unstructured.Unstructured
+
+// recorder writes down every state of the kinds that make a name work, in the order in which the API server had them: a resourceVersion is the
+// revision of all its data.
+type recorder struct {
+	mu     sync.Mutex
+	events []recordedEvent
+}
+
+type recordedEvent struct {
+	version uint64
+	gone    bool
+	object  *unstructured.Unstructured
+}
+
+func (c *cluster) record() *recorder {
+	c.t.Helper()
+	r := &recorder{}
+	ctx, stop := context.WithCancel(context.Background())
+	var group sync.WaitGroup
+	for _, kind := range istio.Kinds {
+		if !isRouting(kind.Kind) && kind.Kind != policyKind {
+			continue
+		}
+		events, err := c.admin.Resource(kind.GroupVersion().WithResource(kind.Resource)).Watch(ctx, metav1.ListOptions{})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		group.Go(func() {
+			for event := range events.ResultChan() {
+				object, ok := event.Object.(*unstructured.Unstructured)
+				if !ok {
+					continue
+				}
+				version, _ := strconv.ParseUint(object.GetResourceVersion(), 10, 64)
+				r.mu.Lock()
+				r.events = append(r.events, recordedEvent{version, event.Type == "DELETED", object})
+				r.mu.Unlock()
+			}
+		})
+	}
+	c.t.Cleanup(func() { stop(); group.Wait() })
+	return r
+}
+
+// take waits until all of a state was seen, and returns the states on the way to it from another one.
+func (r *recorder) take(k *controller, from state, to *render.Bundle) []state {
+	k.t.Helper()
+	var states []state
+	k.until("the watch shows what was applied", func() bool {
+		r.mu.Lock()
+		events := slices.Clone(r.events)
+		r.mu.Unlock()
+		slices.SortStableFunc(events, func(a, b recordedEvent) int { return int(int64(a.version) - int64(b.version)) })
+		now := maps.Clone(from)
+		states = []state{maps.Clone(now)}
+		for _, event := range events {
+			if now[keyOf(event.object)] = event.object; event.gone {
+				delete(now, keyOf(event.object))
+			}
+			states = append(states, maps.Clone(now))
+		}
+		return len(now) == len(to.Resources) && !slices.ContainsFunc(to.Resources, func(resource render.Resource) bool {
+			live := now[resource.Key]
+			return live == nil || len(differences(resource.Object(), live, k.owner.ID)) > 0
+		})
+	})
+	r.mu.Lock()
+	r.events = nil
+	r.mu.Unlock()
+	return states
+}
+
+// randomService is one as a commit may have it: several endpoints, subsets, a route among them, and who may call it.
+func randomService(random *rand.Rand, name string) []*unstructured.Unstructured {
+	var endpoints []string
+	for i := range 4 {
+		if random.IntN(2) == 0 {
+			endpoints = append(endpoints, fmt.Sprintf("192.0.2.%d", i+1))
+		}
+	}
+	if len(endpoints) == 0 {
+		endpoints = []string{"192.0.2.9"}
+	}
+	one := entry("shop", name, endpoints...)
+	if random.IntN(3) == 0 { // as when a service begins to run here
+		one.SetName(name + "-local")
+	}
+	subsets := []any{}
+	for i := range 4 {
+		if random.IntN(2) == 0 {
+			subsets = append(subsets, map[string]any{"name": fmt.Sprintf("v%d", i), "labels": map[string]any{"version": fmt.Sprintf("v%d", i)}})
+		}
+	}
+	rule, route := rule("shop", name), route("shop", name, fmt.Sprintf("%ds", 1+random.IntN(5)))
+	if len(subsets) > 0 {
+		_ = unstructured.SetNestedSlice(rule.Object, subsets, "spec", "subsets")
+		to := subsets[random.IntN(len(subsets))].(map[string]any)["name"]
+		_ = unstructured.SetNestedSlice(route.Object, []any{map[string]any{"route": []any{map[string]any{
+			"destination": map[string]any{"host": name + ".shop.example.com", "subset": to}, "weight": int64(100),
+		}}}}, "spec", "http")
+	}
+	objects := []*unstructured.Unstructured{one, rule, route}
+	var principals []any
+	for i := range 3 {
+		if random.IntN(2) == 0 {
+			principals = append(principals, fmt.Sprintf("cluster.local/ns/a/sa/caller-%d", i))
+		}
+	}
+	// The same callers by one policy or by another: whoever is in both must not be shut out in between.
+	if len(principals) > 0 {
+		policy := object(policyKind, "shop", fmt.Sprintf("%s-%d", name, random.IntN(2)), name, map[string]any{
+			"action": "ALLOW", "selector": map[string]any{"matchLabels": map[string]any{"app": name}},
+			"rules": []any{map[string]any{"from": []any{map[string]any{"source": map[string]any{"principals": principals}}}}},
+		})
+		objects = append(objects, policy)
+	}
+	return objects
+}
+
+// broken is what a caller would notice of a state on the way from one bundle to another.
+func broken(now, from, to state) []string {
+	var out []string
+	hosts := map[string]map[string]bool{}
+	for _, object := range now {
+		if object.GetKind() != "ServiceEntry" {
+			continue
+		}
+		for _, host := range hostsOf(object) {
+			if hosts[host] == nil {
+				hosts[host] = map[string]bool{}
+			}
+			for _, endpoint := range listOf(fieldsOf(object.Object, "spec"), "endpoints") {
+				hosts[host][fmt.Sprint(fieldsOf(endpoint)["address"])] = true
+			}
+		}
+	}
+	for _, object := range to {
+		for _, host := range hostsOf(object) {
+			if hosts[host] == nil && calledIn(from, host) && object.GetKind() == "ServiceEntry" {
+				out = append(out, "no ServiceEntry for "+host)
+			}
+		}
+	}
+	for key, object := range now {
+		switch key.Kind {
+		case "VirtualService":
+			subset, _, _ := unstructured.NestedSlice(object.Object, "spec", "http")
+			to, _, _ := unstructured.NestedString(fieldsOf(listOf(fieldsOf(subset[0]), "route")[0]), "destination", "subset")
+			rule := now[render.Key{Kind: "DestinationRule", Namespace: key.Namespace, Name: key.Name}]
+			if to != "" && (rule == nil || !slices.ContainsFunc(listOf(fieldsOf(rule.Object, "spec"), "subsets"), func(s any) bool { return fieldsOf(s)["name"] == to })) {
+				out = append(out, fmt.Sprintf("%s leads to subset %s, which nobody defines", key, to))
+			}
+		}
+	}
+	for _, service := range []string{"a", "b", "c"} {
+		was, will, is := admitted(from, service), admitted(to, service), admitted(now, service)
+		for caller, had := range was {
+			if had && will[caller] && !is[caller] {
+				out = append(out, fmt.Sprintf("%s of %s is shut out", caller, service))
+			}
+		}
+	}
+	return out
+}
+
+func calledIn(s state, host string) bool {
+	for _, object := range s {
+		if object.GetKind() == "ServiceEntry" && slices.Contains(hostsOf(object), host) {
+			return true
+		}
+	}
+	return false
+}
+
+// admitted are the callers that the policies of a service let in; without any policy everybody.
+func admitted(s state, service string) map[string]bool {
+	out, any := map[string]bool{}, true
+	for _, object := range s {
+		if object.GetKind() != policyKind || object.GetLabels()[render.LabelService] != service {
+			continue
+		}
+		any = false
+		for _, rule := range listOf(fieldsOf(object.Object, "spec"), "rules") {
+			for _, from := range listOf(fieldsOf(rule), "from") {
+				for _, principal := range listOf(fieldsOf(from, "source"), "principals") {
+					out[fmt.Sprint(principal)] = true
+				}
+			}
+		}
+	}
+	for i := range 3 {
+		caller := fmt.Sprintf("cluster.local/ns/a/sa/caller-%d", i)
+		out[caller] = out[caller] || any
+	}
+	return out
+}
+
+// careless makes a plan what it would be without looking at effects: each object is written once, kind by kind.
+func careless(plan Plan) Plan {
+	for i := range plan.Actions {
+		if plan.Actions[i].Verb != Delete {
+			plan.Actions[i].Effect, plan.Actions[i].between = Widens, nil
+		}
+	}
+	plan.Actions = order(plan.Actions)
+	return plan
+}
+
+// history tells what each state changed.
+func history(states []state) string {
+	var out string
+	for key, object := range states[0] {
+		out += fmt.Sprintf("at first %s: %s\n", key, text(object.Object["spec"]))
+	}
+	for i, now := range states[1:] {
+		for key, object := range now {
+			if was := states[i][key]; was == nil || was.GetResourceVersion() != object.GetResourceVersion() {
+				out += fmt.Sprintf("%s: %s\n", key, text(object.Object["spec"]))
+			}
+		}
+		for key := range states[i] {
+			if now[key] == nil {
+				out += fmt.Sprintf("%s: deleted\n", key)
+			}
+		}
+	}
+	return out
+}
+
+func TestAtNoInstantOfAnUpdateDoesACallerLoseWhatItHasBeforeAndAfter(t *testing.T) {
+	updates := 500
+	if testing.Short() {
+		updates = 60
+	}
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	for name, make := range map[string]func(Plan) Plan{"ByEffect": func(p Plan) Plan { return p }, "Careless": careless} {
+		t.Run(name, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 1))
+			c := newCluster(t)
+			k := c.start()
+			k.options.MaxPrunePercent = 100
+			recorder := c.record()
+			from, found := state{}, 0
+			for i := range updates {
+				var objects []*unstructured.Unstructured
+				for _, service := range []string{"a", "b", "c"} {
+					objects = append(objects, randomService(random, service)...)
+				}
+				bundle := bundleOf(objects...)
+				if _, err := k.apply(make(k.plan(bundle))); err != nil {
+					t.Fatal(err)
+				}
+				states := recorder.take(k, from, bundle)
+				to := states[len(states)-1]
+				for _, now := range states {
+					for _, problem := range broken(now, from, to) {
+						found++
+						if name == "ByEffect" {
+							t.Fatalf("update %d: %s\n%s", i, problem, history(states))
+						}
+					}
+				}
+				from = to
+				if name == "Careless" && found > 0 {
+					return
+				}
+			}
+			if name == "Careless" {
+				t.Errorf("%d updates without looking at effects harmed nobody: this test sees nothing", updates)
+			}
+		})
+	}
+}
+
+func TestAPlanWaitsOnlyBetweenWideningAndNarrowing(t *testing.T) {
+	c := newCluster(t)
+	k := c.start()
+	var waited []time.Duration
+	var then []map[render.Key]*unstructured.Unstructured
+	k.applier.Pause(time.Minute, func(_ context.Context, pause time.Duration) {
+		waited, then = append(waited, pause), append(then, c.all())
+	})
+	k.sync(bundleOf(entry("shop", "a", "192.0.2.1")))
+	if len(waited) > 0 {
+		t.Errorf("a plan that only widens waited")
+	}
+	k.sync(bundleOf(entry("shop", "a", "192.0.2.2")))
+	if len(waited) != 1 || waited[0] != time.Minute {
+		t.Fatalf("waited %v", waited)
+	}
+	between := then[0][render.Key{Kind: "ServiceEntry", Namespace: "shop", Name: "a"}]
+	if n := len(listOf(fieldsOf(between.Object, "spec"), "endpoints")); n != 2 {
+		t.Errorf("while it waits there are both endpoints, got %d", n)
+	}
+	k.sync(bundleOf(entry("shop", "a", "192.0.2.2"), entry("shop", "b", "192.0.2.1", "192.0.2.2")))
+	k.sync(bundleOf(entry("shop", "a", "192.0.2.2"), entry("shop", "b", "192.0.2.1")))
+	if len(waited) != 1 {
+		t.Errorf("plans that only widen, or only narrow, waited: %v", waited)
+	}
+}
