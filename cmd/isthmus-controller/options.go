@@ -27,6 +27,7 @@ type options struct {
 	namespace      string
 	concurrent     int
 	firstRetry     time.Duration
+	settle         time.Duration
 	evaluation     evaluate.Limits
 	cacheDir       string
 	cacheSize      int64
@@ -50,6 +51,8 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.namespace, "namespace", cmp.Or(os.Getenv("RUNTIME_NAMESPACE"), "isthmus-system"), "Namespace of the controller, where the lease of the leader election is.")
 	flags.IntVar(&o.concurrent, "concurrent", 2, "How many MeshSyncs are reconciled at the same time. Only one manages the cluster; others wait for it to go.")
 	flags.DurationVar(&o.firstRetry, "min-retry-delay", 750*time.Millisecond, "Wait after the first failure; it doubles with every other, up to spec.retryInterval.")
+	flags.DurationVar(&o.settle, "settle-time", 5*time.Second,
+		"Pause within a commit after what adds hosts, endpoints and routes and before what removes some, for proxies to learn of it; 0 for none.")
 	o.evaluation = evaluate.DefaultLimits()
 	flags.Var(evaluate.MemoryValue{Bytes: &o.evaluation.Memory}, evaluate.MemoryFlag,
 		"What evaluating a repository may use of memory, in a process of its own; the container's limit must hold that beside the controller's.")
@@ -79,6 +82,9 @@ func parse(args []string) (options, error) {
 	}
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("isthmus-controller takes no arguments, only flags; it was given %q", flags.Arg(0))
+	}
+	if o.settle < 0 {
+		return o, fmt.Errorf("--settle-time must not be negative, but is %s", o.settle)
 	}
 	if err := o.evaluation.Validate(); err != nil {
 		return o, err

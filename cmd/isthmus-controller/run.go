@@ -115,7 +115,7 @@ func addReconciler(mgr ctrl.Manager, o options) error {
 	if err != nil {
 		return err
 	}
-	reconciler, err := meshsync.NewReconciler(mgr.GetClient(), mgr.GetAPIReader(), live, apply.NewApplier(dynamicClient, live),
+	reconciler, err := meshsync.NewReconciler(mgr.GetClient(), mgr.GetAPIReader(), live, apply.NewApplier(dynamicClient, live).Pause(o.settle, wait),
 		meshsync.WithKinds(o.kinds),
 		meshsync.WithEvents(recorder),
 		meshsync.WithMetrics(counted),
@@ -126,6 +126,14 @@ func addReconciler(mgr ctrl.Manager, o options) error {
 		return err
 	}
 	return reconciler.SetupWithManager(mgr, alarm, controller.Options{MaxConcurrentReconciles: o.concurrent})
+}
+
+// wait sleeps, unless ctx ends before.
+func wait(ctx context.Context, pause time.Duration) {
+	select {
+	case <-time.After(pause):
+	case <-ctx.Done():
+	}
 }
 
 // addProbes makes the process alive when it answers, and ready when its caches are filled, whether or not it holds the lease:

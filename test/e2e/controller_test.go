@@ -43,7 +43,7 @@ func (w *world) start(flags ...string) *controller {
 	must(w.t, err)
 	defer out.Close()
 	c.cmd = exec.Command(binary, append([]string{
-		"--kubeconfig=" + kubeconfig, "--metrics-addr=0", "--health-addr=0", "--log-level=debug", "--min-retry-delay=50ms",
+		"--kubeconfig=" + kubeconfig, "--metrics-addr=0", "--health-addr=0", "--log-level=debug", "--min-retry-delay=50ms", "--settle-time=0",
 		"--leader-election-lease-duration=60s", "--leader-election-renew-deadline=50s", "--leader-election-retry-period=1s",
 	}, flags...)...)
 	c.cmd.Env = []string{"RUNTIME_NAMESPACE=" + namespace, "HOME=" + folder, "TMPDIR=" + folder}
