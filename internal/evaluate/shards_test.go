@@ -367,6 +367,25 @@ func TestADamagedCacheIsComputedAgain(t *testing.T) {
 			same(t, "work, next time", evaluate.Work{}, evaluated(t, evaluate.New(evaluate.Limits{}, opened(t, dir)), snap, opts).Work)
 		})
 	}
+	t.Run("One", func(t *testing.T) {
+		dir := t.TempDir()
+		evaluated(t, evaluate.New(evaluate.Limits{}, opened(t, dir)), snap, opts)
+		for _, path := range cached(t, dir) {
+			data, err := os.ReadFile(path)
+			if err == nil {
+				data[len(data)/2] ^= 0x20
+				err = os.WriteFile(path, data, 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			again := evaluated(t, evaluate.New(evaluate.Limits{}, opened(t, dir)), snap, opts)
+			same(t, "rendered", texts(cold.Rendered), texts(again.Rendered))
+			if again.Work.Calls == 0 || again.Work.Evaluated+again.Work.Rendered == cold.Work.Evaluated+cold.Work.Rendered {
+				t.Errorf("without %s: %+v", filepath.Base(path), again.Work)
+			}
+		}
+	})
 	t.Run("Exchanged", func(t *testing.T) {
 		dir := t.TempDir()
 		evaluated(t, evaluate.New(evaluate.Limits{}, opened(t, dir)), snap, opts)
