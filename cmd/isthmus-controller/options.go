@@ -58,6 +58,7 @@ func parse(args []string) (options, error) {
 		"What evaluating a repository may use of memory, in a process of its own; the container's limit must hold that beside the controller's.")
 	flags.DurationVar(&o.evaluation.CPU, evaluate.CPUFlag, o.evaluation.CPU,
 		"What evaluating a repository may use of processor time; keep it below spec.timeout, after which an evaluation is ended as well, but tried again.")
+	flags.IntVar(&o.evaluation.Objects, evaluate.ObjectsFlag, o.evaluation.Objects, "How many resources a service may make for one cluster.")
 	flags.StringVar(&o.cacheDir, "cache-dir", "", "Folder where evaluations are kept for the next process; without one, a restart evaluates everything again.")
 	flags.Var(evaluate.MemoryValue{Bytes: &o.cacheSize}, "cache-size", "What the cache may use of the disk. Default: 1Gi.")
 	flags.StringSliceVar(&o.kindNames, "kinds", kindNames(istio.Kinds),

@@ -203,7 +203,13 @@ func (r *run) stage(ctx context.Context, steps []step) {
 		done := outcome.Failure == nil && outcome.Skipped == ""
 		r.widened = r.widened || done && outcome.Action.Effect != Narrows && isRouting(outcome.Action.Key.Kind)
 		// Of two writes the second tells of both, unless the first was the last.
-		if !done || !steps[i].first {
+		switch {
+		case done && steps[i].first:
+			delete(r.result.Known, outcome.Action.Key)
+		case !done && steps[i].second():
+			r.result.Updated++
+			r.count(outcome)
+		default:
 			r.count(outcome)
 		}
 	}
@@ -214,6 +220,9 @@ func (r *run) skip(step step) string {
 	action := step.action
 	if action.Verb == Delete && len(r.errs) > 0 {
 		return "nothing is deleted before everything else is applied"
+	}
+	if narrows := action.Effect == Narrows || step.second(); narrows && action.Service == "" && len(r.errs) > 0 {
+		return "what the cluster has once is not narrowed before everything else is applied"
 	}
 	if reason := r.unusable[action.Key.Namespace]; reason != "" {
 		return reason
@@ -305,8 +314,11 @@ func (r *run) update(ctx context.Context, step step) error {
 	r.mu.Unlock()
 	written, err := r.resource(target).Update(ctx, update(target, live, r.owner),
 		metav1.UpdateOptions{FieldManager: FieldManager, FieldValidation: metav1.FieldValidationStrict})
-	if step.first && apierrors.IsInvalid(err) {
-		// The two cannot stand together, which only the API server knew.
+	if apierrors.IsConflict(err) && !step.first {
+		written, err = r.again(ctx, target, live, err)
+	}
+	if class := classify(err); step.first && err != nil && (class == Invalid || class == Forbidden) {
+		// The two cannot stand together, which only the API server, or a webhook of the cluster, knew.
 		r.begin(action.Key, live)
 		return nil
 	}
@@ -320,13 +332,24 @@ func (r *run) update(ctx context.Context, step step) error {
 			return err
 		}
 	}
-	if err := r.verify(target, written); err != nil {
-		return err
-	}
 	if step.first {
+		// Should the cluster have made something else of it, the second write tells.
+		r.observer.Wrote(written)
 		r.begin(action.Key, written)
+		return nil
 	}
-	return nil
+	return r.verify(target, written)
+}
+
+// again updates an object once more of which only the version is another one than was looked at: Istio writes the status of what it is
+// given, and a pause leaves it time to.
+func (r *run) again(ctx context.Context, target, live *unstructured.Unstructured, conflict error) (*unstructured.Unstructured, error) {
+	now, err := r.resource(target).Get(ctx, target.GetName(), metav1.GetOptions{})
+	if err != nil || !sameIntent(live, now) {
+		return nil, conflict
+	}
+	return r.resource(target).Update(ctx, update(target, now, r.owner),
+		metav1.UpdateOptions{FieldManager: FieldManager, FieldValidation: metav1.FieldValidationStrict})
 }
 
 // begin notes how an object is after the first of its two writes.

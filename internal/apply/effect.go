@@ -1,7 +1,10 @@
 package apply
 
 import (
+	"slices"
+
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/sets"
 
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
@@ -21,6 +24,9 @@ const (
 
 // withEffects says of each write what it does, and finds for updates that replace what stands in between.
 func withEffects(actions []Action, live map[render.Key]*unstructured.Unstructured, bundle *render.Bundle) []Action {
+	if !slices.ContainsFunc(actions, Action.writes) {
+		return actions
+	}
 	out := make([]Action, len(actions))
 	between := make(map[render.Key]*unstructured.Unstructured, len(live))
 	for key, object := range live {
@@ -39,7 +45,10 @@ func withEffects(actions []Action, live map[render.Key]*unstructured.Unstructure
 			out[i].between, between[action.Key] = both, both
 		}
 	}
-	torn := tornServices(out, live, between, bundle)
+	var torn sets.Set[string]
+	if slices.ContainsFunc(out, func(a Action) bool { return a.between != nil && isRouting(a.Key.Kind) }) {
+		torn = tornServices(out, live, between, bundle)
+	}
 	for i, action := range out {
 		switch action.Verb {
 		case Create:

@@ -164,14 +164,14 @@ func broken(now, from, to state) []string {
 		}
 	}
 	for key, object := range now {
-		switch key.Kind {
-		case "VirtualService":
-			subset, _, _ := unstructured.NestedSlice(object.Object, "spec", "http")
-			to, _, _ := unstructured.NestedString(fieldsOf(listOf(fieldsOf(subset[0]), "route")[0]), "destination", "subset")
-			rule := now[render.Key{Kind: "DestinationRule", Namespace: key.Namespace, Name: key.Name}]
-			if to != "" && (rule == nil || !slices.ContainsFunc(listOf(fieldsOf(rule.Object, "spec"), "subsets"), func(s any) bool { return fieldsOf(s)["name"] == to })) {
-				out = append(out, fmt.Sprintf("%s leads to subset %s, which nobody defines", key, to))
-			}
+		if key.Kind != "VirtualService" {
+			continue
+		}
+		routes, _, _ := unstructured.NestedSlice(object.Object, "spec", "http")
+		to, _, _ := unstructured.NestedString(fieldsOf(listOf(fieldsOf(routes[0]), "route")[0]), "destination", "subset")
+		rule := now[render.Key{Kind: "DestinationRule", Namespace: key.Namespace, Name: key.Name}]
+		if to != "" && (rule == nil || !slices.ContainsFunc(listOf(fieldsOf(rule.Object, "spec"), "subsets"), func(s any) bool { return fieldsOf(s)["name"] == to })) {
+			out = append(out, fmt.Sprintf("%s leads to subset %s, which nobody defines", key, to))
 		}
 	}
 	for _, service := range []string{"a", "b", "c"} {

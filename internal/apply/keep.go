@@ -49,6 +49,9 @@ func isRouting(kind string) bool {
 func tornServices(actions []Action, live, after map[render.Key]*unstructured.Unstructured, bundle *render.Bundle) sets.Set[string] {
 	wanted := make(map[render.Key]*unstructured.Unstructured, len(bundle.Resources))
 	for _, resource := range bundle.Resources {
+		if resource.Key.Kind != "ServiceEntry" && resource.Key.Kind != "DestinationRule" {
+			continue
+		}
 		wanted[resource.Key] = resource.Object()
 	}
 	now, then, alone := answers(live, live), answers(after, live), answers(wanted, live)

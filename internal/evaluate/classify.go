@@ -8,6 +8,7 @@ import (
 	"cuelang.org/go/cue/parser"
 	"cuelang.org/go/cue/token"
 
+	meshmodule "github.com/isthmus-mesh/isthmus/cue"
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 )
 
@@ -54,10 +55,19 @@ func classify(path string, data []byte) fileInfo {
 	if err != nil {
 		return fileInfo{Findings: fromCUE(err, nil)}
 	}
-	c := &classifier{services: map[string]struct{}{}}
+	c := &classifier{services: map[string]struct{}{}, module: map[string]bool{}}
 	c.info.Package = f.PackageName()
 	for spec := range f.ImportSpecs() {
-		c.info.Imports = append(c.info.Imports, strings.Trim(spec.Path.Value, `"`))
+		imported := strings.Trim(spec.Path.Value, `"`)
+		c.info.Imports = append(c.info.Imports, imported)
+		if imported != meshmodule.Path {
+			continue
+		}
+		name := "mesh"
+		if spec.Name != nil {
+			name = spec.Name.Name
+		}
+		c.module[name] = true
 	}
 	for _, d := range f.Decls {
 		c.top(d)
@@ -77,6 +87,8 @@ func classify(path string, data []byte) fileInfo {
 type classifier struct {
 	info     fileInfo
 	services map[string]struct{}
+	// module are the names by which the file knows the module.
+	module map[string]bool
 	// other is the first thing that is no service.
 	other token.Pos
 }
@@ -109,7 +121,7 @@ func (c *classifier) top(d ast.Decl) {
 	case *ast.EmbedDecl:
 		c.beside(d.Pos())
 		c.refers(d, false)
-		if !isMesh(d.Expr) {
+		if !c.isMesh(d.Expr) {
 			c.hinder(d.Pos(), "it embeds something that may bring services")
 		}
 	case *ast.Comprehension:
@@ -122,15 +134,15 @@ func (c *classifier) top(d ast.Decl) {
 	}
 }
 
-// isMesh tells whether an expression is #Mesh of a package, which all know.
-func isMesh(e ast.Expr) bool {
+// isMesh tells whether an expression is #Mesh of the module, which all know.
+func (c *classifier) isMesh(e ast.Expr) bool {
 	s, ok := e.(*ast.SelectorExpr)
 	if !ok {
 		return false
 	}
 	name, _, err := ast.LabelName(s.Sel)
 	pkg, isIdent := s.X.(*ast.Ident)
-	return err == nil && name == "#Mesh" && isIdent && pkg.Name == "mesh"
+	return err == nil && name == "#Mesh" && isIdent && c.module[pkg.Name]
 }
 
 // computed looks for services, resources and templates among fields that are there on a condition.
@@ -175,6 +187,9 @@ func (c *classifier) topField(f *ast.Field) {
 	case name == servicesField && plain:
 		c.servicesOf(f.Value)
 		c.attributes(f, false)
+		if len(f.Attrs) > 0 {
+			c.hinder(f.Pos(), "its services have an attribute, which may bring others")
+		}
 		return
 	case name == servicesField:
 		c.hinder(f.Pos(), "it gives the services another name")
@@ -326,6 +341,62 @@ func (c *classifier) refers(n ast.Node, inService bool) { c.walk(n, inService, f
 func (c *classifier) template(value ast.Expr) {
 	c.walk(value, false, true)
 	c.inputs(value)
+	c.info.Discerns = c.info.Discerns || discerns(value)
+}
+
+// discerns tells whether a template may tell apart manifests that are the same as data. It is conservative: a template may take values out of
+// a manifest and compare them; what goes through fields one by one, unifies, or takes hold of the manifest as a whole may.
+func discerns(template ast.Expr) bool {
+	switch t := template.(type) {
+	case *ast.BinaryExpr:
+		if t.Op == token.AND {
+			return discerns(t.X) || discerns(t.Y)
+		}
+	case *ast.ParenExpr:
+		return discerns(t.X)
+	}
+	found := false
+	var inspect func(n ast.Node) bool
+	inspect = func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.ForClause, *ast.IndexExpr, *ast.SliceExpr:
+			found = true
+		case *ast.BinaryExpr:
+			found = found || (n.Op == token.AND || n.Op == token.OR) && (mentionsManifest(n.X) || mentionsManifest(n.Y))
+		case *ast.Field:
+			if name, plain := fieldName(n); isManifest(name) {
+				found = found || !plain
+				ast.Walk(n.Value, inspect, nil)
+				return false
+			}
+		case *ast.SelectorExpr:
+			name, _, err := ast.LabelName(n.Sel)
+			found = found || err != nil || strings.HasPrefix(name, "_") || strings.HasPrefix(name, "#") || name == "bytes"
+			if id, ok := n.X.(*ast.Ident); ok && isManifest(id.Name) {
+				return false
+			}
+			ast.Walk(n.X, inspect, nil)
+			return false
+		case *ast.Ident:
+			found = found || isManifest(n.Name)
+		}
+		return !found
+	}
+	ast.Walk(template, inspect, nil)
+	return found
+}
+
+// isManifest tells whether a name is that of a template's input which is a manifest.
+func isManifest(name string) bool { return name == "service" || name == "external" }
+
+func mentionsManifest(n ast.Node) bool {
+	found := false
+	ast.Walk(n, func(n ast.Node) bool {
+		id, ok := n.(*ast.Ident)
+		found = found || ok && isManifest(id.Name)
+		return !found
+	}, nil)
+	return found
 }
 
 // inputs looks for what a template says of a manifest, for which it may have to choose something else than a default.
@@ -349,7 +420,7 @@ func (c *classifier) inputs(n ast.Node) {
 				c.inputs(d)
 				continue
 			}
-			if name, _ := fieldName(f); name == "service" || name == "external" {
+			if name, _ := fieldName(f); isManifest(name) {
 				c.info.Discerns = c.info.Discerns || narrows(f.Value)
 			}
 		}

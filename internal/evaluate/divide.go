@@ -15,11 +15,10 @@ import (
 const workers = 2
 
 // divide has items evaluated in batches, several at a time. A batch of which nothing can be made is halved, and its halves again, until
-// the one item is found that is to blame; alone is told of it, and of nothing at the same time. Any other error ends all.
-func divide[T any](ctx context.Context, items []T, size int, do func(context.Context, []T) error, alone func(T, error)) error {
+// the one item is found that is to blame; alone is told of it, with mu locked. Any other error ends all.
+func divide[T any](ctx context.Context, mu *sync.Mutex, items []T, size int, do func(context.Context, []T) error, alone func(T, error)) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(workers)
-	var mu sync.Mutex
 	var try func(batch []T) error
 	try = func(batch []T) error {
 		err := do(ctx, batch)

@@ -25,8 +25,9 @@ type Basis struct {
 // good is the last good manifest of a service.
 type good struct {
 	known *known
-	// files are those that defined it, all of them.
+	// files are those that defined it, all of them, and blobs what stood in them.
 	files []string
+	blobs map[string]source.Blob
 	// revision is that of the commit, as Snapshot.Revision.
 	revision string
 }
@@ -189,7 +190,11 @@ func (r *run) basis() *Basis {
 			b.services[name] = g
 			continue
 		}
-		b.services[name] = good{known: k, files: r.unitOf(name).files, revision: r.snap.Revision}
+		g := good{known: k, files: r.unitOf(name).files, revision: r.snap.Revision, blobs: map[string]source.Blob{}}
+		for _, p := range g.files {
+			g.blobs[p] = r.snap.Files[p]
+		}
+		b.services[name] = g
 	}
 	return b
 }

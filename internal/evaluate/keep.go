@@ -179,9 +179,7 @@ func (k *kept[C, V]) save(store *cache.Store) {
 		}
 	}
 	k.changed = nil
-	for pack := range k.packs {
-		k.packs[pack] = nil
-	}
+	k.packs = nil
 }
 
 // turn forgets what was not used since the last turn.

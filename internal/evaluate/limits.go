@@ -14,8 +14,9 @@ import (
 
 // The flags by which both programs set the limits, as messages name them.
 const (
-	MemoryFlag = "evaluation-memory"
-	CPUFlag    = "evaluation-cpu"
+	MemoryFlag  = "evaluation-memory"
+	CPUFlag     = "evaluation-cpu"
+	ObjectsFlag = "service-objects"
 )
 
 // Limits bound one evaluation. There is none of wall clock time: that is the context's.
@@ -26,6 +27,9 @@ type Limits struct {
 	// CPU is its processor time. Default: 45 s, more than three times what those 1,000 services take, and less than the default of spec.timeout: what
 	// never ends should meet this limit, which is told as the commit's fault, and not the timeout, after which it is tried again.
 	CPU time.Duration
+	// Objects are how many a service may render for one cluster, where it is evaluated apart. Default: 1,000. One that is called in two versions by
+	// 200 clusters, and by a name in each, needs some 400.
+	Objects int
 }
 
 const (
@@ -41,7 +45,7 @@ const (
 )
 
 // DefaultLimits are the limits where nobody says otherwise.
-func DefaultLimits() Limits { return Limits{Memory: 2048 * mib, CPU: 45 * time.Second} }
+func DefaultLimits() Limits { return Limits{Memory: 2048 * mib, CPU: 45 * time.Second, Objects: 1000} }
 
 // Validate refuses limits under which nothing could be evaluated.
 func (l Limits) Validate() error {
@@ -50,6 +54,8 @@ func (l Limits) Validate() error {
 		return fmt.Errorf("--%s must be at least %s, but is %s", MemoryFlag, formatBytes(leastMemory), formatBytes(l.Memory))
 	case l.CPU < time.Second:
 		return fmt.Errorf("--%s must be at least 1s, but is %s", CPUFlag, l.CPU)
+	case l.Objects < 0:
+		return fmt.Errorf("--%s must not be negative, but is %d", ObjectsFlag, l.Objects)
 	}
 	return nil
 }
@@ -60,6 +66,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.CPU == 0 {
 		l.CPU = DefaultLimits().CPU
+	}
+	if l.Objects == 0 {
+		l.Objects = DefaultLimits().Objects
 	}
 	return l
 }

@@ -59,7 +59,7 @@ func (r *run) classify(ctx context.Context) error {
 	slices.Sort(unknown)
 	r.work.Parsed = len(unknown)
 	var mu sync.Mutex
-	return divide(ctx, unknown, filesAtOnce, func(ctx context.Context, paths []string) error {
+	return divide(ctx, &mu, unknown, filesAtOnce, func(ctx context.Context, paths []string) error {
 		r.count(&mu)
 		files := map[string][]byte{}
 		for _, p := range paths {
@@ -158,7 +158,7 @@ func (r *run) evaluateUnits(ctx context.Context) error {
 		unknown = append(unknown, i)
 	}
 	var mu sync.Mutex
-	return divide(ctx, unknown, unitsAtOnce, func(ctx context.Context, units []int) error {
+	return divide(ctx, &mu, unknown, unitsAtOnce, func(ctx context.Context, units []int) error {
 		r.count(&mu)
 		var files, services []string
 		for _, i := range units {

@@ -4,19 +4,23 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+
+	"github.com/isthmus-mesh/isthmus/internal/source"
 )
 
 // writtenQuestion is shardQuestion for services as their files say them.
 func (r *run) writtenQuestion(names []string) shardQuestion {
 	q := r.shardQuestion(names)
 	q.Own, q.Written = map[string][]byte{}, names
-	files := map[string]bool{}
+	files := map[string]source.Blob{}
 	for _, name := range names {
-		for _, p := range r.unitOf(name).files {
-			files[p] = true
-		}
+		maps.Copy(files, r.written(name))
 	}
-	q.On = r.question(slices.Sorted(maps.Keys(files)), r.options.Cluster)
+	q.On = r.question(nil, r.options.Cluster)
+	for p, blob := range files {
+		q.On.Mesh = append(q.On.Mesh, p)
+		q.On.Files[p] = blob.Data
+	}
 	return q
 }
 

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
+	"github.com/isthmus-mesh/isthmus/internal/source"
 )
 
 // assemble makes the mesh of what evaluated.
@@ -75,6 +76,9 @@ func (r *run) renderOnce(ctx context.Context) error {
 		case !ok:
 			places[name] = at
 			unknown = append(unknown, name)
+		case got.Undecided && !r.isWritten(name):
+			places[name] = at
+			unknown = append(unknown, name)
 		case got.Undecided:
 			r.undecided = append(r.undecided, name)
 		default:
@@ -88,6 +92,14 @@ func (r *run) renderOnce(ctx context.Context) error {
 	if err := r.renderWritten(ctx, packs); err != nil {
 		return err
 	}
+	for name, got := range r.rendered {
+		if n := len(got.Resources); n > r.limits.Objects {
+			r.broken[name] = addFinding(r.broken[name], r.located(manifest.Findings{{
+				Service: name, Path: servicesField + "." + name,
+				Message: fmt.Sprintf("it makes %d resources for this cluster, more than the %d that a service may: see --%s", n, r.limits.Objects, ObjectsFlag),
+			}})[0])
+		}
+	}
 	for name, k := range r.services {
 		if k.mistyped != nil && len(r.broken[name]) == 0 {
 			r.broken[name] = r.located(manifest.Findings{{Service: name, Path: servicesField + "." + name, Message: k.mistyped.Error()}})
@@ -99,9 +111,11 @@ func (r *run) renderOnce(ctx context.Context) error {
 // renderShards renders services in batches, and keeps what comes of each in its place.
 func (r *run) renderShards(ctx context.Context, names []string, places map[string]place, question func([]string) shardQuestion) error {
 	var mu sync.Mutex
-	return divide(ctx, names, servicesAtOnce, func(ctx context.Context, names []string) error {
-		r.count(&mu)
+	return divide(ctx, &mu, names, servicesAtOnce, func(ctx context.Context, names []string) error {
+		mu.Lock()
+		r.work.Calls++
 		q := question(names)
+		mu.Unlock()
 		answer, err := call[shardQuestion, shardAnswer](ctx, r.pool, shardHandler, q)
 		if err != nil {
 			return err
@@ -109,8 +123,15 @@ func (r *run) renderShards(ctx context.Context, names []string, places map[strin
 		mu.Lock()
 		defer mu.Unlock()
 		if len(q.Written) == 0 {
-			if names = r.setAside(names, &answer, places); len(names) == 0 {
+			all := len(names)
+			names = r.setAside(names, &answer, places)
+			unclear := func(f manifest.Finding) bool { return isVague(f) || isWide(f) }
+			switch {
+			case len(names) == 0:
 				return nil
+			case len(names) < all && slices.ContainsFunc(answer.Findings, unclear):
+				// It may be about one that was set aside, or about any other.
+				return answer.Findings
 			}
 		}
 		return r.accept(names, answer, places)
@@ -126,12 +147,13 @@ func (r *run) renderShards(ctx context.Context, names []string, places map[strin
 // renderWritten renders services, of which data does not tell enough, as their files say them.
 func (r *run) renderWritten(ctx context.Context, packs packs) error {
 	places := map[string]place{}
-	var unknown []string
+	var unknown, frozen []string
 	for _, name := range r.undecided {
 		key := r.serviceKey(name)
 		parts := [][]byte{key[:]}
-		for _, p := range r.unitOf(name).files {
-			parts = append(parts, []byte(p), []byte(r.snap.Files[p].Hash))
+		files := r.written(name)
+		for _, p := range slices.Sorted(maps.Keys(files)) {
+			parts = append(parts, []byte(p), []byte(files[p].Hash))
 		}
 		at := packs.place(name, r.key("written", parts...))
 		if got, ok := r.memory.rendered.get(r.cache, at); ok {
@@ -139,10 +161,23 @@ func (r *run) renderWritten(ctx context.Context, packs packs) error {
 			continue
 		}
 		places[name] = at
+		if _, ok := r.frozen[name]; ok {
+			frozen = append(frozen, name)
+			continue
+		}
 		unknown = append(unknown, name)
 	}
 	slices.Sort(unknown)
-	return r.renderShards(ctx, unknown, places, r.writtenQuestion)
+	if err := r.renderShards(ctx, unknown, places, r.writtenQuestion); err != nil {
+		return err
+	}
+	for _, name := range frozen {
+		// By itself: other services may stand in the same files as they are now.
+		if err := r.renderShards(ctx, []string{name}, places, r.writtenQuestion); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // setAside leaves those of a shard to renderWritten that cannot be rendered from data. A template may need another value where a manifest
@@ -169,23 +204,24 @@ func (r *run) setAside(names []string, answer *shardAnswer, places map[string]pl
 	return rest
 }
 
-// isWritten tells whether files say what a service is now: a frozen one is only known as data.
-func (r *run) isWritten(name string) bool {
+// isWritten tells whether it is known what files say of a service.
+func (r *run) isWritten(name string) bool { return r.services[name] != nil && len(r.written(name)) > 0 }
+
+// written are the files that define a service: those of now, or, of a frozen one, those of the commit in which it was good.
+func (r *run) written(name string) map[string]source.Blob {
 	if _, frozen := r.frozen[name]; frozen {
-		return false
+		return r.options.Basis.services[name].blobs
 	}
-	u := r.unitOf(name)
-	// A file evaluates as a whole, or not at all.
-	return len(u.files) > 0 && !slices.ContainsFunc(u.services, func(n string) bool {
-		_, frozen := r.frozen[n]
-		return frozen || r.services[n] == nil
-	})
+	files := map[string]source.Blob{}
+	for _, p := range r.unitOf(name).files {
+		files[p] = r.snap.Files[p]
+	}
+	return files
 }
 
 // accept takes a shard's answer. What was found is cached with no service that it may be about.
 func (r *run) accept(names []string, answer shardAnswer, places map[string]place) error {
 	findings := answer.Findings
-	isWide := func(f manifest.Finding) bool { return !isVague(f) && !strings.HasPrefix(f.Path, servicesField+".") }
 	if len(names) > 1 && (slices.ContainsFunc(findings, isVague) || r.options.Basis != nil && slices.ContainsFunc(findings, isWide)) {
 		return findings
 	}
@@ -245,6 +281,11 @@ func (r *run) isEcho(f manifest.Finding) bool {
 	_, callee, ok := strings.Cut(f.Path, ".egress.")
 	callee, _, _ = strings.Cut(callee, ".")
 	return ok && r.isStandIn(callee)
+}
+
+// isWide tells whether a finding is about what all services share.
+func isWide(f manifest.Finding) bool {
+	return !isVague(f) && !strings.HasPrefix(f.Path, servicesField+".")
 }
 
 // isVague tells whether a finding is about something in between, which a person has not written.

@@ -98,7 +98,9 @@ func newSplit(snap *source.Snapshot, infos map[string]fileInfo) (*split, error) 
 	}
 	if at, same := sameModule(snap); !same {
 		// First, since with another version no other reason counts.
-		s.whole = slices.Insert(s.whole, 0, manifest.Finding{File: at, Message: "the vendored module isthmus.dev/mesh is of another version than this program; `isthmus vendor` brings that one"})
+		s.whole = slices.Insert(s.whole, 0, manifest.Finding{
+			File: at, Message: "the vendored module isthmus.dev/mesh is of another version than this program; `isthmus vendor` brings that one",
+		})
 	}
 	inMesh := map[string]bool{}
 	for _, p := range files {

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"cuelang.org/go/cue"
+	"cuelang.org/go/cue/errors"
 
 	meshmodule "github.com/isthmus-mesh/isthmus/cue"
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
@@ -218,7 +219,7 @@ func shard(q shardQuestion) (shardAnswer, error) {
 		return shardAnswer{}, err
 	}
 	a := shardAnswer{Services: map[string]*rendering{}}
-	if err := check(value); err != nil {
+	if err := q.check(value); err != nil {
 		a.Findings = fromCUE(err, at)
 	}
 	for name := range q.Own {
@@ -272,6 +273,27 @@ func shard(q shardQuestion) (shardAnswer, error) {
 		maps.Copy(r.Resources, resources)
 	}
 	return a, nil
+}
+
+// check finds what is wrong with the shard. Beside services as they are written others may stand, which are none of its business.
+func (q shardQuestion) check(value cue.Value) error {
+	if len(q.Written) == 0 {
+		return check(value)
+	}
+	paths := []cue.Path{cue.MakePath(cue.Hid(checksField, meshmodule.Path)), cue.MakePath(cue.Hid(renderedField, meshmodule.Path)), cue.ParsePath(resourcesField)}
+	for _, name := range q.Written {
+		paths = append(paths, cue.MakePath(cue.Str(servicesField), cue.Str(name)))
+	}
+	var all errors.Error
+	for _, p := range paths {
+		if err := check(value.LookupPath(p)); err != nil && value.LookupPath(p).Exists() {
+			all = errors.Append(all, errors.Promote(err, ""))
+		}
+	}
+	if all == nil {
+		return nil
+	}
+	return all
 }
 
 func (a shardAnswer) failed(err error, at locator) error {

@@ -49,7 +49,7 @@ func (l Limits) withDefaults() Limits {
 func (l Limits) environment() []string {
 	return []string{
 		fmt.Sprintf("GOMEMLIMIT=%d", l.Memory/10*8),
-		"GOGC=1000",
+		"GOGC=400",
 		fmt.Sprintf("GOMAXPROCS=%d", l.Threads),
 		"GOTRACEBACK=single",
 	}
