@@ -125,9 +125,10 @@ func ask(ctx context.Context, e errand) (held, error) {
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(question), &stderr
 	answer, err := cmd.Output()
 	if err != nil {
-		return h, fmt.Errorf("the process that holds objects: %w\n%.4000s", err, stderr.String())
+		return h, fmt.Errorf("the process that holds objects: %w\n%.4000s", errors.Join(context.Cause(ctx), err), stderr.String())
 	}
-	return h, json.Unmarshal(answer, &h)
+	err = json.Unmarshal(answer, &h)
+	return h, err
 }
 
 // serveHolder is the process that is asked.
