@@ -67,7 +67,8 @@ func TestAServiceThatBreaksInOneWayAfterTheOtherIsInNobodysWay(t *testing.T) {
 		{"it is too much", strings.TrimSuffix(good, "}\n") + bomb + "\thosts: [_s30]\n}\n", []string{"web services/web.cue:0"}, []string{"see --evaluation-"}},
 		{
 			"it calls two that there are not, and is where there is nothing", strings.NewReplacer("cart: {}", "carts: {}", "stock: {}", "stocks: {}", "east: {}", "{east: {}, north: {}}").Replace(good),
-			[]string{"web services/web.cue:7", "web services/web.cue:8", "web services/web.cue:8"}, []string{"unknown service carts", "unknown service stocks", "unknown cluster north"},
+			[]string{"web services/web.cue:7", "web services/web.cue:8", "web services/web.cue:8"},
+			[]string{"unknown service carts", "unknown service stocks", "unknown cluster north"},
 		},
 	} {
 		name := fmt.Sprintf("extra-%d", i)
