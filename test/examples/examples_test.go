@@ -128,7 +128,7 @@ func TestBundlesAreGolden(t *testing.T) {
 	for _, w := range worlds(t) {
 		var got bytes.Buffer
 		for _, r := range w.bundle.Resources {
-			doc, err := yaml.Marshal(r.Object.Object)
+			doc, err := yaml.Marshal(r.Object().Object)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -161,7 +161,7 @@ func TestTheViewInGoIsTheViewInCUE(t *testing.T) {
 		published, called := map[string]bool{}, map[string]bool{}
 		for _, r := range w.bundle.Resources {
 			switch {
-			case r.Service == "" || r.Key.Kind != "ServiceEntry" || r.Object.GetLabels()[render.LabelNoEndpoint] != "":
+			case r.Service == "" || r.Key.Kind != "ServiceEntry" || r.Object().GetLabels()[render.LabelNoEndpoint] != "":
 				continue // Policies, routes and entries that lead nowhere say nothing of who reaches whom.
 			case r.Side == render.SidePublish:
 				published[r.Service] = true
