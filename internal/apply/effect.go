@@ -18,7 +18,7 @@ const (
 	// Narrows: it only takes away.
 	Narrows Effect = "narrows"
 	// Replaces: it adds, and takes away. Such an update is written twice: first with all of both, and as it shall be when
-	// everybody who may use the new has been told of it.
+	// everybody who may use the new has been told of it. What somebody else put there nobody shall use, and it is written once.
 	Replaces Effect = "replaces"
 )
 
@@ -41,6 +41,9 @@ func withEffects(actions []Action, live map[render.Key]*unstructured.Unstructure
 			continue
 		}
 		between[action.Key] = action.desired
+		if action.Drift {
+			continue
+		}
 		if both := widen(action.desired, action.live); both != action.desired {
 			out[i].between, between[action.Key] = both, both
 		}
@@ -74,6 +77,8 @@ func withEffects(actions []Action, live map[render.Key]*unstructured.Unstructure
 
 func effectOf(update Action) Effect {
 	switch {
+	case update.Drift:
+		return Replaces
 	case update.between == nil:
 		return Widens
 	case same(update.between.Object["spec"], withoutAllotted(update.live)):
@@ -83,6 +88,9 @@ func effectOf(update Action) Effect {
 	}
 }
 
+// twice reports whether an action takes two writes.
+func (a Action) twice() bool { return a.Effect == Replaces && a.between != nil }
+
 // step is one write of a plan: an action, or the first of the two writes of one that replaces.
 type step struct {
 	action Action
@@ -91,7 +99,7 @@ type step struct {
 }
 
 // second reports whether a step is the last of two writes.
-func (s step) second() bool { return s.action.Effect == Replaces && !s.first }
+func (s step) second() bool { return s.action.twice() && !s.first }
 
 // target is the object that a step writes.
 func (s step) target() *unstructured.Unstructured {

@@ -341,19 +341,19 @@ func (c *classifier) refers(n ast.Node, inService bool) { c.walk(n, inService, f
 func (c *classifier) template(value ast.Expr) {
 	c.walk(value, false, true)
 	c.inputs(value)
-	c.info.Discerns = c.info.Discerns || discerns(value)
+	c.info.Discerns = c.info.Discerns || c.discerns(value)
 }
 
 // discerns tells whether a template may tell apart manifests that are the same as data. It is conservative: a template may take values out of
 // a manifest and compare them; what goes through fields one by one, unifies, or takes hold of the manifest as a whole may.
-func discerns(template ast.Expr) bool {
+func (c *classifier) discerns(template ast.Expr) bool {
 	switch t := template.(type) {
 	case *ast.BinaryExpr:
 		if t.Op == token.AND {
-			return discerns(t.X) || discerns(t.Y)
+			return c.discerns(t.X) || c.discerns(t.Y)
 		}
 	case *ast.ParenExpr:
-		return discerns(t.X)
+		return c.discerns(t.X)
 	}
 	found := false
 	var inspect func(n ast.Node) bool
@@ -370,9 +370,13 @@ func discerns(template ast.Expr) bool {
 				return false
 			}
 		case *ast.SelectorExpr:
+			id, ok := n.X.(*ast.Ident)
+			if ok && c.module[id.Name] {
+				return false
+			}
 			name, _, err := ast.LabelName(n.Sel)
 			found = found || err != nil || strings.HasPrefix(name, "_") || strings.HasPrefix(name, "#") || name == "bytes"
-			if id, ok := n.X.(*ast.Ident); ok && isManifest(id.Name) {
+			if ok && isManifest(id.Name) {
 				return false
 			}
 			ast.Walk(n.X, inspect, nil)
