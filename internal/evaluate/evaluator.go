@@ -48,7 +48,9 @@ type run struct {
 	infos map[string]fileInfo
 	// suspected are files that are taken for unparsable, for these reasons.
 	suspected map[string]manifest.Findings
-	split     *split
+	// aside is what must not be read, and can hold no service.
+	aside manifest.Findings
+	split *split
 	// base is the key of all that every shard is evaluated with.
 	base   cache.Key
 	shared *sharedPart
@@ -158,9 +160,9 @@ func (r *run) findings() manifest.Findings {
 	return (&Result{Broken: r.broken, Unread: r.unread()}).Findings()
 }
 
-// unread is why files could not be parsed.
+// unread is why files could not be read.
 func (r *run) unread() manifest.Findings {
-	var all manifest.Findings
+	all := slices.Clone(r.aside)
 	for _, p := range slices.Sorted(maps.Keys(r.split.broken)) {
 		all = append(all, r.split.broken[p]...)
 	}
@@ -175,14 +177,14 @@ func (r *run) count(mu *sync.Mutex) {
 }
 
 // call asks a child. What it says is somebody else's.
-func call[Q, A any](ctx context.Context, pool *sandbox.Pool, handler string, q Q) (A, error) {
+func call[Q, A any](ctx context.Context, child caller, handler string, q Q) (A, error) {
 	var answer reply[A]
 	request, err := encodeQuestion(q)
 	if err != nil {
 		var none A
 		return none, err
 	}
-	response, err := pool.Call(ctx, handler, request)
+	response, err := child.Call(ctx, handler, request)
 	if err == nil {
 		if err = json.Unmarshal(response, &answer); err != nil {
 			err = fmt.Errorf("the evaluation's answer cannot be read: %w", err)

@@ -125,21 +125,34 @@ func blameFiles(paths []string, findings manifest.Findings) map[string]manifest.
 // sharedUnread tells of files that cannot be parsed, and that all services may depend on: those that did before, and those of the root folder.
 func (r *run) sharedUnread() error {
 	for p := range r.split.broken {
-		before := r.options.Basis != nil && r.options.Basis.shared[p]
-		if before || path.Dir(p) == "." && !r.wasService(p) {
+		inRoot := path.Dir(p) == "." && strings.HasSuffix(p, ".cue")
+		if r.wasShared(p) || isOfModules(p) || inRoot && !r.wasService(p) {
 			return r.unread()
 		}
 	}
 	return nil
 }
 
-// wasService tells whether a file defined services before, and nothing else.
+// wasShared tells whether all services were evaluated with a file before, or with some in the folder that stood there.
+func (r *run) wasShared(p string) bool {
+	if r.options.Basis == nil {
+		return false
+	}
+	for file := range r.options.Basis.shared {
+		if covers(p, file) {
+			return true
+		}
+	}
+	return false
+}
+
+// wasService tells whether a file defined services before, and nothing else, or a folder that stood there had such.
 func (r *run) wasService(p string) bool {
 	if r.options.Basis == nil {
 		return false
 	}
 	for _, g := range r.options.Basis.services {
-		if slices.Contains(g.files, p) {
+		if slices.ContainsFunc(g.files, func(file string) bool { return covers(p, file) }) {
 			return true
 		}
 	}
@@ -163,7 +176,7 @@ func (r *run) ofUnread() []string {
 	for name, g := range r.options.Basis.services {
 		_, there := r.split.of[name]
 		switch {
-		case slices.ContainsFunc(g.files, func(p string) bool { return r.split.broken[p] != nil }):
+		case slices.ContainsFunc(g.files, func(p string) bool { return r.split.unreadOf(p) != nil }):
 			names = append(names, name)
 		case !there && len(news) > 0:
 			names = append(names, name)
@@ -212,7 +225,7 @@ func (r *run) freezeUnread() {
 	}
 	for _, name := range r.ofUnread() {
 		for _, p := range r.options.Basis.services[name].files {
-			for _, f := range r.split.broken[p] {
+			for _, f := range r.split.unreadOf(p) {
 				f.Service = name
 				r.broken[name] = addFinding(r.broken[name], f)
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/gob"
 	"encoding/json"
+	"fmt"
 	"slices"
 
 	"github.com/isthmus-mesh/isthmus/internal/cache"
@@ -13,9 +14,10 @@ import (
 // format changes whenever what is kept changes its form, or its meaning.
 const format = "2"
 
-// key is the key of one kind of thing.
+// key is the key of one kind of thing. What was too much within these limits may not be within others.
 func (r *run) key(kind string, parts ...[]byte) cache.Key {
-	return cache.NewKey(slices.Concat([][]byte{[]byte(format), []byte(version.Program()), []byte(kind)}, parts)...)
+	limits := fmt.Append(nil, r.limits.Memory, r.limits.CPU)
+	return cache.NewKey(slices.Concat([][]byte{[]byte(format), []byte(version.Program()), limits, []byte(kind)}, parts)...)
 }
 
 // baseKey says all that every shard is evaluated with.

@@ -85,6 +85,15 @@ func (r *run) blameFile(ctx context.Context, path string, err error) manifest.Fi
 	return out
 }
 
+// tooMuch says which limit a service went over.
+func (r *run) tooMuch(ctx context.Context, err error) string {
+	var limit *sandbox.LimitError
+	if errors.As(err, &limit) {
+		return tooMuch("evaluation", limit)
+	}
+	return explain(ctx, err).Error()
+}
+
 // blameUnit is why nothing could be made of a service.
 func (r *run) blameUnit(ctx context.Context, u unit, name string, err error) manifest.Findings {
 	file := ""
@@ -92,14 +101,10 @@ func (r *run) blameUnit(ctx context.Context, u unit, name string, err error) man
 		file = u.files[0]
 	}
 	var findings manifest.Findings
-	var limit *sandbox.LimitError
-	switch {
-	case errors.As(err, &findings):
+	if errors.As(err, &findings) {
 		findings = r.located(findings)
-	case errors.As(err, &limit):
-		findings = manifest.Findings{{Message: tooMuch("evaluation", limit)}}
-	default:
-		errors.As(explain(ctx, err), &findings)
+	} else {
+		findings = manifest.Findings{{Message: r.tooMuch(ctx, err)}}
 	}
 	out := make(manifest.Findings, len(findings))
 	for i, f := range findings {

@@ -101,10 +101,14 @@ func tooMuch(what string, limit *sandbox.LimitError) string {
 func explain(ctx context.Context, err error) error {
 	var limit *sandbox.LimitError
 	var crash *sandbox.CrashError
+	var shared *sharedError
 	var findings manifest.Findings
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &shared) && errors.As(err, &limit):
+		return manifest.Findings{{Message: tooMuch("evaluating most services, each by itself,", limit) +
+			"; what they share is to blame, a template for instance"}}
 	case errors.As(err, &findings):
 		return findings
 	case errors.As(err, &limit) && limit.What != sandbox.Time:

@@ -56,16 +56,17 @@ func (r *run) classify(ctx context.Context) error {
 		places[p] = at
 		unknown = append(unknown, p)
 	}
+	r.refusals()
 	slices.Sort(unknown)
 	r.work.Parsed = len(unknown)
 	var mu sync.Mutex
-	return divide(ctx, &mu, unknown, filesAtOnce, func(ctx context.Context, paths []string) error {
+	return divide(ctx, r, &mu, unknown, filesAtOnce, func(ctx context.Context, child caller, paths []string) error {
 		r.count(&mu)
 		files := map[string][]byte{}
 		for _, p := range paths {
 			files[p] = r.snap.Files[p].Data
 		}
-		infos, err := call[map[string][]byte, map[string]fileInfo](ctx, r.pool, classifyHandler, files)
+		infos, err := call[map[string][]byte, map[string]fileInfo](ctx, child, classifyHandler, files)
 		if err != nil {
 			return err
 		}
@@ -82,6 +83,7 @@ func (r *run) classify(ctx context.Context) error {
 		return nil
 	}, func(p string, err error) {
 		r.infos[p] = fileInfo{Findings: r.blameFile(ctx, p, err)}
+		r.memory.files.put(places[p], r.infos[p])
 	})
 }
 
@@ -158,7 +160,7 @@ func (r *run) evaluateUnits(ctx context.Context) error {
 		unknown = append(unknown, i)
 	}
 	var mu sync.Mutex
-	return divide(ctx, &mu, unknown, unitsAtOnce, func(ctx context.Context, units []int) error {
+	return divide(ctx, r, &mu, unknown, unitsAtOnce, func(ctx context.Context, child caller, units []int) error {
 		r.count(&mu)
 		var files, services []string
 		for _, i := range units {
@@ -166,7 +168,7 @@ func (r *run) evaluateUnits(ctx context.Context) error {
 			services = append(services, r.split.units[i].services...)
 		}
 		q := manifestsQuestion{On: r.question(files, r.manifestCluster()), Services: services}
-		answer, err := call[manifestsQuestion, map[string]evaluated](ctx, r.pool, manifestsHandler, q)
+		answer, err := call[manifestsQuestion, map[string]evaluated](ctx, child, manifestsHandler, q)
 		if err != nil {
 			return err
 		}

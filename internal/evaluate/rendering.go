@@ -76,6 +76,8 @@ func (r *run) renderOnce(ctx context.Context) error {
 		case !ok:
 			places[name] = at
 			unknown = append(unknown, name)
+		case got.TooMuch != "":
+			r.fail(ctx, name, manifest.Findings{{Message: got.TooMuch}})
 		case got.Undecided && !r.isWritten(name):
 			places[name] = at
 			unknown = append(unknown, name)
@@ -111,12 +113,12 @@ func (r *run) renderOnce(ctx context.Context) error {
 // renderShards renders services in batches, and keeps what comes of each in its place.
 func (r *run) renderShards(ctx context.Context, names []string, places map[string]place, question func([]string) shardQuestion) error {
 	var mu sync.Mutex
-	return divide(ctx, &mu, names, servicesAtOnce, func(ctx context.Context, names []string) error {
+	return divide(ctx, r, &mu, names, servicesAtOnce, func(ctx context.Context, child caller, names []string) error {
 		mu.Lock()
 		r.work.Calls++
 		q := question(names)
 		mu.Unlock()
-		answer, err := call[shardQuestion, shardAnswer](ctx, r.pool, shardHandler, q)
+		answer, err := call[shardQuestion, shardAnswer](ctx, child, shardHandler, q)
 		if err != nil {
 			return err
 		}
@@ -137,11 +139,20 @@ func (r *run) renderShards(ctx context.Context, names []string, places map[strin
 		return r.accept(names, answer, places)
 	}, func(name string, err error) {
 		r.work.Rendered++
-		r.failed = append(r.failed, name)
-		for _, f := range r.blameUnit(ctx, r.unitOf(name), name, err) {
-			r.broken[name] = addFinding(r.broken[name], f)
+		if isLimit(err) {
+			// It would be as much the next time.
+			r.memory.rendered.put(places[name], &rendering{TooMuch: r.tooMuch(ctx, err)})
 		}
+		r.fail(ctx, name, err)
 	})
+}
+
+// fail notes why nothing of a service could be rendered.
+func (r *run) fail(ctx context.Context, name string, err error) {
+	r.failed = append(r.failed, name)
+	for _, f := range r.blameUnit(ctx, r.unitOf(name), name, err) {
+		r.broken[name] = addFinding(r.broken[name], f)
+	}
 }
 
 // renderWritten renders services, of which data does not tell enough, as their files say them.
@@ -156,7 +167,11 @@ func (r *run) renderWritten(ctx context.Context, packs packs) error {
 			parts = append(parts, []byte(p), []byte(files[p].Hash))
 		}
 		at := packs.place(name, r.key("written", parts...))
-		if got, ok := r.memory.rendered.get(r.cache, at); ok {
+		switch got, ok := r.memory.rendered.get(r.cache, at); {
+		case ok && got.TooMuch != "":
+			r.fail(ctx, name, manifest.Findings{{Message: got.TooMuch}})
+			continue
+		case ok:
 			r.rendered[name] = got
 			continue
 		}

@@ -54,7 +54,7 @@ func newSplit(snap *source.Snapshot, infos map[string]fileInfo) (*split, error) 
 			clauses[p] = clause{pkg: info.Package, imports: info.Imports}
 		}
 	}
-	if found, ok := s.broken[moduleFile]; ok {
+	if found := s.unreadOf(moduleFile); found != nil {
 		return nil, found
 	}
 	var module []byte

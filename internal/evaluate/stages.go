@@ -202,6 +202,8 @@ type rendering struct {
 	Resources map[string]json.RawMessage `json:"resources,omitempty"`
 	// Exports: other clusters call it by a name that only our gateways know.
 	Exports bool `json:"exports,omitempty"`
+	// TooMuch is which limit it went over, "" for none.
+	TooMuch string `json:"tooMuch,omitempty"`
 	// Undecided: it cannot be rendered from data.
 	Undecided bool `json:"undecided,omitempty"`
 }

@@ -65,7 +65,7 @@ func (e *CrashError) why() string {
 	last := ""
 	for line := range strings.Lines(e.Stderr) {
 		line = strings.TrimSpace(line)
-		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
+		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") || strings.HasPrefix(line, noThread) {
 			return line
 		}
 		if line != "" {
@@ -75,9 +75,15 @@ func (e *CrashError) why() string {
 	return last
 }
 
+// noThread is said where there is no memory left for the stack of one more thread.
+const noThread = "runtime/cgo: pthread_create failed"
+
 // outOfMemory tells whether the Go runtime gave up because the kernel gave it no more.
 func (e *CrashError) outOfMemory() bool {
 	why := e.why()
+	if strings.HasPrefix(why, noThread) {
+		return true
+	}
 	for _, text := range []string{"out of memory", "runtime: out of memory", "runtime: cannot allocate memory"} {
 		if strings.HasPrefix(why, "fatal error: "+text) {
 			return true

@@ -122,7 +122,7 @@ func TestAChildWhoseParentDoesNotMeasureIsStoppedByTheKernel(t *testing.T) {
 			<-c.exited
 			var limit *LimitError
 			if err := c.died(err, limits); !errors.As(err, &limit) || limit.What != tc.what {
-				t.Errorf("got %v, want a LimitError of %s", err, tc.what)
+				t.Errorf("got %+v, want a LimitError of %s; it wrote:\n%s", err, tc.what, c.stderr.String())
 			}
 		})
 	}

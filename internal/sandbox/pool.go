@@ -28,9 +28,23 @@ func NewPool(limits Limits, size int) *Pool {
 
 // Call waits for its turn and has a child's handler answer a request.
 func (p *Pool) Call(ctx context.Context, handler string, request []byte) ([]byte, error) {
+	return p.Within(p.limits.CPU).Call(ctx, handler, request)
+}
+
+// Within is the same pool for calls that may take less processor time.
+func (p *Pool) Within(cpu time.Duration) Within { return Within{pool: p, cpu: min(cpu, p.limits.CPU)} }
+
+// Within is a [Pool] for calls that may take less processor time than others.
+type Within struct {
+	pool *Pool
+	cpu  time.Duration
+}
+
+// Call is [Pool.Call].
+func (p Within) Call(ctx context.Context, handler string, request []byte) ([]byte, error) {
 	var response []byte
-	err := p.with(ctx, func(w *Worker) (err error) {
-		response, err = w.Call(ctx, handler, request)
+	err := p.pool.with(ctx, func(w *Worker) (err error) {
+		response, err = w.call(ctx, p.cpu, handler, request)
 		return err
 	})
 	return response, err

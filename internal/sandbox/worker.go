@@ -46,6 +46,10 @@ func (w *Worker) Enforced() Enforced { return w.child.enforced }
 // Call has the child's handler of that name answer a request. After any error but a [HandlerError], and that of a
 // request larger than Limits.Input, the child has ended.
 func (w *Worker) Call(ctx context.Context, handler string, request []byte) ([]byte, error) {
+	return w.call(ctx, w.limits.CPU, handler, request)
+}
+
+func (w *Worker) call(ctx context.Context, cpu time.Duration, handler string, request []byte) ([]byte, error) {
 	if int64(len(request)) > w.limits.Input {
 		return nil, fmt.Errorf("the input of %s is larger than %s", formatBytes(int64(len(request))), formatBytes(w.limits.Input))
 	}
@@ -54,8 +58,10 @@ func (w *Worker) Call(ctx context.Context, handler string, request []byte) ([]by
 	if w.ended {
 		return nil, errEnded
 	}
+	limits := w.limits
+	limits.CPU = cpu
 	var reply frame
-	err := w.watch(ctx, w.limits, func() error {
+	err := w.watch(ctx, limits, func() error {
 		if err := writeFrame(w.child.requests, frame{kind: kindRequest, head: handler, body: request}); err != nil {
 			// A child that died at it may have said why.
 			return err

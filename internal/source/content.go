@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -17,22 +19,24 @@ var errTooMuch = errors.New("over the limits")
 // content gathers the files of one commit or directory. It is the only place that decides what a mesh
 // repository may hold, so that a directory and a commit are judged alike.
 type content struct {
-	limits   Limits
-	files    map[string]Blob
-	folders  int
-	total    int64
-	findings manifest.Findings
+	limits  Limits
+	files   map[string]Blob
+	folders int
+	total   int64
+	refused map[string]Refusal
+	// tooMuch is why there is no answer at all.
+	tooMuch manifest.Findings
 }
 
 func newContent(limits Limits) *content {
-	return &content{limits: limits.withDefaults(), files: map[string]Blob{}}
+	return &content{limits: limits.withDefaults(), files: map[string]Blob{}, refused: map[string]Refusal{}}
 }
 
 // admit says whether the content of a regular file of this size may be read. It returns errTooMuch when the
 // walk has to end.
 func (c *content) admit(path string, size int64) (bool, error) {
 	if len(c.files) >= c.limits.MaxFiles {
-		c.refuse(path, fmt.Sprintf("more than %d files; keep only the mesh below the path, or raise the limit on the number of files", c.limits.MaxFiles))
+		c.end(path, fmt.Sprintf("more than %d files; keep only the mesh below the path, or raise the limit on the number of files", c.limits.MaxFiles))
 		return false, errTooMuch
 	}
 	if size > c.limits.MaxFileBytes {
@@ -41,7 +45,7 @@ func (c *content) admit(path string, size int64) (bool, error) {
 		return false, nil
 	}
 	if c.total+size > c.limits.MaxTotalBytes {
-		c.refuse(path, fmt.Sprintf("all files together are over the limit of %s; keep only the mesh below the path, or raise the limit",
+		c.end(path, fmt.Sprintf("all files together are over the limit of %s; keep only the mesh below the path, or raise the limit",
 			byteCount(c.limits.MaxTotalBytes)))
 		return false, errTooMuch
 	}
@@ -53,7 +57,7 @@ func (c *content) admit(path string, size int64) (bool, error) {
 func (c *content) enter(path string) error {
 	c.folders++
 	if c.folders > c.limits.MaxFiles {
-		c.refuse(path, fmt.Sprintf("more than %d folders; keep only the mesh below the path, or raise the limit on the number of files", c.limits.MaxFiles))
+		c.end(path, fmt.Sprintf("more than %d folders; keep only the mesh below the path, or raise the limit on the number of files", c.limits.MaxFiles))
 		return errTooMuch
 	}
 	return nil
@@ -61,18 +65,18 @@ func (c *content) enter(path string) error {
 
 // add takes an admitted file.
 func (c *content) add(path, hash string, data []byte) {
-	c.files[path] = Blob{Hash: hash, Data: data}
 	if !strings.HasSuffix(path, ".cue") || utf8.Valid(data) {
+		c.files[path] = Blob{Hash: hash, Data: data}
 		return
 	}
 	offset := invalidUTF8(data)
-	c.findings = append(c.findings, manifest.Finding{
+	c.refused[path] = Refusal{Finding: manifest.Finding{
 		File:   path,
 		Line:   1 + bytes.Count(data[:offset], []byte("\n")),
 		Column: offset - bytes.LastIndexByte(data[:offset], '\n'),
 		Message: fmt.Sprintf("not UTF-8: byte 0x%02x at offset %d; CUE files must be UTF-8, save it in that encoding",
 			data[offset], offset),
-	})
+	}}
 }
 
 // invalidUTF8 is the offset of the first byte that is no UTF-8.
@@ -88,27 +92,39 @@ func invalidUTF8(data []byte) int {
 }
 
 func (c *content) symlink(path, target string) {
-	c.refuse(path, fmt.Sprintf("symbolic link to %q; Isthmus follows no links, commit a copy of the file, or remove the link", target))
+	c.refused[path] = Refusal{Link: true, Target: target, Finding: manifest.Finding{
+		File: path, Message: fmt.Sprintf("symbolic link to %q; Isthmus follows no links, commit a copy of the file, or remove the link", target),
+	}}
 }
 
 func (c *content) submodule(path string) {
-	c.refuse(path, "submodule; Isthmus reads one repository only, commit the files themselves, or remove the submodule")
+	c.refused[path] = Refusal{Link: true, Finding: manifest.Finding{
+		File: path, Message: "submodule; Isthmus reads one repository only, commit the files themselves, or remove the submodule",
+	}}
 }
 
 func (c *content) refuse(path, message string) {
-	c.findings = append(c.findings, manifest.Finding{File: path, Message: message})
+	c.refused[path] = Refusal{Finding: manifest.Finding{File: path, Message: message}}
 }
 
-// result is the files, or the findings if anything was refused; where says what was read, for the case that
-// it holds no file.
-func (c *content) result(where string) (map[string]Blob, error) {
-	if len(c.findings) > 0 {
-		return nil, c.findings
+// end notes why the walk ends before it saw everything.
+func (c *content) end(path, message string) {
+	c.tooMuch = append(c.tooMuch, manifest.Finding{File: path, Message: message})
+}
+
+// result is what was found, or findings if it is too much or nothing; where says what was read.
+func (c *content) result(where string) (map[string]Blob, map[string]Refusal, error) {
+	if len(c.tooMuch) > 0 {
+		return nil, nil, c.tooMuch
 	}
 	if len(c.files) == 0 {
-		return nil, manifest.Findings{{Message: where + " holds no files; a mesh repository needs at least mesh.cue, `isthmus init` makes one"}}
+		none := manifest.Findings{{Message: where + " holds no files; a mesh repository needs at least mesh.cue, `isthmus init` makes one"}}
+		for _, path := range slices.Sorted(maps.Keys(c.refused)) {
+			none = append(none, c.refused[path].Finding)
+		}
+		return nil, nil, none
 	}
-	return c.files, nil
+	return c.files, c.refused, nil
 }
 
 // byteCount prints a size for people: 4 MiB, 50.3 MiB, 812 bytes.

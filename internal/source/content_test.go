@@ -35,6 +35,15 @@ func findings(err error) map[string]string {
 	return got
 }
 
+// refused are the entries that a snapshot leaves out, as findings has them.
+func refused(s *Snapshot) map[string]string {
+	var all manifest.Findings
+	for _, r := range s.Refused {
+		all = append(all, r.Finding)
+	}
+	return findings(all)
+}
+
 func TestContentThatIsRefused(t *testing.T) {
 	big := make([]byte, 50_000_000)
 	if _, err := rand.Read(big); err != nil {
@@ -44,7 +53,9 @@ func TestContentThatIsRefused(t *testing.T) {
 		reason string
 		limits Limits
 		make   func(t *testing.T, s *server)
-		want   map[string][]string
+		// whole: nothing of the commit can be used.
+		whole bool
+		want  map[string][]string
 	}{
 		"Symlinks": {
 			reason: "every link is named, with where it leads",
@@ -91,7 +102,7 @@ func TestContentThatIsRefused(t *testing.T) {
 			want: map[string][]string{"a.bin": {"6 MiB"}, "b.bin": {"6.0 MiB"}},
 		},
 		"Total": {
-			reason: "many small files",
+			reason: "many small files", whole: true,
 			limits: Limits{MaxTotalBytes: 1 << 20},
 			make: func(t *testing.T, s *server) {
 				for i := range 12 {
@@ -101,7 +112,7 @@ func TestContentThatIsRefused(t *testing.T) {
 			want: map[string][]string{"x10": {"1 MiB"}},
 		},
 		"Count": {
-			reason: "too many files",
+			reason: "too many files", whole: true,
 			limits: Limits{MaxFiles: 10},
 			make: func(t *testing.T, s *server) {
 				for i := range 12 {
@@ -126,11 +137,18 @@ func TestContentThatIsRefused(t *testing.T) {
 			tc.make(t, s)
 			hash := s.push("main", "Bad content")
 			g := newGit(t, Options{URL: s.startHTTP(), Limits: tc.limits})
-			_, fromGit := fetch(t, g, "")
-			_, fromDirectory := fromDir(s.clone, tc.limits)
-			for where, err := range map[string]error{"commit": fromGit, "directory": fromDirectory} {
-				wantError(t, err, ContentRefused)
-				got := findings(err)
+			snapshot, fromGit := fetch(t, g, "")
+			directory, fromDirectory := fromDir(s.clone, tc.limits)
+			for where, read := range map[string]error{"commit": fromGit, "directory": fromDirectory} {
+				got := findings(read)
+				if tc.whole {
+					wantError(t, read, ContentRefused)
+				} else if read != nil {
+					t.Fatalf("%s, %s: all is refused: %v", where, tc.reason, read)
+				}
+				if !tc.whole {
+					got = refused(map[string]*Snapshot{"commit": snapshot, "directory": directory}[where])
+				}
 				if len(got) != len(tc.want) {
 					t.Errorf("%s, %s: findings %v, want %d", where, tc.reason, got, len(tc.want))
 				}
@@ -142,15 +160,18 @@ func TestContentThatIsRefused(t *testing.T) {
 					}
 				}
 			}
-			if !strings.Contains(fromGit.Error(), hash) {
-				t.Errorf("the error does not name the commit: %v", fromGit)
-			}
-			wantAbout(t, fromGit, "main@sha1:"+hash, "")
-
 			packs := s.packs.Load()
-			_, again := fetch(t, g, "")
-			if again == nil || again.Error() != fromGit.Error() {
-				t.Errorf("the second answer differs: %v", again)
+			again, err := fetch(t, g, "")
+			if tc.whole {
+				if !strings.Contains(fromGit.Error(), hash) {
+					t.Errorf("the error does not name the commit: %v", fromGit)
+				}
+				wantAbout(t, fromGit, "main@sha1:"+hash, "")
+				if err == nil || err.Error() != fromGit.Error() {
+					t.Errorf("the second answer differs: %v", err)
+				}
+			} else if d := cmp.Diff(snapshot, again); d != "" || len(snapshot.Files) < 2 || snapshot.Commit != hash {
+				t.Errorf("all else is there, and again: %s", d)
 			}
 			if s.packs.Load() != packs {
 				t.Error("a refused commit is transferred again and again")
@@ -181,11 +202,13 @@ func TestARefusedCommitTellsOfARewrittenHistory(t *testing.T) {
 	first := s.push("main", "First")
 	s.write("mesh.cue", "package config\n// second\n")
 	second := s.push("main", "Second")
-	g := newGit(t, Options{URL: s.startHTTP()})
+	g := newGit(t, Options{URL: s.startHTTP(), Limits: Limits{MaxFiles: 4}})
 	mustFetch(t, g)
 	s.run(s.clone, "reset", "-q", "--hard", first)
-	s.write("services/latin.cue", "package config\n// caf\xe9\n")
-	bad := s.push("main", "Bad, and without the second")
+	for i := range 4 {
+		s.write(fmt.Sprintf("services/%d.cue", i), "package config\n")
+	}
+	bad := s.push("main", "Too much, and without the second")
 	_, err := fetch(t, g, "")
 	wantError(t, err, ContentRefused)
 	wantAbout(t, err, "main@sha1:"+bad, second)

@@ -31,11 +31,11 @@ func FromDir(ctx context.Context, dir string, limits Limits) (*Snapshot, error) 
 	if err != nil && !errors.Is(err, errTooMuch) {
 		return nil, &Error{Reason: FetchFailed, message: fmt.Sprintf("cannot read the mesh repository %s: %v", dir, err), cause: err}
 	}
-	files, err := c.result("folder " + dir)
+	files, refused, err := c.result("folder " + dir)
 	if err != nil {
 		return nil, contentRefused("folder "+dir, err)
 	}
-	return &Snapshot{Files: files}, nil
+	return &Snapshot{Files: files, Refused: refused}, nil
 }
 
 // readDirectory adds what is below the folder name. os.Root keeps a link that is exchanged for a file while

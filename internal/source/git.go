@@ -232,7 +232,7 @@ func (g *Git) judge(ctx context.Context, h *held) (*held, error) {
 	if err != nil {
 		return h, about(err, h.target.revision(h.commit.Hash), h.rewound)
 	}
-	files, err := h.objects.readCommit(ctx, h.commit, g.options.Path, g.options.Limits)
+	files, refused, err := h.objects.readCommit(ctx, h.commit, g.options.Path, g.options.Limits)
 	if err != nil {
 		return h, about(g.remote.classify("read what was fetched from", err), h.target.revision(h.commit.Hash), h.rewound)
 	}
@@ -242,6 +242,7 @@ func (g *Git) judge(ctx context.Context, h *held) (*held, error) {
 		Signer:   signer,
 		Rewound:  h.rewound,
 		Files:    files,
+		Refused:  refused,
 	}
 	return h, nil
 }

@@ -1,6 +1,10 @@
 package source
 
-import "sort"
+import (
+	"sort"
+
+	"github.com/isthmus-mesh/isthmus/internal/manifest"
+)
 
 // Blob is one regular file.
 type Blob struct {
@@ -26,6 +30,16 @@ type Snapshot struct {
 	Rewound string
 	// Files are the regular files by slash-separated path, relative to the path that was asked for.
 	Files map[string]Blob
+	// Refused are what is there beside them, and must not be used, by path.
+	Refused map[string]Refusal
+}
+
+// Refusal is why something in a tree is not read: a link, a submodule, a file that is too large, one of CUE that is no UTF-8.
+type Refusal struct {
+	Finding manifest.Finding
+	// Link: it may stand for a whole folder. Target is where a symbolic link leads, as it is written.
+	Link   bool
+	Target string
 }
 
 // Paths lists the files, sorted.

@@ -15,29 +15,30 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 )
 
-// readCommit gives the regular files of a commit below folder, "" for all.
-func (s *objects) readCommit(ctx context.Context, commit *object.Commit, folder string, limits Limits) (map[string]Blob, error) {
+// readCommit gives the regular files of a commit below folder, "" for all, and what else is there.
+func (s *objects) readCommit(
+	ctx context.Context, commit *object.Commit, folder string, limits Limits,
+) (files map[string]Blob, refused map[string]Refusal, err error) {
 	where := "commit " + commit.Hash.String()
 	root, err := s.folder(commit.TreeHash, folder)
 	var findings manifest.Findings
 	if errors.As(err, &findings) {
-		return nil, contentRefused(where, err)
+		return nil, nil, contentRefused(where, err)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if folder != "" {
 		where += ", folder " + folder
 	}
 	c := newContent(limits)
 	if err := s.readTree(ctx, root, "", c); err != nil && !errors.Is(err, errTooMuch) {
-		return nil, err
+		return nil, nil, err
 	}
-	files, err := c.result("it")
-	if err != nil {
-		return nil, contentRefused(where, err)
+	if files, refused, err = c.result("it"); err != nil {
+		return nil, nil, contentRefused(where, err)
 	}
-	return files, nil
+	return files, refused, nil
 }
 
 // folder finds the tree of a folder.
@@ -86,7 +87,7 @@ func (s *objects) readTree(ctx context.Context, h plumbing.Hash, at string, c *c
 	for _, e := range tree.Entries {
 		name := path.Join(at, e.Name)
 		if badName(e.Name) {
-			c.refuse(name, fmt.Sprintf("the name %q is not one that a file may have; remove it", e.Name))
+			c.end(name, fmt.Sprintf("the name %q is not one that a file may have; remove it", e.Name))
 			continue
 		}
 		if err := s.readTreeEntry(ctx, e, name, c); err != nil {

@@ -25,7 +25,7 @@ func TestARepositoryThatCannotBeAMeshIsRefusedClearlyAndNothingIsLost(t *testing
 			spoil: func(git *repository) {
 				must(git.t, os.Symlink("/etc/passwd", filepath.Join(git.clone, "services", "passwd.cue")))
 			},
-			want: v1alpha1.ReasonContentRefused, file: "services/passwd.cue", text: []string{"symbolic link", "/etc/passwd"},
+			want: v1alpha1.ReasonInvalidContent, file: "services/passwd.cue", text: []string{"symbolic link", "/etc/passwd"},
 		},
 		"Submodule": {
 			reason: "its content is not in the commit",
@@ -36,7 +36,7 @@ func TestARepositoryThatCannotBeAMeshIsRefusedClearlyAndNothingIsLost(t *testing
 				git.run(sub, "add", "-A")
 				git.run(sub, "commit", "-q", "-m", "x")
 			},
-			want: v1alpha1.ReasonContentRefused, file: "lib", text: []string{"submodule"},
+			want: v1alpha1.ReasonInvalidContent, file: "lib", text: []string{"submodule"},
 		},
 		"FileOf50MB": {
 			reason: "somebody committed a dump",
@@ -45,12 +45,12 @@ func TestARepositoryThatCannotBeAMeshIsRefusedClearlyAndNothingIsLost(t *testing
 				_, _ = rand.NewChaCha8([32]byte{1}).Read(dump)
 				git.write("services/dump.sql", string(dump))
 			},
-			want: v1alpha1.ReasonContentRefused, file: "services/dump.sql", text: []string{"47.7 MiB", "limit"},
+			want: v1alpha1.ReasonInvalidContent, file: "services/dump.sql", text: []string{"47.7 MiB", "limit"},
 		},
 		"NotUTF8": {
 			reason: "saved in Latin-1",
 			spoil:  func(git *repository) { git.write("services/latin.cue", "package config\n// caf\xe9\n") },
-			want:   v1alpha1.ReasonContentRefused, file: "services/latin.cue", text: []string{"not UTF-8", "services/latin.cue:2"},
+			want:   v1alpha1.ReasonInvalidContent, file: "services/latin.cue", text: []string{"not UTF-8", "services/latin.cue:2"},
 		},
 		"FileOfAnotherPackage": {
 			reason: "CUE itself would leave it out in silence, and the service with it",

@@ -1,0 +1,88 @@
+package evaluate_test
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/isthmus-mesh/isthmus/internal/evaluate"
+	"github.com/isthmus-mesh/isthmus/internal/manifest"
+	"github.com/isthmus-mesh/isthmus/internal/source"
+)
+
+// refuse takes paths out of a snapshot, with all below them, and has them refused.
+func refuse(snap *source.Snapshot, refused map[string]source.Refusal) *source.Snapshot {
+	snap.Refused = map[string]source.Refusal{}
+	for p, refusal := range refused {
+		maps.DeleteFunc(snap.Files, func(file string, _ source.Blob) bool { return file == p || strings.HasPrefix(file, p+"/") })
+		refusal.Finding = manifest.Finding{File: p, Message: "must not be read"}
+		snap.Refused[p] = refusal
+	}
+	return snap
+}
+
+func TestWhatMustNotBeReadFreezesOnlyWhatStoodThere(t *testing.T) {
+	link := source.Refusal{Link: true, Target: "../elsewhere"}
+	for name, tc := range map[string]struct {
+		reason  string
+		refused map[string]source.Refusal
+		// frozen are the services that stay as they were, told the files that are named.
+		frozen, told []string
+	}{
+		"File":             {"too large, or no UTF-8", map[string]source.Refusal{"services/web.cue": {}}, []string{"web"}, []string{"web services/web.cue"}},
+		"Link":             {"it leads elsewhere", map[string]source.Refusal{"services/web.cue": link}, []string{"web"}, []string{"web services/web.cue"}},
+		"Folder":           {"a link, or a submodule, in the place of a folder", map[string]source.Refusal{"services": {Link: true}}, []string{"cart", "web"}, []string{"services"}},
+		"NewFile":          {"nothing vanished that could be in it", map[string]source.Refusal{"services/new.cue": {}}, nil, []string{"services/new.cue"}},
+		"NewFolder":        {"nor in this", map[string]source.Refusal{"more": link}, nil, []string{"more"}},
+		"Dump":             {"no file of CUE", map[string]source.Refusal{"services/dump.sql": {}}, nil, []string{"services/dump.sql"}},
+		"LinkToText":       {"nobody reads it, CUE neither", map[string]source.Refusal{"docs/README.md": {Link: true, Target: "../notes.md"}}, nil, nil},
+		"LinkOutOfSight":   {"CUE looks at no such file", map[string]source.Refusal{"_drafts/web.cue": link, "web_test.cue": link}, nil, nil},
+		"LinkToAFarFile":   {"not of the repository", map[string]source.Refusal{"docs/README.md": {Link: true, Target: "/notes.md"}}, nil, []string{"docs/README.md"}},
+		"LinkToAnyService": {"plain CUE would read it", map[string]source.Refusal{"services/more.cue": {Link: true, Target: "stock.cue"}}, nil, []string{"services/more.cue"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, f := newTree(t), follow(t, "east")
+			r.files["notes.md"] = "Notes\n"
+			r.files["stock.cue"] = r.files["services/stock.cue"]
+			delete(r.files, "services/stock.cue")
+			f.applies(r.commit(nil))
+			first := r.revision()
+			snap := r.commit(map[string]string{"stock.cue": service("stock", everywhere, `authorization: mode: "enforce"`)})
+			result := f.applies(refuse(snap, tc.refused))
+			want := map[string]string{}
+			for _, name := range tc.frozen {
+				want[name] = first
+			}
+			same(t, "frozen", want, frozen(result))
+			same(t, "told", tc.told, places(result.Findings()))
+			same(t, "all as it was, and what else changed with it", clean(t, r.commit(nil), "east"), texts(result.Rendered))
+			if len(result.Lost) > 0 {
+				t.Errorf("lost: %v", result.Lost)
+			}
+		})
+	}
+}
+
+func TestWhatAllDependOnMustBeRead(t *testing.T) {
+	for name, p := range map[string]string{
+		"Settings": "mesh.cue", "Module": "cue.mod/module.cue", "Vendored": "cue.mod/pkg/isthmus.dev/mesh/mesh.cue", "Modules": "cue.mod", "New": "more.cue",
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, f := newTree(t), follow(t, "east")
+			f.applies(r.commit(nil))
+			found := f.halts(refuse(r.commit(nil), map[string]source.Refusal{p: {Link: true, Target: "x"}}))
+			if !slices.ContainsFunc(found, func(f manifest.Finding) bool { return f.File == p }) {
+				t.Errorf("%s is not named: %v", p, found)
+			}
+		})
+	}
+}
+
+func TestARepositoryWithALinkIsRefusedWhereAllHasToBeGood(t *testing.T) {
+	snap := refuse(newTree(t).commit(nil), map[string]source.Refusal{"services/more.cue": {Link: true, Target: "web.cue"}})
+	_, err := evaluate.Evaluate(t.Context(), snap, evaluate.Options{})
+	if err == nil || !strings.Contains(err.Error(), "services/more.cue: must not be read") {
+		t.Errorf("got %v", err)
+	}
+}
