@@ -57,6 +57,8 @@ type outcome struct {
 	fleeting bool
 	// carriedOut: the plan was, whole or in part.
 	carriedOut bool
+	// observes: nothing was written, since spec.mode is Observe.
+	observes bool
 	// unread marks an outcome that says nothing about the commit, so that what the status says of the last one stays.
 	unread bool
 }
@@ -188,11 +190,16 @@ func observed(bundle *render.Bundle, plan *apply.Plan) outcome {
 	if len(todo) > 0 {
 		what = fmt.Sprintf("%s. Nothing is written, since spec.mode is Observe. It would: %s.", planned(plan).toDo(), firstPending(todo))
 	}
-	return outcome{
-		verdict: done, reason: v1alpha1.ReasonObserved, bundle: bundle, plan: plan, pending: todo,
+	o := outcome{
+		verdict: done, reason: v1alpha1.ReasonObserved, observes: true, bundle: bundle, plan: plan, pending: todo,
 		errors: append(refusals(plan), syncErrors(bundle.Findings)...), broken: len(bundle.Findings),
 		message: fmt.Sprintf("Observed %s: %s", short(bundle.Revision), what),
 	}
+	if len(bundle.Findings) > 0 {
+		o.verdict, o.reason = waiting, v1alpha1.ReasonServicesFrozen
+		o.message += fmt.Sprintf(" Without what is broken in it: %s %s", sentence(first(bundle.Findings)), frozenMessage(bundle))
+	}
+	return o
 }
 
 // applied is a plan that was carried out, whole or in part.
@@ -254,7 +261,7 @@ func frozenMessage(bundle *render.Bundle) string {
 
 // isApplied tells whether the outcome has a commit applied, frozen services aside.
 func (o outcome) isApplied() bool {
-	return o.verdict == done && o.reason == meta.ReconciliationSucceededReason || o.reason == v1alpha1.ReasonServicesFrozen
+	return !o.observes && (o.verdict == done && o.reason == meta.ReconciliationSucceededReason || o.reason == v1alpha1.ReasonServicesFrozen)
 }
 
 // report turns an outcome into conditions, status, events, metrics and the time of the next run. It writes the
@@ -352,7 +359,7 @@ func (r *Reconciler) writeStatus(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 	}
 	r.writeLastChange(ms, o)
 	// Otherwise what the status says of earlier commits is all that there is to find out how things were.
-	if o.carriedOut && isKnown(o.bundle) {
+	if (o.carriedOut || o.observes) && isKnown(o.bundle) {
 		status.BasisRevision = o.bundle.Revision
 		status.FrozenCount = int64(len(o.bundle.Frozen))
 		status.Frozen = nil
@@ -372,7 +379,7 @@ func (r *Reconciler) writeStatus(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 // writeLastChange keeps the counts of the last run that changed something, so that they can still be read an hour later.
 func (r *Reconciler) writeLastChange(ms *v1alpha1.MeshSync, o outcome) {
 	change := o.wrote
-	if o.reason == v1alpha1.ReasonObserved {
+	if o.observes {
 		change = planned(o.plan)
 	} else if !change.any() {
 		return
@@ -440,7 +447,7 @@ func (r *Reconciler) writeMetrics(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 func (r *Reconciler) writeLag(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 	key := client.ObjectKeyFromObject(ms)
 	switch {
-	case o.isApplied(), o.reason == v1alpha1.ReasonObserved:
+	case o.isApplied(), o.observes:
 		m.aheadSince = time.Time{}
 	case m.aheadSince.IsZero() && ms.Status.LastAttemptedRevision != ms.Status.LastAppliedRevision:
 		m.aheadSince = r.now()
@@ -509,7 +516,7 @@ func (r *Reconciler) log(ctx context.Context, before, ms *v1alpha1.MeshSync, o o
 	switch {
 	case o.verdict != done && !same:
 		log.Error(o.cause, o.message, "next", next.String())
-	case o.reason == v1alpha1.ReasonObserved && !same:
+	case o.observes && !same:
 		log.Info(o.message, "next", next.String())
 	case o.wrote.any() || !same:
 		log.Info(o.message, "created", o.wrote.created, "updated", o.wrote.updated, "claimed", o.wrote.claimed,

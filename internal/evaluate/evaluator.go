@@ -63,8 +63,8 @@ type run struct {
 	lost   map[string]struct{}
 	// leftOut are broken services that never were good.
 	leftOut map[string]struct{}
-	// moved are services that vanished, by the files that may have them now.
-	moved map[string][]string
+	// hiding are files that cannot be read, by the services that vanished and may stand there.
+	hiding map[string][]string
 	// undecided are services that can be rendered only as their files say them.
 	undecided []string
 	// failed are services of which nothing could be rendered.
@@ -122,7 +122,7 @@ func (r *run) prepare(ctx context.Context) (err error) {
 func (r *run) evaluateManifests(ctx context.Context) error {
 	r.base = r.baseKey()
 	r.services, r.broken = map[string]*known{}, map[string]manifest.Findings{}
-	r.frozen, r.lost, r.leftOut, r.moved = map[string]Frozen{}, map[string]struct{}{}, map[string]struct{}{}, map[string][]string{}
+	r.frozen, r.lost, r.leftOut, r.hiding = map[string]Frozen{}, map[string]struct{}{}, map[string]struct{}{}, map[string][]string{}
 	if err := r.evaluateShared(ctx); err != nil {
 		return err
 	}

@@ -28,6 +28,8 @@ type good struct {
 	// files are those that defined it, all of them, and blobs what stood in them.
 	files []string
 	blobs map[string]source.Blob
+	// hiding are files that could not be read when it vanished: it may stand there now.
+	hiding []string
 	// revision is that of the commit, as Snapshot.Revision.
 	revision string
 }
@@ -44,11 +46,16 @@ func (b *Basis) With(other *Basis, services ...string) *Basis {
 	out := &Basis{services: make(map[string]good, len(b.services)+len(services)), shared: b.shared, pkg: b.pkg, unread: b.unread}
 	maps.Copy(out.services, b.services)
 	for _, name := range services {
+		_, there := b.services[name]
 		delete(out.services, name)
-		if other != nil {
-			if g, ok := other.services[name]; ok {
-				out.services[name] = g
+		if other == nil {
+			continue
+		}
+		if g, ok := other.services[name]; ok {
+			if !there {
+				g.hiding = slices.Sorted(maps.Keys(b.unread))
 			}
+			out.services[name] = g
 		}
 	}
 	return out
@@ -165,7 +172,7 @@ func (r *run) ofUnread() []string {
 	if r.options.Basis == nil || len(r.split.broken) == 0 {
 		return nil
 	}
-	// New ones among them, where what vanished may have moved to. Later they count as files of what did.
+	// New ones among them, where what vanished may have moved to.
 	var news []string
 	for p := range r.split.broken {
 		if !r.wasService(p) && !r.options.Basis.unread[p] {
@@ -173,14 +180,14 @@ func (r *run) ofUnread() []string {
 		}
 	}
 	var names []string
+	isUnread := func(p string) bool { return r.split.unreadOf(p) != nil }
 	for name, g := range r.options.Basis.services {
 		_, there := r.split.of[name]
-		switch {
-		case slices.ContainsFunc(g.files, func(p string) bool { return r.split.unreadOf(p) != nil }):
+		if !there && (len(news) > 0 || slices.ContainsFunc(g.hiding, isUnread)) {
 			names = append(names, name)
-		case !there && len(news) > 0:
+			r.hiding[name] = slices.Concat(slices.DeleteFunc(slices.Clone(g.hiding), func(p string) bool { return !isUnread(p) }), news)
+		} else if slices.ContainsFunc(g.files, isUnread) {
 			names = append(names, name)
-			r.moved[name] = news
 		}
 	}
 	slices.Sort(names)
@@ -199,7 +206,7 @@ func (r *run) basis() *Basis {
 	for name, k := range r.services {
 		if _, frozen := r.frozen[name]; frozen {
 			g := r.options.Basis.services[name]
-			g.files = slices.Concat(g.files, r.moved[name])
+			g.hiding = r.hiding[name]
 			b.services[name] = g
 			continue
 		}
@@ -224,16 +231,11 @@ func (r *run) freezeUnread() {
 		return
 	}
 	for _, name := range r.ofUnread() {
-		for _, p := range r.options.Basis.services[name].files {
+		for _, p := range slices.Concat(r.options.Basis.services[name].files, r.hiding[name]) {
 			for _, f := range r.split.unreadOf(p) {
 				f.Service = name
 				r.broken[name] = addFinding(r.broken[name], f)
 			}
-		}
-		if r.broken[name] == nil {
-			f := r.unread()[0]
-			f.Service = name
-			r.broken[name] = manifest.Findings{f}
 		}
 	}
 }

@@ -543,7 +543,8 @@ func (o *owners) manifest(name string) []string {
 		}
 	}
 	for _, callee := range randomNames {
-		if callee != name && o.good[callee] != "" && o.chance(30) {
+		// What vanished may only be hidden, and be gone when that ends.
+		if callee != name && o.good[callee] != "" && o.chance(30) && o.text[callee] != "" {
 			egress = append(egress, callee+": {}")
 		}
 	}
@@ -683,10 +684,14 @@ func TestAClusterIsAsIfNobodyHadCommittedWhatIsBroken(t *testing.T) {
 		seeds, commits = 2, 12
 	}
 	reference := evaluate.New(evaluate.Limits{}, nil)
+	again, _ := strconv.ParseUint(os.Getenv("SEED"), 10, 64) // to see a failure again
+	if again != 0 {
+		seeds = 1
+	}
 	for range seeds {
 		seed := rand.Uint64()
-		if text := os.Getenv("SEED"); text != "" { // to see a failure again
-			seed, _ = strconv.ParseUint(text, 10, 64)
+		if again != 0 {
+			seed = again
 		}
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			o := newOwners(t, seed)
@@ -707,7 +712,7 @@ func TestAClusterIsAsIfNobodyHadCommittedWhatIsBroken(t *testing.T) {
 					result := f.applies(snap)
 					for name, revision := range frozen(result) {
 						if want := o.frozen()[name]; revision != want {
-							t.Errorf("commit %d: %s has %s frozen at %q, want %q", i, f.cluster, name, revision, want)
+							t.Errorf("commit %d: %s has %s frozen at %q, want %q: %v", i, f.cluster, name, revision, want, result.Frozen[name].Findings)
 						}
 					}
 				}

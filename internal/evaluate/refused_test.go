@@ -86,3 +86,35 @@ func TestARepositoryWithALinkIsRefusedWhereAllHasToBeGood(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestWhatVanishedIntoAFileThatCannotBeReadIsKeptUntilItIsBackOrTheFileIs(t *testing.T) {
+	r, f := newTree(t), follow(t, "east")
+	first := r.commit(nil)
+	f.applies(first)
+	second := r.commit(map[string]string{"services/web.cue": "", "services/new.cue": "package config\n\nservices: {"})
+	want := map[string]string{"web": first.Revision}
+	same(t, "frozen", want, frozen(f.applies(second)))
+	same(t, "frozen in the next commit", want, frozen(f.applies(r.commit(map[string]string{"README.md": "x\n"}))))
+
+	again := follow(t, "east")
+	before, err := again.evaluator.Manifests(t.Context(), first, "east")
+	if err != nil {
+		t.Fatal(err)
+	}
+	basis, err := again.evaluator.Manifests(t.Context(), second, "east")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.basis = basis.With(before, "web")
+	same(t, "frozen after a restart", want, frozen(again.applies(r.commit(map[string]string{"README.md": "y\n"}))))
+
+	for _, f := range []*follower{f, again} {
+		result := f.applies(r.commit(map[string]string{"services/web.cue": goodWeb}))
+		same(t, "it is back, and the file is as it was", map[string]string{}, frozen(result))
+		result = f.applies(r.commit(map[string]string{"services/web.cue": ""}))
+		same(t, "it is gone, and no new file is there", map[string]string{}, frozen(result))
+		if _, there := result.Mesh.Services["web"]; there {
+			t.Error("it was removed")
+		}
+	}
+}

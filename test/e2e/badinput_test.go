@@ -114,6 +114,9 @@ func TestAServiceThatBreaksInOneWayAfterTheOtherIsInNobodysWay(t *testing.T) {
 	if len(observed.Status.Pending) > 0 {
 		t.Errorf("all of it is applied: %s", describe(observed))
 	}
+	if !conditions.IsFalse(observed, meta.ReadyCondition) || conditions.GetReason(observed, meta.ReadyCondition) != v1alpha1.ReasonServicesFrozen {
+		t.Errorf("what is broken is not told first: %s", describe(observed))
+	}
 	more := w.git.commit(map[string]string{"services/more.cue": extra("more"), "services/extra-0.cue": ""})
 	observed = w.observes("mesh", more)
 	if diff := cmp.Diff(last.Status.Errors, observed.Status.Errors); diff != "" {
@@ -146,7 +149,7 @@ func (w *world) observes(name, commit string) *v1alpha1.MeshSync {
 	var ms *v1alpha1.MeshSync
 	w.until("MeshSync "+name+" has observed "+commit, func() (bool, string) {
 		ms = w.get(name)
-		return conditions.GetReason(ms, meta.ReadyCondition) == v1alpha1.ReasonObserved && strings.Contains(message(ms), commit[:12]) &&
+		return strings.HasPrefix(message(ms), "Observed main@sha1:"+commit[:12]) &&
 			ms.Status.ObservedGeneration == ms.Generation, describe(ms)
 	})
 	return ms
