@@ -40,6 +40,12 @@ const (
 	ReasonRefused = "ResourcesRefused"
 	// ReasonServicesFrozen: some services are broken and kept as they were when they were good last; all others are applied.
 	ReasonServicesFrozen = "ServicesFrozen"
+	// ReasonFight is that of an event: somebody changes an object as often as it is put right.
+	ReasonFight = "Fight"
+	// ReasonIstioRefuses is that of Healthy: istiod says in the status of an object that it does not pass validation.
+	ReasonIstioRefuses = "IstioRefuses"
+	// ReasonSettling: all is applied but for what newly leads to other clusters, which have a while to offer it.
+	ReasonSettling = "Settling"
 	// ReasonTimeout: the run did not end within spec.timeout.
 	ReasonTimeout = "Timeout"
 	// ReasonInternal: a defect of the controller.

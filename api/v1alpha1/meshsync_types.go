@@ -88,6 +88,21 @@ type MeshSyncSpec struct {
 	// +optional
 	Mode Mode `json:"mode,omitempty"`
 
+	// SettleAfter is how long what newly leads callers to another cluster waits, after this one saw the commit: the other one sees it at another
+	// moment. One and a half intervals if not set. With 0s nothing waits, and nothing does in a first sync.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +optional
+	SettleAfter *metav1.Duration `json:"settleAfter,omitempty"`
+
+	// WithdrawAfter is how long what other clusters may still call stays after it left the repository: they see a commit at other moments than
+	// this one. Access that ends, and what is public, does not wait. With 0s nothing does.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
+	// +kubebuilder:default="1h"
+	// +optional
+	WithdrawAfter *metav1.Duration `json:"withdrawAfter,omitempty"`
+
 	// Prune says whether and how much may be deleted.
 	// +kubebuilder:default={enabled: true, maxPercent: 20}
 	// +optional
@@ -285,6 +300,17 @@ type MeshSyncStatus struct {
 	// +optional
 	LeftAlone []LeftAlone `json:"leftAlone,omitempty"`
 
+	// WithdrawingCount is the number of objects of which something left the repository and stays until spec.withdrawAfter is over; Withdrawing
+	// lists the first.
+	// +optional
+	WithdrawingCount int64 `json:"withdrawingCount,omitempty"`
+
+	// Withdrawing are the first objects that other clusters may still call though the repository does not have them any more, or not all of them.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	// +optional
+	Withdrawing []Withdrawal `json:"withdrawing,omitempty"`
+
 	// UnusedNamespaces are the first namespaces that were created for the mesh and that nothing of it needs any more. They
 	// are never deleted, since somebody else may have put something there.
 	// +listType=set
@@ -312,12 +338,26 @@ type Held struct {
 	Reason string `json:"reason"`
 }
 
+// Withdrawal is an object that outlasts the repository for a while.
+type Withdrawal struct {
+	// Service is whose it is.
+	// +optional
+	Service string `json:"service,omitempty"`
+	// Resource is "Kind/namespace/name".
+	Resource string `json:"resource"`
+	// Until is when it goes, or becomes what the repository says.
+	Until metav1.Time `json:"until"`
+}
+
 // Pending is one write that is not made.
 type Pending struct {
 	// Verb is create, update, claim (the object is as it should be, and its label would be taken over) or delete.
 	Verb string `json:"verb"`
 	// Resource is "Kind/namespace/name"; for a namespace "Namespace/name".
 	Resource string `json:"resource"`
+	// Effect is what it would do to those who use it: widens, narrows or replaces.
+	// +optional
+	Effect string `json:"effect,omitempty"`
 	// Fields are the paths that an update would change, "spec.hosts".
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=20
@@ -426,6 +466,22 @@ func (m *MeshSync) Within() time.Duration {
 		return m.Spec.Timeout.Duration
 	}
 	return time.Minute
+}
+
+// Settles is how long what newly leads to other clusters waits.
+func (m *MeshSync) Settles() time.Duration {
+	if m.Spec.SettleAfter == nil {
+		return m.Every() * 3 / 2
+	}
+	return m.Spec.SettleAfter.Duration
+}
+
+// Withdraws is how long what was offered to other clusters stays; an hour where an object predates the default.
+func (m *MeshSync) Withdraws() time.Duration {
+	if m.Spec.WithdrawAfter == nil {
+		return time.Hour
+	}
+	return m.Spec.WithdrawAfter.Duration
 }
 
 // Prunes reports whether what left the repository may be deleted.

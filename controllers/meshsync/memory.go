@@ -27,6 +27,10 @@ type memory struct {
 	recalled recalled
 	// known is what the cluster was last seen to have: what differs from it without a change in Git is drift.
 	known apply.Record
+	// seen is since when what waits for other clusters is wanted.
+	seen apply.Sightings
+	// fights are objects that somebody changes again and again.
+	fights apply.Fights
 	// retry spaces runs that failed after the fetch.
 	retry retries
 	// aheadSince is when a commit that is not yet applied was first seen, zero if there is none.

@@ -35,6 +35,7 @@ type Metrics struct {
 	written     *prometheus.CounterVec
 	writeErrors *prometheus.CounterVec
 	drift       *prometheus.CounterVec
+	fights      *prometheus.GaugeVec
 	lastFetch   *prometheus.GaugeVec
 	lastApplied *prometheus.GaugeVec
 	revision    *prometheus.GaugeVec
@@ -64,13 +65,14 @@ func NewMetrics(now func() time.Time) *Metrics {
 		suspended:  gauge("isthmus_suspended", "1 if the MeshSync is suspended, else 0."),
 		services:   gauge("isthmus_services", "Services that run in this cluster or are called from it."),
 		resources: gauge("isthmus_resources", "Resources by state: desired, unchanged, refused (an object of that name belongs to somebody else), "+
-			"left (it stays although the repository does not say so; status.leftAlone tells why).", "state"),
+			"left (it stays although the repository does not say so; status.leftAlone tells why), withdrawing (it stays for a while).", "state"),
 		findings:    gauge("isthmus_findings", "Errors in the last commit that was looked at."),
 		frozen:      gauge("isthmus_frozen_services", "Services that are broken in the last commit and kept as they were when they were good last."),
 		held:        gauge("isthmus_held", "1 if a change set waits for acknowledgement, else 0."),
 		written:     counter("isthmus_objects_written_total", "Objects written, by verb: create, update, claim, delete.", "verb"),
 		writeErrors: counter("isthmus_write_errors_total", "Objects that could not be written."),
 		drift:       counter("isthmus_drift_corrected_total", "Objects that somebody had changed or deleted in the cluster and that were put right."),
+		fights:      gauge("isthmus_fights", "Objects that somebody changes as often as they are put right."),
 		lastFetch:   gauge("isthmus_last_fetch_timestamp_seconds", "When the repository was last looked at with success."),
 		lastApplied: gauge("isthmus_last_applied_timestamp_seconds", "When a run last ended with everything applied."),
 		revision:    gauge("isthmus_applied_revision_info", "1, for the cluster's name in the inventory and the last revision that was applied whole.", "cluster", "revision"),
@@ -90,7 +92,7 @@ func (m *Metrics) Build(version string) { m.build.WithLabelValues(version).Set(1
 func (m *Metrics) perMeshSync() []prometheus.Collector {
 	return []prometheus.Collector{
 		m.reconciles, m.ready, m.stalled, m.suspended, m.services, m.resources, m.findings,
-		m.held, m.frozen, m.written, m.writeErrors, m.drift, m.lastFetch, m.lastApplied, m.revision,
+		m.held, m.frozen, m.written, m.writeErrors, m.drift, m.fights, m.lastFetch, m.lastApplied, m.revision,
 	}
 }
 

@@ -30,6 +30,8 @@ const (
 	done verdict = iota
 	// retrying: it may work the next time, nobody has to do anything.
 	retrying
+	// settling: all is done but what other clusters have to offer first.
+	settling
 	// waiting: a person has to act, in Git or on this cluster. Git is still looked at in every interval.
 	waiting
 )
@@ -217,6 +219,11 @@ func applied(bundle *render.Bundle, plan *apply.Plan, result apply.Result, err e
 		o.verdict, o.reason, o.errors = waiting, v1alpha1.ReasonRefused, refused
 		o.message = fmt.Sprintf("Revision %s is applied, except for %s: %s", short(bundle.Revision), count(len(refused), "resource"),
 			sentence(refused[0].Resource+": "+refused[0].Message))
+	case len(plan.Waits()) > 0:
+		waits := plan.Waits()
+		o.verdict, o.reason = settling, v1alpha1.ReasonSettling
+		o.message = fmt.Sprintf("Revision %s is applied, except for %s that newly lead to other clusters, which see it at another moment: written at %s, %s first.",
+			short(bundle.Revision), count(len(waits), "object"), plan.Due().UTC().Format(time.RFC3339), waits[0].Key)
 	case len(bundle.Findings) > 0:
 		o.verdict, o.reason = waiting, v1alpha1.ReasonServicesFrozen
 		o.message = fmt.Sprintf("Revision %s is applied, except for what is broken in it: %s %s",
@@ -293,6 +300,10 @@ func (r *Reconciler) writeConditions(ms *v1alpha1.MeshSync, o outcome) {
 		conditions.MarkTrue(ms, meta.ReadyCondition, o.reason, "%s", o.message)
 		conditions.Delete(ms, meta.ReconcilingCondition)
 		conditions.Delete(ms, meta.StalledCondition)
+	case settling:
+		conditions.MarkUnknown(ms, meta.ReadyCondition, o.reason, "%s", o.message)
+		conditions.MarkReconciling(ms, o.reason, "%s", o.message)
+		conditions.Delete(ms, meta.StalledCondition)
 	case retrying:
 		conditions.MarkFalse(ms, meta.ReadyCondition, o.reason, "%s", o.message)
 		conditions.MarkReconciling(ms, meta.ProgressingWithRetryReason, "%s", o.message)
@@ -327,6 +338,8 @@ func writeHealthy(ms *v1alpha1.MeshSync, o outcome) {
 		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonApplyFailed, "%s could not be written", count(o.wrote.failed, "object"))
 	case len(bad) > 0:
 		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonRefused, "%s belongs to somebody else or is opted out, and is not what the repository says", list(bad))
+	case len(o.plan.Complaints) > 0:
+		writeComplaints(ms, o.plan.Complaints)
 	case o.isApplied():
 		except := ""
 		if n := len(left(o.plan)); n > 0 {
@@ -334,6 +347,26 @@ func writeHealthy(ms *v1alpha1.MeshSync, o outcome) {
 		}
 		conditions.MarkTrue(ms, meta.HealthyCondition, meta.SucceededReason, "All resources of %s are in place%s", short(o.bundle.Revision), except)
 	}
+}
+
+// writeComplaints tells what istiod says, of what it refuses first.
+func writeComplaints(ms *v1alpha1.MeshSync, all []apply.Complaint) {
+	first, refused := all[0], 0
+	for _, c := range all {
+		if c.Refused {
+			refused++
+		}
+		if c.Refused && !first.Refused {
+			first = c
+		}
+	}
+	if refused > 0 {
+		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonIstioRefuses, "Istio refuses %s: %s: %s",
+			count(refused, "object"), first.Key, shortened(first.Message))
+		return
+	}
+	conditions.MarkUnknown(ms, meta.HealthyCondition, meta.ProgressingReason, "Not all proxies have %s yet: %s: %s",
+		count(len(all), "object"), first.Key, shortened(first.Message))
 }
 
 func (r *Reconciler) writeStatus(ms *v1alpha1.MeshSync, m *memory, o outcome) {
@@ -355,6 +388,9 @@ func (r *Reconciler) writeStatus(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 		status.Resources = int64(len(o.bundle.Resources))
 		status.Refused = int64(len(refusals(o.plan)))
 		status.LeftAlone = firstTen(left(o.plan))
+		withdrawing := withdrawals(o.plan)
+		status.WithdrawingCount = int64(len(withdrawing))
+		status.Withdrawing = withdrawing[:min(len(withdrawing), maxWithdrawing)]
 		status.UnusedNamespaces = firstTen(o.plan.UnusedNamespaces)
 	}
 	r.writeLastChange(ms, o)
@@ -431,7 +467,7 @@ func (r *Reconciler) writeMetrics(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 		r.metrics.services.WithLabelValues(namespace, name).Set(float64(o.bundle.Services))
 		for state, n := range map[string]int{
 			"desired": len(o.bundle.Resources), "unchanged": o.plan.Unchanged,
-			"refused": len(refusals(o.plan)), "left": len(left(o.plan)),
+			"refused": len(refusals(o.plan)), "left": len(left(o.plan)), "withdrawing": len(o.plan.Withdrawals()),
 		} {
 			r.metrics.resources.WithLabelValues(namespace, name, state).Set(float64(n))
 		}
@@ -441,6 +477,7 @@ func (r *Reconciler) writeMetrics(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 	}
 	r.metrics.writeErrors.WithLabelValues(namespace, name).Add(float64(o.wrote.failed))
 	r.metrics.drift.WithLabelValues(namespace, name).Add(float64(len(o.wrote.drifted)))
+	r.metrics.fights.WithLabelValues(namespace, name).Set(float64(len(m.fights.Over(r.now()))))
 	r.writeLag(ms, m, o)
 }
 
@@ -472,6 +509,14 @@ func (r *Reconciler) nextRun(ms *v1alpha1.MeshSync, m *memory, o outcome) time.D
 	if o.verdict == retrying && m.retry.due.After(now) {
 		wait = min(wait, m.retry.due.Sub(now))
 	}
+	if o.plan != nil {
+		if due := o.plan.Due(); !due.IsZero() {
+			wait = min(wait, due.Sub(now))
+		}
+	}
+	if _, until := m.fights.Truces(now); !until.IsZero() {
+		wait = min(wait, until.Sub(now))
+	}
 	// Zero would mean never.
 	return max(wait, 10*time.Millisecond)
 }
@@ -492,6 +537,8 @@ func (r *Reconciler) emit(before, ms *v1alpha1.MeshSync, o outcome) {
 		return
 	}
 	switch {
+	case o.verdict == settling:
+		r.events.AnnotatedEventf(ms, annotations, corev1.EventTypeNormal, o.reason, "%s", o.message)
 	case o.verdict != done:
 		r.events.AnnotatedEventf(ms, annotations, corev1.EventTypeWarning, o.reason, "%s", o.message)
 	case o.wrote.any():
@@ -514,7 +561,7 @@ func (r *Reconciler) log(ctx context.Context, before, ms *v1alpha1.MeshSync, o o
 		}
 	}
 	switch {
-	case o.verdict != done && !same:
+	case o.verdict != done && o.verdict != settling && !same:
 		log.Error(o.cause, o.message, "next", next.String())
 	case o.observes && !same:
 		log.Info(o.message, "next", next.String())

@@ -190,7 +190,7 @@ func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 		return observed(bundle, &plan)
 	}
 	m.good = bundle
-	result, err := r.apply(run, m, plan)
+	result, err := r.apply(run, ms, m, plan)
 	return r.retried(ms, m, applied(bundle, &plan, result, err))
 }
 
@@ -213,7 +213,7 @@ func (r *Reconciler) keep(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 		ctrl.LoggerFrom(ctx).Error(err, "what was applied before could not be compared with this cluster, and is left as it is")
 		return o
 	}
-	result, err := r.apply(run, m, plan)
+	result, err := r.apply(run, ms, m, plan)
 	o.wrote = wrote(result)
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "somebody's changes of what was applied before could not all be undone")
@@ -358,23 +358,41 @@ func (r *Reconciler) plan(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 	if err != nil {
 		return apply.Plan{}, err
 	}
-	return apply.Make(bundle, view, apply.PlanOptions{
+	truces, _ := m.fights.Truces(r.now())
+	plan := apply.Make(bundle, view, apply.PlanOptions{
 		Owner:           owner,
 		Prune:           ms.Prunes(),
 		MaxPrunePercent: ms.MaxPrunePercent(),
 		Acknowledged:    acknowledged(ms),
 		Known:           m.known,
+		Truces:          truces,
 		Keep:            keeping(bundle),
-	}), nil
+		Timing:          apply.Timing{Now: r.now(), WithdrawAfter: ms.Withdraws(), SettleAfter: settles(ms, bundle), Seen: m.seen},
+	})
+	m.seen = plan.Seen
+	return plan, nil
+}
+
+// settles is how long what newly depends on other clusters waits. In a first sync, and when a revision that was applied is seen again after a
+// restart, nothing does.
+func settles(ms *v1alpha1.MeshSync, bundle *render.Bundle) time.Duration {
+	if last := ms.Status.LastAppliedRevision; last == "" || last == bundle.Revision {
+		return 0
+	}
+	return ms.Settles()
 }
 
 // apply carries a plan out.
-func (r *Reconciler) apply(ctx context.Context, m *memory, plan apply.Plan) (apply.Result, error) {
+func (r *Reconciler) apply(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, plan apply.Plan) (apply.Result, error) {
 	if plan.Writes() {
 		defer r.metrics.timed(phaseApply)()
 	}
 	result, err := r.applier.Apply(ctx, plan)
 	m.known = result.Known
+	for _, key := range m.fights.Corrected(result, r.now()) {
+		r.events.Eventf(ms, corev1.EventTypeWarning, v1alpha1.ReasonFight,
+			"Somebody changes %s as often as it is put right. It is put right more rarely from now on; status.leftAlone names who", key)
+	}
 	return result, err
 }
 

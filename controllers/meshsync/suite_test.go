@@ -264,6 +264,8 @@ func (w *world) create(name string, change ...func(*v1alpha1.MeshSync)) *v1alpha
 			Cluster:  "east",
 			Source:   v1alpha1.Source{URL: w.git.url(), Ref: &v1alpha1.Ref{Branch: "main"}},
 			Interval: metav1.Duration{Duration: 200 * time.Millisecond},
+			// Nothing waits for other clusters, but where a test says otherwise.
+			SettleAfter: &metav1.Duration{}, WithdrawAfter: &metav1.Duration{},
 		},
 	}
 	for _, f := range change {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/internal/apply"
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
@@ -142,6 +144,19 @@ func left(plan *apply.Plan) []v1alpha1.LeftAlone {
 			out = append(out, v1alpha1.LeftAlone{Service: action.Service, Resource: action.Key.String(), Reason: action.Reason})
 		}
 	}
+	return out
+}
+
+// maxWithdrawing is how many withdrawals the status lists.
+const maxWithdrawing = 20
+
+// withdrawals are what stays for a while, the first to go first.
+func withdrawals(plan *apply.Plan) []v1alpha1.Withdrawal {
+	var out []v1alpha1.Withdrawal
+	for _, action := range plan.Withdrawals() {
+		out = append(out, v1alpha1.Withdrawal{Service: action.Service, Resource: action.Key.String(), Until: metav1.NewTime(action.Until)})
+	}
+	slices.SortStableFunc(out, func(a, b v1alpha1.Withdrawal) int { return a.Until.Compare(b.Until.Time) })
 	return out
 }
 

@@ -99,9 +99,9 @@ func pending(plan *apply.Plan) []v1alpha1.Pending {
 		switch action.Verb {
 		case apply.Create, apply.Update, apply.Claim, apply.Delete:
 			fields := action.Fields[:min(len(action.Fields), maxPending)]
-			out = append(out, v1alpha1.Pending{Verb: string(action.Verb), Resource: action.Key.String(), Fields: fields})
-		case apply.Hold, apply.Refuse, apply.Report:
-			// Nothing would be written; status.leftAlone and status.errors tell of these.
+			out = append(out, v1alpha1.Pending{Verb: string(action.Verb), Resource: action.Key.String(), Effect: string(action.Effect), Fields: fields})
+		case apply.Hold, apply.Refuse, apply.Withdraw, apply.Wait, apply.Report:
+			// Nothing would be written; status.leftAlone, status.errors and status.withdrawing tell of these.
 		}
 	}
 	return out

@@ -26,10 +26,10 @@ const fewDeletions = 10
 //
 // The plan is held as a whole, and not only its deletions: what it creates was written to go with what it
 // takes away, and half of a change that somebody may be about to revert helps nobody.
-func brake(bundle *render.Bundle, live map[render.Key]*unstructured.Unstructured, plan Plan, options PlanOptions) *Brake {
+func brake(bundle *render.Bundle, live map[render.Key]*unstructured.Unstructured, owned int, actions []Action, options PlanOptions) *Brake {
 	var deletions, losses, reasons []string
 	kind := ""
-	for _, action := range plan.Actions {
+	for _, action := range actions {
 		if action.Verb == Delete {
 			deletions = append(deletions, "delete "+action.Key.String())
 		}
@@ -52,10 +52,10 @@ func brake(bundle *render.Bundle, live map[render.Key]*unstructured.Unstructured
 			why = fmt.Sprintf("the control plane of cluster %s is that of %s now, which gets its resources", bundle.Cluster, bundle.ControlPlane)
 		}
 		trip(EmptyBundle, fmt.Sprintf("%s, and %s would be deleted", why, counted(len(deletions), "object")), deletions)
-	case len(deletions) >= fewDeletions && len(deletions)*100 > options.MaxPrunePercent*plan.Owned:
-		trip(MassDeletion, fmt.Sprintf("%d of %d objects would be deleted, more than %d %%", len(deletions), plan.Owned, options.MaxPrunePercent), deletions)
+	case len(deletions) >= fewDeletions && len(deletions)*100 > options.MaxPrunePercent*owned:
+		trip(MassDeletion, fmt.Sprintf("%d of %d objects would be deleted, more than %d %%", len(deletions), owned, options.MaxPrunePercent), deletions)
 	}
-	for _, call := range lostCalls(bundle, live, plan, options.Owner) {
+	for _, call := range lostCalls(bundle, live, actions, options.Owner) {
 		losses = append(losses, fmt.Sprintf("%s -> %s", call.Caller, call.Callee))
 	}
 	if len(losses) > 0 {
@@ -94,10 +94,10 @@ func abridged(lines []string) string {
 }
 
 // lostCalls are the declared calls that reach an endpoint today and none after the plan.
-func lostCalls(bundle *render.Bundle, live map[render.Key]*unstructured.Unstructured, plan Plan, owner Owner) []render.Call {
+func lostCalls(bundle *render.Bundle, live map[render.Key]*unstructured.Unstructured, actions []Action, owner Owner) []render.Call {
 	// What the plan makes of each entry that it touches; nil where it deletes it.
 	after := map[render.Key]*unstructured.Unstructured{}
-	for _, action := range plan.Actions {
+	for _, action := range actions {
 		switch action.Verb {
 		case Create, Update:
 			after[action.Key] = action.desired

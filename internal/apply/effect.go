@@ -69,7 +69,7 @@ func withEffects(actions []Action, live map[render.Key]*unstructured.Unstructure
 			out[i].Effect = Narrows
 		case Claim:
 			out[i].Effect = Widens
-		case Hold, Refuse, Report:
+		case Hold, Refuse, Withdraw, Wait, Report:
 		}
 	}
 	return out

@@ -24,6 +24,10 @@ type PlanOptions struct {
 	// Keep is why nothing may be taken away, for a person; "" if it may. With it a plan deletes nothing, and what it changes loses no host,
 	// address, port, endpoint or subset, nobody whom it is exported to, and nobody whom it lets in; see [Make].
 	Keep string
+	// Timing keeps the order between clusters; the zero value keeps none.
+	Timing Timing
+	// Truces are objects that are not put right now though somebody changed them, with the reason; see [Fights].
+	Truces map[render.Key]string
 	// Known is [Result.Known] of the run before, nil after a restart.
 	Known Record
 }
@@ -53,6 +57,11 @@ func Make(bundle *render.Bundle, view View, options PlanOptions) Plan {
 	for _, resource := range bundle.Resources {
 		inBundle.Insert(resource.Key)
 		action := decideWanted(resource, live[resource.Key], view, options)
+		if object := live[resource.Key]; object != nil && action.Verb != Refuse {
+			if c, ok := complaint(object); ok {
+				plan.Complaints = append(plan.Complaints, c)
+			}
+		}
 		if known, ok := options.Known[resource.Key]; ok {
 			// Kept until we know better, so that drift which could not be put right at once is still drift.
 			plan.known[resource.Key] = known
@@ -63,6 +72,9 @@ func Make(bundle *render.Bundle, view View, options PlanOptions) Plan {
 			continue
 		}
 		action.Drift = action.writes() && options.Known[resource.Key].hash == action.hash
+		if reason, truce := options.Truces[resource.Key]; truce && action.Drift {
+			action.Verb, action.Reason, action.Fields, action.Drift = Hold, reason, nil, false
+		}
 		actions = append(actions, action)
 	}
 	for key, object := range live {
@@ -77,8 +89,10 @@ func Make(bundle *render.Bundle, view View, options PlanOptions) Plan {
 	if options.Keep != "" {
 		actions = withoutTaking(actions, live, bundle, options.Keep)
 	}
-	plan.Actions = order(withEffects(holdBehindRefusals(actions), live, bundle))
-	plan.Brake = brake(bundle, live, plan, options)
+	actions = holdBehindRefusals(actions)
+	plan.Brake = brake(bundle, live, plan.Owned, withoutWithdrawn(actions), options)
+	actions, plan.Seen = settle(withdraw(actions, options), live, options)
+	plan.Actions = order(withEffects(actions, live, bundle))
 	return plan
 }
 

@@ -1,6 +1,9 @@
 package apply
 
 import (
+	"slices"
+	"time"
+
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/isthmus-mesh/isthmus/internal/render"
@@ -16,6 +19,10 @@ const (
 	Delete Verb = "delete" // both marks, and not in the bundle
 	Hold   Verb = "hold"   // it would be deleted, or with [PlanOptions].Keep made or changed, but something forbids it: Reason says what
 	Refuse Verb = "refuse" // the bundle has it, but it cannot be touched (foreign, opted out): Reason says why
+	// Withdraw: it left the bundle, in whole or in part, and stays until [Action].Until.
+	Withdraw Verb = "withdraw"
+	// Wait: it newly depends on another cluster, which has until [Action].Until to offer it.
+	Wait   Verb = "wait"
 	Report Verb = "report" // not touched, told to a person: it carries one mark only and is not in the bundle
 )
 
@@ -32,8 +39,10 @@ type Action struct {
 	Fields []string
 	// Effect is what a Create, Update, Claim or Delete does to those who use the object.
 	Effect Effect
-	// Reason explains a Hold, Refuse or Report, for a person.
+	// Reason explains a Hold, Refuse, Withdraw, Wait or Report, for a person.
 	Reason string
+	// Until is when what left the bundle goes, of a Withdraw and of the Update that begins one, and when a Wait is over.
+	Until time.Time
 
 	desired *unstructured.Unstructured
 	// between, of an update that takes something away, is the desired object with what the live one has and would lose.
@@ -70,6 +79,10 @@ type Plan struct {
 	Unchanged int
 	// Owned counts the live objects that carry both marks.
 	Owned int
+	// Complaints are what istiod says of objects of the bundle that are in the cluster, in the order of the bundle. They hold nothing up.
+	Complaints []Complaint
+	// Seen goes into the [Timing] of the next plan.
+	Seen Sightings
 	// Brake, if not nil, holds the plan as a whole: nothing of it may be carried out.
 	Brake *Brake
 
@@ -98,6 +111,27 @@ func (p Plan) Count(verb Verb) int {
 		}
 	}
 	return count
+}
+
+// Withdrawals are the actions on what stays for a while although it left the bundle.
+func (p Plan) Withdrawals() []Action {
+	return slices.DeleteFunc(slices.Clone(p.Actions), func(a Action) bool { return a.Until.IsZero() || a.Verb == Wait })
+}
+
+// Waits are what is not done yet, since other clusters have to offer something first.
+func (p Plan) Waits() []Action {
+	return slices.DeleteFunc(slices.Clone(p.Actions), func(a Action) bool { return a.Verb != Wait })
+}
+
+// Due is when the first of its withdrawals and waits is over, zero if there is none.
+func (p Plan) Due() time.Time {
+	var first time.Time
+	for _, action := range p.Actions {
+		if until := action.Until; !until.IsZero() && (first.IsZero() || until.Before(first)) {
+			first = until
+		}
+	}
+	return first
 }
 
 // Drifted returns how many objects somebody else changed.

@@ -12,8 +12,8 @@ import (
 )
 
 // strip keeps of an object what a plan needs, before it enters the cache. Of a foreign one that is its
-// key and labels; of one with a mark all but the status and the managedFields of others. Its argument stays as it
-// is, and stripping twice is stripping once.
+// key and labels; of one with a mark all but the managedFields of others, of which the name of the last stays, and of the status all
+// that istiod complains of. Its argument stays as it is, and stripping twice is stripping once.
 func strip(in any) (any, error) {
 	object, ok := in.(*unstructured.Unstructured)
 	if !ok {
@@ -56,10 +56,32 @@ func stripMarked(object *unstructured.Unstructured) *unstructured.Unstructured {
 	metadata = maps.Clone(metadata)
 	delete(metadata, "managedFields")
 	if writtenByUs(object) {
-		metadata["managedFields"] = []any{ourMetadata(object)}
+		managers := []any{ourMetadata(object)}
+		if last := lastOther(object); last != nil {
+			managers = append(managers, last)
+		}
+		metadata["managedFields"] = managers
 	}
 	out.Object["metadata"] = metadata
+	if status := complaints(object); status != nil {
+		out.Object["status"] = status
+	}
 	return out
+}
+
+// lastOther is the entry of managedFields of whoever wrote an object last, besides us, without the fields; nil if nobody did.
+func lastOther(object *unstructured.Unstructured) map[string]any {
+	var last map[string]any
+	latest := ""
+	for _, item := range listOf(fieldsOf(object.Object, "metadata"), "managedFields") {
+		entry := fieldsOf(item)
+		at, _ := entry["time"].(string) // in UTC, so that their order is that of text
+		if entry["manager"] == FieldManager || entry["subresource"] != nil && entry["subresource"] != "" || at < latest {
+			continue
+		}
+		latest, last = at, map[string]any{"manager": entry["manager"], "operation": entry["operation"], "time": at}
+	}
+	return last
 }
 
 // ourMetadata is one entry of managedFields, in place of all, with the labels and annotations that we set.

@@ -227,6 +227,8 @@ func (w *world) create(name string, change ...func(*v1alpha1.MeshSync)) *v1alpha
 			Source:        v1alpha1.Source{URL: w.git.url(), Ref: &v1alpha1.Ref{Branch: "main"}},
 			Interval:      metav1.Duration{Duration: interval},
 			RetryInterval: &metav1.Duration{Duration: interval},
+			// Nothing waits for other clusters, but where a test says otherwise.
+			SettleAfter: &metav1.Duration{}, WithdrawAfter: &metav1.Duration{},
 		},
 	}
 	for _, f := range change {

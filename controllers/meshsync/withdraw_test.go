@@ -1,0 +1,131 @@
+package meshsync_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/fluxcd/pkg/runtime/conditions"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/internal/apply"
+)
+
+// published are the objects that other clusters may depend on.
+func (w *world) published() []string {
+	var out []string
+	for key, object := range w.names() {
+		if object.GetLabels()["isthmus.dev/side"] == "publish" && object.GetKind() != "AuthorizationPolicy" {
+			out = append(out, key)
+		}
+	}
+	return out
+}
+
+func TestWhatOtherClustersMayStillCallStaysForAWhileAndIsListed(t *testing.T) {
+	w := newWorld(t, withIstio)
+	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.WithdrawAfter = nil })
+	text := func(name, fields string) string {
+		return fmt.Sprintf("package config\n\nservices: %q: {\n\towner: \"tests\"\n\tports: http: {port: 80, protocol: \"HTTP\"}\n"+
+			"\tbackend: {namespace: %[1]q, selector: app: %[1]q, serviceAccounts: [%[1]q]}\n\t%s\n}\n", name, fields)
+	}
+	w.ready("mesh", w.git.commit(map[string]string{
+		"services/ledger.cue": text("ledger", "placement: east: {}"), "services/till.cue": text("till", "placement: west: {}\n\tegress: ledger: {}"),
+	}))
+	if after := w.get("mesh").Spec.WithdrawAfter; after == nil || after.Duration != time.Hour {
+		t.Errorf("by default it is an hour: %v", after)
+	}
+	before := w.published()
+	if len(before) == 0 {
+		t.Fatal("this cluster publishes nothing, so this test shows nothing")
+	}
+	commit := w.git.commit(map[string]string{"services/ledger.cue": "", "services/till.cue": ""})
+	ms := w.ready("mesh", commit)
+	if len(ms.Status.Withdrawing) == 0 || ms.Status.WithdrawingCount != int64(len(ms.Status.Withdrawing)) {
+		t.Fatalf("what stays is listed: %s", describe(ms))
+	}
+	for _, left := range ms.Status.Withdrawing {
+		if wait := time.Until(left.Until.Time); w.names()[left.Resource] == nil || wait < 50*time.Minute || wait > time.Hour {
+			t.Errorf("%+v goes in %s", left, wait)
+		}
+	}
+	if now := w.published(); len(now) != len(before) {
+		t.Errorf("published were %v, and are %v", before, now)
+	}
+	// Somebody who knows better need not wait.
+	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.WithdrawAfter = &metav1.Duration{Duration: time.Second} })
+	w.until("it is gone", func() (bool, string) {
+		ms := w.get("mesh")
+		return len(ms.Status.Withdrawing) == 0 && len(w.published()) == len(before)-int(ms.Status.Pruned) && ms.Status.Pruned > 0, describe(ms)
+	})
+}
+
+func TestTwoThatFightAreToldAndDoNotLoop(t *testing.T) {
+	w := newWorld(t, withIstio)
+	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Interval.Duration = time.Hour })
+	w.ready("mesh", w.git.first)
+	object := w.objects("ServiceEntry")[0]
+	key := object.GetKind() + "/" + object.GetNamespace() + "/" + object.GetName()
+	good := object.GetResourceVersion()
+	edits := 0
+	for end := time.Now().Add(6 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		must(t, w.admin.Get(t.Context(), client.ObjectKeyFromObject(object), object))
+		if strings.Contains(fmt.Sprint(object.Object["spec"]), "rival.example.com") {
+			continue
+		}
+		edit := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"hosts":["rival.example.com"]}}`))
+		must(t, w.admin.Patch(t.Context(), object, edit, client.FieldOwner("rival")))
+		edits++
+	}
+	// Five at once, then after 1 s, and 2 s more.
+	if edits < 6 || edits > 9 {
+		t.Errorf("in 6 s it was put right %d times (%s since %s)", edits-1, object.GetResourceVersion(), good)
+	}
+	w.until("the status names the other one", func() (bool, string) {
+		ms := w.get("mesh")
+		for _, left := range ms.Status.LeftAlone {
+			if left.Resource == key && strings.Contains(left.Reason, "rival") && strings.Contains(left.Reason, apply.AnnotationReconcile) {
+				return true, ""
+			}
+		}
+		return false, describe(ms)
+	})
+	if events := w.events.with(corev1.EventTypeWarning, v1alpha1.ReasonFight); len(events) != 1 || !strings.Contains(events[0], key) {
+		t.Errorf("one event tells of it: %v", events)
+	}
+	w.until("it is put right in the end", func() (bool, string) {
+		must(t, w.admin.Get(t.Context(), client.ObjectKeyFromObject(object), object))
+		return !strings.Contains(fmt.Sprint(object.Object["spec"]), "rival.example.com"), fmt.Sprint(object.Object["spec"])
+	})
+}
+
+func TestWhatIstiodRefusesIsToldAndHoldsNothingUp(t *testing.T) {
+	w := newWorld(t, withIstio)
+	w.create("mesh")
+	w.ready("mesh", w.git.first)
+	object := w.objects("ServiceEntry")[0]
+	says := func(status string) {
+		t.Helper()
+		must(t, w.admin.Status().Patch(t.Context(), object, client.RawPatch("application/merge-patch+json", []byte(`{"status":`+status+`}`)), client.FieldOwner("pilot-discovery")))
+	}
+	healthy := func(want metav1.ConditionStatus, text string) {
+		t.Helper()
+		w.until("Healthy is "+string(want), func() (bool, string) {
+			ms := w.get("mesh")
+			is := conditions.Get(ms, meta.HealthyCondition)
+			return is != nil && is.Status == want && strings.Contains(is.Message, text) && conditions.IsReady(ms), describe(ms)
+		})
+	}
+	healthy(metav1.ConditionTrue, "in place")
+	says(`{"conditions":[{"type":"PassedValidation","status":"False","message":"host is taken"}]}`)
+	healthy(metav1.ConditionFalse, "host is taken")
+	says(`{"conditions":[{"type":"Reconciled","status":"False","message":"1/2 proxies up to date."}]}`)
+	healthy(metav1.ConditionUnknown, "1/2 proxies")
+	says(`{"conditions":[{"type":"Reconciled","status":"True","message":"2/2 proxies up to date."}]}`)
+	healthy(metav1.ConditionTrue, "in place")
+}

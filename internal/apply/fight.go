@@ -1,0 +1,107 @@
+package apply
+
+import (
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/isthmus-mesh/isthmus/internal/render"
+)
+
+const (
+	// slips is how many corrections of one object in a row are no fight yet.
+	slips = 5
+	// calm is how long after the last correction a fight is over.
+	calm = 10 * time.Minute
+	// firstTruce and longestTruce are how long an object that is fought over is left alone between two corrections.
+	firstTruce, longestTruce = time.Second, time.Minute
+)
+
+// Fights notices objects that somebody else, mostly another controller, changes as often as they are put right. These are put right ever more
+// rarely, and at least once in a minute: two programs that answer each other at once would do nothing else. The zero value knows of none.
+type Fights struct {
+	of map[render.Key]fight
+}
+
+type fight struct {
+	corrections int
+	last        time.Time
+	rival       string
+}
+
+// Corrected notes what a run put right, and returns what is fought over since.
+func (f *Fights) Corrected(result Result, now time.Time) (begun []render.Key) {
+	for _, outcome := range result.Outcomes {
+		if !outcome.Action.Drift || outcome.Failure != nil || outcome.Skipped != "" {
+			continue
+		}
+		key := outcome.Action.Key
+		was := f.of[key]
+		if now.Sub(was.last) > calm {
+			was = fight{}
+		}
+		is := fight{corrections: was.corrections + 1, last: now, rival: rivalOf(outcome.Action.live)}
+		if f.of == nil {
+			f.of = map[render.Key]fight{}
+		}
+		f.of[key] = is
+		if is.corrections == slips {
+			begun = append(begun, key)
+		}
+	}
+	for key, is := range f.of {
+		if now.Sub(is.last) > calm {
+			delete(f.of, key)
+		}
+	}
+	return begun
+}
+
+// Over are the objects that are fought over.
+func (f *Fights) Over(now time.Time) []render.Key {
+	var out []render.Key
+	for key, is := range f.of {
+		if is.corrections >= slips && now.Sub(is.last) <= calm {
+			out = append(out, key)
+		}
+	}
+	return out
+}
+
+// Truces are the objects that must not be put right yet, with the reason, for [PlanOptions], and until when the first of them lasts.
+func (f *Fights) Truces(now time.Time) (truces map[render.Key]string, until time.Time) {
+	for key, is := range f.of {
+		due := is.due()
+		if !now.Before(due) {
+			continue
+		}
+		if truces == nil {
+			truces = map[render.Key]string{}
+		}
+		truces[key] = fmt.Sprintf("%s changes it as often as it is put right, %d times by now; it is put right again in a while. "+
+			"Keep one of the two from writing it: annotation %s=%s, or the other one's configuration", is.rival, is.corrections, AnnotationReconcile, disabled)
+		if until.IsZero() || due.Before(until) {
+			until = due
+		}
+	}
+	return truces, until
+}
+
+// due is when an object may be put right again.
+func (f fight) due() time.Time {
+	if f.corrections < slips {
+		return f.last
+	}
+	return f.last.Add(min(firstTruce<<min(f.corrections-slips, 10), longestTruce))
+}
+
+// rivalOf is who wrote an object last, besides us.
+func rivalOf(live *unstructured.Unstructured) string {
+	if live != nil {
+		if name, ok := lastOther(live)["manager"].(string); ok {
+			return name
+		}
+	}
+	return "somebody"
+}

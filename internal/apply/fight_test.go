@@ -1,0 +1,77 @@
+package apply
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/isthmus-mesh/isthmus/internal/render"
+)
+
+func TestTwoThatFightAreSpacedAndOneSlipIsNot(t *testing.T) {
+	c := newCluster(t)
+	k := c.start()
+	object := entry("shop", "cart", "192.0.2.1")
+	bundle := bundleOf(object)
+	key := render.Key{Kind: "ServiceEntry", Namespace: "shop", Name: "cart"}
+	k.sync(bundle)
+	var fights Fights
+	now := time.Date(2026, 11, 21, 20, 0, 0, 0, time.UTC)
+	edit := func() {
+		c.patch(object, `{"spec":{"hosts":["other.example.com"]}}`)
+		k.planUntil(bundle, "the edit is seen", func(p Plan) bool { return p.Drifted() == 1 })
+	}
+	correct := func() []render.Key {
+		t.Helper()
+		k.options.Truces, _ = fights.Truces(now)
+		result := k.sync(bundle)
+		if result.Drifted != 1 {
+			t.Fatalf("%d put right", result.Drifted)
+		}
+		return fights.Corrected(result, now)
+	}
+	for i := range slips {
+		k.options.Truces = nil
+		edit()
+		if begun := correct(); (len(begun) == 1) != (i == slips-1) {
+			t.Errorf("correction %d: fought over since then: %v", i, begun)
+		}
+		now = now.Add(time.Millisecond)
+	}
+	for _, truce := range []time.Duration{firstTruce, 2 * firstTruce, 4 * firstTruce} {
+		k.options.Truces = nil
+		edit()
+		k.options.Truces, _ = fights.Truces(now)
+		plan := k.plan(bundle)
+		if plan.Writes() || len(plan.Actions) != 1 || plan.Actions[0].Verb != Hold || !strings.Contains(plan.Actions[0].Reason, "kubectl-edit") {
+			t.Fatalf("in a truce of %s: %+v", truce, plan.Actions)
+		}
+		_, until := fights.Truces(now)
+		if wait := until.Sub(now); wait > truce || wait < truce-time.Second/2 {
+			t.Errorf("the truce lasts %s, want %s", wait, truce)
+		}
+		now = until
+		correct()
+	}
+	if over := fights.Over(now); len(over) != 1 || over[0] != key {
+		t.Errorf("fought over: %v", over)
+	}
+	now = now.Add(calm + time.Second)
+	k.options.Truces = nil
+	edit()
+	if begun := correct(); len(begun) > 0 || len(fights.Over(now)) > 0 {
+		t.Error("after a while it is a slip again")
+	}
+	if truces, _ := fights.Truces(now); len(truces) > 0 {
+		t.Errorf("truces: %v", truces)
+	}
+	c.equal(bundle)
+}
+
+func TestATruceNeverLastsLonger(t *testing.T) {
+	for n := range 200 {
+		if d := (fight{corrections: n}).due().Sub(time.Time{}); d > longestTruce || n >= slips+6 && d != longestTruce {
+			t.Errorf("%d corrections: %s", n, d)
+		}
+	}
+}

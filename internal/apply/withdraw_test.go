@@ -1,0 +1,225 @@
+package apply
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/isthmus-mesh/isthmus/internal/render"
+)
+
+var published = map[string]string{render.LabelSide: string(render.SidePublish)}
+
+// offer is what a cluster publishes of a service: its entry under a reserved name, and its versions.
+func offer(name string, versions ...string) []*unstructured.Unstructured {
+	entry, rule := entry("shop", name+"-out", "192.0.2.1"), rule("shop", name+"-out")
+	subsets := []any{}
+	for _, v := range versions {
+		subsets = append(subsets, map[string]any{"name": v, "labels": map[string]any{"version": v}})
+	}
+	if len(subsets) > 0 {
+		_ = unstructured.SetNestedSlice(rule.Object, subsets, "spec", "subsets")
+	}
+	return []*unstructured.Unstructured{labelled(entry, published), labelled(rule, published)}
+}
+
+// withdrawing is a controller whose clock the test moves on.
+func withdrawing(c *cluster) *controller {
+	k := c.start()
+	k.options.MaxPrunePercent = 100
+	k.options.Timing = Timing{WithdrawAfter: time.Hour, Now: time.Date(2026, 11, 21, 20, 0, 0, 0, time.UTC)}
+	return k
+}
+
+func (k *controller) later(d time.Duration) {
+	k.options.Timing.Now = k.options.Timing.Now.Add(d)
+}
+
+// steady fails the test unless there is nothing to do, and returns until when what stays does.
+func (k *controller) steady(bundle *render.Bundle) map[string]time.Time {
+	k.t.Helper()
+	plan := k.plan(bundle)
+	if plan.Writes() {
+		k.t.Errorf("there is something to do: %v", verbs(plan))
+	}
+	until := map[string]time.Time{}
+	for _, action := range plan.Withdrawals() {
+		until[action.Key.String()] = action.Until
+	}
+	return until
+}
+
+func TestWhatIsOfferedOutlastsTheRepository(t *testing.T) {
+	c := newCluster(t)
+	k := withdrawing(c)
+	before := bundleOf(append(offer("cart", "v1"), services("cart", "web")...)...)
+	after := bundleOf(services("web")...)
+	k.sync(before)
+	k.sync(after)
+	due := k.options.Timing.Now.Add(time.Hour)
+	for _, object := range offer("cart", "v1") {
+		live := c.get(object)
+		if text(live.Object["spec"]) != text(object.Object["spec"]) || live.GetAnnotations()[AnnotationWithdrawn] != "2026-11-21T20:00:00Z" {
+			t.Errorf("%s is not as it was: %v %s", keyOf(object), live.GetAnnotations(), text(live.Object["spec"]))
+		}
+	}
+	for _, object := range services("cart") {
+		if c.exists(object) {
+			t.Errorf("%s is for callers here, and goes at once", keyOf(object))
+		}
+	}
+	for range 2 {
+		k.later(29 * time.Minute)
+		// Also after a restart.
+		again := withdrawing(c)
+		again.options.Timing.Now = k.options.Timing.Now
+		for _, k := range []*controller{k, again} {
+			until := k.steady(after)
+			if len(until) != 2 || !until["ServiceEntry/shop/cart-out"].Equal(due) || !until["DestinationRule/shop/cart-out"].Equal(due) {
+				t.Errorf("it stays until %v, want %s", until, due)
+			}
+		}
+	}
+	k.later(2 * time.Minute)
+	if result := k.sync(after); result.Deleted != 2 || result.Wrote() != 2 {
+		t.Errorf("its time has come: %+v", result)
+	}
+	c.equal(after)
+}
+
+func TestAVersionThatIsNotOfferedAnyMoreStaysForAWhile(t *testing.T) {
+	c := newCluster(t)
+	k := withdrawing(c)
+	three, two, one := bundleOf(offer("cart", "v1", "v2", "v3")...), bundleOf(offer("cart", "v1", "v2")...), bundleOf(offer("cart", "v1")...)
+	versions := func() (names []string) {
+		for _, subset := range listOf(fieldsOf(c.get(offer("cart")[1]).Object, "spec"), "subsets") {
+			names = append(names, fmt.Sprint(fieldsOf(subset)["name"]))
+		}
+		return slices.Sorted(slices.Values(names))
+	}
+	want := func(names ...string) {
+		t.Helper()
+		if got := versions(); !slices.Equal(got, names) {
+			t.Errorf("offered: %v, want %v", got, names)
+		}
+	}
+	k.sync(three)
+	k.sync(two)
+	want("v1", "v2", "v3")
+	// What leaves later has its own hour.
+	k.later(50 * time.Minute)
+	k.sync(one)
+	k.later(59 * time.Minute)
+	if until := k.steady(one); len(until) != 1 {
+		t.Errorf("one object waits: %v", until)
+	}
+	want("v1", "v2", "v3")
+	k.later(time.Minute)
+	k.sync(one)
+	want("v1")
+	c.equal(one)
+	if until := k.steady(one); len(until) > 0 {
+		t.Errorf("nothing waits any more: %v", until)
+	}
+}
+
+func TestAnOfferThatComesBackIsAsIfItHadNotGone(t *testing.T) {
+	c := newCluster(t)
+	k := withdrawing(c)
+	with, without := bundleOf(append(offer("cart", "v1"), services("web")...)...), bundleOf(services("web")...)
+	k.sync(with)
+	k.sync(without)
+	k.later(50 * time.Minute)
+	k.sync(with)
+	c.equal(with)
+	if until := k.steady(with); len(until) > 0 {
+		t.Errorf("nothing waits: %v", until)
+	}
+	k.later(20 * time.Minute)
+	k.sync(without)
+	for key, until := range k.steady(without) {
+		if want := k.options.Timing.Now.Add(time.Hour); !until.Equal(want) {
+			t.Errorf("%s goes at %s, want %s: its hour begins anew", key, until, want)
+		}
+	}
+}
+
+func TestAccessAndWhatIsPublicEndAtOnce(t *testing.T) {
+	c := newCluster(t)
+	k := withdrawing(c)
+	gateway := func(name, mode string) *unstructured.Unstructured {
+		tls := map[string]any{"mode": mode}
+		if mode == "SIMPLE" {
+			tls["credentialName"] = "cart"
+		}
+		return labelled(object("Gateway", "shop", name, "cart", map[string]any{"selector": map[string]any{"app": "gateway"}, "servers": []any{map[string]any{
+			"hosts": []any{"*.example.com"}, "tls": tls, "port": map[string]any{"name": "tls", "number": int64(15443), "protocol": "TLS"},
+		}}}), published)
+	}
+	policy := labelled(object(policyKind, "shop", "cart", "cart", map[string]any{
+		"action": "ALLOW", "selector": map[string]any{"matchLabels": map[string]any{"app": "cart"}},
+		"rules": []any{map[string]any{"from": []any{map[string]any{"source": map[string]any{"principals": []any{"cluster.local/ns/a/sa/b"}}}}}},
+	}), published)
+	public, inner := gateway("public", "SIMPLE"), gateway("inner", "AUTO_PASSTHROUGH")
+	k.sync(bundleOf(append(services("web"), public, inner, policy)...))
+	k.sync(bundleOf(services("web")...))
+	for _, gone := range []*unstructured.Unstructured{public, policy} {
+		if c.exists(gone) {
+			t.Errorf("%s is still there", keyOf(gone))
+		}
+	}
+	if !c.exists(inner) {
+		t.Error("other clusters may still come in by the inner gateway")
+	}
+	k.options.Timing.WithdrawAfter = 0
+	k.sync(bundleOf(services("web")...))
+	c.equal(bundleOf(services("web")...))
+}
+
+func TestSomebodysEditOfWhatStaysIsUndone(t *testing.T) {
+	c := newCluster(t)
+	k := withdrawing(c)
+	after := bundleOf(services("web")...)
+	k.sync(bundleOf(append(offer("cart", "v1"), services("web")...)...))
+	k.sync(after)
+	rule := offer("cart", "v1")[1]
+	c.patch(rule, `{"metadata":{"annotations":{"team":"shop"}}}`)
+	if live := c.get(rule); live.GetAnnotations()["team"] != "shop" {
+		t.Fatal("the edit is not there")
+	}
+	k.planUntil(after, "the edit was seen", func(p Plan) bool { return !p.Writes() })
+	k.later(time.Hour)
+	k.sync(after)
+	if c.exists(rule) {
+		t.Error("it goes whatever others wrote on it")
+	}
+}
+
+func TestABrakeJudgesWhenSomethingLeavesTheRepositoryAndNotOnceMore(t *testing.T) {
+	c := newCluster(t)
+	k := withdrawing(c)
+	k.options.MaxPrunePercent = 20
+	all := services("web")
+	for i := range 8 {
+		all = append(all, offer(fmt.Sprintf("s%d", i), "v1")...)
+	}
+	k.sync(bundleOf(all...))
+	after := bundleOf(services("web")...)
+	plan := k.plan(after)
+	if plan.Brake == nil || plan.Brake.Kind != MassDeletion {
+		t.Fatalf("16 of 19 objects would go: %+v", plan.Brake)
+	}
+	k.options.Acknowledged = []string{plan.Brake.Digest}
+	k.sync(after)
+	k.options.Acknowledged = nil
+	k.later(30 * time.Minute)
+	if until := k.steady(after); len(until) != 16 {
+		t.Errorf("%d wait", len(until))
+	}
+	k.later(30 * time.Minute)
+	k.sync(after)
+	c.equal(after)
+}
