@@ -21,11 +21,13 @@ func unknownOutput(output string, forms ...string) error {
 	return usagef("there is no output form %q; there are %s", output, strings.Join(forms, ", "))
 }
 
+const jsonIndent = "    "
+
 // encodeJSON writes indented JSON with its characters as they are: it is read by people, too.
 func encodeJSON(w io.Writer, value any) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
-	e.SetIndent("", "    ")
+	e.SetIndent("", jsonIndent)
 	return e.Encode(value)
 }
 

@@ -2,14 +2,18 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/yaml"
 
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
@@ -125,13 +129,13 @@ func (r *rendering) writeInto(folder string, clusters []rendered) (folderChanges
 func (r *rendering) print(w io.Writer, clusters []rendered) error {
 	switch {
 	case r.all:
-		byCluster := make(map[string]any, len(clusters))
-		for _, c := range clusters {
-			byCluster[c.cluster] = byKey(c.resources)
-		}
-		return encodeJSON(w, byCluster)
+		return writeClustersJSON(w, clusters)
 	case r.output == "json":
-		return encodeJSON(w, byKey(clusters[0].resources))
+		if err := writeResourcesJSON(w, "", clusters[0].resources); err != nil {
+			return err
+		}
+		_, err := io.WriteString(w, "\n")
+		return err
 	}
 	return writeResourcesYAML(w, clusters[0].resources)
 }
@@ -283,12 +287,83 @@ func callable(m *manifest.Mesh) []string {
 	})
 }
 
-func byKey(resources []render.Resource) map[string]any {
-	objects := make(map[string]any, len(resources))
-	for _, r := range resources {
-		objects[r.Key.String()] = r.Rendered()
+// writeClustersJSON writes what writeResourcesJSON does for each cluster, by its name.
+func writeClustersJSON(w io.Writer, clusters []rendered) error {
+	for i, c := range clusters {
+		name, err := json.Marshal(c.cluster)
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(w, "%s\n%s%s: ", []string{"{", ","}[min(i, 1)], jsonIndent, name); err != nil {
+			return err
+		}
+		if err := writeResourcesJSON(w, jsonIndent, c.resources); err != nil {
+			return err
+		}
 	}
-	return objects
+	end := "\n}\n"
+	if len(clusters) == 0 {
+		end = "{}\n"
+	}
+	_, err := io.WriteString(w, end)
+	return err
+}
+
+// resourcesAtOnce are made into text by one goroutine.
+const resourcesAtOnce = 128
+
+// writeResourcesJSON writes resources by their keys, sorted, as encodeJSON would, but side by side: there may be tens of thousands.
+func writeResourcesJSON(w io.Writer, prefix string, resources []render.Resource) error {
+	if len(resources) == 0 {
+		_, err := io.WriteString(w, "{}")
+		return err
+	}
+	sorted := slices.SortedFunc(slices.Values(resources), func(a, b render.Resource) int { return strings.Compare(a.Key.String(), b.Key.String()) })
+	next := "{"
+	chunks := slices.Collect(slices.Chunk(sorted, resourcesAtOnce))
+	for round := range slices.Chunk(chunks, runtime.GOMAXPROCS(0)) {
+		texts := make([][][]byte, len(round))
+		var group errgroup.Group
+		for i, chunk := range round {
+			group.Go(func() (err error) {
+				texts[i], err = resourceTexts(prefix+jsonIndent, chunk)
+				return err
+			})
+		}
+		if err := group.Wait(); err != nil {
+			return err
+		}
+		for _, text := range slices.Concat(texts...) {
+			if _, err := fmt.Fprintf(w, "%s\n%s%s", next, prefix+jsonIndent, text); err != nil {
+				return err
+			}
+			next = ","
+		}
+	}
+	_, err := fmt.Fprintf(w, "\n%s}", prefix)
+	return err
+}
+
+// resourceTexts are the fields of an object, whose further lines begin with prefix.
+func resourceTexts(prefix string, resources []render.Resource) ([][]byte, error) {
+	texts := make([][]byte, len(resources))
+	for i, r := range resources {
+		key, err := json.Marshal(r.Key.String())
+		if err != nil {
+			return nil, err
+		}
+		var text bytes.Buffer
+		text.Write(key)
+		text.WriteString(": ")
+		e := json.NewEncoder(&text)
+		e.SetEscapeHTML(false)
+		e.SetIndent(prefix, jsonIndent)
+		if err := e.Encode(r.Rendered()); err != nil {
+			return nil, err
+		}
+		texts[i] = bytes.TrimSuffix(text.Bytes(), []byte("\n"))
+	}
+	return texts, nil
 }
 
 func writeResourcesYAML(w io.Writer, resources []render.Resource) error {
