@@ -36,7 +36,7 @@ func TestAPIServerRefusesWhatCannotWork(t *testing.T) {
 		"VerifyTagOfHead":  {"a branch has no tag to verify", "need ref.tag or ref.semver", verify("Tag")},
 		"UnknownMode":      {"there is Apply and Observe", "spec.mode", with(source("https://git.example.com/mesh", nil), "mode", "Maybe")},
 		"TooManyPercent":   {"there are 100", "spec.prune.maxPercent", with(source("https://git.example.com/mesh", nil), "prune", map[string]any{"maxPercent": int64(101)})},
-		"SettingsToCome":   {"what does nothing is not in the schema, and a strict client is told so", `unknown field "spec.settleAfter"`, with(source("https://git.example.com/mesh", nil), "settleAfter", "1m")},
+		"SettingsToCome":   {"what does nothing is not in the schema, and a strict client is told so", `unknown field "spec.adopt"`, with(source("https://git.example.com/mesh", nil), "adopt", map[string]any{})},
 		"DeletionUnheard":  {"there is Orphan and Delete", "spec.deletionPolicy", with(source("https://git.example.com/mesh", nil), "deletionPolicy", "Keep")},
 		"VerifyNoSecret":   {"whom to trust must be said", "secretRef", with(source("https://git.example.com/mesh", nil), "source", map[string]any{"url": "https://x.example", "verify": map[string]any{"mode": "HEAD"}})},
 		"UnknownVerifying": {"modes are those of Flux", "spec.source.verify.mode", verify("head")},
@@ -88,7 +88,7 @@ func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
 		}
 	}
 	want := map[string]any{
-		"interval": "1m", "timeout": "60s", "mode": "Apply", "onError": "Freeze", "deletionPolicy": "Orphan",
+		"interval": "1m", "timeout": "60s", "withdrawAfter": "1h", "mode": "Apply", "onError": "Freeze", "deletionPolicy": "Orphan",
 		"prune": map[string]any{"enabled": true, "maxPercent": int64(20)},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

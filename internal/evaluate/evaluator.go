@@ -22,11 +22,14 @@ type Evaluator struct {
 	limits Limits
 	cache  *cache.Store
 	memory memory
+	// program is that of these limits.
+	program []byte
 }
 
 // New makes an evaluator. The cache may be nil.
 func New(limits Limits, store *cache.Store) *Evaluator {
-	return &Evaluator{limits: limits.withDefaults(), cache: store, memory: newMemory()}
+	limits = limits.withDefaults()
+	return &Evaluator{limits: limits, cache: store, memory: newMemory(), program: program(limits)}
 }
 
 // Work counts what an evaluation had to do, rather than finding it done.

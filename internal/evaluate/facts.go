@@ -137,7 +137,7 @@ func newNeighbourhood(m *manifest.Mesh, services map[string]*known) *neighbourho
 	modes := map[string]bool{}
 	for _, name := range names {
 		k := services[name]
-		for callee := range k.Egress {
+		for _, callee := range k.callees {
 			n.callers[callee] = append(n.callers[callee], name)
 		}
 		hosts := hostsOf(m, name, k.Service)

@@ -5,7 +5,6 @@ import (
 	"encoding/gob"
 	"encoding/json"
 	"fmt"
-	"slices"
 
 	"github.com/isthmus-mesh/isthmus/internal/cache"
 	"github.com/isthmus-mesh/isthmus/internal/version"
@@ -16,8 +15,13 @@ const format = "2"
 
 // key is the key of one kind of thing. What was too much within these limits may not be within others.
 func (r *run) key(kind string, parts ...[]byte) cache.Key {
-	limits := fmt.Append(nil, r.limits.Memory, r.limits.CPU)
-	return cache.NewKey(slices.Concat([][]byte{[]byte(format), []byte(version.Program()), limits, []byte(kind)}, parts)...)
+	var few [16][]byte // there are tens of thousands of keys in each commit
+	return cache.NewKey(append(append(few[:0], r.program, []byte(kind)), parts...)...)
+}
+
+// program is what all that is kept depends on.
+func program(limits Limits) []byte {
+	return fmt.Append(nil, format, " ", version.Program(), " ", limits.Memory, " ", limits.CPU)
 }
 
 // baseKey says all that every shard is evaluated with.

@@ -18,32 +18,30 @@ func (r *run) concerned() []string {
 	for c := range r.mesh.Clusters {
 		near[c] = mesh.Relate(r.mesh, r.options.Cluster, c) != mesh.Gatewayed
 	}
-	runs := func(name string) bool {
+	here := make(map[string]bool, len(r.around.names))
+	for _, name := range r.around.names {
 		for c := range r.services[name].Placement {
 			if near[c] {
-				return true
+				here[name] = true
+				break
 			}
 		}
-		return false
 	}
+	isHere := func(name string) bool { return here[name] }
 	concerned := make(map[string]bool, len(r.around.names))
 	for _, name := range r.around.names {
-		k := r.services[name]
-		here := runs(name)
-		exposed := false
-		if k.Expose != nil {
-			exposed = slices.ContainsFunc(k.Expose.Clusters, func(c string) bool { return near[c] })
-		}
-		called := slices.ContainsFunc(r.around.callers[name], runs)
-		// What changed is judged alike everywhere: a cluster that it leaves must not believe it if the one that it goes to does not.
-		changed := r.options.Basis != nil && !r.unchanged(name)
-		if here || exposed || called || changed {
+		if here[name] {
 			concerned[name] = true
-		}
-		if here {
 			for _, caller := range r.around.callers[name] {
 				concerned[caller] = true
 			}
+			continue
+		}
+		expose := r.services[name].Expose
+		exposed := expose != nil && slices.ContainsFunc(expose.Clusters, func(c string) bool { return near[c] })
+		// What changed is judged alike everywhere: a cluster that it leaves must not believe it if the one that it goes to does not.
+		if exposed || slices.ContainsFunc(r.around.callers[name], isHere) || r.options.Basis != nil && !r.unchanged(name) {
+			concerned[name] = true
 		}
 	}
 	return slices.DeleteFunc(slices.Clone(r.around.names), func(name string) bool { return !concerned[name] })

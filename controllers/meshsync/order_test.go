@@ -27,15 +27,17 @@ func (w *world) published() []string {
 	return out
 }
 
+// manifest is the file of a service.
+func manifest(name, fields string) string {
+	return fmt.Sprintf("package config\n\nservices: %q: {\n\towner: \"tests\"\n\tports: http: {port: 80, protocol: \"HTTP\"}\n"+
+		"\tbackend: {namespace: %[1]q, selector: app: %[1]q, serviceAccounts: [%[1]q]}\n\t%s\n}\n", name, fields)
+}
+
 func TestWhatOtherClustersMayStillCallStaysForAWhileAndIsListed(t *testing.T) {
 	w := newWorld(t, withIstio)
 	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.WithdrawAfter = nil })
-	text := func(name, fields string) string {
-		return fmt.Sprintf("package config\n\nservices: %q: {\n\towner: \"tests\"\n\tports: http: {port: 80, protocol: \"HTTP\"}\n"+
-			"\tbackend: {namespace: %[1]q, selector: app: %[1]q, serviceAccounts: [%[1]q]}\n\t%s\n}\n", name, fields)
-	}
 	w.ready("mesh", w.git.commit(map[string]string{
-		"services/ledger.cue": text("ledger", "placement: east: {}"), "services/till.cue": text("till", "placement: west: {}\n\tegress: ledger: {}"),
+		"services/ledger.cue": manifest("ledger", "placement: east: {}"), "services/till.cue": manifest("till", "placement: west: {}\n\tegress: ledger: {}"),
 	}))
 	if after := w.get("mesh").Spec.WithdrawAfter; after == nil || after.Duration != time.Hour {
 		t.Errorf("by default it is an hour: %v", after)
@@ -128,4 +130,37 @@ func TestWhatIstiodRefusesIsToldAndHoldsNothingUp(t *testing.T) {
 	healthy(metav1.ConditionUnknown, "1/2 proxies")
 	says(`{"conditions":[{"type":"Reconciled","status":"True","message":"2/2 proxies up to date."}]}`)
 	healthy(metav1.ConditionTrue, "in place")
+}
+
+func TestWhatNewlyLeadsElsewhereWaitsAndIsTold(t *testing.T) {
+	w := newWorld(t, withIstio)
+	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.SettleAfter = &metav1.Duration{Duration: 3 * time.Second} })
+	w.ready("mesh", w.git.first)
+	if len(w.objects("ServiceEntry")) == 0 {
+		t.Fatal("a first sync waits")
+	}
+	before := len(w.names())
+	commit := w.git.commit(map[string]string{
+		"services/ledger.cue": manifest("ledger", "placement: west: {}"), "services/till.cue": manifest("till", "placement: east: {}\n\tegress: ledger: {}"),
+	})
+	var ms *v1alpha1.MeshSync
+	w.until("it settles", func() (bool, string) {
+		ms = w.get("mesh")
+		return conditions.GetReason(ms, meta.ReadyCondition) == v1alpha1.ReasonSettling, describe(ms)
+	})
+	if !conditions.IsUnknown(ms, meta.ReadyCondition) || !conditions.IsReconciling(ms) || strings.Contains(ms.Status.LastAppliedRevision, commit) || len(w.objects("ServiceEntry")) == 0 {
+		t.Errorf("not all of it is applied: %s", describe(ms))
+	}
+	for key := range w.names() {
+		if strings.Contains(key, "ServiceEntry/ledger/") {
+			t.Errorf("%s is there already", key)
+		}
+	}
+	w.ready("mesh", commit)
+	if len(w.names()) <= before {
+		t.Errorf("nothing came of it")
+	}
+	if events := w.events.with(corev1.EventTypeWarning, v1alpha1.ReasonSettling); len(events) > 0 {
+		t.Errorf("nobody has to be warned: %v", events)
+	}
 }
