@@ -37,15 +37,22 @@ func TestWhatIstiodComplainsOfIsTold(t *testing.T) {
 		says    string
 	}{
 		{"proxies lag behind", map[string]any{"observedGeneration": generation, "conditions": []any{
-			map[string]any{"type": "Reconciled", "status": "False", "message": "1/2 proxies up to date."}}}, false, "Reconciled: 1/2 proxies"},
+			map[string]any{"type": "Reconciled", "status": "False", "message": "1/2 proxies up to date."},
+		}}, false, "Reconciled: 1/2 proxies"},
 		{"it is in place", map[string]any{"observedGeneration": generation, "conditions": []any{
-			map[string]any{"type": "Reconciled", "status": "True", "message": "2/2 proxies up to date."}}}, false, ""},
+			map[string]any{"type": "Reconciled", "status": "True", "message": "2/2 proxies up to date."},
+		}}, false, ""},
 		{"refused", map[string]any{"conditions": []any{
-			map[string]any{"type": "PassedValidation", "status": "False", "message": "host is taken"}}}, true, "PassedValidation: host is taken"},
-		{"found by the analyzers", map[string]any{"conditions": []any{}, "validationMessages": []any{
-			map[string]any{"level": "WARNING", "type": map[string]any{"code": "IST0001", "name": "Mild"}},
-			map[string]any{"level": "ERROR", "type": map[string]any{"code": "IST0101", "name": "ReferencedResourceNotFound"}, "documentationUrl": "https://istio.io/"}}},
-			true, "IST0101 ReferencedResourceNotFound https://istio.io/"},
+			map[string]any{"type": "PassedValidation", "status": "False", "message": "host is taken"},
+		}}, true, "PassedValidation: host is taken"},
+		{
+			"found by the analyzers",
+			map[string]any{"conditions": []any{}, "validationMessages": []any{
+				map[string]any{"level": "WARNING", "type": map[string]any{"code": "IST0001", "name": "Mild"}},
+				map[string]any{"level": "ERROR", "type": map[string]any{"code": "IST0101", "name": "ReferencedResourceNotFound"}, "documentationUrl": "https://istio.io/"},
+			}},
+			true, "IST0101 ReferencedResourceNotFound https://istio.io/",
+		},
 		{"of what was there before", map[string]any{"observedGeneration": generation - 1}, false, ""},
 		{"nothing", map[string]any{"observedGeneration": generation, "validationMessages": nil}, false, ""},
 	} {
