@@ -17,6 +17,7 @@ import (
 
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
+	"github.com/isthmus-mesh/isthmus/internal/source"
 )
 
 // options are what the flags say. Flags that Flux's controllers have, too, are named as there.
@@ -29,6 +30,7 @@ type options struct {
 	firstRetry     time.Duration
 	settle         time.Duration
 	evaluation     evaluate.Limits
+	source         source.Limits
 	cacheDir       string
 	cacheSize      int64
 	kindNames      []string
@@ -59,6 +61,11 @@ func parse(args []string) (options, error) {
 	flags.DurationVar(&o.evaluation.CPU, evaluate.CPUFlag, o.evaluation.CPU,
 		"What evaluating a repository may use of processor time; keep it below spec.timeout, after which an evaluation is ended as well, but tried again.")
 	flags.IntVar(&o.evaluation.Objects, evaluate.ObjectsFlag, o.evaluation.Objects, "How many resources a service may make for one cluster.")
+	o.source = source.DefaultLimits()
+	flags.IntVar(&o.source.MaxFiles, source.FilesFlag, o.source.MaxFiles, "How many files the repository may have below spec.path.")
+	flags.Var(evaluate.MemoryValue{Bytes: &o.source.MaxFileBytes}, source.FileSizeFlag, "How large a file of the repository may be.")
+	flags.Var(evaluate.MemoryValue{Bytes: &o.source.MaxTotalBytes}, source.TotalSizeFlag,
+		"How large all files below spec.path may be together; the whole repository may have twice as much. They are held in memory.")
 	flags.StringVar(&o.cacheDir, "cache-dir", "", "Folder where evaluations are kept for the next process; without one, a restart evaluates everything again.")
 	flags.Var(evaluate.MemoryValue{Bytes: &o.cacheSize}, "cache-size", "What the cache may use of the disk. Default: 1Gi.")
 	flags.StringSliceVar(&o.kindNames, "kinds", kindNames(istio.Kinds),

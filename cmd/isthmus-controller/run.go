@@ -121,6 +121,7 @@ func addReconciler(mgr ctrl.Manager, o options) error {
 		meshsync.WithMetrics(counted),
 		meshsync.WithFirstRetry(o.firstRetry),
 		meshsync.WithLimits(o.evaluation),
+		meshsync.WithSourceLimits(o.source),
 		meshsync.WithCache(store))
 	if err != nil {
 		return err

@@ -25,6 +25,8 @@ const secretMaxAge = 10 * time.Minute
 
 // GitFetcher fetches from Git with credentials from Secrets.
 type GitFetcher struct {
+	// Limits bound what a commit may hold; zero fields are their defaults.
+	Limits source.Limits
 	// Secrets reads Secrets; it must not cache them, since the controller may get but not list them.
 	Secrets client.Reader
 
@@ -125,6 +127,11 @@ func (f *GitFetcher) keep(key types.NamespacedName, c *gitClient) {
 	f.of[key] = c
 }
 
+// WithSourceLimits bounds what a commit may hold. Default: source.DefaultLimits.
+func WithSourceLimits(limits source.Limits) Option {
+	return func(r *Reconciler) { r.fetching = limits }
+}
+
 // connect reads the Secrets; it returns held itself if nothing differs from what it was made with.
 func (f *GitFetcher) connect(ctx context.Context, ms *v1alpha1.MeshSync, held *gitClient) (*gitClient, error) {
 	options, err := f.options(ctx, ms)
@@ -144,6 +151,7 @@ func (f *GitFetcher) connect(ctx context.Context, ms *v1alpha1.MeshSync, held *g
 
 func (f *GitFetcher) options(ctx context.Context, ms *v1alpha1.MeshSync) (source.Options, error) {
 	options := plainOptions(ms)
+	options.Limits = f.Limits
 	var err error
 	if options.Auth, err = f.secret(ctx, ms, ms.Spec.Source.SecretRef, "spec.source.secretRef"); err != nil {
 		return source.Options{}, err
@@ -198,7 +206,7 @@ func plainOptions(ms *v1alpha1.MeshSync) source.Options {
 
 // sameSource reports whether ms still asks for what options were made from, Secrets aside.
 func sameSource(ms *v1alpha1.MeshSync, options source.Options) bool {
-	options.Auth, options.Proxy = nil, nil
+	options.Auth, options.Proxy, options.Limits = nil, nil, source.Limits{}
 	if options.Verify != nil {
 		options.Verify = &source.Verify{Mode: options.Verify.Mode}
 	}

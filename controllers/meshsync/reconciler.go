@@ -91,6 +91,7 @@ type Reconciler struct {
 	// firstRetry is the wait after the first failure; it doubles up to spec.retryInterval.
 	firstRetry time.Duration
 	limits     evaluate.Limits
+	fetching   source.Limits
 	cache      *cache.Store
 
 	memories memories

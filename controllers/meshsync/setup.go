@@ -64,7 +64,6 @@ func NewReconciler(client client.Client, uncached client.Reader, looker Looker, 
 	r := &Reconciler{
 		client: client, looker: looker, applier: applier,
 		kinds:      istio.Kinds,
-		fetcher:    &GitFetcher{Secrets: uncached},
 		identity:   &ClusterIdentity{Reader: uncached},
 		events:     &record.FakeRecorder{},
 		now:        time.Now,
@@ -75,6 +74,9 @@ func NewReconciler(client client.Client, uncached client.Reader, looker Looker, 
 	}
 	if r.metrics == nil {
 		r.metrics = NewMetrics(r.now)
+	}
+	if r.fetcher == nil {
+		r.fetcher = &GitFetcher{Secrets: uncached, Limits: r.fetching}
 	}
 	if r.renderer == nil {
 		validator, err := istio.NewValidator()

@@ -114,8 +114,8 @@ func TestStripKeepsWhatAPlanNeedsAndNoMore(t *testing.T) {
 	}
 	full.SetManagedFields([]metav1.ManagedFieldsEntry{theirs, ours})
 	marked := stripped(t, full)
-	if marked.Object["status"] != nil || len(marked.GetManagedFields()) != 1 {
-		t.Errorf("too much is kept: %v", marked.Object)
+	if managed := marked.GetManagedFields(); marked.Object["status"] != nil || len(managed) != 2 || managed[1].Manager != theirs.Manager || managed[1].FieldsV1 != nil {
+		t.Errorf("of others only the name of the last is kept: %v", marked.Object)
 	}
 	labels, annotations := writtenMetadata(marked)
 	if !labels.Equal(sets.New("isthmus.dev/service")) || !annotations.Equal(sets.New("big")) {

@@ -79,7 +79,10 @@ func lastOther(object *unstructured.Unstructured) map[string]any {
 		if entry["manager"] == FieldManager || entry["subresource"] != nil && entry["subresource"] != "" || at < latest {
 			continue
 		}
-		latest, last = at, map[string]any{"manager": entry["manager"], "operation": entry["operation"], "time": at}
+		latest, last = at, map[string]any{"manager": entry["manager"], "operation": entry["operation"]}
+		if at != "" {
+			last["time"] = at
+		}
 	}
 	return last
 }

@@ -29,6 +29,7 @@ type repository struct {
 	// timeout and limits bound each evaluation, since CUE itself bounds nothing.
 	timeout time.Duration
 	limits  evaluate.Limits
+	reading source.Limits
 	// cacheDir is where results are kept for the next run, "" for nowhere.
 	cacheDir string
 
@@ -51,6 +52,10 @@ func addLimitFlags(cmd *cobra.Command, repo *repository) {
 	cmd.Flags().Var(evaluate.MemoryValue{Bytes: &repo.limits.Memory}, evaluate.MemoryFlag, "what an evaluation may use of memory")
 	cmd.Flags().IntVar(&repo.limits.Objects, evaluate.ObjectsFlag, repo.limits.Objects, "how many resources a service may make for one cluster")
 	cmd.Flags().DurationVar(&repo.limits.CPU, evaluate.CPUFlag, repo.limits.CPU, "what an evaluation may use of processor time")
+	repo.reading = source.DefaultLimits()
+	cmd.Flags().IntVar(&repo.reading.MaxFiles, source.FilesFlag, repo.reading.MaxFiles, "how many files the repository may have")
+	cmd.Flags().Var(evaluate.MemoryValue{Bytes: &repo.reading.MaxFileBytes}, source.FileSizeFlag, "how large a file may be")
+	cmd.Flags().Var(evaluate.MemoryValue{Bytes: &repo.reading.MaxTotalBytes}, source.TotalSizeFlag, "how large all files may be together")
 	cmd.Flags().StringVar(&repo.cacheDir, "cache-dir", defaultCacheDir(), `folder where results are kept for the next run; "" for none`)
 	_ = cmd.MarkFlagDirname("cache-dir")
 }
@@ -87,7 +92,7 @@ func (r *repository) read(ctx context.Context) error {
 	if info, err := os.Stat(r.dir); err == nil && info.IsDir() && !isRepository(r.dir) {
 		return r.noRepository()
 	}
-	snapshot, err := source.FromDir(ctx, r.dir, source.Limits{})
+	snapshot, err := source.FromDir(ctx, r.dir, r.reading)
 	if err != nil {
 		return err
 	}

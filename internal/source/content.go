@@ -36,17 +36,17 @@ func newContent(limits Limits) *content {
 // walk has to end.
 func (c *content) admit(path string, size int64) (bool, error) {
 	if len(c.files) >= c.limits.MaxFiles {
-		c.end(path, fmt.Sprintf("more than %d files; keep only the mesh below the path, or raise the limit on the number of files", c.limits.MaxFiles))
+		c.end(path, fmt.Sprintf("more than %d files; keep only the mesh below the path, or raise --%s", c.limits.MaxFiles, FilesFlag))
 		return false, errTooMuch
 	}
 	if size > c.limits.MaxFileBytes {
-		c.refuse(path, fmt.Sprintf("file is %s, over the limit of %s for one file; remove it from below the path, or raise the limit",
-			byteCount(size), byteCount(c.limits.MaxFileBytes)))
+		c.refuse(path, fmt.Sprintf("file is %s, over the limit of %s for one file; remove it from below the path, or raise --%s",
+			byteCount(size), byteCount(c.limits.MaxFileBytes), FileSizeFlag))
 		return false, nil
 	}
 	if c.total+size > c.limits.MaxTotalBytes {
-		c.end(path, fmt.Sprintf("all files together are over the limit of %s; keep only the mesh below the path, or raise the limit",
-			byteCount(c.limits.MaxTotalBytes)))
+		c.end(path, fmt.Sprintf("all files together are over the limit of %s; keep only the mesh below the path, or raise --%s",
+			byteCount(c.limits.MaxTotalBytes), TotalSizeFlag))
 		return false, errTooMuch
 	}
 	c.total += size
@@ -57,7 +57,7 @@ func (c *content) admit(path string, size int64) (bool, error) {
 func (c *content) enter(path string) error {
 	c.folders++
 	if c.folders > c.limits.MaxFiles {
-		c.end(path, fmt.Sprintf("more than %d folders; keep only the mesh below the path, or raise the limit on the number of files", c.limits.MaxFiles))
+		c.end(path, fmt.Sprintf("more than %d folders; keep only the mesh below the path, or raise --%s", c.limits.MaxFiles, FilesFlag))
 		return errTooMuch
 	}
 	return nil

@@ -15,6 +15,16 @@ type Limits struct {
 	MaxFiles int
 }
 
+// The flags by which both programs set the limits, as messages name them.
+const (
+	FileSizeFlag  = "max-file-size"
+	TotalSizeFlag = "max-repository-size"
+	FilesFlag     = "max-files"
+)
+
+// DefaultLimits are the limits where nobody says otherwise.
+func DefaultLimits() Limits { return Limits{}.withDefaults() }
+
 const (
 	defaultMaxFileBytes  = 4 << 20
 	defaultMaxTotalBytes = 256 << 20

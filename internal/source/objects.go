@@ -177,7 +177,7 @@ func (p *packImport) Close() error {
 
 func repositoryTooLarge(limit int64) error {
 	return contentRefused("the repository", manifest.Findings{{Message: fmt.Sprintf(
-		"its files, also those outside the path, are more than %s together; move the mesh to a repository of its own, or raise the limit", byteCount(limit))}})
+		"its files, also those outside the path, are more than %s together; move the mesh to a repository of its own, or raise --%s", byteCount(limit), TotalSizeFlag)}})
 }
 
 // measure reads through a pack without keeping any content, to learn what keeping it would take.
