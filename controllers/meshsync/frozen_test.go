@@ -118,6 +118,7 @@ func (c *cluster) run() map[string]string {
 	c.t.Helper()
 	c.m.fetched.snapshot = c.commits[fmt.Sprintf("%040d", len(c.commits))]
 	bundle, err := c.r.bundle(c.t.Context(), c.ms, c.m, c.m.fetched.snapshot)
+	c.m.basis = c.m.rendered.basis
 	if err != nil {
 		c.t.Fatalf("%s halts: %v", c.m.fetched.snapshot.Revision, err)
 	}

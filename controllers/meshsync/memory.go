@@ -73,6 +73,8 @@ type rendered struct {
 	bundle *render.Bundle
 	err    error
 	until  time.Time
+	// basis is that of the next commit when the plan for this one is carried out.
+	basis basis
 }
 
 // recalled spaces the attempts to make the last good bundle again, which end with the first answer.

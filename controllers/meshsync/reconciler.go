@@ -186,6 +186,8 @@ func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 	if plan.Brake != nil {
 		return r.hold(ctx, ms, m, bundle, &plan)
 	}
+	// What is held may be reverted, and was never good for anything.
+	m.basis = m.rendered.basis
 	if ms.Spec.Mode == v1alpha1.ModeObserve {
 		m.good = nil
 		return observed(bundle, &plan)
@@ -307,7 +309,7 @@ func (r *Reconciler) bundle(ctx context.Context, ms *v1alpha1.MeshSync, m *memor
 	}
 	request := RenderRequest{Snapshot: snapshot, Cluster: ms.Spec.Cluster, Basis: m.basis.good, Halt: key.halt}
 	bundle, good, err := r.render(ctx, ms, request)
-	m.rendered = rendered{key: key, bundle: bundle, err: err}
+	m.rendered = rendered{key: key, bundle: bundle, err: err, basis: m.basis}
 	switch {
 	case err != nil && !isContent(err):
 		m.rendered.until = m.retry.failed(r.now(), r.firstRetry, ms.RetryAfter())
@@ -315,7 +317,7 @@ func (r *Reconciler) bundle(ctx context.Context, ms *v1alpha1.MeshSync, m *memor
 		// Git may know later, and nothing may be taken for good of which that is not known.
 		m.rendered.until = r.now().Add(ms.RetryAfter())
 	case err == nil:
-		m.basis = basis{of: key, good: good}
+		m.rendered.basis = basis{of: key, good: good}
 	}
 	return bundle, err
 }
@@ -324,10 +326,17 @@ func (r *Reconciler) bundle(ctx context.Context, ms *v1alpha1.MeshSync, m *memor
 // and there is no basis for the next commit.
 func (r *Reconciler) render(ctx context.Context, ms *v1alpha1.MeshSync, request RenderRequest) (*render.Bundle, *evaluate.Basis, error) {
 	bundle, good, err := r.renderer.Render(ctx, request)
-	if err != nil || len(bundle.Lost) == 0 || request.Basis != nil {
+	var unknown *UnknownClusterError
+	// What is one service's error beside what was good may look like everybody's without.
+	halts := isContent(err) && !errors.As(err, &unknown) && !request.Halt
+	if request.Basis != nil || !halts && (err != nil || len(bundle.Lost) == 0) {
 		return bundle, good, err
 	}
+	halted := err
 	request.Basis, err = r.lastGood(ctx, ms)
+	if err != nil && halted != nil {
+		return nil, nil, halted
+	}
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "it cannot be found out how broken services were before, so nothing is taken away", "broken", bundle.Lost)
 		bundle.LostReason = err.Error()
@@ -368,16 +377,24 @@ func (r *Reconciler) plan(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 		Known:           m.known,
 		Truces:          truces,
 		Keep:            keeping(bundle),
-		Timing:          apply.Timing{Now: r.now(), WithdrawAfter: ms.Withdraws(), SettleAfter: settles(ms, bundle), Seen: m.seen},
+		Timing:          apply.Timing{Now: r.now(), WithdrawAfter: withdraws(ms), SettleAfter: settles(ms, bundle), Seen: m.seen},
 	})
 	m.seen = plan.Seen
 	return plan, nil
 }
 
+// withdraws is how long what was offered to other clusters stays. Who only observes is told what goes in the end.
+func withdraws(ms *v1alpha1.MeshSync) time.Duration {
+	if ms.Spec.Mode == v1alpha1.ModeObserve {
+		return 0
+	}
+	return ms.Withdraws()
+}
+
 // settles is how long what newly depends on other clusters waits. In a first sync, and when a revision that was applied is seen again after a
 // restart, nothing does.
 func settles(ms *v1alpha1.MeshSync, bundle *render.Bundle) time.Duration {
-	if last := ms.Status.LastAppliedRevision; last == "" || last == bundle.Revision {
+	if ms.Status.BasisRevision == "" || ms.Status.LastAppliedRevision == bundle.Revision || ms.Spec.Mode == v1alpha1.ModeObserve {
 		return 0
 	}
 	return ms.Settles()

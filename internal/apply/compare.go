@@ -58,6 +58,8 @@ func wantedMetadata(desired, live *unstructured.Unstructured, id string) (labels
 	ourLabels, ourAnnotations := writtenMetadata(live)
 	labels = overlay(live.GetLabels(), ourLabels, desired.GetLabels())
 	labels[LabelPartOf] = id
+	// Whoever wrote it, it means something to us.
+	ourAnnotations.Insert(AnnotationWithdrawn)
 	return labels, overlay(live.GetAnnotations(), ourAnnotations, desired.GetAnnotations())
 }
 

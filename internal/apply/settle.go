@@ -2,6 +2,7 @@ package apply
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -21,44 +22,71 @@ type sighting struct {
 }
 
 // settle has what newly depends on another cluster wait until that one has had the time to offer it. A service's routing waits as a whole: its
-// routes lead to its versions, and these to its endpoints. Nothing else waits, and nothing does that somebody else changed.
-func settle(actions []Action, live map[render.Key]*unstructured.Unstructured, options PlanOptions) ([]Action, Sightings) {
+// routes lead to its versions, and these to its endpoints; and what it has been reached by until then stays. Nothing else waits, and
+// nothing does that somebody else changed.
+func settle(
+	actions []Action, live map[render.Key]*unstructured.Unstructured, bundle *render.Bundle, options PlanOptions,
+) ([]Action, Sightings) {
 	if options.Timing.SettleAfter <= 0 {
 		return actions, nil
 	}
 	reached := reachedToday(live)
 	elsewhere := hostsElsewhere(actions, reached)
-	wanted := map[string][]string{}
-	anew := sets.New[string]()
+	anew := map[string][]string{}
 	for _, action := range actions {
-		if !routesCalls(action) {
-			continue
+		if routesCalls(action) && dependsAnew(action, reached, elsewhere) {
+			anew[action.Service] = nil
 		}
-		wanted[action.Service] = append(wanted[action.Service], fmt.Sprint(action.Verb, action.Key, action.hash))
-		if dependsAnew(action, reached, elsewhere) {
-			anew.Insert(action.Service)
+	}
+	if len(anew) == 0 {
+		return actions, nil
+	}
+	for _, resource := range bundle.Resources {
+		if wanted, ok := anew[resource.Service]; ok && resource.Side != render.SidePublish && isRouting(resource.Key.Kind) {
+			anew[resource.Service] = append(wanted, resource.Key.String()+" "+resource.Hash)
 		}
 	}
 	seen := Sightings{}
-	out := slices.Clone(actions)
-	for service := range anew {
-		now := sighting{digest: digestOf(wanted[service]), since: options.Timing.Now}
+	waits := map[string]time.Time{}
+	for service, wanted := range anew {
+		now := sighting{digest: digestOf(wanted), since: options.Timing.Now}
 		if before, ok := options.Timing.Seen[service]; ok && before.digest == now.digest && !before.since.After(now.since) {
 			now.since = before.since
 		}
 		seen[service] = now
-		until := now.since.Add(options.Timing.SettleAfter)
-		if !options.Timing.Now.Before(until) {
-			continue
+		if until := now.since.Add(options.Timing.SettleAfter); options.Timing.Now.Before(until) {
+			waits[service] = until
 		}
-		for i, action := range out {
-			if action.Service == service && routesCalls(action) {
-				out[i].Verb, out[i].Until = Wait, until
-				out[i].Reason = "another cluster has to offer it first, which sees the commit at another moment; it is written at " + until.UTC().Format(time.RFC3339)
-			}
+	}
+	out := slices.Clone(actions)
+	for i, action := range out {
+		switch until, ok := waits[action.Service]; {
+		case ok && (routesCalls(action) || action.Verb == Delete && action.Key.Kind == "Service"):
+			out[i] = waiting(action, until)
+		case len(waits) > 0 && action.Key.Kind == "Sidecar" && action.Verb == Update && !action.Drift:
+			out[i] = stillSeeing(action, slices.MaxFunc(slices.Collect(maps.Values(waits)), time.Time.Compare), options)
 		}
 	}
 	return out, seen
+}
+
+func waiting(action Action, until time.Time) Action {
+	action.Verb, action.Until = Wait, until
+	action.Reason = "another cluster has to offer it first, which sees the commit at another moment; it is written at " + until.UTC().Format(time.RFC3339)
+	return action
+}
+
+// stillSeeing is the update of a Sidecar without what it narrows: while routing waits, what it has been until now is still called.
+func stillSeeing(action Action, until time.Time, options PlanOptions) Action {
+	both := widen(action.desired, action.live)
+	if both == action.desired {
+		return action
+	}
+	action.desired, action.hash = both, digestOfObject(both)
+	if action.Fields = differences(both, action.live, options.Owner.ID); len(action.Fields) == 0 {
+		return waiting(action, until)
+	}
+	return action
 }
 
 // routesCalls tells whether an action writes what leads callers here to a service.

@@ -1,6 +1,9 @@
 package apply
 
 import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -8,12 +11,13 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/sets"
 
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// AnnotationWithdrawn stands on what this cluster offers to others and the repository does not have any more: "2026-11-21T20:00:00Z 5f2c…",
-// since when, and a digest of what shall be left of it.
+// AnnotationWithdrawn stands on what this cluster offers to others and the repository does not have any more: "2026-11-21T20:00:00Z gone 5f2c…",
+// since when, a digest of what shall be left of it, and one of the spec as it stays.
 const AnnotationWithdrawn = "isthmus.dev/withdrawn"
 
 // Timing keeps the order between clusters, which see a commit at other moments than this one and do not talk to it: what others call is there
@@ -30,33 +34,64 @@ type Timing struct {
 }
 
 // withdraw lets what is offered to other clusters stay for a while where a plan takes it away: it is written as it is, with the annotation.
-// Who may call is no offer, nor is what clients outside of the mesh see: both end at once.
-func withdraw(actions []Action, options PlanOptions) []Action {
+// Who may call is no offer, nor is what clients outside of the mesh see: both end at once. What is newly offered does not wait for what goes: where
+// the two cannot stand together, the new takes the place of the old at once.
+func withdraw(actions []Action, live map[render.Key]*unstructured.Unstructured, bundle *render.Bundle, options PlanOptions) []Action {
 	if options.Timing.WithdrawAfter <= 0 || options.Keep != "" {
 		return actions
 	}
-	out := make([]Action, len(actions))
+	out := slices.Clone(actions)
+	after := maps.Clone(live)
 	for i, action := range actions {
-		out[i] = action
-		if !isOffer(action.live) {
-			continue
-		}
-		switch action.Verb {
-		case Delete:
+		switch {
+		case action.Verb == Delete && isOffer(action.live):
 			out[i] = staying(action, asWritten(action.live), "", options)
-		case Update:
-			if both := widen(action.desired, action.live); both != action.desired {
+		case action.Verb == Update && !action.Drift && isOffer(action.live):
+			both := widen(action.desired, action.live)
+			if both != action.desired && widen(both, action.desired) == both {
 				out[i] = staying(action, both, digestOfObject(action.desired), options)
 			}
-		case Create, Claim, Hold, Refuse, Report, Withdraw, Wait:
+		}
+		if written := out[i].desired; written != nil {
+			after[action.Key] = written
+		} else if out[i].Verb == Delete {
+			delete(after, action.Key)
 		}
 	}
-	return out
+	torn := tornServices(out, live, after, bundle)
+	stays := sets.New[string]()
+	for i, action := range out {
+		if torn.Has(action.Service) {
+			out[i] = actions[i]
+		} else if !action.Until.IsZero() {
+			stays.Insert(action.Service)
+		}
+	}
+	return withPolicies(out, stays, bundle, options)
 }
 
-// staying is what becomes of an action that takes something away while its time has not come: the object stays as given.
+// withPolicies keeps the policies of services that are gone but for what still leads to their pods: without any, everybody might call these.
+func withPolicies(actions []Action, stays sets.Set[string], bundle *render.Bundle, options PlanOptions) []Action {
+	for _, resource := range bundle.Resources {
+		if resource.Key.Kind == policyKind {
+			stays = stays.Difference(sets.New(resource.Service))
+		}
+	}
+	for i, action := range actions {
+		if action.Verb == Delete && action.Key.Kind == policyKind && stays.Has(action.Service) {
+			actions[i] = staying(action, asWritten(action.live), "", options)
+		}
+	}
+	return actions
+}
+
+// staying is what becomes of an action that takes something away while its time has not come: the object stays as given. One that somebody
+// changed meanwhile does not.
 func staying(action Action, as *unstructured.Unstructured, left string, options PlanOptions) Action {
 	since, known := withdrawnSince(action.live, left)
+	if known && !isAsItStayed(action.live) {
+		return action
+	}
 	if !known || since.After(options.Timing.Now) {
 		since = options.Timing.Now
 	}
@@ -71,7 +106,7 @@ func staying(action Action, as *unstructured.Unstructured, left string, options 
 	if annotations == nil {
 		annotations = map[string]string{}
 	}
-	annotations[AnnotationWithdrawn] = strings.TrimSpace(since.UTC().Format(time.RFC3339) + " " + short(left))
+	annotations[AnnotationWithdrawn] = strings.Join([]string{since.UTC().Format(time.RFC3339), cmp.Or(short(left), gone), digestOfSpec(as.Object["spec"])}, " ")
 	as.SetAnnotations(annotations)
 
 	stays := Action{
@@ -81,16 +116,32 @@ func staying(action Action, as *unstructured.Unstructured, left string, options 
 	}
 	if len(stays.Fields) > 0 {
 		stays.Verb = Update
-		stays.Drift = options.Known[action.Key].hash == stays.hash
 	}
 	return stays
 }
 
+// gone stands in the annotation of what shall not be there at all.
+const gone = "gone"
+
 // withdrawnSince reads the annotation; it counts only for what shall be left now.
 func withdrawnSince(live *unstructured.Unstructured, left string) (since time.Time, ok bool) {
-	text, digest, _ := strings.Cut(live.GetAnnotations()[AnnotationWithdrawn], " ")
-	since, err := time.Parse(time.RFC3339, text)
-	return since, err == nil && digest == short(left)
+	parts := strings.Fields(live.GetAnnotations()[AnnotationWithdrawn])
+	if len(parts) != 3 {
+		return time.Time{}, false
+	}
+	since, err := time.Parse(time.RFC3339, parts[0])
+	return since, err == nil && parts[1] == cmp.Or(short(left), gone)
+}
+
+// isAsItStayed tells whether the spec is the one that was written with the annotation.
+func isAsItStayed(live *unstructured.Unstructured) bool {
+	parts := strings.Fields(live.GetAnnotations()[AnnotationWithdrawn])
+	return len(parts) == 3 && parts[2] == digestOfSpec(withoutAllotted(live))
+}
+
+func digestOfSpec(spec any) string {
+	sum := sha256.Sum256([]byte(text(spec)))
+	return short(hex.EncodeToString(sum[:]))
 }
 
 func short(digest string) string { return digest[:min(len(digest), 12)] }
@@ -132,7 +183,7 @@ func asWritten(live *unstructured.Unstructured) *unstructured.Unstructured {
 // withoutWithdrawn are the actions that a brake judges: what goes because its time has come was judged when it left the repository.
 func withoutWithdrawn(actions []Action) []Action {
 	return slices.DeleteFunc(slices.Clone(actions), func(action Action) bool {
-		if action.Verb != Delete || !isOffer(action.live) {
+		if action.Verb != Delete || !isOffer(action.live) && action.Key.Kind != policyKind {
 			return false
 		}
 		_, withdrawn := withdrawnSince(action.live, "")

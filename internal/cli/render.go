@@ -48,7 +48,7 @@ func newRender() *cobra.Command {
 now, ownership marks aside. No cluster is contacted.
 
 With -o json the output is what ` + "`cue export -t cluster=NAME -e resources ./services`" + ` prints, by key
-"Kind/namespace/name". With -o dir=PATH there is one file for each resource, PATH/Kind/namespace/name.yaml; files
+"Kind/namespace/name", with sorted keys. With -o dir=PATH there is one file for each resource, PATH/Kind/namespace/name.yaml; files
 of an earlier run whose resource is gone are removed, and no other file is touched.
 
 With --all it renders every cluster of the inventory: into PATH/CLUSTER/Kind/namespace/name.yaml, or with -o json as

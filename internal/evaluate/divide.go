@@ -150,6 +150,8 @@ func (d *division[T]) sample(ctx context.Context, over [][]T) error {
 				good.Store(true)
 			case ctx.Err() != nil || !isBlame(err):
 				return err
+			case !isLimit(err):
+				good.Store(true)
 			case i == 0:
 				why = err
 			}

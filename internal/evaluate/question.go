@@ -1,6 +1,7 @@
 package evaluate
 
 import (
+	"bytes"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -75,7 +76,19 @@ func (r *run) shardQuestion(names []string) shardQuestion {
 // standIn stands for a service that is broken and never was good: that somebody calls it is not wrong, and has no effect.
 var standIn = []byte(`{"placement":{},"backend":{"namespace":"none"},"hosts":[],"ports":{},"egress":{}}`)
 
-func (r *run) isStandIn(name string) bool { return r.broken[name] != nil && r.services[name] == nil }
+func (r *run) isStandIn(name string) bool {
+	return r.services[name] == nil && (r.broken[name] != nil || r.mayBeUnread(name))
+}
+
+// mayBeUnread tells whether a file that cannot be parsed may define a service: its callers are not to blame.
+func (r *run) mayBeUnread(name string) bool {
+	for p := range r.split.broken {
+		if bytes.Contains(r.snap.Files[p].Data, []byte(name)) {
+			return true
+		}
+	}
+	return false
+}
 
 // calls are those of a service to some others, with what it needs of them.
 func (r *run) calls(name string, to func(string) bool) map[string]json.RawMessage {

@@ -1,6 +1,7 @@
 package evaluate_test
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -115,6 +116,25 @@ func TestWhatVanishedIntoAFileThatCannotBeReadIsKeptUntilItIsBackOrTheFileIs(t *
 		same(t, "it is gone, and no new file is there", map[string]string{}, frozen(result))
 		if _, there := result.Mesh.Services["web"]; there {
 			t.Error("it was removed")
+		}
+	}
+}
+
+func TestCallersOfAServiceInAFileThatCannotBeParsedAreNotToBlame(t *testing.T) {
+	r := newTree(t)
+	snap := r.commit(map[string]string{
+		"services/stock.cue": "package config\n\nservices: stock: {\n\towner \"tests\"\n}\n",
+		"services/more.cue":  service("more", everywhere, `egress: {stock: {}, nobody: {}}`),
+	})
+	_, err := evaluate.Evaluate(t.Context(), snap, evaluate.Options{})
+	var findings manifest.Findings
+	if !errors.As(err, &findings) {
+		t.Fatal(err)
+	}
+	same(t, "told", []string{"more services/more.cue", "services/stock.cue"}, places(findings))
+	for _, f := range findings {
+		if f.Service == "more" && !strings.Contains(f.Message, "nobody") {
+			t.Errorf("more is to blame for nobody, and not for stock: %s", f.Message)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package meshsync_test
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -163,4 +164,48 @@ func TestWhatNewlyLeadsElsewhereWaitsAndIsTold(t *testing.T) {
 	if events := w.events.with(corev1.EventTypeWarning, v1alpha1.ReasonSettling); len(events) > 0 {
 		t.Errorf("nobody has to be warned: %v", events)
 	}
+}
+
+// shipped is a file of the repository as it is in the beginning.
+func shipped(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../examples/quickstart/" + path)
+	must(t, err)
+	return string(text)
+}
+
+func TestAHeldCommitIsNotWhatWasGoodLast(t *testing.T) {
+	w := newWorld(t, withIstio)
+	w.create("mesh")
+	w.ready("mesh", w.git.first)
+	before := len(w.names())
+	w.git.commit(map[string]string{"services/web.cue": "", "services/cart.cue": "", "services/stock.cue": ""})
+	w.notReady("mesh", apply.EmptyBundle)
+	w.git.commit(map[string]string{
+		"services/web.cue": shipped(t, "services/web.cue"), "services/stock.cue": shipped(t, "services/stock.cue"),
+		"services/cart.cue": strings.Replace(shipped(t, "services/cart.cue"), "egress:", "egres:", 1),
+	})
+	ms := w.notReady("mesh", v1alpha1.ReasonServicesFrozen)
+	if len(ms.Status.Frozen) != 1 || ms.Status.Frozen[0].Service != "cart" || ms.Status.Frozen[0].Revision != "main@sha1:"+w.git.first {
+		t.Errorf("cart was good in the first commit: %s", describe(ms))
+	}
+	if now := len(w.names()); now != before {
+		t.Errorf("%d objects were there, and %d are", before, now)
+	}
+}
+
+func TestAServiceThatWasFrozenIsSoAfterARestartAlsoWhereItLooksLikeEverybodysError(t *testing.T) {
+	w := newWorld(t, withIstio)
+	w.create("mesh")
+	good := w.git.commit(map[string]string{"services/cart.cue": "", "cart.cue": shipped(t, "services/cart.cue")})
+	w.ready("mesh", good)
+	w.git.commit(map[string]string{"cart.cue": "package config\n\nservices: cart: {\n"})
+	w.notReady("mesh", v1alpha1.ReasonServicesFrozen)
+	w.stop()
+	w.start()
+	next := w.git.commit(map[string]string{"services/more.cue": manifest("more", "placement: east: {}")})
+	w.until("the next commit is applied", func() (bool, string) {
+		ms := w.get("mesh")
+		return strings.HasSuffix(ms.Status.LastAppliedRevision, next) && len(ms.Status.Frozen) == 1 && ms.Status.Frozen[0].Service == "cart", describe(ms)
+	})
 }
