@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -17,12 +16,7 @@ import (
 // withoutTaking holds what takes something away although nothing is deleted and each object that is changed is widened: new objects that
 // narrow, and changes of a service whose entries would not fit each other, or its rule, any more.
 func withoutTaking(actions []Action, live map[render.Key]*unstructured.Unstructured, bundle *render.Bundle, reason string) []Action {
-	after := maps.Clone(live)
-	for _, action := range actions {
-		if action.Verb == Create || action.Verb == Update {
-			after[action.Key] = action.desired
-		}
-	}
+	after := afterAll(actions, live)
 	torn := tornServices(actions, live, after, bundle)
 	held := make([]Action, len(actions))
 	for i, action := range actions {

@@ -25,9 +25,10 @@ type sighting struct {
 // routes lead to its versions, and these to its endpoints; and what it has been reached by until then stays. Nothing else waits, and
 // nothing does that somebody else changed.
 func settle(
-	actions []Action, live map[render.Key]*unstructured.Unstructured, bundle *render.Bundle, options PlanOptions,
+	actions []Action, live map[render.Key]*unstructured.Unstructured, owned int, bundle *render.Bundle, options PlanOptions,
 ) ([]Action, Sightings) {
-	if options.Timing.SettleAfter <= 0 {
+	// Where nothing is ours yet it is a first sync.
+	if options.Timing.SettleAfter <= 0 || owned == 0 || !slices.ContainsFunc(actions, routesCalls) {
 		return actions, nil
 	}
 	reached := reachedToday(live)
@@ -120,8 +121,7 @@ func reaches(entry *unstructured.Unstructured) []string {
 				continue // pods of this cluster
 			}
 			for _, port := range listOf(spec, "ports") {
-				number := number(fieldsOf(port), "number")
-				out = append(out, fmt.Sprint(host, " ", number, " ", address))
+				out = append(out, fmt.Sprint(host, " ", number(fieldsOf(port), "number"), " ", address))
 			}
 		}
 	}

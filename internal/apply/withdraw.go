@@ -41,7 +41,6 @@ func withdraw(actions []Action, live map[render.Key]*unstructured.Unstructured, 
 		return actions
 	}
 	out := slices.Clone(actions)
-	after := maps.Clone(live)
 	for i, action := range actions {
 		switch {
 		case action.Verb == Delete && isOffer(action.live):
@@ -52,22 +51,41 @@ func withdraw(actions []Action, live map[render.Key]*unstructured.Unstructured, 
 				out[i] = staying(action, both, digestOfObject(action.desired), options)
 			}
 		}
-		if written := out[i].desired; written != nil {
-			after[action.Key] = written
-		} else if out[i].Verb == Delete {
-			delete(after, action.Key)
+	}
+	isStaying := func(action Action) bool { return !action.Until.IsZero() }
+	if !slices.ContainsFunc(out, isStaying) {
+		return out
+	}
+	if slices.ContainsFunc(out, Action.writes) {
+		torn := tornServices(out, live, afterAll(out, live), bundle)
+		for i, action := range out {
+			if torn.Has(action.Service) {
+				out[i] = actions[i]
+			}
 		}
 	}
-	torn := tornServices(out, live, after, bundle)
 	stays := sets.New[string]()
-	for i, action := range out {
-		if torn.Has(action.Service) {
-			out[i] = actions[i]
-		} else if !action.Until.IsZero() {
+	for _, action := range out {
+		if isStaying(action) {
 			stays.Insert(action.Service)
 		}
 	}
 	return withPolicies(out, stays, bundle, options)
+}
+
+// afterAll are the live objects as they are when all is written.
+func afterAll(actions []Action, live map[render.Key]*unstructured.Unstructured) map[render.Key]*unstructured.Unstructured {
+	after := maps.Clone(live)
+	for _, action := range actions {
+		switch action.Verb {
+		case Create, Update:
+			after[action.Key] = action.desired
+		case Delete:
+			delete(after, action.Key)
+		case Claim, Hold, Refuse, Report, Withdraw, Wait:
+		}
+	}
+	return after
 }
 
 // withPolicies keeps the policies of services that are gone but for what still leads to their pods: without any, everybody might call these.
