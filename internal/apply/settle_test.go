@@ -125,3 +125,12 @@ func TestWhatSomebodyTookAwayDoesNotWait(t *testing.T) {
 	}
 	c.equal(bundle)
 }
+
+func TestAFirstSyncDoesNotWait(t *testing.T) {
+	c := newCluster(t)
+	k := settlesIn(c, time.Hour)
+	if waiting := k.waits(services("web")...); len(waiting) > 0 {
+		t.Errorf("nothing of ours was there, and %v waits", waiting)
+	}
+	c.equal(bundleOf(services("web")...))
+}
