@@ -108,6 +108,11 @@ type MeshSyncSpec struct {
 	// +optional
 	Prune Prune `json:"prune,omitempty"`
 
+	// Adopt chooses objects that Isthmus did not write and that it may take over where the repository has one of the same kind, namespace and name. None
+	// if not set: such a resource is refused.
+	// +optional
+	Adopt *Adopt `json:"adopt,omitempty"`
+
 	// OnError is what a broken service does to the others of a commit: Freeze keeps it as it was when it was good last, and applies
 	// everything else; Halt applies nothing of the commit.
 	// +kubebuilder:default=Freeze
@@ -205,6 +210,27 @@ type Prune struct {
 	MaxPercent *int32 `json:"maxPercent,omitempty"`
 }
 
+// Adopt chooses objects that somebody else wrote, by name, by label, or both. What belongs to another MeshSync or ApplySet, or is made by a controller, is
+// never taken over.
+// +kubebuilder:validation:XValidation:rule="has(self.names) || has(self.selector)",message="adopt needs names, a selector, or both"
+type Adopt struct {
+	// Names are objects, "VirtualService/shop/checkout".
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=1000
+	// +kubebuilder:validation:items:Pattern="^[A-Za-z]+/[a-z0-9-]+/[a-z0-9.-]+$"
+	// +optional
+	Names []string `json:"names,omitempty"`
+
+	// Selector chooses by label; an empty one takes every object that the repository has as well.
+	// +optional
+	Selector *metav1.LabelSelector `json:"selector,omitempty"`
+
+	// Mode is Observe to list in status.adoptable what would be taken over, and which fields that would change, or Apply to do it.
+	// +kubebuilder:default=Observe
+	// +optional
+	Mode Mode `json:"mode,omitempty"`
+}
+
 // MeshSyncStatus is what the controller did and found.
 type MeshSyncStatus struct {
 	meta.ReconcileRequestStatus `json:",inline"`
@@ -266,6 +292,16 @@ type MeshSyncStatus struct {
 	// +kubebuilder:validation:MaxItems=20
 	// +optional
 	Pending []Pending `json:"pending,omitempty"`
+
+	// AdoptableCount is the number of objects that spec.adopt chooses and that are not taken over, since its mode is Observe.
+	// +optional
+	AdoptableCount int64 `json:"adoptableCount,omitempty"`
+
+	// Adoptable are the first of them, with the fields that it would change.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	// +optional
+	Adoptable []Pending `json:"adoptable,omitempty"`
 
 	// ErrorCount is the number of errors found; Errors lists the first of them.
 	// +optional
@@ -351,7 +387,8 @@ type Withdrawal struct {
 
 // Pending is one write that is not made.
 type Pending struct {
-	// Verb is create, update, claim (the object is as it should be, and its label would be taken over) or delete.
+	// Verb is create, update, adopt (an update of an object of somebody else), claim (the object is as it should be, and its label would be taken over)
+	// or delete.
 	Verb string `json:"verb"`
 	// Resource is "Kind/namespace/name"; for a namespace "Namespace/name".
 	Resource string `json:"resource"`

@@ -36,7 +36,7 @@ func TestAPIServerRefusesWhatCannotWork(t *testing.T) {
 		"VerifyTagOfHead":  {"a branch has no tag to verify", "need ref.tag or ref.semver", verify("Tag")},
 		"UnknownMode":      {"there is Apply and Observe", "spec.mode", with(source("https://git.example.com/mesh", nil), "mode", "Maybe")},
 		"TooManyPercent":   {"there are 100", "spec.prune.maxPercent", with(source("https://git.example.com/mesh", nil), "prune", map[string]any{"maxPercent": int64(101)})},
-		"SettingsToCome":   {"what does nothing is not in the schema, and a strict client is told so", `unknown field "spec.adopt"`, with(source("https://git.example.com/mesh", nil), "adopt", map[string]any{})},
+		"SettingsToCome":   {"what does nothing is not in the schema, and a strict client is told so", `unknown field "spec.serviceAccountName"`, with(source("https://git.example.com/mesh", nil), "serviceAccountName", "mesh")},
 		"DeletionUnheard":  {"there is Orphan and Delete", "spec.deletionPolicy", with(source("https://git.example.com/mesh", nil), "deletionPolicy", "Keep")},
 		"VerifyNoSecret":   {"whom to trust must be said", "secretRef", with(source("https://git.example.com/mesh", nil), "source", map[string]any{"url": "https://x.example", "verify": map[string]any{"mode": "HEAD"}})},
 		"UnknownVerifying": {"modes are those of Flux", "spec.source.verify.mode", verify("head")},

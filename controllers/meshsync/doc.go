@@ -7,7 +7,7 @@
 // What keeps it honest:
 //   - A step that fails ends the run, and what was applied before stays as it was; somebody's edit of it is still
 //     undone, against the last bundle that was good.
-//   - A run ends in exactly one [outcome], and outcome.go is the only place that turns it into conditions, events,
+//   - A run ends in exactly one [outcome], and report.go is the only place that turns it into conditions, events,
 //     metrics and the time of the next run.
 //   - Nothing is asked of the API server when nothing changed: drift is seen by watching, a commit that was rendered
 //     is not rendered again, and a status that is the same is not written.

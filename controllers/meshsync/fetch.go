@@ -127,11 +127,6 @@ func (f *GitFetcher) keep(key types.NamespacedName, c *gitClient) {
 	f.of[key] = c
 }
 
-// WithSourceLimits bounds what a commit may hold. Default: source.DefaultLimits.
-func WithSourceLimits(limits source.Limits) Option {
-	return func(r *Reconciler) { r.fetching = limits }
-}
-
 // connect reads the Secrets; it returns held itself if nothing differs from what it was made with.
 func (f *GitFetcher) connect(ctx context.Context, ms *v1alpha1.MeshSync, held *gitClient) (*gitClient, error) {
 	options, err := f.options(ctx, ms)

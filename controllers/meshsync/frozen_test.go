@@ -6,12 +6,14 @@ import (
 	"context"
 	"crypto/sha1"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
@@ -93,6 +95,10 @@ func (c *cluster) restart() {
 type nobody struct{}
 
 func (nobody) Look(context.Context) (apply.View, error) { return apply.View{}, nil }
+
+func (nobody) Whole(context.Context, *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	return nil, errors.New("nobody has anything")
+}
 
 // commit applies one and gives its resources by key.
 func (c *cluster) commit(files map[string]string) map[string]string {

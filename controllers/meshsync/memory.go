@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/isthmus-mesh/isthmus/internal/apply"
@@ -31,6 +32,8 @@ type memory struct {
 	seen apply.Sightings
 	// fights are objects that somebody changes again and again.
 	fights apply.Fights
+	// read are objects of somebody else that spec.adopt may choose, as they were read last.
+	read map[render.Key]*unstructured.Unstructured
 	// retry spaces runs that failed after the fetch.
 	retry retries
 	// aheadSince is when a commit that is not yet applied was first seen, zero if there is none.

@@ -69,7 +69,7 @@ func NewMetrics(now func() time.Time) *Metrics {
 		findings:    gauge("isthmus_findings", "Errors in the last commit that was looked at."),
 		frozen:      gauge("isthmus_frozen_services", "Services that are broken in the last commit and kept as they were when they were good last."),
 		held:        gauge("isthmus_held", "1 if a change set waits for acknowledgement, else 0."),
-		written:     counter("isthmus_objects_written_total", "Objects written, by verb: create, update, claim, delete.", "verb"),
+		written:     counter("isthmus_objects_written_total", "Objects written, by verb: create, update, claim, adopt, delete.", "verb"),
 		writeErrors: counter("isthmus_write_errors_total", "Objects that could not be written."),
 		drift:       counter("isthmus_drift_corrected_total", "Objects that somebody had changed or deleted in the cluster and that were put right."),
 		fights:      gauge("isthmus_fights", "Objects that somebody changes as often as they are put right."),

@@ -4,15 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/fluxcd/pkg/runtime/conditions"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/tools/record"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -23,7 +22,6 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/cache"
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
-	"github.com/isthmus-mesh/isthmus/internal/manifest"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 	"github.com/isthmus-mesh/isthmus/internal/source"
 )
@@ -63,6 +61,8 @@ type RenderRequest struct {
 // Looker tells what the cluster holds of the managed kinds, from watches.
 type Looker interface {
 	Look(ctx context.Context) (apply.View, error)
+	// Whole reads an object of which a view only has the key.
+	Whole(ctx context.Context, foreign *unstructured.Unstructured) (*unstructured.Unstructured, error)
 }
 
 // Applier carries a plan out.
@@ -293,149 +293,6 @@ func (r *Reconciler) saw(ms *v1alpha1.MeshSync, revision, rewound string) {
 			"The history of the branch was rewritten: it holds %s, and no longer %s, which was there before. It is followed as it is now.", revision, rewound)
 	}
 	ms.Status.LastAttemptedRevision = revision
-}
-
-// bundle evaluates and renders a commit, once.
-func (r *Reconciler) bundle(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, snapshot *source.Snapshot) (*render.Bundle, error) {
-	key := renderKey{
-		revision: snapshot.Revision, url: ms.Spec.Source.URL, path: ms.Spec.Path, cluster: ms.Spec.Cluster,
-		halt: ms.Spec.OnError == v1alpha1.OnErrorHalt,
-	}
-	if m.rendered.answers(key, r.now()) {
-		return m.rendered.bundle, m.rendered.err
-	}
-	if !m.basis.of.sameMesh(key) {
-		m.basis = basis{}
-	}
-	request := RenderRequest{Snapshot: snapshot, Cluster: ms.Spec.Cluster, Basis: m.basis.good, Halt: key.halt}
-	bundle, good, err := r.render(ctx, ms, request)
-	m.rendered = rendered{key: key, bundle: bundle, err: err, basis: m.basis}
-	switch {
-	case err != nil && !isContent(err):
-		m.rendered.until = m.retry.failed(r.now(), r.firstRetry, ms.RetryAfter())
-	case err == nil && !isKnown(bundle):
-		// Git may know later, and nothing may be taken for good of which that is not known.
-		m.rendered.until = r.now().Add(ms.RetryAfter())
-	case err == nil:
-		m.rendered.basis = basis{of: key, good: good}
-	}
-	return bundle, err
-}
-
-// render finds out how services were before they broke, if this process does not know and Git does. If nobody does, the bundle says so
-// and there is no basis for the next commit.
-func (r *Reconciler) render(ctx context.Context, ms *v1alpha1.MeshSync, request RenderRequest) (*render.Bundle, *evaluate.Basis, error) {
-	bundle, good, err := r.renderer.Render(ctx, request)
-	var unknown *UnknownClusterError
-	// What is one service's error beside what was good may look like everybody's without.
-	halts := isContent(err) && !errors.As(err, &unknown) && !request.Halt
-	if request.Basis != nil || !halts && (err != nil || len(bundle.Lost) == 0) {
-		return bundle, good, err
-	}
-	halted := err
-	request.Basis, err = r.lastGood(ctx, ms)
-	if err != nil && halted != nil {
-		return nil, nil, halted
-	}
-	if err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "it cannot be found out how broken services were before, so nothing is taken away", "broken", bundle.Lost)
-		bundle.LostReason = err.Error()
-		return bundle, nil, nil
-	}
-	return r.renderer.Render(ctx, request)
-}
-
-// isContent reports whether an error stands in the commit, so that trying it again cannot help.
-func isContent(err error) bool {
-	var findings manifest.Findings
-	var unknown *UnknownClusterError
-	return errors.As(err, &findings) || errors.As(err, &unknown)
-}
-
-func (r *Reconciler) plan(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, bundle *render.Bundle) (apply.Plan, error) {
-	defer r.metrics.timed(phasePlan)()
-	if err := r.manages(bundle); err != nil {
-		return apply.Plan{}, err
-	}
-	view, err := r.looker.Look(ctx)
-	if err != nil {
-		return apply.Plan{}, unavailable(err)
-	}
-	if err := has(view, bundle); err != nil {
-		return apply.Plan{}, err
-	}
-	owner, err := r.owner(ctx, ms)
-	if err != nil {
-		return apply.Plan{}, err
-	}
-	truces, _ := m.fights.Truces(r.now())
-	plan := apply.Make(bundle, view, apply.PlanOptions{
-		Owner:           owner,
-		Prune:           ms.Prunes(),
-		MaxPrunePercent: ms.MaxPrunePercent(),
-		Acknowledged:    acknowledged(ms),
-		Known:           m.known,
-		Truces:          truces,
-		Keep:            keeping(bundle),
-		Timing:          apply.Timing{Now: r.now(), WithdrawAfter: withdraws(ms), SettleAfter: settles(ms, bundle), Seen: m.seen},
-	})
-	m.seen = plan.Seen
-	return plan, nil
-}
-
-// withdraws is how long what was offered to other clusters stays. Who only observes is told what goes in the end.
-func withdraws(ms *v1alpha1.MeshSync) time.Duration {
-	if ms.Spec.Mode == v1alpha1.ModeObserve {
-		return 0
-	}
-	return ms.Withdraws()
-}
-
-// settles is how long what newly depends on other clusters waits. In a first sync, and when a revision that was applied is seen again after a
-// restart, nothing does.
-func settles(ms *v1alpha1.MeshSync, bundle *render.Bundle) time.Duration {
-	if ms.Status.BasisRevision == "" || ms.Status.LastAppliedRevision == bundle.Revision || ms.Spec.Mode == v1alpha1.ModeObserve {
-		return 0
-	}
-	return ms.Settles()
-}
-
-// apply carries a plan out.
-func (r *Reconciler) apply(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, plan apply.Plan) (apply.Result, error) {
-	if plan.Writes() {
-		defer r.metrics.timed(phaseApply)()
-	}
-	result, err := r.applier.Apply(ctx, plan)
-	m.known = result.Known
-	for _, key := range m.fights.Corrected(result, r.now()) {
-		r.events.Eventf(ms, corev1.EventTypeWarning, v1alpha1.ReasonFight,
-			"Somebody changes %s as often as it is put right. It is put right more rarely from now on; status.leftAlone names who", key)
-	}
-	return result, err
-}
-
-// acknowledged are the digests that a person let pass on this cluster: one, or several with commas between.
-func acknowledged(ms *v1alpha1.MeshSync) []string {
-	return strings.FieldsFunc(ms.Annotations[v1alpha1.AcknowledgeAnnotation], func(c rune) bool { return c == ',' || c == ' ' })
-}
-
-// owner says whose objects are ours, and that those of MeshSyncs which are gone may be claimed.
-func (r *Reconciler) owner(ctx context.Context, ms *v1alpha1.MeshSync) (apply.Owner, error) {
-	all := &v1alpha1.MeshSyncList{}
-	if err := r.client.List(ctx, all); err != nil {
-		return apply.Owner{}, fmt.Errorf("cannot list the MeshSyncs of this cluster, whose objects must not be claimed: %w", err)
-	}
-	owner := apply.Owner{ID: applySetID(ms), Living: sets.New[string]()}
-	for i := range all.Items {
-		if all.Items[i].UID != ms.UID {
-			owner.Living.Insert(applySetID(&all.Items[i]))
-		}
-	}
-	return owner, nil
-}
-
-func applySetID(ms *v1alpha1.MeshSync) string {
-	return apply.ApplySetID(ms.Name, ms.Namespace, v1alpha1.MeshSyncKind, v1alpha1.GroupVersion.Group)
 }
 
 // mark puts the finalizer and the marks of an ApplySet's parent on the MeshSync, once.

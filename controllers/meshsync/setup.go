@@ -16,13 +16,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	"sigs.k8s.io/controller-runtime/pkg/source"
+	ctrlsource "sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/internal/cache"
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/internal/render"
+	"github.com/isthmus-mesh/isthmus/internal/source"
 )
 
 // settle is how long after a change in the cluster the reconciler wakes: changes come in bunches, and one look serves all.
@@ -42,6 +43,11 @@ func WithRenderer(renderer Renderer) Option { return func(r *Reconciler) { r.ren
 
 // WithLimits bounds an evaluation. Default: evaluate.DefaultLimits.
 func WithLimits(limits evaluate.Limits) Option { return func(r *Reconciler) { r.limits = limits } }
+
+// WithSourceLimits bounds what a commit may hold. Default: source.DefaultLimits.
+func WithSourceLimits(limits source.Limits) Option {
+	return func(r *Reconciler) { r.fetching = limits }
+}
 
 // WithCache keeps evaluations for the next process. Default: nowhere.
 func WithCache(store *cache.Store) Option { return func(r *Reconciler) { r.cache = store } }
@@ -116,7 +122,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, alarm Alarm, options con
 			UpdateFunc: func(event.UpdateEvent) bool { return false },
 			DeleteFunc: func(event.DeleteEvent) bool { return true },
 		})).
-		WatchesRawSource(source.Func(func(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+		WatchesRawSource(ctrlsource.Func(func(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 			go r.listen(ctx, alarm, queue)
 			return nil
 		})).

@@ -11,7 +11,7 @@ import (
 
 // writes counts what a run wrote, or, in mode Observe, would have.
 type writes struct {
-	namespaces, created, updated, claimed, deleted, failed int
+	namespaces, created, updated, claimed, adopted, deleted, failed int
 	// drifted are the objects among them that somebody had changed.
 	drifted []render.Key
 }
@@ -20,7 +20,7 @@ type writes struct {
 func wrote(result apply.Result) writes {
 	w := writes{
 		namespaces: len(result.Namespaces), created: result.Created, updated: result.Updated,
-		claimed: result.Claimed, deleted: result.Deleted, failed: result.Failed,
+		claimed: result.Claimed, adopted: result.Adopted, deleted: result.Deleted, failed: result.Failed,
 	}
 	for _, o := range result.Outcomes {
 		if o.Action.Drift && o.Failure == nil && o.Skipped == "" {
@@ -37,6 +37,10 @@ func planned(plan *apply.Plan) writes {
 		claimed: plan.Count(apply.Claim), deleted: plan.Count(apply.Delete),
 	}
 	for _, action := range plan.Actions {
+		if action.Adopts && action.Verb == apply.Update {
+			w.updated--
+			w.adopted++
+		}
 		if action.Drift {
 			w.drifted = append(w.drifted, action.Key)
 		}
@@ -45,14 +49,14 @@ func planned(plan *apply.Plan) writes {
 }
 
 // any reports whether the cluster is, or would be, another than before.
-func (w writes) any() bool { return w.namespaces+w.created+w.updated+w.claimed+w.deleted > 0 }
+func (w writes) any() bool { return w.namespaces+w.created+w.updated+w.claimed+w.adopted+w.deleted > 0 }
 
 func (w writes) String() string {
 	var parts []string
 	for _, part := range []struct {
 		count int
 		what  string
-	}{{w.created, "created"}, {w.updated, "updated"}, {w.claimed, "claimed"}, {w.deleted, "deleted"}} {
+	}{{w.created, "created"}, {w.updated, "updated"}, {w.claimed, "claimed"}, {w.adopted, "adopted"}, {w.deleted, "deleted"}} {
 		if part.count > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", part.count, part.what))
 		}
@@ -72,7 +76,7 @@ func (w writes) toDo() string {
 	for _, part := range []struct {
 		count int
 		what  string
-	}{{w.namespaces + w.created, "to create"}, {w.updated, "to update"}, {w.claimed, "to claim"}, {w.deleted, "to delete"}} {
+	}{{w.namespaces + w.created, "to create"}, {w.updated, "to update"}, {w.claimed, "to claim"}, {w.adopted, "to adopt"}, {w.deleted, "to delete"}} {
 		if part.count > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", part.count, part.what))
 		}
@@ -98,11 +102,28 @@ func pending(plan *apply.Plan) []v1alpha1.Pending {
 	for _, action := range plan.Actions {
 		switch action.Verb {
 		case apply.Create, apply.Update, apply.Claim, apply.Delete:
-			fields := action.Fields[:min(len(action.Fields), maxPending)]
-			out = append(out, v1alpha1.Pending{Verb: string(action.Verb), Resource: action.Key.String(), Effect: string(action.Effect), Fields: fields})
+			out = append(out, pendingOf(action))
 		case apply.Hold, apply.Refuse, apply.Withdraw, apply.Wait, apply.Report:
 			// Nothing would be written; status.leftAlone, status.errors and status.withdrawing tell of these.
 		}
+	}
+	return out
+}
+
+func pendingOf(action apply.Action) v1alpha1.Pending {
+	verb := string(action.Verb)
+	if action.Adopts {
+		verb = "adopt"
+	}
+	fields := action.Fields[:min(len(action.Fields), maxPending)]
+	return v1alpha1.Pending{Verb: verb, Resource: action.Key.String(), Effect: string(action.Effect), Fields: fields}
+}
+
+// adoptions are what spec.adopt chooses and its mode keeps from being taken over.
+func adoptions(plan *apply.Plan) []v1alpha1.Pending {
+	var out []v1alpha1.Pending
+	for _, action := range plan.Adoptable() {
+		out = append(out, pendingOf(action))
 	}
 	return out
 }

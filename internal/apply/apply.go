@@ -77,7 +77,7 @@ type Outcome struct {
 
 // Result is what was done. Outcomes are in the order of the plan.
 type Result struct {
-	Created, Updated, Claimed, Deleted int
+	Created, Updated, Claimed, Adopted, Deleted int
 	// Drifted counts the objects, among those, that somebody else had changed.
 	Drifted         int
 	Failed, Skipped int
@@ -90,7 +90,7 @@ type Result struct {
 }
 
 // Wrote reports how many writes succeeded.
-func (r Result) Wrote() int { return r.Created + r.Updated + r.Claimed + r.Deleted }
+func (r Result) Wrote() int { return r.Created + r.Updated + r.Claimed + r.Adopted + r.Deleted }
 
 // Apply carries the plan out: namespaces, then all that widens, kind by kind, then all that narrows, the other way round; what is deleted
 // only if all that was written before succeeded. A write that fails keeps later ones of the same service and all deletes from
@@ -207,7 +207,7 @@ func (r *run) stage(ctx context.Context, steps []step) {
 		case done && steps[i].first:
 			delete(r.result.Known, outcome.Action.Key)
 		case !done && steps[i].second():
-			r.result.Updated++
+			r.updated(outcome.Action)
 			r.count(outcome)
 		default:
 			r.count(outcome)
@@ -253,7 +253,7 @@ func (r *run) count(outcome Outcome) {
 	case Create:
 		r.result.Created++
 	case Update:
-		r.result.Updated++
+		r.updated(action)
 	case Claim:
 		r.result.Claimed++
 	case Delete:
@@ -261,6 +261,14 @@ func (r *run) count(outcome Outcome) {
 		return
 	}
 	r.result.Known[action.Key] = recorded{hash: action.hash}
+}
+
+func (r *run) updated(action Action) {
+	if action.Adopts {
+		r.result.Adopted++
+		return
+	}
+	r.result.Updated++
 }
 
 func (r *run) carryOut(ctx context.Context, step step) error {

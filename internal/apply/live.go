@@ -29,6 +29,8 @@ type View struct {
 	Objects []*unstructured.Unstructured
 	// Namespaces are all namespaces by name.
 	Namespaces map[string]Namespace
+	// Adoptable are foreign objects, whole, that the owner asked to have taken over if the bundle has them.
+	Adoptable map[render.Key]*unstructured.Unstructured
 	// Missing are the managed kinds that the cluster does not know.
 	Missing []istio.Kind
 }

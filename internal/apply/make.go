@@ -26,6 +26,8 @@ type PlanOptions struct {
 	Keep string
 	// Timing keeps the order between clusters; the zero value keeps none.
 	Timing Timing
+	// Adopt lets the objects of [View].Adoptable be taken over; without it the plan tells what that would change.
+	Adopt bool
 	// Truces are objects that are not put right now though somebody changed them, with the reason; see [Fights].
 	Truces map[render.Key]string
 	// Known is [Result.Known] of the run before, nil after a restart.
@@ -47,6 +49,9 @@ func Make(bundle *render.Bundle, view View, options PlanOptions) Plan {
 	live := make(map[render.Key]*unstructured.Unstructured, len(view.Objects))
 	for _, object := range view.Objects {
 		live[keyOf(object)] = object
+		if whole := view.Adoptable[keyOf(object)]; whole != nil {
+			live[keyOf(object)] = whole
+		}
 		if options.Owner.Possession(object) == Owned {
 			plan.Owned++
 		}
@@ -125,12 +130,16 @@ func decideWanted(resource render.Resource, live *unstructured.Unstructured, vie
 
 	possession := options.Owner.Possession(live)
 	switch {
-	case possession == Foreign:
+	case possession == Foreign && view.Adoptable[resource.Key] == nil:
 		return refuse(foreignReason(live))
+	case possession == Foreign && unadoptable(live) != "":
+		return refuse(unadoptable(live))
 	case optedOut(live, AnnotationReconcile):
 		return refuse("a person wants it left alone: annotation " + AnnotationReconcile + " is " + disabled)
 	case live.GetDeletionTimestamp() != nil:
 		return refuse("it is being deleted and waits for " + finalizers(live) + "; it is made anew when it is gone")
+	case possession == Foreign:
+		return adopt(action, resource, options)
 	}
 
 	last := options.Known[resource.Key]

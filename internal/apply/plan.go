@@ -35,7 +35,9 @@ type Action struct {
 	// Drift is set when the object was changed in the cluster by someone else since this process last
 	// knew it to be equal to the same desired object: the repository did not change, the cluster did.
 	Drift bool
-	// Fields are the paths that differ, sorted ("spec.hosts", "metadata.labels.isthmus.dev/service"), for an Update.
+	// Adopts is set where the object is not ours: an Update takes it over, a Refuse tells that it would.
+	Adopts bool
+	// Fields are the paths that differ, sorted ("spec.hosts", "metadata.labels.isthmus.dev/service"), for an Update and what would be adopted.
 	Fields []string
 	// Effect is what a Create, Update, Claim or Delete does to those who use the object.
 	Effect Effect
@@ -132,6 +134,11 @@ func (p Plan) Due() time.Time {
 		}
 	}
 	return first
+}
+
+// Adoptable are the objects that would be taken over, had the owner not only asked what that would change.
+func (p Plan) Adoptable() []Action {
+	return slices.DeleteFunc(slices.Clone(p.Actions), func(a Action) bool { return !a.Adopts || a.Verb != Refuse })
 }
 
 // Drifted returns how many objects somebody else changed.

@@ -20,6 +20,7 @@ import (
 // kindWatch is the cache of one kind, and why it cannot be filled if it cannot.
 type kindWatch struct {
 	kind     istio.Kind
+	resource dynamic.NamespaceableResourceInterface
 	informer cache.SharedIndexInformer
 	// recovered is called when the first list or watch after a failed one succeeds.
 	recovered func()
@@ -28,8 +29,8 @@ type kindWatch struct {
 	err error
 }
 
-func newKindWatch(kind istio.Kind, resource dynamic.ResourceInterface, handler cache.ResourceEventHandler, recovered func()) *kindWatch {
-	w := &kindWatch{kind: kind, recovered: recovered}
+func newKindWatch(kind istio.Kind, resource dynamic.NamespaceableResourceInterface, handler cache.ResourceEventHandler, recovered func()) *kindWatch {
+	w := &kindWatch{kind: kind, resource: resource, recovered: recovered}
 	// Every list and watch goes through here, so the last error is known without a handler guessing at it.
 	source := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {

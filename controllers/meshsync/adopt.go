@@ -1,0 +1,66 @@
+package meshsync
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/render"
+)
+
+// adoptable are the objects of somebody else that the bundle has as well and that spec.adopt chooses. A view has only their keys, so they are read, once
+// for each version; what a run finds out is kept for the next one.
+func (r *Reconciler) adoptable(
+	ctx context.Context, ms *v1alpha1.MeshSync, m *memory, bundle *render.Bundle, view apply.View, owner apply.Owner,
+) (map[render.Key]*unstructured.Unstructured, error) {
+	adopt := ms.Spec.Adopt
+	if adopt == nil {
+		m.read = nil
+		return nil, nil
+	}
+	selector, err := metav1.LabelSelectorAsSelector(adopt.Selector)
+	if err != nil {
+		return nil, fmt.Errorf("spec.adopt.selector: %w", err)
+	}
+	foreign := map[render.Key]*unstructured.Unstructured{}
+	for _, object := range view.Objects {
+		if owner.Possession(object) == apply.Foreign {
+			foreign[render.Key{Kind: object.GetKind(), Namespace: object.GetNamespace(), Name: object.GetName()}] = object
+		}
+	}
+	read, chosen := map[render.Key]*unstructured.Unstructured{}, map[render.Key]*unstructured.Unstructured{}
+	for _, resource := range bundle.Resources {
+		object := foreign[resource.Key]
+		named := slices.Contains(adopt.Names, resource.Key.String())
+		if object == nil || !named && adopt.Selector == nil {
+			continue
+		}
+		whole := m.read[resource.Key]
+		if whole == nil || whole.GetUID() != object.GetUID() || whole.GetResourceVersion() != object.GetResourceVersion() {
+			if whole, err = r.looker.Whole(ctx, object); apierrors.IsNotFound(err) {
+				continue // The watch tells soon.
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+		read[resource.Key] = whole
+		if named || selector.Matches(labels.Set(whole.GetLabels())) {
+			chosen[resource.Key] = whole
+		}
+	}
+	m.read = read
+	return chosen, nil
+}
+
+// adopts tells whether what spec.adopt chooses is taken over, or only told of.
+func adopts(ms *v1alpha1.MeshSync) bool {
+	return ms.Spec.Adopt != nil && ms.Spec.Adopt.Mode == v1alpha1.ModeApply
+}

@@ -1,0 +1,54 @@
+package meshsync
+
+import (
+	"fmt"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/fluxcd/pkg/runtime/conditions"
+
+	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/internal/apply"
+)
+
+// Healthy is about the resources, Ready about the run: a run that could not read the repository says nothing
+// about them, so what was known stays.
+func writeHealthy(ms *v1alpha1.MeshSync, o outcome) {
+	if o.plan == nil || o.held != nil {
+		return
+	}
+	bad := refusals(o.plan)
+	switch {
+	case o.wrote.failed > 0:
+		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonApplyFailed, "%s could not be written", count(o.wrote.failed, "object"))
+	case len(bad) > 0:
+		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonRefused, "%s belongs to somebody else or is opted out, and is not what the repository says", list(bad))
+	case len(o.plan.Complaints) > 0:
+		writeComplaints(ms, o.plan.Complaints)
+	case o.isApplied():
+		except := ""
+		if n := len(left(o.plan)); n > 0 {
+			except = fmt.Sprintf(", except %d left alone", n)
+		}
+		conditions.MarkTrue(ms, meta.HealthyCondition, meta.SucceededReason, "All resources of %s are in place%s", short(o.bundle.Revision), except)
+	}
+}
+
+// writeComplaints tells what istiod says, of what it refuses first.
+func writeComplaints(ms *v1alpha1.MeshSync, all []apply.Complaint) {
+	first, refused := all[0], 0
+	for _, c := range all {
+		if c.Refused {
+			refused++
+		}
+		if c.Refused && !first.Refused {
+			first = c
+		}
+	}
+	if refused > 0 {
+		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonIstioRefuses, "Istio refuses %s: %s: %s",
+			count(refused, "object"), first.Key, shortened(first.Message))
+		return
+	}
+	conditions.MarkUnknown(ms, meta.HealthyCondition, meta.ProgressingReason, "Not all proxies have %s yet: %s: %s",
+		count(len(all), "object"), first.Key, shortened(first.Message))
+}

@@ -1,0 +1,105 @@
+package meshsync
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
+
+	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/render"
+)
+
+func (r *Reconciler) plan(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, bundle *render.Bundle) (apply.Plan, error) {
+	defer r.metrics.timed(phasePlan)()
+	if err := r.manages(bundle); err != nil {
+		return apply.Plan{}, err
+	}
+	view, err := r.looker.Look(ctx)
+	if err != nil {
+		return apply.Plan{}, unavailable(err)
+	}
+	if err := has(view, bundle); err != nil {
+		return apply.Plan{}, err
+	}
+	owner, err := r.owner(ctx, ms)
+	if err != nil {
+		return apply.Plan{}, err
+	}
+	if view.Adoptable, err = r.adoptable(ctx, ms, m, bundle, view, owner); err != nil {
+		return apply.Plan{}, err
+	}
+	truces, _ := m.fights.Truces(r.now())
+	plan := apply.Make(bundle, view, apply.PlanOptions{
+		Owner:           owner,
+		Prune:           ms.Prunes(),
+		MaxPrunePercent: ms.MaxPrunePercent(),
+		Acknowledged:    acknowledged(ms),
+		Known:           m.known,
+		Truces:          truces,
+		Keep:            keeping(bundle),
+		Adopt:           adopts(ms),
+		Timing:          apply.Timing{Now: r.now(), WithdrawAfter: withdraws(ms), SettleAfter: settles(ms, bundle), Seen: m.seen},
+	})
+	m.seen = plan.Seen
+	return plan, nil
+}
+
+// withdraws is how long what was offered to other clusters stays. Who only observes is told what goes in the end.
+func withdraws(ms *v1alpha1.MeshSync) time.Duration {
+	if ms.Spec.Mode == v1alpha1.ModeObserve {
+		return 0
+	}
+	return ms.Withdraws()
+}
+
+// settles is how long what newly depends on other clusters waits. In a first sync, and when a revision that was applied is seen again after a
+// restart, nothing does.
+func settles(ms *v1alpha1.MeshSync, bundle *render.Bundle) time.Duration {
+	if ms.Status.BasisRevision == "" || ms.Status.LastAppliedRevision == bundle.Revision || ms.Spec.Mode == v1alpha1.ModeObserve {
+		return 0
+	}
+	return ms.Settles()
+}
+
+// apply carries a plan out.
+func (r *Reconciler) apply(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, plan apply.Plan) (apply.Result, error) {
+	if plan.Writes() {
+		defer r.metrics.timed(phaseApply)()
+	}
+	result, err := r.applier.Apply(ctx, plan)
+	m.known = result.Known
+	for _, key := range m.fights.Corrected(result, r.now()) {
+		r.events.Eventf(ms, corev1.EventTypeWarning, v1alpha1.ReasonFight,
+			"Somebody changes %s as often as it is put right. It is put right more rarely from now on; status.leftAlone names who", key)
+	}
+	return result, err
+}
+
+// acknowledged are the digests that a person let pass on this cluster: one, or several with commas between.
+func acknowledged(ms *v1alpha1.MeshSync) []string {
+	return strings.FieldsFunc(ms.Annotations[v1alpha1.AcknowledgeAnnotation], func(c rune) bool { return c == ',' || c == ' ' })
+}
+
+// owner says whose objects are ours, and that those of MeshSyncs which are gone may be claimed.
+func (r *Reconciler) owner(ctx context.Context, ms *v1alpha1.MeshSync) (apply.Owner, error) {
+	all := &v1alpha1.MeshSyncList{}
+	if err := r.client.List(ctx, all); err != nil {
+		return apply.Owner{}, fmt.Errorf("cannot list the MeshSyncs of this cluster, whose objects must not be claimed: %w", err)
+	}
+	owner := apply.Owner{ID: applySetID(ms), Living: sets.New[string]()}
+	for i := range all.Items {
+		if all.Items[i].UID != ms.UID {
+			owner.Living.Insert(applySetID(&all.Items[i]))
+		}
+	}
+	return owner, nil
+}
+
+func applySetID(ms *v1alpha1.MeshSync) string {
+	return apply.ApplySetID(ms.Name, ms.Namespace, v1alpha1.MeshSyncKind, v1alpha1.GroupVersion.Group)
+}

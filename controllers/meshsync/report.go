@@ -1,0 +1,280 @@
+package meshsync
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/fluxcd/pkg/runtime/conditions"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+)
+
+// report turns an outcome into conditions, status, events, metrics and the time of the next run. It writes the
+// status only if something in it differs, so that a steady cluster costs no request.
+func (r *Reconciler) report(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, p *patcher, o outcome) (ctrl.Result, error) {
+	if o.fleeting && m.retry.count <= 1 {
+		r.writeMetrics(ms, m, o)
+		ctrl.LoggerFrom(ctx).V(1).Info("somebody else wrote at the same time; it is tried again", "error", o.cause.Error())
+		return ctrl.Result{RequeueAfter: r.nextRun(ms, m, o)}, nil
+	}
+	o = fitted(o)
+	before := ms.DeepCopy()
+	r.writeConditions(ms, o)
+	r.writeStatus(ms, m, o)
+	r.writeMetrics(ms, m, o)
+	wait := r.nextRun(ms, m, o)
+	r.log(ctx, before, ms, o, wait)
+	r.emit(before, ms, o)
+	if err := p.status(ctx, ms); err != nil {
+		// The object may be gone meanwhile, which is nobody's fault.
+		return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("cannot write the status of MeshSync %s/%s: %w", ms.Namespace, ms.Name, err))
+	}
+	return ctrl.Result{RequeueAfter: wait}, nil
+}
+
+func (r *Reconciler) writeConditions(ms *v1alpha1.MeshSync, o outcome) {
+	switch o.verdict {
+	case done:
+		conditions.MarkTrue(ms, meta.ReadyCondition, o.reason, "%s", o.message)
+		conditions.Delete(ms, meta.ReconcilingCondition)
+		conditions.Delete(ms, meta.StalledCondition)
+	case settling:
+		conditions.MarkUnknown(ms, meta.ReadyCondition, o.reason, "%s", o.message)
+		conditions.MarkReconciling(ms, o.reason, "%s", o.message)
+		conditions.Delete(ms, meta.StalledCondition)
+	case retrying:
+		conditions.MarkFalse(ms, meta.ReadyCondition, o.reason, "%s", o.message)
+		conditions.MarkReconciling(ms, meta.ProgressingWithRetryReason, "%s", o.message)
+		conditions.Delete(ms, meta.StalledCondition)
+	case waiting:
+		conditions.MarkFalse(ms, meta.ReadyCondition, o.reason, "%s", o.message)
+		conditions.MarkStalled(ms, o.reason, "%s", o.message)
+		conditions.Delete(ms, meta.ReconcilingCondition)
+	}
+	writeVerified(ms, o)
+	writeHealthy(ms, o)
+}
+
+func writeVerified(ms *v1alpha1.MeshSync, o outcome) {
+	switch {
+	case ms.Spec.Source.Verify == nil:
+		conditions.Delete(ms, v1alpha1.SourceVerifiedCondition)
+	case o.reason == v1alpha1.ReasonVerificationFailed:
+		conditions.MarkFalse(ms, v1alpha1.SourceVerifiedCondition, o.reason, "%s", o.message)
+	}
+}
+
+func (r *Reconciler) writeStatus(ms *v1alpha1.MeshSync, m *memory, o outcome) {
+	status := &ms.Status
+	if token, ok := meta.ReconcileAnnotationValue(ms.Annotations); ok {
+		status.SetLastHandledReconcileRequest(token)
+	}
+	if o.verdict != retrying {
+		status.ObservedGeneration = ms.Generation
+	}
+	if !o.unread {
+		status.Held = o.held
+		status.ErrorCount = int64(len(o.errors))
+		status.Errors = firstTen(o.errors)
+		status.Pending = o.pending[:min(len(o.pending), maxPending)]
+	}
+	if o.counts() {
+		status.Services = int64(o.bundle.Services)
+		status.Resources = int64(len(o.bundle.Resources))
+		status.Refused = int64(len(refusals(o.plan)))
+		status.LeftAlone = firstTen(left(o.plan))
+		withdrawing := withdrawals(o.plan)
+		status.WithdrawingCount = int64(len(withdrawing))
+		status.Withdrawing = withdrawing[:min(len(withdrawing), maxWithdrawing)]
+		adoptable := adoptions(o.plan)
+		status.AdoptableCount = int64(len(adoptable))
+		status.Adoptable = adoptable[:min(len(adoptable), maxPending)]
+		status.UnusedNamespaces = firstTen(o.plan.UnusedNamespaces)
+	}
+	r.writeLastChange(ms, o)
+	// Otherwise what the status says of earlier commits is all that there is to find out how things were.
+	if (o.carriedOut || o.observes) && isKnown(o.bundle) {
+		status.BasisRevision = o.bundle.Revision
+		status.FrozenCount = int64(len(o.bundle.Frozen))
+		status.Frozen = nil
+		for _, f := range o.bundle.Frozen[:min(len(o.bundle.Frozen), maxFrozen)] {
+			status.Frozen = append(status.Frozen, v1alpha1.FrozenService{Service: f.Service, Revision: f.Revision})
+		}
+	}
+	if o.isApplied() {
+		if status.LastAppliedRevision != o.bundle.Revision && m.fetched.snapshot.Rewound == "" {
+			status.RewoundFrom = ""
+		}
+		status.LastAppliedRevision = o.bundle.Revision
+	}
+	r.writeHistory(ms, m, o)
+}
+
+// writeLastChange keeps the counts of the last run that changed something, so that they can still be read an hour later.
+func (r *Reconciler) writeLastChange(ms *v1alpha1.MeshSync, o outcome) {
+	change := o.wrote
+	if o.observes {
+		change = planned(o.plan)
+	} else if !change.any() {
+		return
+	}
+	ms.Status.Applied = int64(change.created + change.updated + change.claimed + change.adopted)
+	ms.Status.Pruned = int64(change.deleted)
+	ms.Status.Drifted = int64(len(change.drifted))
+}
+
+// bundleDigest begins the history's digest of a bundle, in contrast to that of a commit of which none could be made.
+const bundleDigest = "sha256:"
+
+// writeHistory notes a result that differs from the latest, or that wrote something. Equal results are not counted: that
+// would be a write in every interval.
+func (r *Reconciler) writeHistory(ms *v1alpha1.MeshSync, m *memory, o outcome) {
+	// What is refused while it is fetched leaves no snapshot: the one in memory is of a commit before, which was good.
+	if o.unread || m.fetched.snapshot == nil || o.reason == v1alpha1.ReasonContentRefused {
+		return
+	}
+	digest, revision := "sha1:"+m.fetched.snapshot.Commit, m.fetched.snapshot.Revision
+	if o.bundle != nil {
+		digest = bundleDigest + o.bundle.Digest
+	}
+	latest := ms.Status.History.Latest()
+	same := latest != nil && latest.Digest == digest && latest.LastReconciledStatus == o.reason && latest.Metadata["revision"] == revision
+	if same && !o.wrote.any() {
+		return
+	}
+	ms.Status.History.Upsert(digest, r.now(), r.now().Sub(m.started), o.reason, map[string]string{"revision": revision})
+}
+
+func (r *Reconciler) writeMetrics(ms *v1alpha1.MeshSync, m *memory, o outcome) {
+	namespace, name := ms.Namespace, ms.Name
+	truth := func(b bool) float64 {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	r.metrics.reconciles.WithLabelValues(namespace, name, o.reason).Inc()
+	r.metrics.ready.WithLabelValues(namespace, name).Set(truth(o.verdict == done))
+	r.metrics.stalled.WithLabelValues(namespace, name).Set(truth(o.verdict == waiting))
+	r.metrics.suspended.WithLabelValues(namespace, name).Set(0)
+	if !o.unread {
+		r.metrics.findings.WithLabelValues(namespace, name).Set(float64(o.broken))
+		r.metrics.held.WithLabelValues(namespace, name).Set(truth(o.held != nil))
+	}
+	if o.counts() {
+		r.metrics.services.WithLabelValues(namespace, name).Set(float64(o.bundle.Services))
+		for state, n := range map[string]int{
+			"desired": len(o.bundle.Resources), "unchanged": o.plan.Unchanged,
+			"refused": len(refusals(o.plan)), "left": len(left(o.plan)), "withdrawing": len(o.plan.Withdrawals()),
+		} {
+			r.metrics.resources.WithLabelValues(namespace, name, state).Set(float64(n))
+		}
+	}
+	for verb, n := range map[string]int{
+		"create": o.wrote.created, "update": o.wrote.updated, "claim": o.wrote.claimed, "adopt": o.wrote.adopted, "delete": o.wrote.deleted,
+	} {
+		r.metrics.written.WithLabelValues(namespace, name, verb).Add(float64(n))
+	}
+	r.metrics.writeErrors.WithLabelValues(namespace, name).Add(float64(o.wrote.failed))
+	r.metrics.drift.WithLabelValues(namespace, name).Add(float64(len(o.wrote.drifted)))
+	r.metrics.fights.WithLabelValues(namespace, name).Set(float64(len(m.fights.Over(r.now()))))
+	r.writeLag(ms, m, o)
+}
+
+func (r *Reconciler) writeLag(ms *v1alpha1.MeshSync, m *memory, o outcome) {
+	key := client.ObjectKeyFromObject(ms)
+	switch {
+	case o.isApplied(), o.observes:
+		m.aheadSince = time.Time{}
+	case m.aheadSince.IsZero() && ms.Status.LastAttemptedRevision != ms.Status.LastAppliedRevision:
+		m.aheadSince = r.now()
+	}
+	r.metrics.lag.set(key, m.aheadSince, true)
+	if !o.isApplied() {
+		return
+	}
+	r.metrics.frozen.WithLabelValues(key.Namespace, key.Name).Set(float64(len(o.bundle.Frozen)))
+	r.metrics.lastApplied.WithLabelValues(key.Namespace, key.Name).Set(float64(r.now().Unix()))
+	r.metrics.revision.DeletePartialMatch(map[string]string{"namespace": key.Namespace, "name": key.Name})
+	r.metrics.revision.WithLabelValues(key.Namespace, key.Name, o.bundle.Cluster, o.bundle.Revision).Set(1)
+}
+
+// nextRun is how long to wait for it, if nothing wakes the reconciler before.
+func (r *Reconciler) nextRun(ms *v1alpha1.MeshSync, m *memory, o outcome) time.Duration {
+	now := r.now()
+	wait := ms.Every()
+	if o.reason != v1alpha1.ReasonAnotherMeshSync && !m.fetched.due.IsZero() {
+		wait = m.fetched.due.Sub(now)
+	}
+	if o.verdict == retrying && m.retry.due.After(now) {
+		wait = min(wait, m.retry.due.Sub(now))
+	}
+	if o.plan != nil {
+		if due := o.plan.Due(); !due.IsZero() {
+			wait = min(wait, due.Sub(now))
+		}
+	}
+	if _, until := m.fights.Truces(now); !until.IsZero() {
+		wait = min(wait, until.Sub(now))
+	}
+	// Zero would mean never.
+	return max(wait, 10*time.Millisecond)
+}
+
+// emit posts an event where the outcome is another than the last one, and for every correction of drift.
+func (r *Reconciler) emit(before, ms *v1alpha1.MeshSync, o outcome) {
+	annotations := map[string]string{}
+	// The group before the key is what Flux's notification-controller looks for.
+	if revision := ms.Status.LastAttemptedRevision; revision != "" {
+		annotations[v1alpha1.GroupVersion.Group+"/revision"] = revision
+	}
+	if len(o.wrote.drifted) > 0 {
+		r.events.AnnotatedEventf(ms, annotations, corev1.EventTypeNormal, v1alpha1.ReasonDriftCorrected,
+			"Put right %s that somebody had changed: %s", count(len(o.wrote.drifted), "object"), keys(o.wrote.drifted))
+	}
+	same := conditions.GetReason(before, meta.ReadyCondition) == o.reason && conditions.GetMessage(before, meta.ReadyCondition) == o.message
+	if same {
+		return
+	}
+	switch {
+	case o.verdict == settling:
+		r.events.AnnotatedEventf(ms, annotations, corev1.EventTypeNormal, o.reason, "%s", o.message)
+	case o.verdict != done:
+		r.events.AnnotatedEventf(ms, annotations, corev1.EventTypeWarning, o.reason, "%s", o.message)
+	case o.wrote.any():
+		r.events.AnnotatedEventf(ms, annotations, corev1.EventTypeNormal, o.reason, "%s (%s)", o.message, o.wrote)
+	default:
+		r.events.AnnotatedEventf(ms, annotations, corev1.EventTypeNormal, o.reason, "%s", o.message)
+	}
+}
+
+func (r *Reconciler) log(ctx context.Context, before, ms *v1alpha1.MeshSync, o outcome, next time.Duration) {
+	log := ctrl.LoggerFrom(ctx).WithValues("revision", ms.Status.LastAttemptedRevision, "reason", o.reason)
+	same := conditions.GetReason(before, meta.ReadyCondition) == o.reason && conditions.GetMessage(before, meta.ReadyCondition) == o.message &&
+		equality.Semantic.DeepEqual(before.Status.Pending, ms.Status.Pending)
+	if len(o.pending) > 0 {
+		would := planned(o.plan)
+		log = log.WithValues("would_create", would.created, "would_update", would.updated, "would_claim", would.claimed, "would_adopt", would.adopted,
+			"would_delete", would.deleted)
+		if !same {
+			log = log.WithValues("pending", o.pending)
+		}
+	}
+	switch {
+	case o.verdict != done && o.verdict != settling && !same:
+		log.Error(o.cause, o.message, "next", next.String())
+	case o.observes && !same:
+		log.Info(o.message, "next", next.String())
+	case o.wrote.any() || !same:
+		log.Info(o.message, "created", o.wrote.created, "updated", o.wrote.updated, "claimed", o.wrote.claimed, "adopted", o.wrote.adopted,
+			"deleted", o.wrote.deleted, "drifted", len(o.wrote.drifted), "next", next.String())
+	default:
+		log.V(1).Info(o.message, "next", next.String())
+	}
+}

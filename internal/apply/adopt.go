@@ -1,0 +1,54 @@
+package apply
+
+import (
+	"context"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/isthmus-mesh/isthmus/internal/render"
+)
+
+// adopt makes of a foreign object, which the owner asked for, one of ours: an update like any other, after which it carries both marks. Without
+// [PlanOptions].Adopt that is told and not done. What others put into its metadata stays.
+func adopt(action Action, resource render.Resource, options PlanOptions) Action {
+	action.Adopts = true
+	action.Verb, action.desired = Update, resource.Object()
+	if options.Keep != "" {
+		action.desired = widen(action.desired, action.live)
+	}
+	action.Fields = differences(action.desired, action.live, options.Owner.ID)
+	if !options.Adopt {
+		action.Verb, action.desired = Refuse, nil
+		action.Reason = "an object of that name exists that Isthmus did not write; spec.adopt names it and would take it over: set spec.adopt.mode to Apply for that"
+	}
+	return action
+}
+
+// unadoptable is why an object is not taken over, whoever asks for it; "" if it may be.
+func unadoptable(live *unstructured.Unstructured) string {
+	if owner := metav1.GetControllerOfNoCopy(live); owner != nil {
+		return fmt.Sprintf("spec.adopt names it, but %s %s made it and would undo what is changed; delete that, or rename the service", owner.Kind, owner.Name)
+	}
+	if partOf := live.GetLabels()[LabelPartOf]; partOf != "" {
+		return "spec.adopt names it, but " + foreignReason(live)
+	}
+	return ""
+}
+
+// Whole reads a foreign object, of which a view only has the key and a few labels: one that may be adopted is compared field by field. It is stripped
+// as one of ours is.
+func (l *Live) Whole(ctx context.Context, foreign *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	for _, watch := range l.watches {
+		if watch.kind.Kind != foreign.GetKind() {
+			continue
+		}
+		object, err := watch.resource.Namespace(foreign.GetNamespace()).Get(ctx, foreign.GetName(), metav1.GetOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("read %s, which may be adopted: %w", keyOf(foreign), err)
+		}
+		return stripMarked(object), nil
+	}
+	return nil, fmt.Errorf("%s is of no kind that is watched", keyOf(foreign))
+}
