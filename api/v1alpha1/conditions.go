@@ -5,6 +5,9 @@ const (
 	// SourceVerifiedCondition is True if the signature of the fetched commit was verified, False if it
 	// could not be, and absent if spec.source.verify is.
 	SourceVerifiedCondition = "SourceVerified"
+	// PreflightCondition is True if this cluster is as the repository takes it to be: it has the kinds, the controller has the rights, no other Gateway
+	// serves hosts of ours, and the gateway has the address of the inventory. Only what would leave half of a mesh holds a commit.
+	PreflightCondition = "Preflight"
 )
 
 // Reasons of the conditions of a MeshSync. Those of Flux (ReconciliationSucceeded, Progressing,
@@ -34,6 +37,8 @@ const (
 	ReasonAnotherMeshSync = "AnotherMeshSync"
 	// ReasonKindUnavailable: a managed kind cannot be listed and watched, since its CRD is missing or the controller may not.
 	ReasonKindUnavailable = "KindUnavailable"
+	// ReasonPermissionDenied: the controller lacks rights that the commit takes; nothing of it is applied.
+	ReasonPermissionDenied = "PermissionDenied"
 	// ReasonApplyFailed: something could not be written; nothing was pruned, and it is tried again.
 	ReasonApplyFailed = "ApplyFailed"
 	// ReasonRefused: some objects of the bundle exist and belong to somebody else; all others are applied.

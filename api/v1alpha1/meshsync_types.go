@@ -239,7 +239,7 @@ type MeshSyncStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// Conditions: Ready, Healthy and SourceVerified are positive; Reconciling and Stalled stand only while they are true.
+	// Conditions: Ready, Healthy, SourceVerified and Preflight are positive; Reconciling and Stalled stand only while they are true.
 	// +listType=map
 	// +listMapKey=type
 	// +optional

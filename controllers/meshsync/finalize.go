@@ -32,6 +32,15 @@ func (r *Reconciler) finalize(ctx context.Context, ms *v1alpha1.MeshSync, p *pat
 
 	run, cancel := context.WithTimeout(ctx, ms.Within())
 	defer cancel()
+	next, err := r.successor(run, ms)
+	if err != nil {
+		return r.stuck(ctx, ms, p, err)
+	}
+	if next != nil {
+		r.events.Eventf(ms, corev1.EventTypeNormal, meta.SucceededReason, "The objects of this MeshSync stay, although its deletion policy is Delete: "+
+			"MeshSync %s/%s takes this cluster over, claims what its source declares and prunes the rest", next.Namespace, next.Name)
+		return r.release(ctx, ms, p)
+	}
 	remaining, err := r.deleteOwned(run, ms)
 	if err != nil {
 		return r.stuck(ctx, ms, p, err)
@@ -50,6 +59,23 @@ func (r *Reconciler) finalize(ctx context.Context, ms *v1alpha1.MeshSync, p *pat
 // leaves reports whether the objects outlive the MeshSync: by policy, and where it may write nothing.
 func leaves(ms *v1alpha1.MeshSync) bool {
 	return ms.Spec.DeletionPolicy != v1alpha1.DeletionDelete || ms.Spec.Suspend || ms.Spec.Mode == v1alpha1.ModeObserve
+}
+
+// successor is the MeshSync that has this cluster when ms is gone, nil if there is none: deleting what it is about to claim would take every name
+// away for a moment.
+func (r *Reconciler) successor(ctx context.Context, ms *v1alpha1.MeshSync) (*v1alpha1.MeshSync, error) {
+	all := &v1alpha1.MeshSyncList{}
+	if err := r.client.List(ctx, all); err != nil {
+		return nil, fmt.Errorf("cannot list the MeshSyncs of this cluster, of which one may take it over: %w", err)
+	}
+	var next *v1alpha1.MeshSync
+	for i := range all.Items {
+		other := &all.Items[i]
+		if other.UID != ms.UID && other.DeletionTimestamp.IsZero() && (next == nil || older(other, next)) {
+			next = other
+		}
+	}
+	return next, nil
 }
 
 // deleteOwned deletes what carries both marks of this MeshSync, and tells how many objects are still there.

@@ -13,7 +13,7 @@ import (
 // Healthy is about the resources, Ready about the run: a run that could not read the repository says nothing
 // about them, so what was known stays.
 func writeHealthy(ms *v1alpha1.MeshSync, o outcome) {
-	if o.plan == nil || o.held != nil {
+	if o.plan == nil || o.unapplied {
 		return
 	}
 	bad := refusals(o.plan)

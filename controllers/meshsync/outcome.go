@@ -13,6 +13,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/internal/apply"
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
+	"github.com/isthmus-mesh/isthmus/internal/preflight"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 	"github.com/isthmus-mesh/isthmus/internal/source"
 )
@@ -41,6 +42,9 @@ type outcome struct {
 	// bundle and plan are of the commit that was looked at, nil where it did not get so far.
 	bundle *render.Bundle
 	plan   *apply.Plan
+	// problems are the respects in which the cluster is not as the repository takes it to be; checked is set if that was looked at.
+	problems []preflight.Problem
+	checked  bool
 	// wrote is what was written, by this run, whichever bundle it was for.
 	wrote writes
 	// errors are what status.errors lists.
@@ -54,14 +58,16 @@ type outcome struct {
 	fleeting bool
 	// carriedOut: the plan was, whole or in part.
 	carriedOut bool
+	// unapplied: the plan was not begun.
+	unapplied bool
 	// observes: nothing was written, since spec.mode is Observe.
 	observes bool
 	// unread marks an outcome that says nothing about the commit, so that what the status says of the last one stays.
 	unread bool
 }
 
-// counts reports whether the outcome tells how many resources of each sort there are. A held plan does not: it is not carried out.
-func (o outcome) counts() bool { return o.bundle != nil && o.plan != nil && o.held == nil }
+// counts reports whether the outcome tells how many resources of each sort there are. One that is not begun does not.
+func (o outcome) counts() bool { return o.bundle != nil && o.plan != nil && !o.unapplied }
 
 const untouched = "Everything applied before stays as it was."
 
@@ -171,8 +177,8 @@ func braked(ms *v1alpha1.MeshSync, bundle *render.Bundle, plan *apply.Plan) outc
 	digest := plan.Brake.Digest
 	return outcome{
 		verdict: waiting, reason: plan.Brake.Kind, bundle: bundle, plan: plan,
-		pending: pending(plan),
-		errors:  syncErrors(bundle.Findings), broken: len(bundle.Findings),
+		pending: pending(plan), unapplied: true,
+		errors: syncErrors(bundle.Findings), broken: len(bundle.Findings),
 		held: &v1alpha1.Held{Kind: plan.Brake.Kind, Digest: digest, Revision: bundle.Revision, Reason: plan.Brake.Reason},
 		message: fmt.Sprintf("Revision %s is held: %s %s If it is meant, let it pass on this cluster: "+
 			"kubectl -n %s annotate --overwrite meshsync %s %s=%s; or in Git, for every cluster that is held, by its own digest (status.held.digest): "+

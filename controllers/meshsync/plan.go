@@ -8,30 +8,41 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
+	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/preflight"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
+// plan compares the bundle with the cluster.
 func (r *Reconciler) plan(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, bundle *render.Bundle) (apply.Plan, error) {
+	plan, _, err := r.planAndCheck(ctx, ms, m, bundle)
+	return plan, err
+}
+
+// planAndCheck compares, and tells in which respects the cluster is not as the repository takes it to be.
+func (r *Reconciler) planAndCheck(
+	ctx context.Context, ms *v1alpha1.MeshSync, m *memory, bundle *render.Bundle,
+) (apply.Plan, []preflight.Problem, error) {
 	defer r.metrics.timed(phasePlan)()
 	if err := r.manages(bundle); err != nil {
-		return apply.Plan{}, err
+		return apply.Plan{}, nil, err
 	}
 	view, err := r.looker.Look(ctx)
 	if err != nil {
-		return apply.Plan{}, unavailable(err)
+		return apply.Plan{}, nil, unavailable(err)
 	}
 	if err := has(view, bundle); err != nil {
-		return apply.Plan{}, err
+		return apply.Plan{}, nil, err
 	}
 	owner, err := r.owner(ctx, ms)
 	if err != nil {
-		return apply.Plan{}, err
+		return apply.Plan{}, nil, err
 	}
 	if view.Adoptable, err = r.adoptable(ctx, ms, m, bundle, view, owner); err != nil {
-		return apply.Plan{}, err
+		return apply.Plan{}, nil, err
 	}
 	truces, _ := m.fights.Truces(r.now())
 	plan := apply.Make(bundle, view, apply.PlanOptions{
@@ -46,7 +57,7 @@ func (r *Reconciler) plan(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 		Timing:          apply.Timing{Now: r.now(), WithdrawAfter: withdraws(ms), SettleAfter: settles(ms, bundle), Seen: m.seen},
 	})
 	m.seen = plan.Seen
-	return plan, nil
+	return plan, preflight.Check(bundle, view, plan, owner), nil
 }
 
 // withdraws is how long what was offered to other clusters stays. Who only observes is told what goes in the end.
@@ -78,6 +89,25 @@ func (r *Reconciler) apply(ctx context.Context, ms *v1alpha1.MeshSync, m *memory
 			"Somebody changes %s as often as it is put right. It is put right more rarely from now on; status.leftAlone names who", key)
 	}
 	return result, err
+}
+
+// unpermitted are the rights that a plan needs and this controller does not have. Where the API server does not tell, the writes will.
+func (r *Reconciler) unpermitted(ctx context.Context, plan apply.Plan) []preflight.Problem {
+	if !plan.Writes() {
+		return nil
+	}
+	missing, err := r.applier.Missing(ctx, plan)
+	if err != nil {
+		ctrl.LoggerFrom(ctx).V(1).Info("it cannot be told beforehand whether all rights are there", "error", err.Error())
+	}
+	var problems []preflight.Problem
+	for _, right := range missing {
+		problems = append(problems, preflight.Problem{
+			Reason: v1alpha1.ReasonPermissionDenied, Blocks: true,
+			Message: fmt.Sprintf("the controller may not %s; give its role the verb, or have the role generated again for the managed kinds", right),
+		})
+	}
+	return problems
 }
 
 // acknowledged are the digests that a person let pass on this cluster: one, or several with commas between.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/preflight"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
@@ -71,8 +72,8 @@ func (r *Reconciler) again(ctx context.Context, ms *v1alpha1.MeshSync, revision,
 func wasApplied(ms *v1alpha1.MeshSync, bundle *render.Bundle) bool {
 	for _, entry := range ms.Status.History {
 		switch entry.LastReconciledStatus {
-		case apply.EmptyBundle, apply.MassDeletion, apply.LastEndpoint:
-			continue // What is held writes nothing.
+		case apply.EmptyBundle, apply.MassDeletion, apply.LastEndpoint, preflight.GatewayOverlaps, v1alpha1.ReasonPermissionDenied:
+			continue // What is held, or not begun, writes nothing.
 		}
 		if !strings.HasPrefix(entry.Digest, bundleDigest) {
 			continue // Nor does a commit of which no bundle could be made.

@@ -68,6 +68,8 @@ type Looker interface {
 // Applier carries a plan out.
 type Applier interface {
 	Apply(ctx context.Context, plan apply.Plan) (apply.Result, error)
+	// Missing are the rights that carrying it out takes and that are not granted.
+	Missing(ctx context.Context, plan apply.Plan) ([]apply.Right, error)
 }
 
 // Identifier tells which cluster this is.
@@ -179,22 +181,26 @@ func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 		}
 	}
 
-	plan, err := r.plan(run, ms, m, bundle)
+	plan, problems, err := r.planAndCheck(run, ms, m, bundle)
 	if err != nil {
 		return r.retried(ms, m, planFailed(bundle, err))
 	}
 	if plan.Brake != nil {
-		return r.hold(ctx, ms, m, bundle, &plan)
+		return r.hold(ctx, ms, m, bundle, &plan).with(problems)
+	}
+	problems = append(problems, r.unpermitted(run, plan)...)
+	if blocks(problems) && ms.Spec.Mode != v1alpha1.ModeObserve {
+		return r.keep(ctx, ms, m, unfit(bundle, &plan, problems)).with(problems)
 	}
 	// What is held may be reverted, and was never good for anything.
 	m.basis = m.rendered.basis
 	if ms.Spec.Mode == v1alpha1.ModeObserve {
 		m.good = nil
-		return observed(bundle, &plan)
+		return observed(bundle, &plan).with(problems)
 	}
 	m.good = bundle
 	result, err := r.apply(run, ms, m, plan)
-	return r.retried(ms, m, applied(bundle, &plan, result, err))
+	return r.retried(ms, m, applied(bundle, &plan, result, err)).with(problems)
 }
 
 // keep undoes what somebody changed while no newer commit can be applied: what was applied shall stay as it was, also

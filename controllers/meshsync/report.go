@@ -58,6 +58,7 @@ func (r *Reconciler) writeConditions(ms *v1alpha1.MeshSync, o outcome) {
 		conditions.Delete(ms, meta.ReconcilingCondition)
 	}
 	writeVerified(ms, o)
+	writePreflight(ms, o)
 	writeHealthy(ms, o)
 }
 

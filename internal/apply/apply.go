@@ -42,6 +42,7 @@ type Applier struct {
 	observer Observer
 	pause    time.Duration
 	wait     func(context.Context, time.Duration)
+	granted  granted
 }
 
 // Pause makes the applier wait, within a plan, after what widens and before what narrows, so that proxies learn of the new before they lose the
@@ -240,6 +241,9 @@ func (r *run) count(outcome Outcome) {
 	if outcome.Failure != nil {
 		r.result.Failed++
 		r.errs = append(r.errs, outcome.Failure)
+		if outcome.Failure.Class == Forbidden {
+			r.granted.forget()
+		}
 		// The cluster's own resources, of no service, do not depend on one another.
 		if action.Service != "" && r.blocked[action.Service] == "" {
 			r.blocked[action.Service] = fmt.Sprintf("%s of the same service could not be applied before it", action.Key)

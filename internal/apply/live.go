@@ -25,7 +25,8 @@ const settling = 10 * time.Millisecond
 // View is what the cluster has, at one moment.
 type View struct {
 	// Objects are all objects of the managed kinds, in no order. They are shared with the cache and must not
-	// be changed. Foreign ones are stripped to their key and labels.
+	// be changed. Foreign ones are stripped to their key and labels; of a Gateway the AUTO_PASSTHROUGH servers stay, of a Service
+	// that is reached from outside its selector, ports and addresses.
 	Objects []*unstructured.Unstructured
 	// Namespaces are all namespaces by name.
 	Namespaces map[string]Namespace
@@ -53,7 +54,7 @@ type Live struct {
 
 // NewLive makes a view through client, which should not be throttled on its side. Nothing is watched before Start.
 //
-// The function notify, if not nil, is called when somebody else changed or deleted an object that carries one of our marks, or made
+// The function notify, if not nil, is called when somebody else changed or deleted an object that carries one of our marks or a gateway for other clusters, or made
 // one, and when a missing kind or an absent namespace may have changed; not for the first list, not for
 // changes of status, and mostly not for our own writes. It must not block.
 func NewLive(client dynamic.Interface, kinds []istio.Kind, notify func(render.Key)) *Live {
@@ -157,26 +158,31 @@ func (l *Live) handler() cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerDetailedFuncs{
 		AddFunc: func(item any, initial bool) {
 			object := objectOf(item)
-			if object == nil || initial || !marked(object) || l.expected.echoes(object) {
+			if object == nil || initial || !matters(object) || l.expected.echoes(object) {
 				return
 			}
 			l.notify(keyOf(object))
 		},
 		UpdateFunc: func(before, after any) {
 			was, is := objectOf(before), objectOf(after)
-			if was == nil || is == nil || !marked(was) && !marked(is) || l.expected.echoes(is) || sameIntent(was, is) {
+			if was == nil || is == nil || !matters(was) && !matters(is) || l.expected.echoes(is) || sameIntent(was, is) {
 				return
 			}
 			l.notify(keyOf(is))
 		},
 		DeleteFunc: func(item any) {
 			object := objectOf(item)
-			if object == nil || l.expected.gone(object) || !marked(object) {
+			if object == nil || l.expected.gone(object) || !matters(object) {
 				return
 			}
 			l.notify(keyOf(object))
 		},
 	}
+}
+
+// matters tells whether a plan depends on more than the name of an object: those with a mark, and gateways of others.
+func matters(object *unstructured.Unstructured) bool {
+	return marked(object) || object.GetKind() == "Gateway" && object.Object["spec"] != nil
 }
 
 // sameIntent tells a change of status, which istiod makes all the time, from one that a plan must look at.

@@ -11,8 +11,8 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// strip keeps of an object what a plan needs, before it enters the cache. Of a foreign one that is its
-// key and labels; of one with a mark all but the managedFields of others, of which the name of the last stays, and of the status all
+// strip keeps of an object what a plan needs, before it enters the cache. Of a foreign one that is its key and
+// labels, and of gateways what package preflight looks at; of one with a mark all but the managedFields of others, of which the name of the last stays, and of the status all
 // that istiod complains of. Its argument stays as it is, and stripping twice is stripping once.
 func strip(in any) (any, error) {
 	object, ok := in.(*unstructured.Unstructured)
@@ -41,7 +41,46 @@ func stripNamespace(object *unstructured.Unstructured) *unstructured.Unstructure
 func stripForeign(object *unstructured.Unstructured) *unstructured.Unstructured {
 	out := identity(object)
 	out.SetLabels(only(object.GetLabels(), render.LabelService, render.LabelSide))
+	switch object.GetKind() {
+	case "Gateway":
+		stripGateway(object, out)
+	case "Service":
+		stripService(object, out)
+	}
 	return out
+}
+
+// stripGateway keeps the servers that let other clusters in: two that overlap break the workload that they share.
+func stripGateway(object, out *unstructured.Unstructured) {
+	var servers []any
+	for _, server := range listOf(fieldsOf(object.Object, "spec"), "servers") {
+		if fieldsOf(server, "tls")["mode"] != "AUTO_PASSTHROUGH" {
+			continue
+		}
+		servers = append(servers, map[string]any{
+			"port": fieldsOf(server, "port"), "hosts": listOf(server, "hosts"), "tls": map[string]any{"mode": "AUTO_PASSTHROUGH"},
+		})
+	}
+	if len(servers) > 0 {
+		out.Object["spec"] = map[string]any{"selector": fieldsOf(object.Object, "spec", "selector"), "servers": servers}
+	}
+}
+
+// stripService keeps the addresses of those that are reached from outside.
+func stripService(object, out *unstructured.Unstructured) {
+	spec := fieldsOf(object.Object, "spec")
+	external := listOf(spec, "externalIPs")
+	if spec["type"] != "LoadBalancer" && len(external) == 0 {
+		return
+	}
+	kept := map[string]any{"type": spec["type"], "selector": fieldsOf(spec, "selector"), "ports": listOf(spec, "ports")}
+	if len(external) > 0 {
+		kept["externalIPs"] = external
+	}
+	out.Object["spec"] = kept
+	if ingress := listOf(fieldsOf(object.Object, "status", "loadBalancer"), "ingress"); len(ingress) > 0 {
+		out.Object["status"] = map[string]any{"loadBalancer": map[string]any{"ingress": ingress}}
+	}
 }
 
 func stripMarked(object *unstructured.Unstructured) *unstructured.Unstructured {

@@ -20,6 +20,8 @@ type View struct {
 	Clusters []string
 	// UID is what the inventory says of the cluster's identity, "" for nothing.
 	UID string
+	// Gateways are the addresses at which other clusters reach this one.
+	Gateways []manifest.Gateway
 	// Runs are the services placed in any of Clusters.
 	Runs []string
 	// Publishes are the services that are called through a gateway of Clusters: those that run there, and those of
@@ -62,6 +64,7 @@ func NewView(m *manifest.Mesh, cluster string) (*View, error) {
 		ControlPlane:    ControlPlane(m, cluster),
 		Clusters:        Configures(m, cluster),
 		UID:             c.UID,
+		Gateways:        c.Gateways,
 		NamespaceLabels: m.Settings.NamespaceLabels,
 		Acknowledged:    m.Settings.Acknowledge,
 	}

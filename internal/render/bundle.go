@@ -107,6 +107,8 @@ type Bundle struct {
 	ControlPlane string
 	// UID is the inventory's uid of the cluster (that of its kube-system namespace), "" if it states none.
 	UID string
+	// Gateways are the addresses at which other clusters reach this one, by the inventory.
+	Gateways []manifest.Gateway
 	// Revision is the Snapshot's; it is not part of Digest.
 	Revision string
 	// Resources are sorted by Key.String().

@@ -62,6 +62,7 @@ func (r *Renderer) Render(view *mesh.View, result *evaluate.Result, revision str
 		Cluster:         view.Cluster,
 		ControlPlane:    view.ControlPlane,
 		UID:             view.UID,
+		Gateways:        view.Gateways,
 		Revision:        revision,
 		NamespaceLabels: view.NamespaceLabels,
 		Acknowledged:    view.Acknowledged,

@@ -1,0 +1,64 @@
+package meshsync
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/fluxcd/pkg/runtime/conditions"
+
+	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/preflight"
+	"github.com/isthmus-mesh/isthmus/internal/render"
+)
+
+// blocks tells whether a plan must not be begun.
+func blocks(problems []preflight.Problem) bool {
+	return slices.ContainsFunc(problems, func(p preflight.Problem) bool { return p.Blocks })
+}
+
+// unfit is a plan that would leave this cluster with half of a mesh, or a broken gateway.
+func unfit(bundle *render.Bundle, plan *apply.Plan, problems []preflight.Problem) outcome {
+	blocking := slices.DeleteFunc(slices.Clone(problems), func(p preflight.Problem) bool { return !p.Blocks })
+	o := outcome{
+		verdict: waiting, reason: blocking[0].Reason, bundle: bundle, plan: plan, pending: pending(plan), unapplied: true,
+		message: fmt.Sprintf("Revision %s is not applied: %s Nothing of it was written; it goes on by itself once that is mended. %s",
+			short(bundle.Revision), sentence(firstProblems(blocking)), untouched),
+	}
+	for _, p := range blocking {
+		e := v1alpha1.SyncError{Message: p.Message}
+		if p.Resource != (render.Key{}) {
+			e.Resource = p.Resource.String()
+		}
+		o.errors = append(o.errors, e)
+	}
+	return o
+}
+
+// with notes what was found before writing.
+func (o outcome) with(problems []preflight.Problem) outcome {
+	o.problems, o.checked = problems, true
+	return o
+}
+
+// writePreflight tells of the problems, also of those that hold nothing up. A run that did not get so far says nothing of them.
+func writePreflight(ms *v1alpha1.MeshSync, o outcome) {
+	switch {
+	case o.reason == v1alpha1.ReasonKindUnavailable:
+		conditions.MarkFalse(ms, v1alpha1.PreflightCondition, o.reason, "%s", o.message)
+	case !o.checked:
+	case len(o.problems) > 0:
+		conditions.MarkFalse(ms, v1alpha1.PreflightCondition, o.problems[0].Reason, "%s", shortened(sentence(firstProblems(o.problems))))
+	default:
+		conditions.MarkTrue(ms, v1alpha1.PreflightCondition, meta.SucceededReason, "This cluster is as the repository takes it to be")
+	}
+}
+
+func firstProblems(problems []preflight.Problem) string {
+	named := make([]string, 0, maxNamed)
+	for _, p := range problems[:min(len(problems), maxNamed)] {
+		named = append(named, p.Message)
+	}
+	return and(named, len(problems))
+}

@@ -1,0 +1,131 @@
+package apply
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/isthmus-mesh/isthmus/internal/istio"
+)
+
+// Right is what the role of a controller has to grant: a verb of the API on a resource.
+type Right struct {
+	Verb     string
+	Resource schema.GroupResource
+}
+
+func (r Right) String() string { return r.Verb + " " + r.Resource.String() }
+
+// Missing returns the rights that a plan needs and that this controller does not have, sorted, so that nothing is begun that cannot be ended. The API
+// server is asked once for each right while it is granted; one that is not is asked for again. An error says that it does not tell.
+func (a *Applier) Missing(ctx context.Context, plan Plan) ([]Right, error) {
+	needed := rightsFor(plan)
+	var missing []Right
+	for _, right := range slices.SortedFunc(maps.Keys(needed), func(x, y Right) int { return strings.Compare(x.String(), y.String()) }) {
+		granted, err := a.granted.check(right, func() (bool, error) { return a.mayEverywhere(ctx, right, needed[right]) })
+		if err != nil {
+			return nil, fmt.Errorf("ask whether the controller may %s: %w", right, err)
+		}
+		if !granted {
+			missing = append(missing, right)
+		}
+	}
+	return missing, nil
+}
+
+// rightsFor are the rights that a plan needs, each with the namespaces where it does.
+func rightsFor(plan Plan) map[Right][]string {
+	verbs := map[Verb]string{Create: "create", Update: "update", Claim: "patch", Delete: "delete"}
+	needed := map[Right][]string{}
+	if len(plan.Namespaces) > 0 {
+		needed[Right{Verb: "create", Resource: namespaceResource.GroupResource()}] = []string{""}
+	}
+	for _, action := range plan.Actions {
+		i := slices.IndexFunc(istio.Kinds, func(kind istio.Kind) bool { return kind.Kind == action.Key.Kind })
+		if !action.writes() || i < 0 {
+			continue
+		}
+		right := Right{Verb: verbs[action.Verb], Resource: schema.GroupResource{Group: istio.Kinds[i].Group, Resource: istio.Kinds[i].Resource}}
+		if !slices.Contains(needed[right], action.Key.Namespace) {
+			needed[right] = append(needed[right], action.Key.Namespace)
+		}
+	}
+	return needed
+}
+
+// mayEverywhere asks for all namespaces at once, and only where that is refused for each of them.
+func (a *Applier) mayEverywhere(ctx context.Context, right Right, namespaces []string) (bool, error) {
+	granted, err := a.may(ctx, right, "")
+	if err != nil || granted || slices.Contains(namespaces, "") {
+		return granted, err
+	}
+	for _, namespace := range namespaces {
+		if granted, err = a.may(ctx, right, namespace); err != nil || !granted {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func (a *Applier) may(ctx context.Context, right Right, namespace string) (bool, error) {
+	review := &authorizationv1.SelfSubjectAccessReview{
+		TypeMeta: metav1.TypeMeta{APIVersion: authorizationv1.SchemeGroupVersion.String(), Kind: "SelfSubjectAccessReview"},
+		Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
+			Verb: right.Verb, Group: right.Resource.Group, Resource: right.Resource.Resource, Namespace: namespace,
+		}},
+	}
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(review)
+	if err != nil {
+		return false, err
+	}
+	answer, err := a.client.Resource(authorizationv1.SchemeGroupVersion.WithResource("selfsubjectaccessreviews")).
+		Create(ctx, &unstructured.Unstructured{Object: content}, metav1.CreateOptions{})
+	if err != nil {
+		return false, err
+	}
+	granted, _, err := unstructured.NestedBool(answer.Object, "status", "allowed")
+	return granted, err
+}
+
+// granted remembers the rights that the API server granted, until it refuses a write.
+type granted struct {
+	mu     sync.Mutex
+	rights map[Right]bool
+}
+
+// check answers from memory where the right was granted. With several namespaces it is the right for those that were asked for first: one that is granted
+// namespace by namespace shows, for others, when a write is refused.
+func (g *granted) check(right Right, ask func() (bool, error)) (bool, error) {
+	g.mu.Lock()
+	known := g.rights[right]
+	g.mu.Unlock()
+	if known {
+		return true, nil
+	}
+	is, err := ask()
+	if err != nil || !is {
+		return false, err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.rights == nil {
+		g.rights = map[Right]bool{}
+	}
+	g.rights[right] = true
+	return true, nil
+}
+
+func (g *granted) forget() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.rights = nil
+}

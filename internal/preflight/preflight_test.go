@@ -1,0 +1,125 @@
+package preflight_test
+
+import (
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/manifest"
+	"github.com/isthmus-mesh/isthmus/internal/preflight"
+	"github.com/isthmus-mesh/isthmus/internal/render"
+)
+
+const ours = `
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: isthmus-crosscluster, namespace: istio-system, labels: {isthmus.dev/side: publish}}
+spec:
+  selector: {istio: eastwestgateway}
+  servers:
+  - {port: {number: 15443, name: tls, protocol: TLS}, tls: {mode: AUTO_PASSTHROUGH}, hosts: ["*.isthmus.internal"]}
+  - {port: {number: 15443, name: tls-discovery, protocol: TLS}, tls: {mode: AUTO_PASSTHROUGH}, hosts: ["*.local"]}
+`
+
+func object(t *testing.T, text string) *unstructured.Unstructured {
+	t.Helper()
+	o := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal([]byte(text), &o.Object); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// bundle is that of a cluster with one gateway.
+func bundle(t *testing.T, addresses ...manifest.Gateway) *render.Bundle {
+	t.Helper()
+	resource, err := render.NewResource(object(t, ours))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &render.Bundle{Cluster: "east", ControlPlane: "east", Resources: []render.Resource{resource}, Gateways: addresses}
+}
+
+// check plans and checks with these objects of others in the cluster.
+func check(t *testing.T, bundle *render.Bundle, others ...*unstructured.Unstructured) []preflight.Problem {
+	t.Helper()
+	owner := apply.Owner{ID: apply.ApplySetID("mesh", "isthmus-system", "MeshSync", "isthmus.dev")}
+	view := apply.View{Objects: others, Namespaces: map[string]apply.Namespace{"istio-system": {}}}
+	return preflight.Check(bundle, view, apply.Make(bundle, view, apply.PlanOptions{Owner: owner, Prune: true}), owner)
+}
+
+func TestOverlappingGatewaysBlock(t *testing.T) {
+	cases := map[string]struct {
+		reason   string
+		selector string
+		port     string
+		mode     string
+		hosts    string
+		overlaps bool
+	}{
+		"TheSample":       {"Istio's own multicluster sample serves *.local", "{istio: eastwestgateway}", "15443", "AUTO_PASSTHROUGH", `["*.local"]`, true},
+		"Everything":      {"* holds every name", "{istio: eastwestgateway}", "15443", "AUTO_PASSTHROUGH", `["*"]`, true},
+		"WithinOurs":      {"one name of a wildcard is enough", "{istio: eastwestgateway}", "15443", "AUTO_PASSTHROUGH", `["a.b.isthmus.internal"]`, true},
+		"WiderWildcard":   {"a wildcard may hold ours", "{istio: eastwestgateway}", "15443", "AUTO_PASSTHROUGH", `["*.internal"]`, true},
+		"Qualified":       {"a namespace before the host does not change the SNI", "{istio: eastwestgateway}", "15443", "AUTO_PASSTHROUGH", `["istio-system/*.local"]`, true},
+		"MoreLabels":      {"the pods that it chooses are among ours", "{istio: eastwestgateway, app: gw}", "15443", "AUTO_PASSTHROUGH", `["*.local"]`, true},
+		"NoSelector":      {"every workload is chosen", "{}", "15443", "AUTO_PASSTHROUGH", `["*.local"]`, true},
+		"AnotherSuffix":   {"other names do not meet ours", "{istio: eastwestgateway}", "15443", "AUTO_PASSTHROUGH", `["*.global", "local", "xisthmus.internal"]`, false},
+		"AnotherPort":     {"a port has its own listener", "{istio: eastwestgateway}", "15444", "AUTO_PASSTHROUGH", `["*.local"]`, false},
+		"AnotherWorkload": {"it is another proxy", "{istio: ingressgateway}", "15443", "AUTO_PASSTHROUGH", `["*.local"]`, false},
+		"Terminating":     {"it has no chain by the names of services", "{istio: eastwestgateway}", "15443", "SIMPLE", `["*.local"]`, false},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			other := object(t, "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: cross-network-gateway, namespace: istio-system}\nspec:\n  selector: "+tc.selector+
+				"\n  servers:\n  - {port: {number: "+tc.port+", name: tls, protocol: TLS}, tls: {mode: "+tc.mode+"}, hosts: "+tc.hosts+"}\n")
+			problems := check(t, bundle(t), other)
+			if got := len(problems) > 0; got != tc.overlaps {
+				t.Fatalf("overlaps: %v, want %v, since %s", got, tc.overlaps, tc.reason)
+			}
+			for _, p := range problems {
+				if !p.Blocks || p.Reason != preflight.GatewayOverlaps || !strings.Contains(p.Message, "Gateway/istio-system/cross-network-gateway") {
+					t.Errorf("%+v", p)
+				}
+			}
+		})
+	}
+}
+
+func TestTheAddressIsToldToDiffer(t *testing.T) {
+	cases := map[string]struct {
+		reason    string
+		inventory manifest.Gateway
+		spec      string
+		status    string
+		want      string
+	}{
+		"Same":        {"as it should be", manifest.Gateway{Address: "192.0.2.1", Port: 15443}, "ports: [{port: 15443}]", `[{ip: 192.0.2.1}]`, ""},
+		"Another":     {"other clusters call where nobody is", manifest.Gateway{Address: "192.0.2.9", Port: 15443}, "ports: [{port: 15443}]", `[{ip: 192.0.2.1}]`, "has 192.0.2.1"},
+		"Port":        {"nobody listens there", manifest.Gateway{Address: "192.0.2.1", Port: 443}, "ports: [{port: 15443}]", `[{ip: 192.0.2.1}]`, "has the ports 15443"},
+		"ExternalIP":  {"an address of its own", manifest.Gateway{Address: "192.0.2.1", Port: 15443}, "externalIPs: [192.0.2.1], ports: [{port: 15443}]", `[]`, ""},
+		"NoAddress":   {"the load balancer is not ready", manifest.Gateway{Address: "192.0.2.1", Port: 15443}, "ports: [{port: 15443}]", `[]`, ""},
+		"NameOfOurs":  {"a name may lead anywhere", manifest.Gateway{Address: "gw.example.com", Port: 15443}, "ports: [{port: 15443}]", `[{ip: 192.0.2.1}]`, ""},
+		"NameOfTheir": {"a load balancer with a name may have any address", manifest.Gateway{Address: "192.0.2.9", Port: 15443}, "ports: [{port: 15443}]", `[{hostname: lb.example.com}]`, ""},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			service := object(t, "apiVersion: v1\nkind: Service\nmetadata: {name: istio-eastwestgateway, namespace: istio-system}\nspec: {type: LoadBalancer, selector: {istio: eastwestgateway, app: gw}, "+
+				tc.spec+"}\nstatus: {loadBalancer: {ingress: "+tc.status+"}}\n")
+			problems := check(t, bundle(t, tc.inventory), service)
+			if tc.want == "" {
+				if len(problems) > 0 {
+					t.Errorf("%+v, though %s", problems, tc.reason)
+				}
+				return
+			}
+			if len(problems) != 1 || problems[0].Blocks || problems[0].Reason != preflight.GatewayAddress || !strings.Contains(problems[0].Message, tc.want) ||
+				!strings.Contains(problems[0].Message, "clusters.east.gateways") {
+				t.Errorf("%+v, want one that has %q, since %s", problems, tc.want, tc.reason)
+			}
+		})
+	}
+}
