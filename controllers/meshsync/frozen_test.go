@@ -96,6 +96,10 @@ type nobody struct{}
 
 func (nobody) Look(context.Context) (apply.View, error) { return apply.View{}, nil }
 
+func (nobody) LookFor(context.Context, apply.Scope) (apply.View, error) { return apply.View{}, nil }
+
+func (nobody) Changed(uint64) ([]render.Key, uint64, bool) { return nil, 0, true }
+
 func (nobody) Whole(context.Context, *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	return nil, errors.New("nobody has anything")
 }

@@ -75,10 +75,9 @@ func TestAnotherURLDeletesNothingThatIsThereAsWell(t *testing.T) {
 	w.create("mesh")
 	w.ready("mesh", w.git.first)
 	before := uidsOf(w.names())
-	first := w.git
 
-	// A place where there is nothing, then one that has the same and more.
-	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Source.URL = strings.Replace(first.url(), "mesh.git", "nothing.git", 1) })
+	// A place where nobody answers, then one that has the same and more.
+	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Source.URL = "http://127.0.0.1:1/mesh.git" })
 	w.notReady("mesh", v1alpha1.ReasonFetchFailed)
 	w.keeps(before)
 	w.git = newRepository(t)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/isthmus-mesh/isthmus/internal/apply"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
@@ -27,8 +28,10 @@ func unavailable(err error) error {
 
 // manages refuses a bundle with a kind that this controller was told not to manage: nothing would see it drift.
 func (r *Reconciler) manages(bundle *render.Bundle) error {
+	var last schema.GroupVersionKind // they are sorted by kind
 	for _, resource := range bundle.Resources {
-		if slices.ContainsFunc(r.kinds, func(kind istio.Kind) bool { return kind.GroupVersionKind == resource.GVK }) {
+		if resource.GVK == last || slices.ContainsFunc(r.kinds, func(kind istio.Kind) bool { return kind.GroupVersionKind == resource.GVK }) {
+			last = resource.GVK
 			continue
 		}
 		return &unavailableError{fmt.Errorf("service %q has a %s, and this controller was started with --kinds without %s; add it there and to the controller's role",

@@ -26,8 +26,8 @@ type memory struct {
 	good *render.Bundle
 	// recalled is how far a process without a good bundle has come in making the last one again.
 	recalled recalled
-	// known is what the cluster was last seen to have: what differs from it without a change in Git is drift.
-	known apply.Record
+	// planner knows what the cluster was last seen to have: what differs from it without a change in Git is drift.
+	planner *apply.Planner
 	// seen is since when what waits for other clusters is wanted.
 	seen apply.Sightings
 	// fights are objects that somebody changes again and again.

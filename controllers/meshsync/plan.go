@@ -30,32 +30,35 @@ func (r *Reconciler) planAndCheck(
 	if err := r.manages(bundle); err != nil {
 		return apply.Plan{}, nil, err
 	}
-	view, err := r.looker.Look(ctx)
+	owner, err := r.owner(ctx, ms)
+	if err != nil {
+		return apply.Plan{}, nil, err
+	}
+	truces, _ := m.fights.Truces(r.now())
+	options := apply.PlanOptions{
+		Owner:           owner,
+		Prune:           ms.Prunes(),
+		MaxPrunePercent: ms.MaxPrunePercent(),
+		Acknowledged:    acknowledged(ms),
+		Truces:          truces,
+		Keep:            keeping(bundle),
+		Adopt:           adopts(ms),
+		Timing:          apply.Timing{Now: r.now(), WithdrawAfter: withdraws(ms), SettleAfter: settles(ms, bundle), Seen: m.seen},
+	}
+	if m.planner == nil {
+		m.planner = apply.NewPlanner(r.looker)
+	}
+	view, err := m.planner.Look(ctx, bundle, options)
 	if err != nil {
 		return apply.Plan{}, nil, unavailable(err)
 	}
 	if err := has(view, bundle); err != nil {
 		return apply.Plan{}, nil, err
 	}
-	owner, err := r.owner(ctx, ms)
-	if err != nil {
-		return apply.Plan{}, nil, err
-	}
 	if view.Adoptable, err = r.adoptable(ctx, ms, m, bundle, view, owner); err != nil {
 		return apply.Plan{}, nil, err
 	}
-	truces, _ := m.fights.Truces(r.now())
-	plan := apply.Make(bundle, view, apply.PlanOptions{
-		Owner:           owner,
-		Prune:           ms.Prunes(),
-		MaxPrunePercent: ms.MaxPrunePercent(),
-		Acknowledged:    acknowledged(ms),
-		Known:           m.known,
-		Truces:          truces,
-		Keep:            keeping(bundle),
-		Adopt:           adopts(ms),
-		Timing:          apply.Timing{Now: r.now(), WithdrawAfter: withdraws(ms), SettleAfter: settles(ms, bundle), Seen: m.seen},
-	})
+	plan := m.planner.Make(bundle, view, options)
 	m.seen = plan.Seen
 	return plan, preflight.Check(bundle, view, plan, owner), nil
 }
@@ -83,7 +86,7 @@ func (r *Reconciler) apply(ctx context.Context, ms *v1alpha1.MeshSync, m *memory
 		defer r.metrics.timed(phaseApply)()
 	}
 	result, err := r.applier.Apply(ctx, plan)
-	m.known = result.Known
+	m.planner.Applied(result)
 	for _, key := range m.fights.Corrected(result, r.now()) {
 		r.events.Eventf(ms, corev1.EventTypeWarning, v1alpha1.ReasonFight,
 			"Somebody changes %s as often as it is put right. It is put right more rarely from now on; status.leftAlone names who", key)

@@ -60,7 +60,7 @@ type RenderRequest struct {
 
 // Looker tells what the cluster holds of the managed kinds, from watches.
 type Looker interface {
-	Look(ctx context.Context) (apply.View, error)
+	apply.Watched
 	// Whole reads an object of which a view only has the key.
 	Whole(ctx context.Context, foreign *unstructured.Unstructured) (*unstructured.Unstructured, error)
 }

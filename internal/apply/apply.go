@@ -264,7 +264,7 @@ func (r *run) count(outcome Outcome) {
 		r.result.Deleted++
 		return
 	}
-	r.result.Known[action.Key] = recorded{hash: action.hash}
+	r.result.Known[action.Key] = action.hash
 }
 
 func (r *run) updated(action Action) {

@@ -46,7 +46,7 @@ func brake(bundle *render.Bundle, live map[render.Key]*unstructured.Unstructured
 	}
 
 	switch {
-	case len(deletions) > 0 && len(bundle.Resources) == 0:
+	case len(deletions) > 0 && len(bundle.Resources)+options.beside.resources == 0:
 		why := fmt.Sprintf("the repository has nothing for cluster %s", bundle.Cluster)
 		if bundle.ControlPlane != "" && bundle.ControlPlane != bundle.Cluster {
 			why = fmt.Sprintf("the control plane of cluster %s is that of %s now, which gets its resources", bundle.Cluster, bundle.ControlPlane)
@@ -95,6 +95,10 @@ func abridged(lines []string) string {
 
 // lostCalls are the declared calls that reach an endpoint today and none after the plan.
 func lostCalls(bundle *render.Bundle, live map[render.Key]*unstructured.Unstructured, actions []Action, owner Owner) []render.Call {
+	isEntry := func(action Action) bool { return action.writes() && action.Key.Kind == "ServiceEntry" }
+	if !slices.ContainsFunc(actions, isEntry) {
+		return nil
+	}
 	// What the plan makes of each entry that it touches; nil where it deletes it.
 	after := map[render.Key]*unstructured.Unstructured{}
 	for _, action := range actions {

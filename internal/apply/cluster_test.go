@@ -6,12 +6,14 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -186,6 +188,7 @@ type controller struct {
 	*cluster
 	live    *Live
 	applier *Applier
+	planner *Planner
 	options PlanOptions
 	woken   chan render.Key
 	// requests counts what it sent, and watches those among them that are watches.
@@ -208,6 +211,7 @@ func (c *cluster) startAs(config *rest.Config) *controller {
 		default:
 		}
 	})
+	started.planner = NewPlanner(started.live)
 	started.applier = NewApplier(c.connect(counted), started.live)
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -230,9 +234,53 @@ func (k *controller) look() View {
 	return view
 }
 
+// plan makes a plan of what changed since the last one, and fails the test unless it is the plan of everything.
 func (k *controller) plan(bundle *render.Bundle) Plan {
 	k.t.Helper()
-	return Make(bundle, k.look(), k.options)
+	ctx, cancel := context.WithTimeout(k.t.Context(), deadline)
+	defer cancel()
+	var diff string
+	// The two look one after the other, and watches go on meanwhile.
+	for range 100 {
+		known := maps.Clone(k.planner.known)
+		view, err := k.planner.Look(ctx, bundle, k.options)
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		whole := k.options
+		whole.Known = known
+		want := Make(bundle, k.look(), whole)
+		plan := k.planner.Make(bundle, view, k.options)
+		if diff = cmp.Diff(told(want), told(plan)); diff == "" {
+			return plan
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	k.t.Fatalf("the plan of what changed is not the plan of everything: -everything, +what changed:\n%s", diff)
+	return Plan{}
+}
+
+// told is all that a plan says.
+func told(plan Plan) any {
+	type line struct {
+		Action                 Action
+		Live, Desired, Between map[string]any
+	}
+	var lines []line
+	content := func(object *unstructured.Unstructured) map[string]any {
+		if object == nil {
+			return nil
+		}
+		return object.Object
+	}
+	for _, action := range plan.Actions {
+		l := line{action, content(action.live), content(action.desired), content(action.between)}
+		l.Action.live, l.Action.desired, l.Action.between = nil, nil, nil
+		lines = append(lines, l)
+	}
+	brake := plan.Brake
+	plan.Actions, plan.known, plan.Brake = nil, nil, nil
+	return []any{fmt.Sprintf("%+v", plan), brake, strings.Split(fmt.Sprintf("%+v", lines), " {Action:")}
 }
 
 // planUntil waits until the watch has brought what the test did.
@@ -270,7 +318,8 @@ func (k *controller) until(what string, holds func() bool) {
 func (k *controller) apply(plan Plan) (Result, error) {
 	k.t.Helper()
 	result, err := k.applier.Apply(k.t.Context(), plan)
-	k.options.Known = result.Known
+	k.planner.Applied(result)
+	k.options.Known = maps.Clone(k.planner.known)
 	return result, err
 }
 

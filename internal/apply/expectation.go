@@ -4,7 +4,6 @@ import (
 	"sync"
 	"time"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 
 	"github.com/isthmus-mesh/isthmus/internal/render"
@@ -25,27 +24,28 @@ type expectations struct {
 
 type expectation struct {
 	// object is what was written, or what was deleted.
-	object  *unstructured.Unstructured
+	object  *packed
 	deleted bool
 	since   time.Time
 }
 
-func (e *expectations) expect(object *unstructured.Unstructured, deleted bool) {
+func (e *expectations) expect(object *packed, deleted bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.byKey[keyOf(object)] = expectation{object: object, deleted: deleted, since: e.now()}
+	e.byKey[object.key] = expectation{object: object, deleted: deleted, since: e.now()}
 }
 
 // present decides between the cached object and what we know better; nil means that it is absent.
-func (e *expectations) present(key render.Key, cached *unstructured.Unstructured) *unstructured.Unstructured {
+func (e *expectations) present(cached *packed) *packed {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	key := cached.key
 	expected, ok := e.byKey[key]
 	if !ok {
 		return cached
 	}
 	if expected.deleted {
-		if cached.GetUID() == expected.object.GetUID() && !newer(cached, expected.object) {
+		if cached.uid == expected.object.uid && !newer(cached, expected.object) {
 			return nil
 		}
 		delete(e.byKey, key)
@@ -60,15 +60,15 @@ func (e *expectations) present(key render.Key, cached *unstructured.Unstructured
 
 // absent returns what we wrote of one kind and the cache does not have. The seen map holds the keys that it has, and
 // version is how far the watch has come.
-func (e *expectations) absent(kind string, seen map[render.Key]struct{}, version string) []*unstructured.Unstructured {
+func (e *expectations) absent(kind string, seen map[render.Key]struct{}, version string) []*packed {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	var objects []*unstructured.Unstructured
+	var objects []*packed
 	for key, expected := range e.byKey {
 		if _, ok := seen[key]; ok || key.Kind != kind {
 			continue
 		}
-		passed := compareVersions(version, expected.object.GetResourceVersion()) >= 0
+		passed := compareVersions(version, expected.object.version) >= 0
 		if expected.deleted || passed && e.now().Sub(expected.since) > patience {
 			delete(e.byKey, key)
 			continue
@@ -78,13 +78,24 @@ func (e *expectations) absent(kind string, seen map[render.Key]struct{}, version
 	return objects
 }
 
-// gone is told of every deletion that the watch shows, and reports whether it was ours.
-func (e *expectations) gone(object *unstructured.Unstructured) bool {
+// keys are those of which the watch has not shown what we wrote.
+func (e *expectations) keys() []render.Key {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	key := keyOf(object)
+	keys := make([]render.Key, 0, len(e.byKey))
+	for key := range e.byKey {
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+// gone is told of every deletion that the watch shows, and reports whether it was ours.
+func (e *expectations) gone(object *packed) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	key := object.key
 	expected, ok := e.byKey[key]
-	if !ok || expected.object.GetUID() != object.GetUID() {
+	if !ok || expected.object.uid != object.uid {
 		return false
 	}
 	delete(e.byKey, key)
@@ -92,15 +103,15 @@ func (e *expectations) gone(object *unstructured.Unstructured) bool {
 }
 
 // echoes reports whether the watch shows what we wrote.
-func (e *expectations) echoes(object *unstructured.Unstructured) bool {
+func (e *expectations) echoes(object *packed) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	expected, ok := e.byKey[keyOf(object)]
-	return ok && !expected.deleted && expected.object.GetResourceVersion() == object.GetResourceVersion()
+	expected, ok := e.byKey[object.key]
+	return ok && !expected.deleted && expected.object.version == object.version
 }
 
-func newer(a, b *unstructured.Unstructured) bool {
-	return compareVersions(a.GetResourceVersion(), b.GetResourceVersion()) > 0
+func newer(a, b *packed) bool {
+	return compareVersions(a.version, b.version) > 0
 }
 
 // compareVersions orders resourceVersions, as Kubernetes 1.35 and newer promise (KEP-5504) and all before did. What is

@@ -4,7 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/isthmus-mesh/isthmus/internal/render"
@@ -12,16 +11,20 @@ import (
 
 // What a plan sees of one object after one of our writes, for every state that the watch can be in.
 func TestExpectations(t *testing.T) {
-	at := func(uid types.UID, version string) *unstructured.Unstructured {
+	at := func(uid types.UID, version string) *packed {
 		object := rule("shop", "cart")
 		object.SetUID(uid)
 		object.SetResourceVersion(version)
-		return object
+		item, err := pack(object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return item.(*packed)
 	}
 	tests := map[string]struct {
 		reason  string
 		write   func(*expectations)
-		cached  *unstructured.Unstructured
+		cached  *packed
 		watched string
 		after   time.Duration
 		// want is the resourceVersion that a plan sees, "" for none; and again at the next look.
@@ -56,13 +59,13 @@ func TestExpectations(t *testing.T) {
 				got := ""
 				seen := map[render.Key]struct{}{}
 				if test.cached != nil {
-					seen[keyOf(test.cached)] = struct{}{}
-					if object := expected.present(keyOf(test.cached), test.cached); object != nil {
-						got = object.GetResourceVersion()
+					seen[test.cached.key] = struct{}{}
+					if object := expected.present(test.cached); object != nil {
+						got = object.version
 					}
 				}
 				for _, object := range expected.absent("DestinationRule", seen, test.watched) {
-					got = object.GetResourceVersion()
+					got = object.version
 				}
 				if got != test.want {
 					t.Errorf("%s: a plan sees %q, want %q", test.reason, got, test.want)

@@ -47,7 +47,7 @@ func carried(t *testing.T, view View, plan Plan) (View, Record) {
 				"f:labels": ownFields(action.desired.GetLabels()), "f:annotations": ownFields(action.desired.GetAnnotations()),
 			}})),
 		}})
-		known[action.Key] = recorded{hash: action.hash}
+		known[action.Key] = action.hash
 	}
 	return View{Objects: slices.Collect(maps.Values(objects))}, known
 }

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/cache"
 
@@ -24,8 +25,7 @@ const settling = 10 * time.Millisecond
 
 // View is what the cluster has, at one moment.
 type View struct {
-	// Objects are all objects of the managed kinds, in no order. They are shared with the cache and must not
-	// be changed. Foreign ones are stripped to their key and labels; of a Gateway the AUTO_PASSTHROUGH servers stay, of a Service
+	// Objects are all objects of the managed kinds, or those of a [Scope], in no order. They must not be changed. Foreign ones are stripped to their key and labels; of a Gateway the AUTO_PASSTHROUGH servers stay, of a Service
 	// that is reached from outside its selector, ports and addresses.
 	Objects []*unstructured.Unstructured
 	// Namespaces are all namespaces by name.
@@ -34,6 +34,10 @@ type View struct {
 	Adoptable map[render.Key]*unstructured.Unstructured
 	// Missing are the managed kinds that the cluster does not know.
 	Missing []istio.Kind
+
+	// part is what a [Planner] looked at, nil for everything; next is where it goes on.
+	part *part
+	next uint64
 }
 
 func (v View) lacks(kind string) bool {
@@ -49,6 +53,7 @@ type Live struct {
 	watches    []*kindWatch
 	namespaces *kindWatch
 	expected   *expectations
+	journal    *journal
 	notify     func(render.Key)
 }
 
@@ -63,6 +68,7 @@ func NewLive(client dynamic.Interface, kinds []istio.Kind, notify func(render.Ke
 	}
 	live := &Live{
 		notify:   notify,
+		journal:  &journal{},
 		expected: &expectations{now: time.Now, byKey: map[render.Key]expectation{}},
 	}
 	for _, kind := range kinds {
@@ -75,8 +81,8 @@ func NewLive(client dynamic.Interface, kinds []istio.Kind, notify func(render.Ke
 	live.namespaces = newKindWatch(namespace, client.Resource(namespaceResource), cache.ResourceEventHandlerFuncs{
 		// A namespace that is gone may be made anew.
 		DeleteFunc: func(object any) {
-			if gone := objectOf(object); gone != nil {
-				notify(keyOf(gone))
+			if gone := packedOf(object); gone != nil {
+				notify(gone.key)
 			}
 		},
 	}, func() {})
@@ -107,82 +113,136 @@ func (l *Live) Look(ctx context.Context) (View, error) {
 		}
 	}
 
-	view := View{Namespaces: map[string]Namespace{}}
+	view := View{Namespaces: l.allNamespaces()}
 	for _, watch := range l.watches {
 		if watch.missing() {
 			view.Missing = append(view.Missing, watch.kind)
 			continue
 		}
-		view.Objects = append(view.Objects, l.objects(watch)...)
-	}
-	for _, item := range l.namespaces.informer.GetStore().List() {
-		namespace := item.(*unstructured.Unstructured)
-		view.Namespaces[namespace.GetName()] = Namespace{
-			CreatedByUs: namespace.GetLabels()[LabelCreatedBy] == CreatedByIsthmus,
-			Terminating: namespace.GetDeletionTimestamp() != nil,
-		}
+		view.Objects = append(view.Objects, l.objects(watch, watch.informer.GetStore().List, func(render.Key) bool { return true })...)
 	}
 	return view, nil
 }
 
-// objects are those of one kind, with our own writes that the watch has not shown yet.
-func (l *Live) objects(watch *kindWatch) []*unstructured.Unstructured {
+func (l *Live) allNamespaces() map[string]Namespace {
+	all := map[string]Namespace{}
+	for _, item := range l.namespaces.informer.GetStore().List() {
+		namespace := item.(*packed).unpack()
+		all[namespace.GetName()] = Namespace{
+			CreatedByUs: namespace.GetLabels()[LabelCreatedBy] == CreatedByIsthmus,
+			Terminating: namespace.GetDeletionTimestamp() != nil,
+		}
+	}
+	return all
+}
+
+// Scope is a part of what a cluster has.
+type Scope struct {
+	// Keys are single objects, Services those of whom all objects are looked at, by the label.
+	Keys     sets.Set[render.Key]
+	Services sets.Set[string]
+	// Policies are namespaces whose AuthorizationPolicies are looked at.
+	Policies sets.Set[string]
+}
+
+// Changed tells which objects may have changed since that number was given out; known is false if nobody remembers. What was written and not been seen by
+// the watch yet is always among them.
+func (l *Live) Changed(since uint64) (changed []render.Key, next uint64, known bool) {
+	changed, next, known = l.journal.since(since)
+	return append(changed, l.expected.keys()...), next, known
+}
+
+// LookFor is [Live.Look] for a part; what package preflight looks at is always in it.
+func (l *Live) LookFor(ctx context.Context, scope Scope) (View, error) {
+	all := append(slices.Clone(l.watches), l.namespaces)
+	for _, watch := range all {
+		if err := watch.settle(ctx); err != nil {
+			return View{}, describe(all, err)
+		}
+	}
+	view := View{Namespaces: l.allNamespaces()}
+	for _, watch := range l.watches {
+		if watch.missing() {
+			view.Missing = append(view.Missing, watch.kind)
+			continue
+		}
+		view.Objects = append(view.Objects, l.objects(watch, func() []any { return watch.within(scope) }, scope.Keys.Has)...)
+	}
+	return view, nil
+}
+
+// objects are those that list gives of one kind, with our own writes that the watch has not shown yet.
+func (l *Live) objects(watch *kindWatch, list func() []any, wanted func(render.Key) bool) []*unstructured.Unstructured {
 	// Read before the list: then everything up to it is in the list, or will never be.
 	version := watch.informer.LastSyncResourceVersion()
-	items := watch.informer.GetStore().List()
+	items := list()
 	objects := make([]*unstructured.Unstructured, 0, len(items))
 	seen := make(map[render.Key]struct{}, len(items))
 	for _, item := range items {
-		cached := item.(*unstructured.Unstructured)
-		key := keyOf(cached)
-		seen[key] = struct{}{}
-		if object := l.expected.present(key, cached); object != nil {
-			objects = append(objects, object)
+		cached := item.(*packed)
+		if _, twice := seen[cached.key]; twice {
+			continue
+		}
+		seen[cached.key] = struct{}{}
+		if object := l.expected.present(cached); object != nil {
+			objects = append(objects, object.unpack())
 		}
 	}
-	return append(objects, l.expected.absent(watch.kind.Kind, seen, version)...)
+	for _, object := range l.expected.absent(watch.kind.Kind, seen, version) {
+		if wanted(object.key) {
+			objects = append(objects, object.unpack())
+		}
+	}
+	return objects
 }
 
 // Wrote makes the next look show what was written, whether the watch has brought it or not.
-func (l *Live) Wrote(object *unstructured.Unstructured) {
-	stripped, err := strip(object)
-	if kept, ok := stripped.(*unstructured.Unstructured); ok && err == nil {
-		l.expected.expect(kept, false)
-	}
-}
+func (l *Live) Wrote(object *unstructured.Unstructured) { l.expect(object, false) }
 
 // Deleted makes the next look not show that object.
-func (l *Live) Deleted(object *unstructured.Unstructured) { l.expected.expect(object, true) }
+func (l *Live) Deleted(object *unstructured.Unstructured) { l.expect(object, true) }
+
+func (l *Live) expect(object *unstructured.Unstructured, deleted bool) {
+	item, err := pack(object)
+	if kept, ok := item.(*packed); ok && err == nil {
+		l.expected.expect(kept, deleted)
+		l.journal.note(kept.key)
+	}
+}
 
 func (l *Live) handler() cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerDetailedFuncs{
 		AddFunc: func(item any, initial bool) {
-			object := objectOf(item)
-			if object == nil || initial || !matters(object) || l.expected.echoes(object) {
-				return
+			object := packedOf(item)
+			if object == nil || initial {
+				return // The first list is looked at as a whole.
 			}
-			l.notify(keyOf(object))
+			l.journal.note(object.key)
+			if object.matters() && !l.expected.echoes(object) {
+				l.notify(object.key)
+			}
 		},
 		UpdateFunc: func(before, after any) {
-			was, is := objectOf(before), objectOf(after)
-			if was == nil || is == nil || !matters(was) && !matters(is) || l.expected.echoes(is) || sameIntent(was, is) {
+			was, is := packedOf(before), packedOf(after)
+			if was == nil || is == nil {
 				return
 			}
-			l.notify(keyOf(is))
+			l.journal.note(is.key)
+			if (was.matters() || is.matters()) && !l.expected.echoes(is) && !sameIntent(was.unpack(), is.unpack()) {
+				l.notify(is.key)
+			}
 		},
 		DeleteFunc: func(item any) {
-			object := objectOf(item)
-			if object == nil || l.expected.gone(object) || !matters(object) {
+			object := packedOf(item)
+			if object == nil {
 				return
 			}
-			l.notify(keyOf(object))
+			l.journal.note(object.key)
+			if !l.expected.gone(object) && object.matters() {
+				l.notify(object.key)
+			}
 		},
 	}
-}
-
-// matters tells whether a plan depends on more than the name of an object: those with a mark, and gateways of others.
-func matters(object *unstructured.Unstructured) bool {
-	return marked(object) || object.GetKind() == "Gateway" && object.Object["spec"] != nil
 }
 
 // sameIntent tells a change of status, which istiod makes all the time, from one that a plan must look at.
@@ -195,11 +255,11 @@ func sameIntent(was, is *unstructured.Unstructured) bool {
 		equality.Semantic.DeepEqual(was.Object["spec"], is.Object["spec"])
 }
 
-func objectOf(item any) *unstructured.Unstructured {
+func packedOf(item any) *packed {
 	if tombstone, ok := item.(cache.DeletedFinalStateUnknown); ok {
 		item = tombstone.Obj
 	}
-	object, _ := item.(*unstructured.Unstructured)
+	object, _ := item.(*packed)
 	return object
 }
 

@@ -32,7 +32,13 @@ type PlanOptions struct {
 	Truces map[render.Key]string
 	// Known is [Result.Known] of the run before, nil after a restart.
 	Known Record
+
+	// beside is what there is beside the part that a [Planner] looks at.
+	beside beside
 }
+
+// beside counts what is equal in the bundle and the cluster and of no concern to a plan.
+type beside struct{ owned, resources int }
 
 // Make decides what must be written. It is pure: it changes neither the bundle nor the view, and the same
 // arguments give the same plan.
@@ -43,7 +49,7 @@ type PlanOptions struct {
 // applied, and whatever may stem from what was left out stays. Of what somebody else added to an object nobody can tell that, so it
 // stays as well. The first plan without Keep narrows as after any commit.
 func Make(bundle *render.Bundle, view View, options PlanOptions) Plan {
-	plan := Plan{owner: options.Owner.ID, known: Record{}, NamespaceLabels: bundle.NamespaceLabels}
+	plan := Plan{owner: options.Owner.ID, known: Record{}, NamespaceLabels: bundle.NamespaceLabels, Owned: options.beside.owned, Unchanged: options.beside.resources}
 	plan.Namespaces, plan.UnusedNamespaces = planNamespaces(bundle, view)
 
 	live := make(map[render.Key]*unstructured.Unstructured, len(view.Objects))
@@ -73,10 +79,10 @@ func Make(bundle *render.Bundle, view View, options PlanOptions) Plan {
 		}
 		if action.Verb == "" {
 			plan.Unchanged++
-			plan.known[resource.Key] = recorded{hash: action.hash, live: action.live}
+			plan.known[resource.Key] = action.hash
 			continue
 		}
-		action.Drift = action.writes() && options.Known[resource.Key].hash == action.hash
+		action.Drift = action.writes() && options.Known[resource.Key] == action.hash
 		if reason, truce := options.Truces[resource.Key]; truce && action.Drift {
 			action.Verb, action.Reason, action.Fields, action.Drift = Hold, reason, nil, false
 		}
@@ -142,10 +148,6 @@ func decideWanted(resource render.Resource, live *unstructured.Unstructured, vie
 		return adopt(action, resource, options)
 	}
 
-	last := options.Known[resource.Key]
-	if options.Keep == "" && last.live == live && last.hash == resource.Hash && writtenByUs(live) {
-		return action
-	}
 	desired := resource.Object()
 	action.desired = desired
 	if options.Keep != "" {

@@ -42,15 +42,16 @@ func planNamespaces(bundle *render.Bundle, view View) (missing, unused []string)
 			missing = append(missing, name)
 		}
 	}
-	for _, resource := range bundle.Resources {
-		needed[resource.Key.Namespace] = true
-	}
 	for _, name := range slices.Sorted(maps.Keys(view.Namespaces)) {
 		namespace := view.Namespaces[name]
 		if namespace.CreatedByUs && !namespace.Terminating && !needed[name] {
 			unused = append(unused, name)
 		}
 	}
+	// Those of gateways are no service's, and there are many resources.
+	unused = slices.DeleteFunc(unused, func(name string) bool {
+		return slices.ContainsFunc(bundle.Resources, func(resource render.Resource) bool { return resource.Key.Namespace == name })
+	})
 	slices.Sort(missing)
 	return slices.Compact(missing), unused
 }

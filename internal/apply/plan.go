@@ -96,13 +96,7 @@ type Plan struct {
 // Record says, for each object, the hash of the desired object that the cluster was last known to have; with [PlanOptions].Keep
 // that is another one than the bundle's, where more was kept.
 // It lives in memory: after a restart nothing counts as drift until it was seen to be equal once.
-type Record map[render.Key]recorded
-
-type recorded struct {
-	hash string
-	// live is the object that was compared last and found to be so, nil if none was: while the watch shows the same, nothing has changed.
-	live *unstructured.Unstructured
-}
+type Record map[render.Key]string
 
 // Count returns how many actions have that verb.
 func (p Plan) Count(verb Verb) int {

@@ -6,7 +6,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/sets"
-	"k8s.io/client-go/tools/cache"
 
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
@@ -14,22 +13,16 @@ import (
 // strip keeps of an object what a plan needs, before it enters the cache. Of a foreign one that is its key and
 // labels, and of gateways what package preflight looks at; of one with a mark all but the managedFields of others, of which the name of the last stays, and of the status all
 // that istiod complains of. Its argument stays as it is, and stripping twice is stripping once.
-func strip(in any) (any, error) {
-	object, ok := in.(*unstructured.Unstructured)
-	if !ok {
-		// A tombstone, which holds an object that was stripped before.
-		return in, nil
+func strip(object *unstructured.Unstructured) *unstructured.Unstructured {
+	switch {
+	case object.GroupVersionKind() == corev1.SchemeGroupVersion.WithKind("Namespace"):
+		return stripNamespace(object)
+	case !marked(object):
+		return stripForeign(object)
+	default:
+		return stripMarked(object)
 	}
-	if object.GroupVersionKind() == corev1.SchemeGroupVersion.WithKind("Namespace") {
-		return stripNamespace(object), nil
-	}
-	if !marked(object) {
-		return stripForeign(object), nil
-	}
-	return stripMarked(object), nil
 }
-
-var _ cache.TransformFunc = strip
 
 func stripNamespace(object *unstructured.Unstructured) *unstructured.Unstructured {
 	out := identity(object)

@@ -47,9 +47,9 @@ func newKindWatch(kind istio.Kind, resource dynamic.NamespaceableResourceInterfa
 	example := &unstructured.Unstructured{}
 	example.SetGroupVersionKind(kind.GroupVersionKind)
 	w.informer = cache.NewSharedIndexInformerWithOptions(source, example,
-		cache.SharedIndexInformerOptions{ObjectDescription: kind.Resource})
+		cache.SharedIndexInformerOptions{ObjectDescription: kind.Resource, Indexers: indexers})
 	// These fail only on an informer that was started.
-	must(w.informer.SetTransform(strip))
+	must(w.informer.SetTransform(pack))
 	must(w.informer.SetWatchErrorHandlerWithContext(func(context.Context, *cache.Reflector, error) {
 		// Kept by saw and told by Look, to the person who can do something about it.
 	}))
@@ -88,8 +88,7 @@ func (w *kindWatch) missing() bool { return apierrors.IsNotFound(w.lastError()) 
 
 // settle waits until the kind has been listed once, or is known to be missing or forbidden.
 func (w *kindWatch) settle(ctx context.Context) error {
-	ticker := time.NewTicker(settling)
-	defer ticker.Stop()
+	var ticker *time.Ticker
 	for {
 		err := w.lastError()
 		switch {
@@ -100,6 +99,10 @@ func (w *kindWatch) settle(ctx context.Context) error {
 		case w.informer.HasSynced():
 			return nil
 		}
+		if ticker == nil {
+			ticker = time.NewTicker(settling)
+			defer ticker.Stop()
+		}
 		select {
 		case <-ctx.Done():
 			if err == nil {
@@ -109,4 +112,33 @@ func (w *kindWatch) settle(ctx context.Context) error {
 		case <-ticker.C:
 		}
 	}
+}
+
+// within are the cached objects of a scope, some of them twice.
+func (w *kindWatch) within(scope Scope) []any {
+	indexer := w.informer.GetIndexer()
+	var items []any
+	index := func(name, value string) {
+		found, err := indexer.ByIndex(name, value)
+		must(err) // there is such an index
+		items = append(items, found...)
+	}
+	for key := range scope.Keys {
+		if key.Kind != w.kind.Kind {
+			continue
+		}
+		if item, ok, _ := indexer.GetByKey(key.Namespace + "/" + key.Name); ok {
+			items = append(items, item)
+		}
+	}
+	for service := range scope.Services {
+		index(byService, service)
+	}
+	if w.kind.Kind == policyKind {
+		for namespace := range scope.Policies {
+			index(cache.NamespaceIndex, namespace)
+		}
+	}
+	index(byNeighbour, "")
+	return items
 }

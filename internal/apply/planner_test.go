@@ -1,0 +1,141 @@
+package apply
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/sets"
+
+	"github.com/isthmus-mesh/isthmus/internal/render"
+)
+
+// seedOf is that of the environment variable SEED, or a new one; it is printed.
+func seedOf(t *testing.T) uint64 {
+	t.Helper()
+	seed := rand.Uint64()
+	if given := os.Getenv("SEED"); given != "" {
+		var err error
+		if seed, err = strconv.ParseUint(given, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("SEED=%d", seed)
+	return seed
+}
+
+// Every plan of these tests is compared with the one that is made of everything (see [controller.plan]); here nothing else is.
+func TestAPlanOfWhatChangedIsThePlanOfEverything(t *testing.T) {
+	c := newCluster(t)
+	random := rand.New(rand.NewPCG(seedOf(t), 0))
+	k := withdrawing(c)
+	k.options.Timing.SettleAfter = 10 * time.Minute
+	repository := map[string][]*unstructured.Unstructured{}
+	partial := 0
+	for step := range 120 {
+		for range random.IntN(3) {
+			commit(random, repository)
+		}
+		for range random.IntN(3) {
+			c.meddle(random)
+		}
+		switch random.IntN(12) {
+		case 0:
+			k.options.Prune = !k.options.Prune
+		case 1:
+			k.options.Owner.Living = sets.New(ApplySetID(fmt.Sprint("other", random.IntN(2)), "isthmus-system", "MeshSync", "isthmus.dev"))
+		case 2:
+			k.options.Keep = "it may stem from what is broken"
+		case 3, 4, 5:
+			k.options.Keep = ""
+		case 6:
+			k.planner = NewPlanner(k.live) // a restart
+		}
+		k.later(time.Duration(random.IntN(20)) * time.Minute)
+		bundle := bundleOf(slices.Concat(slices.Collect(maps.Values(repository))...)...)
+		plan := k.plan(bundle)
+		if k.planner.last != nil && k.planner.last.part != nil {
+			partial++
+		}
+		k.options.Timing.Seen = plan.Seen
+		if plan.Brake == nil && random.IntN(4) > 0 {
+			if _, err := k.apply(plan); err != nil {
+				t.Logf("step %d: %v", step, err) // what somebody did meanwhile
+			}
+		}
+	}
+	if partial < 30 {
+		t.Errorf("only %d plans were made of what changed", partial)
+	}
+}
+
+// commit changes a service of a repository.
+func commit(random *rand.Rand, repository map[string][]*unstructured.Unstructured) {
+	name := fmt.Sprint("s", random.IntN(12))
+	objects := randomService(random, name)
+	if random.IntN(3) == 0 {
+		objects = append(objects, offer(name, []string{"v1", "v2"}[:random.IntN(3)]...)...)
+	}
+	namespace := []string{"shop", "pay"}[random.IntN(2)]
+	for _, object := range objects {
+		object.SetNamespace(namespace)
+	}
+	if random.IntN(4) == 0 {
+		objects = nil
+	}
+	repository[name] = objects
+	// One that is for all workloads of a namespace, beside which those of a service close nothing.
+	if random.IntN(4) == 0 {
+		whole := object(policyKind, namespace, "whole", "platform", map[string]any{
+			"action": "ALLOW", "rules": []any{map[string]any{"from": []any{map[string]any{"source": map[string]any{"namespaces": []any{"a"}}}}}},
+		})
+		repository["platform"] = []*unstructured.Unstructured{whole}
+	}
+}
+
+// meddle is what people do to a cluster.
+func (c *cluster) meddle(random *rand.Rand) {
+	c.t.Helper()
+	all := c.all()
+	if len(all) == 0 {
+		return
+	}
+	keys := slices.SortedFunc(maps.Keys(all), func(a, b render.Key) int { return compareKeys(a, b) })
+	object := all[keys[random.IntN(len(keys))]]
+	switch random.IntN(8) {
+	case 0:
+		c.remove(object)
+	case 1:
+		c.patch(object, `{"metadata":{"labels":{"`+LabelPartOf+`":null}}}`)
+	case 2:
+		c.patch(object, fmt.Sprintf(`{"metadata":{"labels":{"`+render.LabelService+`":"s%d"}}}`, random.IntN(12)))
+	case 3:
+		c.patch(object, `{"metadata":{"annotations":{"`+AnnotationReconcile+`":"disabled"}}}`)
+	case 4:
+		c.patch(object, `{"metadata":{"annotations":{"`+AnnotationReconcile+`":null,"note":"by hand"}}}`)
+	case 5:
+		c.patch(object, `{"metadata":{"labels":{"`+LabelPartOf+`":"`+ApplySetID("other0", "isthmus-system", "MeshSync", "isthmus.dev")+`"}}}`)
+	case 6:
+		if object.GetKind() == "ServiceEntry" {
+			c.patch(object, fmt.Sprintf(`{"spec":{"endpoints":[{"address":"192.0.2.%d"}]}}`, 1+random.IntN(9)))
+		}
+	case 7:
+		foreign := entry("shop", fmt.Sprint("s", random.IntN(12)), "192.0.2.99")
+		if !c.exists(foreign) {
+			c.make(foreign, "kubectl-create")
+		}
+	}
+}
+
+func compareKeys(a, b render.Key) int {
+	if a.String() < b.String() {
+		return -1
+	}
+	return 1
+}
