@@ -22,6 +22,7 @@ type controller struct {
 	client  dynamic.Interface
 	live    *apply.Live
 	applier *apply.Applier
+	planner *apply.Planner
 	options apply.PlanOptions
 }
 
@@ -32,6 +33,7 @@ func newController(config *rest.Config) (*controller, error) {
 	}
 	k := &controller{client: connection, live: apply.NewLive(connection, istio.Kinds, nil)}
 	k.applier = apply.NewApplier(connection, k.live)
+	k.planner = apply.NewPlanner(k.live)
 	k.options = apply.PlanOptions{
 		Owner: apply.Owner{ID: apply.ApplySetID("bench", "isthmus-system", "MeshSync", "isthmus.dev")},
 		Prune: true, MaxPrunePercent: 20, // the defaults of a MeshSync
@@ -58,16 +60,16 @@ func (s steps) total() time.Duration { return s.look + s.plan + s.apply }
 // sync makes the cluster equal to the bundle, as a controller does in each run.
 func (k *controller) sync(ctx context.Context, bundle *render.Bundle) (apply.Result, steps, error) {
 	began := time.Now()
-	view, err := k.live.Look(ctx)
+	view, err := k.planner.Look(ctx, bundle, k.options)
 	if err != nil {
 		return apply.Result{}, steps{}, err
 	}
 	looked := time.Now()
-	plan := apply.Make(bundle, view, k.options)
+	plan := k.planner.Make(bundle, view, k.options)
 	planned := time.Now()
 	result, err := k.applier.Apply(ctx, plan)
 	ended := time.Now()
-	k.options.Known = result.Known
+	k.planner.Applied(result)
 	return result, steps{look: looked.Sub(began), plan: planned.Sub(looked), apply: ended.Sub(planned)}, err
 }
 
