@@ -120,7 +120,7 @@ type MeshSyncSpec struct {
 	OnError OnError `json:"onError,omitempty"`
 
 	// DeletionPolicy is what becomes of the managed objects when this MeshSync is deleted: Orphan leaves them, marked, and
-	// the next MeshSync of the cluster claims them; Delete removes them.
+	// the next MeshSync of the cluster claims them; Delete removes them, unless another MeshSync waits for the cluster, which claims them.
 	// +kubebuilder:default=Orphan
 	// +optional
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`

@@ -9,10 +9,11 @@
 // object with neither is foreign and never touched. Creating is a POST and updating a PUT with
 // resourceVersion, so a race with anyone is lost cleanly and tried again from the new state.
 //
-// One run of a controller is:
+// [Live] watches, and [Planner] makes the plans of a controller: each from what changed since the one before, and the same as [Make] would
+// make of everything. One run of a controller is:
 //
-//	view, err := live.Look(ctx)               // from the watch cache: no request
-//	plan := apply.Make(bundle, view, options) // pure
-//	result, err := applier.Apply(ctx, plan)   // a request for each write, none for what is equal
-//	options.Known = result.Known              // so that the next run can tell drift from a commit
+//	view, err := planner.Look(ctx, bundle, options) // from the watch cache: no request
+//	plan := planner.Make(bundle, view, options)     // no request either
+//	result, err := applier.Apply(ctx, plan)         // a request for each write, none for what is equal
+//	planner.Applied(result)                         // so that the next run can tell drift from a commit
 package apply
