@@ -41,31 +41,31 @@ func uidsOf(all map[string]*unstructured.Unstructured) map[string]string {
 
 func TestAMeshSyncThatIsReplacedDeletesNothingThatTheNextOneDeclares(t *testing.T) {
 	w := newWorld(t, withIstio)
-	w.create("old", func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
-	w.ready("old", w.git.first)
+	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
+	w.ready("mesh", w.git.first)
 	before := uidsOf(w.names())
 
 	// As Flux renames one: the new one is made, then the old one is pruned.
-	w.create("new")
-	w.notReady("new", v1alpha1.ReasonAnotherMeshSync)
-	must(t, w.admin.Delete(t.Context(), w.get("old")))
-	w.ready("new", w.git.first)
+	w.create("renamed")
+	w.notReady("renamed", v1alpha1.ReasonAnotherMeshSync)
+	must(t, w.admin.Delete(t.Context(), w.get("mesh")))
+	w.ready("renamed", w.git.first)
 	w.keeps(before)
-	id := apply.ApplySetID("new", namespace, "MeshSync", "isthmus.dev")
+	id := apply.ApplySetID("renamed", namespace, "MeshSync", "isthmus.dev")
 	for key, object := range w.names() {
 		if object.GetLabels()[apply.LabelPartOf] != id {
-			t.Errorf("%s does not belong to the new one", key)
+			t.Errorf("%s does not belong to the renamed one", key)
 		}
 	}
-	if events := w.events.with(corev1.EventTypeNormal, "Succeeded"); len(events) != 1 || !strings.Contains(events[0], namespace+"/new") {
+	if events := w.events.with(corev1.EventTypeNormal, "Succeeded"); len(events) != 1 || !strings.Contains(events[0], namespace+"/renamed") {
 		t.Errorf("one event tells who takes over: %q", events)
 	}
 
 	// The last one does what its policy says.
-	w.change("new", func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
-	must(t, w.admin.Delete(t.Context(), w.get("new")))
+	w.change("renamed", func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
+	must(t, w.admin.Delete(t.Context(), w.get("renamed")))
 	w.until("everything is gone", func() (bool, string) {
-		err := w.admin.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "new"}, &v1alpha1.MeshSync{})
+		err := w.admin.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "renamed"}, &v1alpha1.MeshSync{})
 		return apierrors.IsNotFound(err) && len(w.names()) == 0, cmp.Diff(nil, keysOf(w.names()))
 	})
 }
