@@ -48,6 +48,7 @@ verify: lint ## lint, and check that what is generated is fresh and what is comm
 bench: ## run the benchmarks; evaluation and applying beside their peers first (WRITE=1 keeps the tables in docs/benchmarks.md)
 	go run ./test/bench/evaluation $(if $(WRITE),-write)
 	KUBEBUILDER_ASSETS=$(ASSETS) go run ./test/bench/applying $(if $(WRITE),-write)
+	KUBEBUILDER_ASSETS=$(ASSETS) go run ./test/bench/latency $(if $(WRITE),-write)
 	KUBEBUILDER_ASSETS=$(ASSETS) go test -run '^$$' -bench . -benchtime 3x -timeout 60m ./...
 
 .PHONY: demo

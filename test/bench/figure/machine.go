@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"runtime/metrics"
 	"strconv"
 	"strings"
@@ -92,4 +93,16 @@ func machineMemory() string {
 		return "unknown memory"
 	}
 	return fmt.Sprintf("%.0f GiB", float64(kib)/(1<<20))
+}
+
+// ModuleVersion is the version of a module that this program is built with.
+func ModuleVersion(path string) string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range info.Deps {
+			if m.Path == path {
+				return m.Version
+			}
+		}
+	}
+	return "of go.mod"
 }
