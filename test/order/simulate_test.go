@@ -16,7 +16,7 @@ import (
 // Time keeps the order as long as nobody is away for too long. From the moment of a commit on, a publisher has settleAfter to see it, since callers
 // call it then. A caller has withdrawAfter, since what it calls is gone then, and needs settleAfter of it for its own wait, which begins anew
 // with every further change of the same service and with a restart. So commits, restarts and the beginnings of holds come in episodes: the
-// time of an episode, a hold, two waits and an interval are less than withdrawAfter, and the next episode begins when nobody waits any more.
+// time of an episode, a hold, two waits and two intervals are less than withdrawAfter, and the next episode begins when nobody waits any more.
 type timing struct {
 	name     string
 	interval time.Duration
@@ -72,6 +72,17 @@ type event struct {
 // the controllers keep.
 func simulate(t *testing.T, seed uint64, timing timing, by rule, revisions []revision) *simulation {
 	t.Helper()
+	s := begin(t, seed, timing, by, revisions)
+	for len(s.world.wrong) == 0 && s.episode() {
+		s.run()
+	}
+	s.settled()
+	return s
+}
+
+// begin has every cluster at the first revision.
+func begin(t *testing.T, seed uint64, timing timing, by rule, revisions []revision) *simulation {
+	t.Helper()
 	s := &simulation{t: t, r: rand.New(rand.NewPCG(seed, 1)), timing: timing, world: newWorld(), revisions: revisions}
 	s.world.now = time.Date(2026, 11, 21, 20, 0, 0, 0, time.UTC)
 	s.world.knows(revisions[0].gateways)
@@ -84,12 +95,6 @@ func simulate(t *testing.T, seed uint64, timing timing, by rule, revisions []rev
 	// A first sync does not wait for others: from here on there is something to lose.
 	s.world.judging = true
 	s.world.judge("the start")
-	for len(s.world.wrong) == 0 && s.episode() {
-		s.run()
-	}
-	if len(s.world.wrong) == 0 {
-		s.settled()
-	}
 	return s
 }
 
@@ -99,7 +104,7 @@ func (s *simulation) episode() bool {
 	if left == 0 {
 		return false
 	}
-	longest := s.timing.rule.withdrawAfter - 2*s.timing.rule.settleAfter - s.timing.interval
+	longest := s.timing.rule.withdrawAfter - 2*s.timing.rule.settleAfter - 2*s.timing.interval
 	hold := s.between(s.timing.hold/4, s.timing.hold)
 	span := s.between(0, longest-hold)
 	begin := s.world.now
@@ -121,7 +126,7 @@ func (s *simulation) episode() bool {
 		}
 	}
 	// Then it is quiet until all have settled, or until some or all of what was withdrawn has gone.
-	quiet := hold + 2*s.timing.rule.settleAfter + s.timing.interval
+	quiet := hold + 2*s.timing.rule.settleAfter + 2*s.timing.interval
 	s.plan(begin.Add(span+quiet+s.between(0, s.timing.rule.withdrawAfter)*time.Duration(s.r.IntN(2))), func() {})
 	return true
 }
@@ -221,6 +226,9 @@ func (s *simulation) settled() {
 	s.t.Helper()
 	s.plan(s.world.now.Add(s.timing.rule.withdrawAfter+s.timing.rule.settleAfter+s.timing.hold+2*s.timing.interval), func() {})
 	s.run()
+	if len(s.world.wrong) > 0 {
+		return
+	}
 	for _, h := range s.hosts {
 		bundle := s.revisions[s.landed].bundles[h.name]
 		if plan := h.plan(bundle); plan.Writes() || !plan.Due().IsZero() {
