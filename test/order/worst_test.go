@@ -41,6 +41,10 @@ var worsts = []worst{
 			svc.calls = slices.DeleteFunc(svc.calls, func(c string) bool { return c == "mail" })
 		}
 	}, func(s *state) { s.services["ledger"].calls = []string{"mail"} }},
+	{"MovedWithPort", "a service moves and gets a port: where it was, nobody offers that one", nothing, func(s *state) {
+		s.services["mail"].placement = map[string]placed{"east": {}}
+		s.services["mail"].ports["grpc"] = port{9000, "GRPC"}
+	}},
 	{"Names", "a service gets a port and a host, and loses others", func(s *state) {
 		s.services["ledger"].hosts = append(s.services["ledger"].hosts, "books.example.com")
 	}, func(s *state) {
