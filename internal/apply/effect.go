@@ -1,6 +1,8 @@
 package apply
 
 import (
+	"fmt"
+	"maps"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -44,7 +46,7 @@ func withEffects(actions []Action, live map[render.Key]*unstructured.Unstructure
 		if action.Drift {
 			continue
 		}
-		if both := widen(action.desired, action.live); both != action.desired {
+		if both := betweenOf(action.desired, action.live); both != action.desired {
 			out[i].between, between[action.Key] = both, both
 		}
 	}
@@ -72,6 +74,46 @@ func withEffects(actions []Action, live map[render.Key]*unstructured.Unstructure
 		case Hold, Refuse, Withdraw, Wait, Report:
 		}
 	}
+	return out
+}
+
+// betweenOf is what stands in between, the desired object itself if nothing has to. An entry that loses endpoints gets its new ports with the last
+// write: the old endpoints never offered these, and in one entry every endpoint has every port.
+func betweenOf(desired, live *unstructured.Unstructured) *unstructured.Unstructured {
+	both := widen(desired, live)
+	if both == desired || desired.GetKind() != "ServiceEntry" {
+		return both
+	}
+	had, wanted := fieldsOf(live.Object, "spec"), fieldsOf(desired.Object, "spec")
+	isWanted := func(endpoint any) bool {
+		return slices.ContainsFunc(listOf(wanted, "endpoints"), func(other any) bool { return fieldsOf(other)["address"] == fieldsOf(endpoint)["address"] })
+	}
+	isNew := func(port any) bool {
+		return !slices.ContainsFunc(listOf(had, "ports"), func(known any) bool { return number(fieldsOf(known), "number") == number(fieldsOf(port), "number") })
+	}
+	ports := listOf(fieldsOf(both.Object, "spec"), "ports")
+	later := slices.DeleteFunc(slices.Clone(ports), func(port any) bool { return !isNew(port) })
+	isLost := func(endpoint any) bool { return !isWanted(endpoint) }
+	if len(later) == 0 || len(later) == len(ports) || !slices.ContainsFunc(listOf(had, "endpoints"), isLost) {
+		return both
+	}
+	spec := maps.Clone(fieldsOf(both.Object, "spec"))
+	spec["ports"] = slices.DeleteFunc(slices.Clone(ports), isNew)
+	var endpoints []any
+	for _, endpoint := range listOf(spec, "endpoints") {
+		fields := maps.Clone(fieldsOf(endpoint))
+		numbers := maps.Clone(fieldsOf(fields, "ports"))
+		for _, port := range later {
+			delete(numbers, fmt.Sprint(fieldsOf(port)["name"]))
+		}
+		if len(numbers) > 0 {
+			fields["ports"] = numbers
+		}
+		endpoints = append(endpoints, fields)
+	}
+	set(spec, "endpoints", endpoints)
+	out := &unstructured.Unstructured{Object: maps.Clone(both.Object)}
+	out.Object["spec"] = spec
 	return out
 }
 

@@ -13,13 +13,8 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// Sightings say, by service, since when what waits is wanted as it is. They live in memory: after a restart it waits anew.
-type Sightings map[string]sighting
-
-type sighting struct {
-	digest string
-	since  time.Time
-}
+// Sightings say, by service, since when it is wanted what another cluster has to offer. They live in memory: after a restart it waits anew.
+type Sightings map[string]map[string]time.Time
 
 // settle has what newly depends on another cluster wait until that one has had the time to offer it. A service's routing waits as a whole: its
 // routes lead to its versions, and these to its endpoints; and what it has been reached by until then stays. Nothing else waits, and
@@ -33,30 +28,35 @@ func settle(
 	}
 	reached := reachedToday(live)
 	elsewhere := hostsElsewhere(actions, reached)
-	anew := map[string][]string{}
+	needs := map[string]sets.Set[string]{}
 	for _, action := range actions {
-		if routesCalls(action) && dependsAnew(action, reached, elsewhere) {
-			anew[action.Service] = nil
+		if !routesCalls(action) {
+			continue
+		}
+		for _, need := range needsOf(action, reached, elsewhere) {
+			if needs[action.Service] == nil {
+				needs[action.Service] = sets.New[string]()
+			}
+			needs[action.Service].Insert(need)
 		}
 	}
-	if len(anew) == 0 {
+	if len(needs) == 0 {
 		return actions, nil
-	}
-	for _, resource := range bundle.Resources {
-		if wanted, ok := anew[resource.Service]; ok && resource.Side != render.SidePublish && isRouting(resource.Key.Kind) {
-			anew[resource.Service] = append(wanted, resource.Key.String()+" "+resource.Hash)
-		}
 	}
 	seen := Sightings{}
 	waits := map[string]time.Time{}
-	for service, wanted := range anew {
-		now := sighting{digest: digestOf(wanted), since: options.Timing.Now}
-		if before, ok := options.Timing.Seen[service]; ok && before.digest == now.digest && !before.since.After(now.since) {
-			now.since = before.since
-		}
-		seen[service] = now
-		if until := now.since.Add(options.Timing.SettleAfter); options.Timing.Now.Before(until) {
-			waits[service] = until
+	for service, all := range needs {
+		seen[service] = map[string]time.Time{}
+		for need := range all {
+			// Each has its own time: a service that keeps changing does not begin to wait anew with every commit.
+			since := options.Timing.Now
+			if before, ok := options.Timing.Seen[service][need]; ok && before.Before(since) {
+				since = before
+			}
+			seen[service][need] = since
+			if until := since.Add(options.Timing.SettleAfter); options.Timing.Now.Before(until) && until.After(waits[service]) {
+				waits[service] = until
+			}
 		}
 	}
 	out := slices.Clone(actions)
@@ -106,7 +106,7 @@ func reachedToday(live map[render.Key]*unstructured.Unstructured) sets.Set[strin
 	return reached
 }
 
-// reaches are the endpoints of an entry in other clusters, each with the host and the port.
+// reaches are the endpoints of an entry in other clusters, each with the host, the port that is called, the port there, and the version.
 func reaches(entry *unstructured.Unstructured) []string {
 	spec := fieldsOf(entry.Object, "spec")
 	if spec["location"] != "MESH_INTERNAL" {
@@ -121,7 +121,8 @@ func reaches(entry *unstructured.Unstructured) []string {
 				continue // pods of this cluster
 			}
 			for _, port := range listOf(spec, "ports") {
-				out = append(out, fmt.Sprint(host, " ", number(fieldsOf(port), "number"), " ", address))
+				name, _ := fieldsOf(port)["name"].(string)
+				out = append(out, fmt.Sprint(host, " ", number(fieldsOf(port), "number"), " ", address, " ", fieldsOf(fields, "ports")[name], " ", versionOf(fields)))
 			}
 		}
 	}
@@ -148,23 +149,40 @@ func hostsElsewhere(actions []Action, reached sets.Set[string]) sets.Set[string]
 	return hosts
 }
 
-// dependsAnew tells whether an action leads to an endpoint, or a version, that callers here did not have, in another cluster.
-func dependsAnew(action Action, reached, elsewhere sets.Set[string]) bool {
+// needsOf are the endpoints and versions in other clusters that an action leads to and that callers here did not have.
+func needsOf(action Action, reached, elsewhere sets.Set[string]) []string {
 	if action.desired == nil {
-		return false
+		return nil
 	}
+	var needs []string
 	switch action.Key.Kind {
 	case "ServiceEntry":
-		return !reached.HasAll(reaches(action.desired)...)
+		for _, endpoint := range reaches(action.desired) {
+			if !reached.Has(endpoint) {
+				needs = append(needs, endpoint)
+			}
+		}
 	case "DestinationRule":
 		had := sets.New[string]()
 		if action.live != nil {
 			had = subsetsOf(action.live)
 		}
-		return elsewhere.HasAny(hostsOf(action.desired)...) && !had.IsSuperset(subsetsOf(action.desired))
-	default:
-		return false
+		if elsewhere.HasAny(hostsOf(action.desired)...) {
+			for name := range subsetsOf(action.desired).Difference(had) {
+				needs = append(needs, action.Key.String()+" "+name)
+			}
+		}
 	}
+	return needs
+}
+
+// versionOf is what subsets pick an endpoint by.
+func versionOf(endpoint map[string]any) string {
+	labels := maps.Clone(fieldsOf(endpoint, "labels"))
+	maps.DeleteFunc(labels, func(key string, _ any) bool {
+		return strings.HasPrefix(key, "isthmus.dev/") || strings.HasPrefix(key, "security.istio.io/")
+	})
+	return text(labels)
 }
 
 func subsetsOf(rule *unstructured.Unstructured) sets.Set[string] {
