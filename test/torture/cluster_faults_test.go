@@ -226,11 +226,9 @@ func (e edit) spares(object *unstructured.Unstructured) bool {
 
 // mark puts a label and an annotation on one of our objects that Isthmus knows nothing of.
 func (c *cluster) mark(ctx context.Context, object *unstructured.Unstructured) error {
-	labels, annotations := object.GetLabels(), object.GetAnnotations()
-	if annotations == nil {
-		annotations = map[string]string{}
-	}
-	labels[foreignMark], annotations[foreignMark] = "yes", "yes"
+	labels, annotations := map[string]string{foreignMark: "yes"}, map[string]string{foreignMark: "yes"}
+	maps.Copy(labels, object.GetLabels())
+	maps.Copy(annotations, object.GetAnnotations())
 	object.SetLabels(labels)
 	object.SetAnnotations(annotations)
 	if err := c.admin.Update(ctx, object, client.FieldOwner("kubectl-edit")); err != nil {

@@ -3,6 +3,7 @@
 package torture_test
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -42,7 +43,7 @@ type controller struct {
 func (c *cluster) start(t *testing.T, name string, disk string, flags ...string) *controller {
 	t.Helper()
 	folder := t.TempDir()
-	k := &controller{name: name, relay: newRelay(t, c.server), log: filepath.Join(folder, "log"), home: filepath.Join(disk, name), ending: make(chan struct{})}
+	k := &controller{name: name, relay: newRelay(t, c.server), log: filepath.Join(cmp.Or(os.Getenv("ISTHMUS_LOGS"), folder), name+".log"), home: filepath.Join(disk, name), ending: make(chan struct{})}
 	k.relay.kill = k.kill
 	kubeconfig := filepath.Join(folder, "kubeconfig")
 	config := clientcmdapi.NewConfig()

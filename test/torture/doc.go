@@ -16,4 +16,5 @@
 //	make torture                        300 faults (FAULTS=n), with the seed printed
 //	make torture SEED=n                 the same faults again
 //	... -run 'TestFaults/042'           one of them alone
+//	ISTHMUS_LOGS=dir ...                keeps the controllers' logs there
 package torture
