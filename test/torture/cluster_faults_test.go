@@ -173,10 +173,8 @@ func (c *cluster) edited(w *trial, n int, stay bool) {
 	keys := slices.Sorted(maps.Keys(ours))
 	for range n {
 		object := ours[pick(w, keys)]
-		edit := pick(w, edits)
-		if edit.spares(object) || edit.disowns && !stay {
-			edit = edits[0]
-		}
+		allowed := slices.DeleteFunc(slices.Clone(edits), func(e edit) bool { return e.spares(object) || e.disowns && !stay })
+		edit := pick(w, allowed)
 		err := edit.do(c, w.Context(), object.DeepCopy())
 		if err != nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) && !apierrors.IsInvalid(err) {
 			w.Fatalf("%s of %s: %v", edit.name, keyOf(object), err)
@@ -196,7 +194,6 @@ type edit struct {
 }
 
 var edits = []edit{
-	{name: "mark", do: (*cluster).mark},
 	{name: "mark", do: (*cluster).mark},
 	{name: "deletion", do: func(c *cluster, ctx context.Context, o *unstructured.Unstructured) error {
 		return c.admin.Delete(ctx, o, client.Preconditions{ResourceVersion: &[]string{o.GetResourceVersion()}[0]})
