@@ -28,6 +28,10 @@ conformance: ## follow every declared call through Istio's own translation (the 
 e2e: ## only the end-to-end tests, on real API servers and a real Git server
 	KUBEBUILDER_ASSETS=$(ASSETS) go test -timeout 30m -count 1 -v ./test/e2e/...
 
+.PHONY: torture
+torture: ## FAULTS=300 random faults over three clusters; the seed is printed, and SEED=n repeats it
+	ISTHMUS_FAULTS=$(or $(FAULTS),300) ISTHMUS_SEED=$(SEED) KUBEBUILDER_ASSETS=$(ASSETS) go test -timeout 120m -count 1 -v ./test/torture/...
+
 .PHONY: lint
 lint: ## run the linters
 	$(TOOL) golangci-lint run ./...

@@ -30,12 +30,16 @@ type Options struct {
 	CRDs []*apiextensionsv1.CustomResourceDefinition
 	// Output receives what kube-apiserver and etcd write. Default: it is dropped.
 	Output io.Writer
+	// Restarts lets [Cluster.Restart] and [Fleet.RestartEtcd] be used. Processes are then killed and never stopped, at the end as well.
+	Restarts bool
 }
 
 // Fleet is a set of running clusters. It must be stopped.
 type Fleet struct {
 	clusters []*Cluster
 	etcd     *envtest.Etcd
+	// folder keeps what must outlast a process: etcd's data and each API server's certificates. It is empty where nothing does.
+	folder string
 }
 
 // Cluster is one API server.
@@ -45,7 +49,10 @@ type Cluster struct {
 	// Config connects as administrator, unthrottled.
 	Config *rest.Config
 
-	server *envtest.APIServer
+	server  *envtest.APIServer
+	prepare func(cluster string) *envtest.APIServer
+	// folder is the fleet's.
+	folder string
 }
 
 // Start starts all clusters at once and returns when every one answers and serves its CRDs. After an error nothing is left running.
@@ -59,11 +66,13 @@ func Start(ctx context.Context, options Options) (fleet *Fleet, err error) {
 	}
 
 	// One etcd for all: the prefix keeps the clusters apart, and each etcd saved is 40 MB and a second.
-	started := &Fleet{etcd: &envtest.Etcd{
-		Path:         filepath.Join(assets, "etcd"),
-		StartTimeout: startTimeout, StopTimeout: startTimeout,
-		Out: options.Output, Err: options.Output,
-	}}
+	started := &Fleet{}
+	if options.Restarts {
+		if started.folder, err = os.MkdirTemp("", "isthmus-fleet-"); err != nil {
+			return nil, err
+		}
+	}
+	started.etcd = options.etcd(assets, started.folder)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, started.Stop())
@@ -77,7 +86,7 @@ func Start(ctx context.Context, options Options) (fleet *Fleet, err error) {
 		server := &envtest.APIServer{
 			Path:         filepath.Join(assets, "kube-apiserver"),
 			EtcdURL:      started.etcd.URL,
-			StartTimeout: startTimeout, StopTimeout: startTimeout,
+			StartTimeout: startTimeout, StopTimeout: options.grace(),
 			Out: options.Output, Err: options.Output,
 		}
 		server.Configure().Set("etcd-prefix", "/"+cluster)
@@ -85,10 +94,10 @@ func Start(ctx context.Context, options Options) (fleet *Fleet, err error) {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for _, name := range options.Clusters {
-		cluster := &Cluster{Name: name}
+		cluster := &Cluster{Name: name, prepare: prepare, folder: started.folder}
 		started.clusters = append(started.clusters, cluster)
 		group.Go(func() error {
-			if err := cluster.launch(prepare); err != nil {
+			if err := cluster.launch(); err != nil {
 				return err
 			}
 			return cluster.ready(ctx, options.CRDs)
@@ -101,12 +110,14 @@ func Start(ctx context.Context, options Options) (fleet *Fleet, err error) {
 }
 
 // launch tries again with another port, since a free port may be taken before the server listens on it.
-func (c *Cluster) launch(prepare func(cluster string) *envtest.APIServer) error {
+func (c *Cluster) launch() error {
 	var errs []error
 	for range 3 {
-		server := prepare(c.Name)
-		err := server.Start()
-		if err == nil {
+		server, err := c.withFolder(c.prepare(c.Name))
+		if err != nil {
+			return err
+		}
+		if err = server.Start(); err == nil {
 			c.server = server
 			return nil
 		}
@@ -183,7 +194,7 @@ func (f *Fleet) Stop() error {
 			continue
 		}
 		stopping.Go(func() {
-			if err := cluster.server.Stop(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			if err := f.stopped(cluster.server.Stop()); err != nil {
 				errs[i] = fmt.Errorf("stopping the API server of cluster %s: %w", cluster.Name, err)
 			}
 			cluster.server = nil
@@ -191,10 +202,13 @@ func (f *Fleet) Stop() error {
 	}
 	stopping.Wait()
 	if f.etcd != nil {
-		if err := f.etcd.Stop(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		if err := f.stopped(f.etcd.Stop()); err != nil {
 			errs = append(errs, fmt.Errorf("stopping etcd: %w", err))
 		}
 		f.etcd = nil
+	}
+	if f.folder != "" {
+		errs = append(errs, os.RemoveAll(f.folder))
 	}
 	return errors.Join(errs...)
 }

@@ -1,0 +1,92 @@
+//go:build linux
+
+package torture_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/yaml"
+
+	"github.com/isthmus-mesh/isthmus/internal/istio"
+	"github.com/isthmus-mesh/isthmus/test/apiserver"
+	"github.com/isthmus-mesh/isthmus/test/cuecmd"
+)
+
+const (
+	root = "../../"
+	// deadline is how long all clusters may take to be as the repository says after a fault is over. It holds the longest pause of the
+	// controller, a minute, which it makes with an object that somebody changes again and again.
+	deadline  = 100 * time.Second
+	namespace = "isthmus-system"
+)
+
+var (
+	fleet *apiserver.Fleet
+	// binary is isthmus-controller, built once; cue is the real command.
+	binary, cue string
+)
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	// The Git server logs every request to the standard logger.
+	log.SetOutput(io.Discard)
+	ctrl.SetLogger(zap.New(zap.WriteTo(io.Discard)))
+	scratch, err := os.MkdirTemp("", "isthmus-torture-")
+	if err != nil {
+		return failed(err)
+	}
+	defer func() { _ = os.RemoveAll(scratch) }()
+	binary = filepath.Join(scratch, "isthmus-controller")
+	// Without -race even if the tests run with it: the race detector would change what is tested.
+	build := exec.Command("go", "build", "-o", binary, "./cmd/isthmus-controller")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		return failed(fmt.Errorf("building the controller: %w\n%s", err, out))
+	}
+	if cue, err = cuecmd.Build(); err != nil {
+		return failed(err)
+	}
+	crds := istio.CRDs()
+	own := &apiextensionsv1.CustomResourceDefinition{}
+	text, err := os.ReadFile(root + "config/crd/bases/isthmus.dev_meshsyncs.yaml")
+	if err != nil {
+		return failed(err)
+	}
+	if err := yaml.Unmarshal(text, own); err != nil {
+		return failed(err)
+	}
+	fleet, err = apiserver.Start(context.Background(), apiserver.Options{Clusters: clusters, CRDs: append(crds, own), Restarts: true})
+	if err != nil {
+		return failed(err)
+	}
+	defer func() {
+		if err := fleet.Stop(); err != nil {
+			failed(err)
+		}
+	}()
+	return m.Run()
+}
+
+func failed(err error) int {
+	fmt.Fprintln(os.Stderr, err)
+	return 1
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
