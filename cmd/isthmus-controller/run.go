@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -14,8 +15,10 @@ import (
 	"github.com/fluxcd/pkg/runtime/pprof"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
@@ -40,11 +43,15 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	config := fluxclient.GetConfigOrDie(o.client)
-	mgr, err := newManager(config, o)
+	lease, err := newLease(config, o)
+	if err != nil {
+		return fmt.Errorf("the lease cannot be set up: %w", err)
+	}
+	mgr, err := newManager(config, o, lease)
 	if err != nil {
 		return fmt.Errorf("the controller cannot be set up: %w", err)
 	}
-	if err := addReconciler(mgr, o); err != nil {
+	if err := addReconciler(mgr, o, lease); err != nil {
 		return fmt.Errorf("the controller cannot be set up: %w", err)
 	}
 	if err := addProbes(mgr); err != nil {
@@ -61,7 +68,7 @@ func run(ctx context.Context, o options) error {
 	return nil
 }
 
-func newManager(config *rest.Config, o options) (ctrl.Manager, error) {
+func newManager(config *rest.Config, o options, lease resourcelock.Interface) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	if err := errors.Join(corev1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, err
@@ -77,17 +84,40 @@ func newManager(config *rest.Config, o options) (ctrl.Manager, error) {
 		// Secrets may be got and not listed, so they are never cached.
 		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
 
-		LeaderElection:                o.leaderElection.Enable,
-		LeaderElectionID:              controllerName + "-leader-election",
-		LeaderElectionNamespace:       o.namespace,
-		LeaderElectionReleaseOnCancel: o.leaderElection.ReleaseOnCancel,
-		LeaseDuration:                 &o.leaderElection.LeaseDuration,
-		RenewDeadline:                 &o.leaderElection.RenewDeadline,
-		RetryPeriod:                   &o.leaderElection.RetryPeriod,
+		LeaderElection:                      o.leaderElection.Enable,
+		LeaderElectionResourceLockInterface: lease,
+		LeaderElectionReleaseOnCancel:       o.leaderElection.ReleaseOnCancel,
+		LeaseDuration:                       &o.leaderElection.LeaseDuration,
+		RenewDeadline:                       &o.leaderElection.RenewDeadline,
+		RetryPeriod:                         &o.leaderElection.RetryPeriod,
 	})
 }
 
-func addReconciler(mgr ctrl.Manager, o options) error {
+// newLease is what controllers of one cluster elect their leader by.
+func newLease(config *rest.Config, o options) (resourcelock.Interface, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, err
+	}
+	identity := resourcelock.ResourceLockConfig{Identity: host + "_" + string(uuid.NewUUID())}
+	return resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, o.namespace, controllerName+"-leader-election", identity, config, o.leaderElection.RenewDeadline)
+}
+
+// leads fails unless the lease, as the API server has it now, is held by this process.
+func leads(lease resourcelock.Interface) func(context.Context) error {
+	return func(ctx context.Context) error {
+		record, _, err := lease.Get(ctx)
+		if err != nil {
+			return fmt.Errorf("it cannot be told who leads: %w", err)
+		}
+		if record.HolderIdentity != lease.Identity() {
+			return fmt.Errorf("%w: %s", apply.ErrNotLeading, record.HolderIdentity)
+		}
+		return nil
+	}
+}
+
+func addReconciler(mgr ctrl.Manager, o options, lease resourcelock.Interface) error {
 	// The API server sees to fairness; throttled here, too, a first sync of thousands of objects would take minutes.
 	unthrottled := rest.CopyConfig(mgr.GetConfig())
 	unthrottled.QPS = -1
@@ -115,7 +145,11 @@ func addReconciler(mgr ctrl.Manager, o options) error {
 	if err != nil {
 		return err
 	}
-	reconciler, err := meshsync.NewReconciler(mgr.GetClient(), mgr.GetAPIReader(), live, apply.NewApplier(dynamicClient, live).Pause(o.settle, wait),
+	applier := apply.NewApplier(dynamicClient, live).Pause(o.settle, wait)
+	if o.leaderElection.Enable {
+		applier.Fence(leads(lease))
+	}
+	reconciler, err := meshsync.NewReconciler(mgr.GetClient(), mgr.GetAPIReader(), live, applier,
 		meshsync.WithKinds(o.kinds),
 		meshsync.WithEvents(recorder),
 		meshsync.WithMetrics(counted),

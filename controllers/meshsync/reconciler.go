@@ -132,6 +132,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	defer r.metrics.timed(phaseTotal)()
 	m.started = r.now()
 	o := r.sync(ctx, ms, m, p)
+	if errors.Is(o.cause, apply.ErrNotLeading) {
+		// Whoever leads tells how it is.
+		ctrl.LoggerFrom(ctx).Info("nothing is written any more: another controller leads")
+		return ctrl.Result{RequeueAfter: time.Second}, nil
+	}
 	if ctx.Err() != nil {
 		// The controller stops: what was cut off by that is no news, and whoever is next goes on from here.
 		return ctrl.Result{}, nil

@@ -43,6 +43,7 @@ type Applier struct {
 	pause    time.Duration
 	wait     func(context.Context, time.Duration)
 	granted  granted
+	fence    func(context.Context) error
 }
 
 // Pause makes the applier wait, within a plan, after what widens and before what narrows, so that proxies learn of the new before they lose the
@@ -107,6 +108,11 @@ func (a *Applier) Apply(ctx context.Context, plan Plan) (Result, error) {
 		Applier: a, owner: plan.owner, blocked: map[string]string{}, unusable: map[string]string{}, begun: map[render.Key]*unstructured.Unstructured{},
 		result: Result{Unchanged: plan.Unchanged, Known: maps.Clone(plan.known)},
 	}
+	if plan.Writes() {
+		if err := run.leads(ctx); err != nil {
+			return run.result, fmt.Errorf("nothing was written: %w", err)
+		}
+	}
 	run.namespaces(ctx, plan)
 	all, beforePause := stages(plan.Actions)
 	for i, stage := range all {
@@ -132,6 +138,7 @@ type run struct {
 	begun map[render.Key]*unstructured.Unstructured
 	// widened: something that proxies have to learn of was written.
 	widened bool
+	led     led
 }
 
 // settle waits until proxies have learned of what was widened.
@@ -192,7 +199,11 @@ func (r *run) stage(ctx context.Context, steps []step) {
 				outcomes[i].Skipped = "the run was cut off before"
 				return nil
 			}
-			if err := r.carryOut(ctx, step); err != nil {
+			err := r.leads(ctx)
+			if err == nil {
+				err = r.carryOut(ctx, step)
+			}
+			if err != nil {
 				outcomes[i].Failure = failure(action, err)
 			}
 			return nil

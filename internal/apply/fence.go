@@ -1,0 +1,45 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// ErrNotLeading says that another controller leads, so that this one must not write.
+var ErrNotLeading = errors.New("another controller leads")
+
+// leadsFor is how long it is believed that this controller leads. A lease is held for longer.
+const leadsFor = 2 * time.Second
+
+// Fence makes the applier ask whether this controller still leads, before it carries out a plan that writes, and before a write if it last asked a while
+// ago; the check returns an error that is [ErrNotLeading] if it does not. A process that was stopped for a while does not know by itself, and would put
+// back what the other one has done since.
+func (a *Applier) Fence(check func(ctx context.Context) error) *Applier {
+	a.fence = check
+	return a
+}
+
+// led is when a run last knew that its controller leads.
+type led struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (r *run) leads(ctx context.Context) error {
+	if r.fence == nil {
+		return nil
+	}
+	r.led.mu.Lock()
+	defer r.led.mu.Unlock()
+	// By the wall clock: the monotonic one may stand still while a machine sleeps.
+	if at := time.Now().Round(0); at.Sub(r.led.at) <= leadsFor && !at.Before(r.led.at) {
+		return nil
+	}
+	if err := r.fence(ctx); err != nil {
+		return err
+	}
+	r.led.at = time.Now().Round(0)
+	return nil
+}
