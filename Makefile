@@ -32,6 +32,10 @@ e2e: ## only the end-to-end tests, on real API servers and a real Git server
 torture: ## FAULTS=300 random faults over three clusters; the seed is printed, and SEED=n repeats it
 	ISTHMUS_FAULTS=$(or $(FAULTS),300) ISTHMUS_SEED=$(SEED) KUBEBUILDER_ASSETS=$(ASSETS) go test -timeout 120m -count 1 -v ./test/torture/...
 
+.PHONY: order
+order: ## MOVES=300 random commits over three clusters, none of which may call what is not offered (SEED=n repeats it)
+	ISTHMUS_ORDER_MOVES=$(or $(MOVES),300) ISTHMUS_ORDER_SEED=$(SEED) KUBEBUILDER_ASSETS=$(ASSETS) go test -timeout 60m -count 1 -v ./test/order/...
+
 .PHONY: lint
 lint: ## run the linters
 	$(TOOL) golangci-lint run ./...

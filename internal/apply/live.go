@@ -25,8 +25,8 @@ const settling = 10 * time.Millisecond
 
 // View is what the cluster has, at one moment.
 type View struct {
-	// Objects are all objects of the managed kinds, or those of a [Scope], in no order. They must not be changed. Foreign ones are stripped to their key and labels; of a Gateway the AUTO_PASSTHROUGH servers stay, of a Service
-	// that is reached from outside its selector, ports and addresses.
+	// Objects are all objects of the managed kinds, or those of a [Scope], in no order. They must not be changed. Foreign
+	// ones are stripped to their key and labels; of a Gateway the AUTO_PASSTHROUGH servers stay, of a Service that is reached from outside its selector, ports and addresses.
 	Objects []*unstructured.Unstructured
 	// Namespaces are all namespaces by name.
 	Namespaces map[string]Namespace

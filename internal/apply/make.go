@@ -102,7 +102,7 @@ func Make(bundle *render.Bundle, view View, options PlanOptions) Plan {
 	}
 	actions = holdBehindRefusals(actions)
 	plan.Brake = brake(bundle, live, plan.Owned, withoutWithdrawn(actions), options)
-	actions, plan.Seen = settle(withdraw(actions, live, bundle, options), live, plan.Owned, bundle, options)
+	actions, plan.Seen = settle(withdraw(actions, live, bundle, options), live, plan.Owned, options)
 	plan.Actions = order(withEffects(actions, live, bundle))
 	return plan
 }

@@ -106,7 +106,7 @@ func (c *cluster) meddle(random *rand.Rand) {
 	if len(all) == 0 {
 		return
 	}
-	keys := slices.SortedFunc(maps.Keys(all), func(a, b render.Key) int { return compareKeys(a, b) })
+	keys := slices.SortedFunc(maps.Keys(all), compareKeys)
 	object := all[keys[random.IntN(len(keys))]]
 	switch random.IntN(8) {
 	case 0:

@@ -20,7 +20,7 @@ type Sightings map[string]map[string]time.Time
 // routes lead to its versions, and these to its endpoints; and what it has been reached by until then stays. Nothing else waits, and
 // nothing does that somebody else changed.
 func settle(
-	actions []Action, live map[render.Key]*unstructured.Unstructured, owned int, bundle *render.Bundle, options PlanOptions,
+	actions []Action, live map[render.Key]*unstructured.Unstructured, owned int, options PlanOptions,
 ) ([]Action, Sightings) {
 	// Where nothing is ours yet it is a first sync.
 	if options.Timing.SettleAfter <= 0 || owned == 0 || !slices.ContainsFunc(actions, routesCalls) {

@@ -88,29 +88,37 @@ func (w *kindWatch) missing() bool { return apierrors.IsNotFound(w.lastError()) 
 
 // settle waits until the kind has been listed once, or is known to be missing or forbidden.
 func (w *kindWatch) settle(ctx context.Context) error {
-	var ticker *time.Ticker
+	if settled, err := w.settled(); settled {
+		return err
+	}
+	ticker := time.NewTicker(settling)
+	defer ticker.Stop()
 	for {
-		err := w.lastError()
-		switch {
-		case w.missing():
-			return nil
-		case isForbidden(err):
-			return err
-		case w.informer.HasSynced():
-			return nil
-		}
-		if ticker == nil {
-			ticker = time.NewTicker(settling)
-			defer ticker.Stop()
-		}
 		select {
 		case <-ctx.Done():
+			err := w.lastError()
 			if err == nil {
 				err = errUnsettled
 			}
 			return fmt.Errorf("%s could not be listed in time, so nothing is changed: %w", w.kind.Resource, err)
 		case <-ticker.C:
 		}
+		if settled, err := w.settled(); settled {
+			return err
+		}
+	}
+}
+
+// settled tells whether there is an answer; it is an error if the kind may not be read.
+func (w *kindWatch) settled() (bool, error) {
+	err := w.lastError()
+	switch {
+	case w.missing():
+		return true, nil
+	case isForbidden(err):
+		return true, err
+	default:
+		return w.informer.HasSynced(), nil
 	}
 }
 

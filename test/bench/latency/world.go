@@ -67,7 +67,7 @@ func newWorld(ctx context.Context, shape bench.Repository, checkout string, to i
 	if w.repository, w.head, err = newRepository(ctx, shape, w.dir); err != nil {
 		return w, err
 	}
-	text, err := os.ReadFile(filepath.Join(checkout, "config/crd/bases/isthmus.dev_meshsyncs.yaml"))
+	text, err := os.ReadFile(filepath.Join(checkout, "config", "crd", "bases", "isthmus.dev_meshsyncs.yaml"))
 	if err != nil {
 		return w, err
 	}
@@ -81,7 +81,8 @@ func newWorld(ctx context.Context, shape bench.Repository, checkout string, to i
 	if err := w.connect(); err != nil {
 		return w, err
 	}
-	return w, w.start(ctx, checkout)
+	err = w.start(ctx, checkout)
+	return w, err
 }
 
 func (w *world) connect() error {
