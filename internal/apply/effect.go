@@ -1,7 +1,6 @@
 package apply
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 
@@ -77,35 +76,35 @@ func withEffects(actions []Action, live map[render.Key]*unstructured.Unstructure
 	return out
 }
 
-// betweenOf is what stands in between, the desired object itself if nothing has to. An entry that loses endpoints gets its new ports with the last
-// write: the old endpoints never offered these, and in one entry every endpoint has every port.
+// betweenOf is what stands in between, the desired object itself if nothing has to. In one entry every endpoint has every port: where endpoints go that never
+// offered a new port, it comes with the last write; where endpoints come that do not offer an old port any more, it goes with the first.
 func betweenOf(desired, live *unstructured.Unstructured) *unstructured.Unstructured {
 	both := widen(desired, live)
 	if both == desired || desired.GetKind() != "ServiceEntry" {
 		return both
 	}
 	had, wanted := fieldsOf(live.Object, "spec"), fieldsOf(desired.Object, "spec")
-	isWanted := func(endpoint any) bool {
-		return slices.ContainsFunc(listOf(wanted, "endpoints"), func(other any) bool { return fieldsOf(other)["address"] == fieldsOf(endpoint)["address"] })
-	}
-	isNew := func(port any) bool {
-		return !slices.ContainsFunc(listOf(had, "ports"), func(known any) bool { return number(fieldsOf(known), "number") == number(fieldsOf(port), "number") })
+	comes, goes := hasMoreEndpoints(wanted, had), hasMoreEndpoints(had, wanted)
+	apart := func(port any) bool {
+		return goes && !hasPort(had, port) || comes && !hasPort(wanted, port)
 	}
 	ports := listOf(fieldsOf(both.Object, "spec"), "ports")
-	later := slices.DeleteFunc(slices.Clone(ports), func(port any) bool { return !isNew(port) })
-	isLost := func(endpoint any) bool { return !isWanted(endpoint) }
-	if len(later) == 0 || len(later) == len(ports) || !slices.ContainsFunc(listOf(had, "endpoints"), isLost) {
+	together := slices.DeleteFunc(slices.Clone(ports), apart)
+	switch len(together) {
+	case len(ports):
 		return both
+	case 0:
+		return desired
 	}
 	spec := maps.Clone(fieldsOf(both.Object, "spec"))
-	spec["ports"] = slices.DeleteFunc(slices.Clone(ports), isNew)
+	spec["ports"] = together
 	var endpoints []any
 	for _, endpoint := range listOf(spec, "endpoints") {
 		fields := maps.Clone(fieldsOf(endpoint))
 		numbers := maps.Clone(fieldsOf(fields, "ports"))
-		for _, port := range later {
-			delete(numbers, fmt.Sprint(fieldsOf(port)["name"]))
-		}
+		maps.DeleteFunc(numbers, func(name string, _ any) bool {
+			return !slices.ContainsFunc(together, func(port any) bool { return fieldsOf(port)["name"] == name })
+		})
 		if len(numbers) > 0 {
 			fields["ports"] = numbers
 		}
@@ -115,6 +114,19 @@ func betweenOf(desired, live *unstructured.Unstructured) *unstructured.Unstructu
 	out := &unstructured.Unstructured{Object: maps.Clone(both.Object)}
 	out.Object["spec"] = spec
 	return out
+}
+
+// hasMoreEndpoints tells whether an entry has an address that the other one has not.
+func hasMoreEndpoints(entry, than map[string]any) bool {
+	return slices.ContainsFunc(listOf(entry, "endpoints"), func(endpoint any) bool {
+		return !slices.ContainsFunc(listOf(than, "endpoints"), func(other any) bool { return fieldsOf(other)["address"] == fieldsOf(endpoint)["address"] })
+	})
+}
+
+func hasPort(entry map[string]any, port any) bool {
+	return slices.ContainsFunc(listOf(entry, "ports"), func(known any) bool {
+		return number(fieldsOf(known), "number") == number(fieldsOf(port), "number")
+	})
 }
 
 func effectOf(update Action) Effect {
