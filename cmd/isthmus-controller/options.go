@@ -56,18 +56,18 @@ func parse(args []string) (options, error) {
 	flags.DurationVar(&o.settle, "settle-time", 5*time.Second,
 		"Pause within a commit after what adds hosts, endpoints and routes and before what removes some, for proxies to learn of it; 0 for none.")
 	o.evaluation = evaluate.DefaultLimits()
-	flags.Var(evaluate.MemoryValue{Bytes: &o.evaluation.Memory}, evaluate.MemoryFlag,
+	flags.Var(evaluate.SizeValue{Bytes: &o.evaluation.Memory}, evaluate.MemoryFlag,
 		"What evaluating a repository may use of memory, in a process of its own; the container's limit must hold that beside the controller's.")
 	flags.DurationVar(&o.evaluation.CPU, evaluate.CPUFlag, o.evaluation.CPU,
 		"What evaluating a repository may use of processor time; keep it below spec.timeout, after which an evaluation is ended as well, but tried again.")
 	flags.IntVar(&o.evaluation.Objects, evaluate.ObjectsFlag, o.evaluation.Objects, "How many resources a service may make for one cluster.")
 	o.source = source.DefaultLimits()
 	flags.IntVar(&o.source.MaxFiles, source.FilesFlag, o.source.MaxFiles, "How many files the repository may have below spec.path.")
-	flags.Var(evaluate.MemoryValue{Bytes: &o.source.MaxFileBytes}, source.FileSizeFlag, "How large a file of the repository may be.")
-	flags.Var(evaluate.MemoryValue{Bytes: &o.source.MaxTotalBytes}, source.TotalSizeFlag,
+	flags.Var(evaluate.SizeValue{Bytes: &o.source.MaxFileBytes}, source.FileSizeFlag, "How large a file of the repository may be.")
+	flags.Var(evaluate.SizeValue{Bytes: &o.source.MaxTotalBytes}, source.TotalSizeFlag,
 		"How large all files below spec.path may be together; the whole repository may have twice as much. They are held in memory.")
 	flags.StringVar(&o.cacheDir, "cache-dir", "", "Folder where evaluations are kept for the next process; without one, a restart evaluates everything again.")
-	flags.Var(evaluate.MemoryValue{Bytes: &o.cacheSize}, "cache-size", "What the cache may use of the disk. Default: 1Gi.")
+	flags.Var(evaluate.SizeValue{Bytes: &o.cacheSize}, "cache-size", "What the cache may use of the disk. Default: 1Gi.")
 	flags.StringSliceVar(&o.kindNames, "kinds", kindNames(istio.Kinds),
 		"Kinds that are watched and may be written. Take one out where its CRD will never be installed; a repository that has such a resource is then not applied.")
 	flags.BoolVar(&o.printVersion, "version", false, "Print the version and exit.")

@@ -49,13 +49,13 @@ func addRepoFlag(cmd *cobra.Command, repo *repository) {
 func addLimitFlags(cmd *cobra.Command, repo *repository) {
 	cmd.Flags().DurationVar(&repo.timeout, "timeout", defaultTimeout, "give up on an evaluation of the repository that takes longer")
 	repo.limits = evaluate.DefaultLimits()
-	cmd.Flags().Var(evaluate.MemoryValue{Bytes: &repo.limits.Memory}, evaluate.MemoryFlag, "what an evaluation may use of memory")
+	cmd.Flags().Var(evaluate.SizeValue{Bytes: &repo.limits.Memory}, evaluate.MemoryFlag, "what an evaluation may use of memory")
 	cmd.Flags().IntVar(&repo.limits.Objects, evaluate.ObjectsFlag, repo.limits.Objects, "how many resources a service may make for one cluster")
 	cmd.Flags().DurationVar(&repo.limits.CPU, evaluate.CPUFlag, repo.limits.CPU, "what an evaluation may use of processor time")
 	repo.reading = source.DefaultLimits()
 	cmd.Flags().IntVar(&repo.reading.MaxFiles, source.FilesFlag, repo.reading.MaxFiles, "how many files the repository may have")
-	cmd.Flags().Var(evaluate.MemoryValue{Bytes: &repo.reading.MaxFileBytes}, source.FileSizeFlag, "how large a file may be")
-	cmd.Flags().Var(evaluate.MemoryValue{Bytes: &repo.reading.MaxTotalBytes}, source.TotalSizeFlag, "how large all files may be together")
+	cmd.Flags().Var(evaluate.SizeValue{Bytes: &repo.reading.MaxFileBytes}, source.FileSizeFlag, "how large a file may be")
+	cmd.Flags().Var(evaluate.SizeValue{Bytes: &repo.reading.MaxTotalBytes}, source.TotalSizeFlag, "how large all files may be together")
 	cmd.Flags().StringVar(&repo.cacheDir, "cache-dir", defaultCacheDir(), `folder where results are kept for the next run; "" for none`)
 	_ = cmd.MarkFlagDirname("cache-dir")
 }

@@ -142,21 +142,21 @@ func inOnePiece(explained, err error, reasons manifest.Findings) error {
 // goGaveUp is how a Go program ends by a panic or a fatal error, a stack overflow for instance.
 const goGaveUp = "exit status 2"
 
-// MemoryValue is a flag for Limits.Memory, in the form of Kubernetes: "1Gi".
-type MemoryValue struct{ Bytes *int64 }
+// SizeValue is a flag for an amount of bytes, in the form of Kubernetes: "1Gi".
+type SizeValue struct{ Bytes *int64 }
 
 // Set implements pflag.Value.
-func (v MemoryValue) Set(text string) error {
+func (v SizeValue) Set(text string) error {
 	q, err := resource.ParseQuantity(text)
 	if err != nil {
-		return fmt.Errorf("%q is no amount of memory; write for instance 1500Mi or 2Gi", text)
+		return fmt.Errorf("%q is no size; write for instance 1500Mi or 2Gi", text)
 	}
 	*v.Bytes = q.Value()
 	return nil
 }
 
 // String implements pflag.Value.
-func (v MemoryValue) String() string {
+func (v SizeValue) String() string {
 	if v.Bytes == nil {
 		return ""
 	}
@@ -164,6 +164,6 @@ func (v MemoryValue) String() string {
 }
 
 // Type implements pflag.Value.
-func (v MemoryValue) Type() string { return "quantity" }
+func (v SizeValue) Type() string { return "quantity" }
 
 func formatBytes(n int64) string { return resource.NewQuantity(n, resource.BinarySI).String() }

@@ -84,7 +84,7 @@ func TestLimitsThatNothingCouldBeEvaluatedInAreRefused(t *testing.T) {
 func TestMemoryIsWrittenAsInKubernetes(t *testing.T) {
 	for text, want := range map[string]int64{"2Gi": 2 << 30, "1500Mi": 1500 << 20, "1G": 1e9, "134217728": 128 << 20, "0.5Gi": 1 << 29} {
 		var got int64
-		value := evaluate.MemoryValue{Bytes: &got}
+		value := evaluate.SizeValue{Bytes: &got}
 		if err := value.Set(text); err != nil || got != want {
 			t.Errorf("%s is %d, %v, want %d", text, got, err, want)
 		}
@@ -96,11 +96,11 @@ func TestMemoryIsWrittenAsInKubernetes(t *testing.T) {
 	}
 	for _, text := range []string{"", "much", "2GiB", "2 Gi"} {
 		got := int64(7)
-		if err := (evaluate.MemoryValue{Bytes: &got}).Set(text); err == nil || got != 7 || !strings.Contains(err.Error(), "write for instance") {
+		if err := (evaluate.SizeValue{Bytes: &got}).Set(text); err == nil || got != 7 || !strings.Contains(err.Error(), "write for instance") {
 			t.Errorf("%q is %d, %v", text, got, err)
 		}
 	}
-	if text := (evaluate.MemoryValue{}).String(); text != "" {
+	if text := (evaluate.SizeValue{}).String(); text != "" {
 		t.Errorf("nothing is printed as %q", text)
 	}
 }
