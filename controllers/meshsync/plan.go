@@ -43,7 +43,7 @@ func (r *Reconciler) planAndCheck(
 		Truces:          truces,
 		Keep:            keeping(bundle),
 		Adopt:           adopts(ms),
-		Timing:          apply.Timing{Now: r.now(), WithdrawAfter: withdraws(ms), SettleAfter: settles(ms, bundle), Seen: m.seen},
+		Timing:          apply.Timing{Now: r.now(), WithdrawAfter: withdraws(ms), SettleAfter: settles(ms, bundle), First: ms.Status.LastAppliedRevision == "", Seen: m.seen},
 	}
 	if m.planner == nil {
 		m.planner = apply.NewPlanner(r.looker)

@@ -22,8 +22,7 @@ type Sightings map[string]map[string]time.Time
 func settle(
 	actions []Action, live map[render.Key]*unstructured.Unstructured, owned int, options PlanOptions,
 ) ([]Action, Sightings) {
-	// Where nothing is ours yet it is a first sync.
-	if options.Timing.SettleAfter <= 0 || owned == 0 || !slices.ContainsFunc(actions, routesCalls) {
+	if options.Timing.SettleAfter <= 0 || options.Timing.First && owned == 0 || !slices.ContainsFunc(actions, routesCalls) {
 		return actions, nil
 	}
 	reached := reachedToday(live)

@@ -29,6 +29,8 @@ type Timing struct {
 	WithdrawAfter time.Duration
 	// SettleAfter is how long what newly depends on another cluster waits, counted from the first plan that had it; with 0 it does not.
 	SettleAfter time.Duration
+	// First is set while nothing was ever applied whole: in a cluster without any object of ours nothing waits then. One whose last object went is none.
+	First bool
 	// Seen is [Plan.Seen] of the plan before.
 	Seen Sightings
 }
