@@ -10,6 +10,9 @@ const (
 	// cluster by the same commit, has another digest.
 	AcknowledgeAnnotation = "isthmus.dev/acknowledge"
 
+	// InheritsAnnotation lists the ApplySet ids of MeshSyncs that are gone and handed their objects over to this one, with commas between.
+	InheritsAnnotation = "isthmus.dev/inherits"
+
 	// ApplySetIDLabel and ApplySetToolingAnnotation mark the MeshSync as the parent of an ApplySet
 	// (KEP-3659), so that kubectl and others see whose members the managed objects are.
 	ApplySetIDLabel           = "applyset.kubernetes.io/id"

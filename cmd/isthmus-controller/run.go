@@ -43,7 +43,17 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	config := fluxclient.GetConfigOrDie(o.client)
-	lease, err := newLease(config, o)
+	host, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("the lease cannot be set up: %w", err)
+	}
+	identity := host + "_" + string(uuid.NewUUID())
+	lease, err := newLease(config, o, identity)
+	if err != nil {
+		return fmt.Errorf("the lease cannot be set up: %w", err)
+	}
+	// Not the same one: the election renews what its lock has read last, so nobody else may read through it.
+	looked, err := newLease(config, o, identity)
 	if err != nil {
 		return fmt.Errorf("the lease cannot be set up: %w", err)
 	}
@@ -51,7 +61,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return fmt.Errorf("the controller cannot be set up: %w", err)
 	}
-	if err := addReconciler(mgr, o, lease); err != nil {
+	if err := addReconciler(mgr, o, looked); err != nil {
 		return fmt.Errorf("the controller cannot be set up: %w", err)
 	}
 	if err := addProbes(mgr); err != nil {
@@ -94,13 +104,9 @@ func newManager(config *rest.Config, o options, lease resourcelock.Interface) (c
 }
 
 // newLease is what controllers of one cluster elect their leader by.
-func newLease(config *rest.Config, o options) (resourcelock.Interface, error) {
-	host, err := os.Hostname()
-	if err != nil {
-		return nil, err
-	}
-	identity := resourcelock.ResourceLockConfig{Identity: host + "_" + string(uuid.NewUUID())}
-	return resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, o.namespace, controllerName+"-leader-election", identity, config, o.leaderElection.RenewDeadline)
+func newLease(config *rest.Config, o options, identity string) (resourcelock.Interface, error) {
+	return resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, o.namespace, controllerName+"-leader-election",
+		resourcelock.ResourceLockConfig{Identity: identity}, config, o.leaderElection.RenewDeadline)
 }
 
 // leads fails unless the lease, as the API server has it now, is held by this process.

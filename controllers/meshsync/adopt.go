@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"slices"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/internal/apply"
@@ -44,11 +45,10 @@ func (r *Reconciler) adoptable(
 		}
 		whole := m.read[resource.Key]
 		if whole == nil || whole.GetUID() != object.GetUID() || whole.GetResourceVersion() != object.GetResourceVersion() {
-			if whole, err = r.looker.Whole(ctx, object); apierrors.IsNotFound(err) {
-				continue // The watch tells soon.
-			}
-			if err != nil {
-				return nil, err
+			if whole, err = r.looker.Whole(ctx, object); err != nil {
+				// It is refused like any other of somebody else, and read again in the next run.
+				ctrl.LoggerFrom(ctx).Error(client.IgnoreNotFound(err), "an object that spec.adopt may choose cannot be read", "object", resource.Key.String())
+				continue
 			}
 		}
 		read[resource.Key] = whole

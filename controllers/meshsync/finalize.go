@@ -2,12 +2,16 @@ package meshsync
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/fluxcd/pkg/runtime/conditions"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -37,11 +41,17 @@ func (r *Reconciler) finalize(ctx context.Context, ms *v1alpha1.MeshSync, p *pat
 		return r.stuck(ctx, ms, p, err)
 	}
 	if next != nil {
+		if err := r.inherit(run, ms, next); err != nil {
+			return r.stuck(ctx, ms, p, err)
+		}
 		r.events.Eventf(ms, corev1.EventTypeNormal, meta.SucceededReason, "The objects of this MeshSync stay, although its deletion policy is Delete: "+
 			"MeshSync %s/%s takes this cluster over, claims what its source declares and prunes the rest", next.Namespace, next.Name)
 		return r.release(ctx, ms, p)
 	}
 	remaining, err := r.deleteOwned(run, ms)
+	if errors.Is(err, apply.ErrNotLeading) {
+		return ctrl.Result{RequeueAfter: goneWithin}, nil
+	}
 	if err != nil {
 		return r.stuck(ctx, ms, p, err)
 	}
@@ -62,20 +72,37 @@ func leaves(ms *v1alpha1.MeshSync) bool {
 }
 
 // successor is the MeshSync that has this cluster when ms is gone, nil if there is none: deleting what it is about to claim would take every name
-// away for a moment.
+// away for a moment. One that may not write claims nothing.
 func (r *Reconciler) successor(ctx context.Context, ms *v1alpha1.MeshSync) (*v1alpha1.MeshSync, error) {
 	all := &v1alpha1.MeshSyncList{}
-	if err := r.client.List(ctx, all); err != nil {
+	if err := r.uncached.List(ctx, all); err != nil {
 		return nil, fmt.Errorf("cannot list the MeshSyncs of this cluster, of which one may take it over: %w", err)
 	}
 	var next *v1alpha1.MeshSync
 	for i := range all.Items {
 		other := &all.Items[i]
-		if other.UID != ms.UID && other.DeletionTimestamp.IsZero() && (next == nil || older(other, next)) {
+		acts := other.DeletionTimestamp.IsZero() && !other.Spec.Suspend && other.Spec.Mode != v1alpha1.ModeObserve
+		if other.UID != ms.UID && acts && older(ms, other) && (next == nil || older(other, next)) {
 			next = other
 		}
 	}
 	return next, nil
+}
+
+// inherit notes on the next MeshSync that the objects of this one are its own from now on: if it is deleted before it has claimed them, they go with it.
+func (r *Reconciler) inherit(ctx context.Context, ms, next *v1alpha1.MeshSync) error {
+	before := next.DeepCopy()
+	heirlooms := inherited(next).Insert(applySetID(ms)).Union(inherited(ms))
+	metav1.SetMetaDataAnnotation(&next.ObjectMeta, v1alpha1.InheritsAnnotation, strings.Join(sets.List(heirlooms), ","))
+	if err := r.client.Patch(ctx, next, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		return fmt.Errorf("cannot hand the objects of this MeshSync over to MeshSync %s/%s: %w", next.Namespace, next.Name, err)
+	}
+	return nil
+}
+
+// inherited are the ApplySets of MeshSyncs that handed their objects over to this one.
+func inherited(ms *v1alpha1.MeshSync) sets.Set[string] {
+	return sets.New(strings.FieldsFunc(ms.Annotations[v1alpha1.InheritsAnnotation], func(c rune) bool { return c == ',' })...)
 }
 
 // deleteOwned deletes what carries both marks of this MeshSync, and tells how many objects are still there.
@@ -84,6 +111,7 @@ func (r *Reconciler) deleteOwned(ctx context.Context, ms *v1alpha1.MeshSync) (re
 	if err != nil {
 		return 0, err
 	}
+	owner.Inherited = inherited(ms)
 	view, err := r.looker.Look(ctx)
 	if err != nil {
 		return 0, err

@@ -124,3 +124,19 @@ func TestAnotherClusterDeletesNothingThatIsThereAsWell(t *testing.T) {
 		t.Errorf("%d of %d objects are common, so this shows nothing", stayed, len(west))
 	}
 }
+
+func TestMeshSyncsThatGoTogetherTakeTheirObjectsWithThem(t *testing.T) {
+	w := newWorld(t, withIstio)
+	deleted := func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete }
+	w.create("mesh", deleted)
+	w.ready("mesh", w.git.first)
+	w.create("renamed", deleted)
+	w.notReady("renamed", v1alpha1.ReasonAnotherMeshSync)
+	for _, name := range []string{"mesh", "renamed"} {
+		must(t, w.admin.Delete(t.Context(), w.get(name)))
+	}
+	w.until("everything is gone", func() (bool, string) {
+		err := w.admin.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "renamed"}, &v1alpha1.MeshSync{})
+		return apierrors.IsNotFound(err) && len(w.names()) == 0, cmp.Diff(nil, keysOf(w.names()))
+	})
+}

@@ -1,6 +1,7 @@
 package meshsync
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -28,8 +29,9 @@ type memory struct {
 	recalled recalled
 	// planner knows what the cluster was last seen to have: what differs from it without a change in Git is drift.
 	planner *apply.Planner
-	// seen is since when what waits for other clusters is wanted.
-	seen apply.Sightings
+	// seen is since when what waits for other clusters is wanted, by the plans of the last run that made any; seeing is by those of this run, which
+	// may be of two bundles.
+	seen, seeing apply.Sightings
 	// fights are objects that somebody changes again and again.
 	fights apply.Fights
 	// read are objects of somebody else that spec.adopt may choose, as they were read last.
@@ -154,3 +156,23 @@ func (m *memories) forget(key types.NamespacedName) {
 
 // abandon forgets what drift would be undone against, since the objects here may be somebody else's business by now.
 func (m *memory) abandon() { m.good, m.recalled.over = nil, true }
+
+// began notes that another run begins.
+func (m *memory) began() {
+	if m.seeing != nil {
+		m.seen, m.seeing = m.seeing, nil
+	}
+}
+
+// saw notes since when a plan of this run wants what it waits for.
+func (m *memory) saw(seen apply.Sightings) {
+	if m.seeing == nil {
+		m.seeing = apply.Sightings{}
+	}
+	for service, needs := range seen {
+		if m.seeing[service] == nil {
+			m.seeing[service] = map[string]time.Time{}
+		}
+		maps.Copy(m.seeing[service], needs)
+	}
+}

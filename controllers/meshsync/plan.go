@@ -59,7 +59,7 @@ func (r *Reconciler) planAndCheck(
 		return apply.Plan{}, nil, err
 	}
 	plan := m.planner.Make(bundle, view, options)
-	m.seen = plan.Seen
+	m.saw(plan.Seen)
 	return plan, preflight.Check(bundle, view, plan, owner), nil
 }
 
@@ -96,9 +96,6 @@ func (r *Reconciler) apply(ctx context.Context, ms *v1alpha1.MeshSync, m *memory
 
 // unpermitted are the rights that a plan needs and this controller does not have. Where the API server does not tell, the writes will.
 func (r *Reconciler) unpermitted(ctx context.Context, plan apply.Plan) []preflight.Problem {
-	if !plan.Writes() {
-		return nil
-	}
 	missing, err := r.applier.Missing(ctx, plan)
 	if err != nil {
 		ctrl.LoggerFrom(ctx).V(1).Info("it cannot be told beforehand whether all rights are there", "error", err.Error())

@@ -72,7 +72,7 @@ func (r *Reconciler) again(ctx context.Context, ms *v1alpha1.MeshSync, revision,
 func wasApplied(ms *v1alpha1.MeshSync, bundle *render.Bundle) bool {
 	for _, entry := range ms.Status.History {
 		switch entry.LastReconciledStatus {
-		case apply.EmptyBundle, apply.MassDeletion, apply.LastEndpoint, preflight.GatewayOverlaps, v1alpha1.ReasonPermissionDenied:
+		case apply.EmptyBundle, apply.MassDeletion, apply.LastEndpoint, preflight.GatewayOverlaps, v1alpha1.ReasonPermissionDenied, v1alpha1.ReasonKindUnavailable:
 			continue // What is held, or not begun, writes nothing.
 		}
 		if !strings.HasPrefix(entry.Digest, bundleDigest) {

@@ -80,6 +80,8 @@ type Identifier interface {
 // Reconciler keeps one cluster equal to what its MeshSync says.
 type Reconciler struct {
 	client client.Client
+	// uncached reads what a cache may be behind of.
+	uncached client.Reader
 	// kinds are those that are watched and may be written.
 	kinds    []istio.Kind
 	fetcher  Fetcher
@@ -130,6 +132,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 
 	defer r.metrics.timed(phaseTotal)()
+	m.began()
 	m.started = r.now()
 	o := r.sync(ctx, ms, m, p)
 	if errors.Is(o.cause, apply.ErrNotLeading) {
@@ -188,13 +191,19 @@ func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 
 	plan, problems, err := r.planAndCheck(run, ms, m, bundle)
 	if err != nil {
-		return r.retried(ms, m, planFailed(bundle, err))
+		o := r.retried(ms, m, planFailed(bundle, err))
+		var lacks *unavailableError
+		if errors.As(err, &lacks) {
+			return r.keep(ctx, ms, m, o)
+		}
+		return o
 	}
 	if plan.Brake != nil {
 		return r.hold(ctx, ms, m, bundle, &plan).with(problems)
 	}
 	problems = append(problems, r.unpermitted(run, plan)...)
-	if blocks(problems) && ms.Spec.Mode != v1alpha1.ModeObserve {
+	// What was begun is gone on with: it was allowed then, and is put right like any other.
+	if blocks(problems) && m.good != bundle && ms.Spec.Mode != v1alpha1.ModeObserve {
 		return r.keep(ctx, ms, m, unfit(bundle, &plan, problems)).with(problems)
 	}
 	// What is held may be reverted, and was never good for anything.
@@ -229,6 +238,9 @@ func (r *Reconciler) keep(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 	}
 	result, err := r.apply(run, ms, m, plan)
 	o.wrote = wrote(result)
+	if errors.Is(err, apply.ErrNotLeading) {
+		o.cause = err
+	}
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "somebody's changes of what was applied before could not all be undone")
 	}

@@ -68,7 +68,7 @@ func WithFirstRetry(wait time.Duration) Option { return func(r *Reconciler) { r.
 // cluster through looker and writes through applier.
 func NewReconciler(client client.Client, uncached client.Reader, looker Looker, applier Applier, options ...Option) (*Reconciler, error) {
 	r := &Reconciler{
-		client: client, looker: looker, applier: applier,
+		client: client, uncached: uncached, looker: looker, applier: applier,
 		kinds:      istio.Kinds,
 		identity:   &ClusterIdentity{Reader: uncached},
 		events:     &record.FakeRecorder{},

@@ -23,6 +23,7 @@ func unfit(bundle *render.Bundle, plan *apply.Plan, problems []preflight.Problem
 	blocking := slices.DeleteFunc(slices.Clone(problems), func(p preflight.Problem) bool { return !p.Blocks })
 	o := outcome{
 		verdict: waiting, reason: blocking[0].Reason, bundle: bundle, plan: plan, pending: pending(plan), unapplied: true,
+		broken: len(bundle.Findings),
 		message: fmt.Sprintf("Revision %s is not applied: %s Nothing of it was written; it goes on by itself once that is mended. %s",
 			short(bundle.Revision), sentence(firstProblems(blocking)), untouched),
 	}
@@ -33,6 +34,7 @@ func unfit(bundle *render.Bundle, plan *apply.Plan, problems []preflight.Problem
 		}
 		o.errors = append(o.errors, e)
 	}
+	o.errors = append(o.errors, syncErrors(bundle.Findings)...)
 	return o
 }
 

@@ -16,7 +16,9 @@ func adopt(action Action, resource render.Resource, options PlanOptions) Action 
 	action.Adopts = true
 	action.Verb, action.desired = Update, resource.Object()
 	if options.Keep != "" {
-		action.desired = widen(action.desired, action.live)
+		if both := widen(action.desired, action.live); both != action.desired {
+			action.desired, action.hash = both, digestOfObject(both)
+		}
 	}
 	action.Fields = differences(action.desired, action.live, options.Owner.ID)
 	if !options.Adopt {

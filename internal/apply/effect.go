@@ -83,12 +83,13 @@ func betweenOf(desired, live *unstructured.Unstructured) *unstructured.Unstructu
 	if both == desired || desired.GetKind() != "ServiceEntry" {
 		return both
 	}
-	had, wanted := fieldsOf(live.Object, "spec"), fieldsOf(desired.Object, "spec")
-	comes, goes := hasMoreEndpoints(wanted, had), hasMoreEndpoints(had, wanted)
+	had, wanted, between := fieldsOf(live.Object, "spec"), fieldsOf(desired.Object, "spec"), fieldsOf(both.Object, "spec")
+	comes := hasMoreEndpoints(between, had)
+	goes := hasMoreEndpoints(between, wanted) || wayOf(between) == selected && wayOf(wanted) != selected
 	apart := func(port any) bool {
 		return goes && !hasPort(had, port) || comes && !hasPort(wanted, port)
 	}
-	ports := listOf(fieldsOf(both.Object, "spec"), "ports")
+	ports := listOf(between, "ports")
 	together := slices.DeleteFunc(slices.Clone(ports), apart)
 	switch len(together) {
 	case len(ports):
@@ -96,7 +97,7 @@ func betweenOf(desired, live *unstructured.Unstructured) *unstructured.Unstructu
 	case 0:
 		return desired
 	}
-	spec := maps.Clone(fieldsOf(both.Object, "spec"))
+	spec := maps.Clone(between)
 	spec["ports"] = together
 	var endpoints []any
 	for _, endpoint := range listOf(spec, "endpoints") {

@@ -106,20 +106,26 @@ func (l *Live) NeedLeaderElection() bool { return false }
 // kind; after that it answers from memory. A kind without a CRD is reported in the view; one that may not be
 // listed or watched is an error, since a plan made without it would be wrong.
 func (l *Live) Look(ctx context.Context) (View, error) {
+	return l.look(ctx, func(watch *kindWatch) []any { return watch.informer.GetStore().List() }, func(render.Key) bool { return true })
+}
+
+// look shows what list gives of each kind; wanted tells which of our own writes belong to it.
+func (l *Live) look(ctx context.Context, list func(*kindWatch) []any, wanted func(render.Key) bool) (View, error) {
 	all := append(slices.Clone(l.watches), l.namespaces)
-	for _, watch := range all {
-		if err := watch.settle(ctx); err != nil {
+	missing := make([]bool, len(all))
+	for i, watch := range all {
+		var err error
+		if missing[i], err = watch.settle(ctx); err != nil {
 			return View{}, describe(all, err)
 		}
 	}
-
 	view := View{Namespaces: l.allNamespaces()}
-	for _, watch := range l.watches {
-		if watch.missing() {
+	for i, watch := range l.watches {
+		if missing[i] {
 			view.Missing = append(view.Missing, watch.kind)
 			continue
 		}
-		view.Objects = append(view.Objects, l.objects(watch, watch.informer.GetStore().List, func(render.Key) bool { return true })...)
+		view.Objects = append(view.Objects, l.objects(watch, func() []any { return list(watch) }, wanted)...)
 	}
 	return view, nil
 }
@@ -154,21 +160,7 @@ func (l *Live) Changed(since uint64) (changed []render.Key, next uint64, known b
 
 // LookFor is [Live.Look] for a part; what package preflight looks at is always in it.
 func (l *Live) LookFor(ctx context.Context, scope Scope) (View, error) {
-	all := append(slices.Clone(l.watches), l.namespaces)
-	for _, watch := range all {
-		if err := watch.settle(ctx); err != nil {
-			return View{}, describe(all, err)
-		}
-	}
-	view := View{Namespaces: l.allNamespaces()}
-	for _, watch := range l.watches {
-		if watch.missing() {
-			view.Missing = append(view.Missing, watch.kind)
-			continue
-		}
-		view.Objects = append(view.Objects, l.objects(watch, func() []any { return watch.within(scope) }, scope.Keys.Has)...)
-	}
-	return view, nil
+	return l.look(ctx, func(watch *kindWatch) []any { return watch.within(scope) }, scope.Keys.Has)
 }
 
 // objects are those that list gives of one kind, with our own writes that the watch has not shown yet.

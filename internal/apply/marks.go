@@ -39,6 +39,14 @@ type Owner struct {
 	// Living are the ApplySet ids of all other MeshSyncs that exist. An object that we wrote for a MeshSync that is
 	// in neither is an orphan, and the owner may claim it.
 	Living sets.Set[string]
+	// Inherited are the ApplySet ids of MeshSyncs that are gone and handed their objects over to this one; it may not have claimed them yet.
+	Inherited sets.Set[string]
+}
+
+// has tells whether an object is a member of the owner's ApplySet, or of one that it inherited.
+func (o Owner) has(live *unstructured.Unstructured) bool {
+	partOf := live.GetLabels()[LabelPartOf]
+	return partOf == o.ID || o.Inherited.Has(partOf)
 }
 
 // Possession is what the marks on a live object say about it.

@@ -42,24 +42,42 @@ func (a *Applier) Missing(ctx context.Context, plan Plan) ([]Right, error) {
 	return missing, nil
 }
 
-// rightsFor are the rights that a plan needs, each with the namespaces where it does.
+// rightsFor are the rights that a plan needs, now or when what waits and what stays for a while is over, each with the namespaces where it does.
 func rightsFor(plan Plan) map[Right][]string {
-	verbs := map[Verb]string{Create: "create", Update: "update", Claim: "patch", Delete: "delete"}
 	needed := map[Right][]string{}
 	if len(plan.Namespaces) > 0 {
 		needed[Right{Verb: "create", Resource: namespaceResource.GroupResource()}] = []string{""}
 	}
 	for _, action := range plan.Actions {
 		i := slices.IndexFunc(istio.Kinds, func(kind istio.Kind) bool { return kind.Kind == action.Key.Kind })
-		if !action.writes() || i < 0 {
+		if i < 0 {
 			continue
 		}
-		right := Right{Verb: verbs[action.Verb], Resource: schema.GroupResource{Group: istio.Kinds[i].Group, Resource: istio.Kinds[i].Resource}}
-		if !slices.Contains(needed[right], action.Key.Namespace) {
-			needed[right] = append(needed[right], action.Key.Namespace)
+		for _, verb := range verbsFor(action) {
+			right := Right{Verb: verb, Resource: schema.GroupResource{Group: istio.Kinds[i].Group, Resource: istio.Kinds[i].Resource}}
+			if !slices.Contains(needed[right], action.Key.Namespace) {
+				needed[right] = append(needed[right], action.Key.Namespace)
+			}
 		}
 	}
 	return needed
+}
+
+func verbsFor(action Action) []string {
+	switch {
+	case action.Verb == Withdraw, action.Verb == Update && !action.Until.IsZero():
+		return []string{"update", "delete"}
+	case action.Verb == Delete, action.Verb == Wait && action.desired == nil:
+		return []string{"delete"}
+	case action.Verb == Create, action.Verb == Wait && action.live == nil:
+		return []string{"create"}
+	case action.Verb == Update, action.Verb == Wait:
+		return []string{"update"}
+	case action.Verb == Claim:
+		return []string{"patch"}
+	default:
+		return nil
+	}
 }
 
 // mayEverywhere asks for all namespaces at once, and only where that is refused for each of them.

@@ -15,7 +15,7 @@ func MakeRelease(view View, owner Owner) Plan {
 	var actions []Action
 	for _, object := range view.Objects {
 		// Orphans of others are not this owner's to delete: it never claimed them.
-		if object.GetLabels()[LabelPartOf] != owner.ID {
+		if !owner.has(object) {
 			continue
 		}
 		if owner.Possession(object) == Owned {
@@ -35,7 +35,7 @@ func MakeRelease(view View, owner Owner) Plan {
 func Remaining(view View, owner Owner) []render.Key {
 	var keys []render.Key
 	for _, object := range view.Objects {
-		ours := object.GetLabels()[LabelPartOf] == owner.ID && owner.Possession(object) == Owned
+		ours := owner.has(object) && owner.Possession(object) == Owned
 		if ours && !optedOut(object, AnnotationReconcile) && !optedOut(object, AnnotationPrune) {
 			keys = append(keys, keyOf(object))
 		}

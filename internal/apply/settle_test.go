@@ -129,8 +129,17 @@ func TestWhatSomebodyTookAwayDoesNotWait(t *testing.T) {
 func TestAFirstSyncDoesNotWait(t *testing.T) {
 	c := newCluster(t)
 	k := settlesIn(c, time.Hour)
+	k.options.Timing.First = true
 	if waiting := k.waits(services("web")...); len(waiting) > 0 {
 		t.Errorf("nothing of ours was there, and %v waits", waiting)
 	}
 	c.equal(bundleOf(services("web")...))
+}
+
+func TestAClusterWhoseLastObjectWentWaitsLikeAnyOther(t *testing.T) {
+	c := newCluster(t)
+	k := settlesIn(c, time.Hour)
+	if waiting := k.waits(services("web")...); len(waiting) == 0 {
+		t.Error("it calls what nobody may offer yet")
+	}
 }

@@ -83,13 +83,11 @@ func (w *kindWatch) lastError() error {
 	return w.err
 }
 
-// missing reports whether the cluster does not know the kind.
-func (w *kindWatch) missing() bool { return apierrors.IsNotFound(w.lastError()) }
-
-// settle waits until the kind has been listed once, or is known to be missing or forbidden.
-func (w *kindWatch) settle(ctx context.Context) error {
-	if settled, err := w.settled(); settled {
-		return err
+// settle waits until the kind has been listed once, or is known to be missing or forbidden. What it says counts for the look that asked: a kind that comes
+// meanwhile is not listed yet.
+func (w *kindWatch) settle(ctx context.Context) (missing bool, err error) {
+	if settled, missing, err := w.settled(); settled {
+		return missing, err
 	}
 	ticker := time.NewTicker(settling)
 	defer ticker.Stop()
@@ -100,25 +98,24 @@ func (w *kindWatch) settle(ctx context.Context) error {
 			if err == nil {
 				err = errUnsettled
 			}
-			return fmt.Errorf("%s could not be listed in time, so nothing is changed: %w", w.kind.Resource, err)
+			return false, fmt.Errorf("%s could not be listed in time, so nothing is changed: %w", w.kind.Resource, err)
 		case <-ticker.C:
 		}
-		if settled, err := w.settled(); settled {
-			return err
+		if settled, missing, err := w.settled(); settled {
+			return missing, err
 		}
 	}
 }
 
-// settled tells whether there is an answer; it is an error if the kind may not be read.
-func (w *kindWatch) settled() (bool, error) {
-	err := w.lastError()
-	switch {
-	case w.missing():
-		return true, nil
+// settled tells whether there is an answer, and whether that is that the kind is missing; it is an error if the kind may not be read.
+func (w *kindWatch) settled() (settled, missing bool, err error) {
+	switch err := w.lastError(); {
+	case apierrors.IsNotFound(err):
+		return true, true, nil
 	case isForbidden(err):
-		return true, err
+		return true, false, err
 	default:
-		return w.informer.HasSynced(), nil
+		return w.informer.HasSynced(), false, nil
 	}
 }
 

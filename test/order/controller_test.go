@@ -37,9 +37,9 @@ type controller struct {
 	applier *apply.Applier
 	stop    func()
 
-	// known and seen are in memory, and gone with a restart.
-	known apply.Record
-	seen  apply.Sightings
+	// planner and seen are in memory, and gone with a restart.
+	planner *apply.Planner
+	seen    apply.Sightings
 	// applied is the revision that was applied last as a whole, which stands in the status of a MeshSync.
 	applied string
 	// last is the bundle of the last sync.
@@ -84,7 +84,7 @@ func (k *controller) start() {
 	}
 	k.live = apply.NewLive(client, istio.Kinds, nil)
 	k.applier = apply.NewApplier(client, k.live)
-	k.known, k.seen = nil, nil
+	k.planner, k.seen = apply.NewPlanner(k.live), nil
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -149,7 +149,7 @@ func (k *controller) sync(to revision) (due time.Time) {
 	if err != nil {
 		k.t.Fatalf("%s: %v\n%s", k.name, err, k.world.end())
 	}
-	k.known = result.Known
+	k.planner.Applied(result)
 	if len(plan.Waits()) == 0 {
 		k.applied = bundle.Revision
 	}
@@ -162,24 +162,24 @@ func (k *controller) plan(bundle *render.Bundle) apply.Plan {
 	k.t.Helper()
 	ctx, cancel := context.WithTimeout(k.t.Context(), deadline)
 	defer cancel()
-	view, err := k.live.Look(ctx)
-	if err != nil {
-		k.t.Fatal(err)
-	}
 	options := apply.PlanOptions{
 		Owner: apply.Owner{ID: apply.ApplySetID("mesh", "isthmus-system", "MeshSync", "isthmus.dev")},
-		Prune: true, MaxPrunePercent: 100, Known: k.known,
+		Prune: true, MaxPrunePercent: 100,
 		Timing: apply.Timing{Now: k.world.now, WithdrawAfter: k.rule.withdrawAfter, SettleAfter: k.rule.settleAfter, Seen: k.seen},
 	}
 	if k.applied == "" || k.applied == bundle.Revision {
 		// As the reconciler does it: in a first sync, and of what was applied before, nothing waits.
 		options.Timing.SettleAfter = 0
 	}
-	plan := apply.Make(bundle, view, options)
+	view, err := k.planner.Look(ctx, bundle, options)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	plan := k.planner.Make(bundle, view, options)
 	if plan.Brake != nil {
 		// A person agrees.
 		options.Acknowledged = []string{plan.Brake.Digest}
-		plan = apply.Make(bundle, view, options)
+		plan = k.planner.Make(bundle, view, options)
 	}
 	return plan
 }
