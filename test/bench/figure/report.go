@@ -30,15 +30,15 @@ func (r Report) Missed() bool { return slices.ContainsFunc(r.Rows, Row.Missed) }
 // String is the table, in Markdown, and what it was measured on.
 func (r Report) String() string {
 	var out strings.Builder
-	others := "nothing"
+	others := ""
 	if len(r.Others) > 0 {
 		sum := 0.
 		for _, n := range r.Others {
 			sum += n
 		}
-		others = fmt.Sprintf("%.1f processors on average, at most %.1f", sum/float64(len(r.Others)), slices.Max(r.Others))
+		others = fmt.Sprintf("; other work used %.1f processors on average, at most %.1f at the same time", sum/float64(len(r.Others)), slices.Max(r.Others))
 	}
-	fmt.Fprintf(&out, "Measured in one run of %s on %d cores and %s with %s and %s; other work used %s at the same time.\n\n", r.Took.Round(time.Second),
+	fmt.Fprintf(&out, "Measured in one run of %s on %d cores and %s with %s and %s%s.\n\n", r.Took.Round(time.Second),
 		runtime.NumCPU(), machineMemory(), strings.Replace(runtime.Version(), "go", "Go ", 1), r.With, others)
 	out.WriteString("| figure | bar | measured | Isthmus | held against | pass |\n|---|---|---|---|---|---|\n")
 	for _, row := range r.Rows {

@@ -101,7 +101,7 @@ func measure(ctx context.Context, shape bench.Repository, checkout string, log i
 
 // measure lets the first commit arrive, then one after another that each change one service, and does the same by plain tools once.
 func (w *world) measure(ctx context.Context) (figure.Report, error) {
-	report := figure.Report{With: "CUE " + figure.ModuleVersion("cuelang.org/go") + " and fluxcd/pkg/ssa " + figure.ModuleVersion("github.com/fluxcd/pkg/ssa")}
+	report := figure.Report{With: "fluxcd/pkg/ssa " + figure.ModuleVersion("github.com/fluxcd/pkg/ssa")}
 	began := time.Now()
 	if err := w.arrives(ctx, w.head); err != nil {
 		return report, err
