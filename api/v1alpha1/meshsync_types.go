@@ -201,7 +201,7 @@ type Prune struct {
 	// +optional
 	Enabled *bool `json:"enabled,omitempty"`
 
-	// MaxPercent of the managed objects that one change may delete, if that is more than 10 objects, without being held for
+	// MaxPercent of the managed objects that one change may delete, if that is at least 10 objects, without being held for
 	// acknowledgement.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100
