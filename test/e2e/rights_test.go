@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fluxcd/pkg/runtime/conditions"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -104,12 +105,16 @@ func TestAWriteThatIsForbiddenIsNamedAndNothingIsPrunedMeanwhile(t *testing.T) {
 	change["services/fresh.cue"] = service{name: "fresh", in: []string{west}}.String()
 	change["services/caller.cue"] = service{name: "caller", in: []string{east}, egress: []string{"fresh"}}.String()
 	commit := w.git.commit(change)
-	// The right was there a moment ago, so the first attempt may be a write that is refused; from then on it is known before.
-	ms := w.refuses("mesh", v1alpha1.ReasonPermissionDenied, commit)
-	if len(ms.Status.Errors) == 0 || !strings.Contains(ms.Status.Errors[0].Message, "create destinationrules.networking.istio.io") ||
-		!strings.Contains(ms.Status.Errors[0].Message, "give its role the verb") {
-		t.Errorf("the status names the right: %s", describe(ms))
+	ms := w.refuses("mesh", v1alpha1.ReasonApplyFailed, commit)
+	if len(ms.Status.Errors) == 0 || ms.Status.Errors[0].Service != "fresh" || !strings.HasPrefix(ms.Status.Errors[0].Resource, "DestinationRule/") ||
+		!strings.Contains(ms.Status.Errors[0].Message, "give the controller's role the right") {
+		t.Errorf("the status names the service, the object and the right: %s", describe(ms))
 	}
+	// The right was there a moment ago, so the commit was begun; from then on it is known beforehand.
+	w.until("Preflight names the right", func() (bool, string) {
+		ms := w.get("mesh")
+		return conditions.GetReason(ms, v1alpha1.PreflightCondition) == v1alpha1.ReasonPermissionDenied, describe(ms)
+	})
 	w.polled(3)
 	after := w.uids()
 	for key := range before {
