@@ -1,0 +1,167 @@
+package apply
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
+
+	"github.com/isthmus-mesh/isthmus/internal/istio"
+	"github.com/isthmus-mesh/isthmus/internal/render"
+)
+
+// controller is one life of a controller: what it knows is gone when it restarts.
+type controller struct {
+	*cluster
+	live    *Live
+	applier *Applier
+	planner *Planner
+	options PlanOptions
+	woken   chan render.Key
+	// requests counts what it sent, and watches those among them that are watches.
+	requests, watches *atomic.Int64
+}
+
+func (c *cluster) start() *controller { return c.startAs(c.config) }
+
+func (c *cluster) startAs(config *rest.Config) *controller {
+	c.t.Helper()
+	started := &controller{
+		cluster: c, requests: &atomic.Int64{}, watches: &atomic.Int64{}, woken: make(chan render.Key, 1000),
+		options: PlanOptions{Owner: c.owner, Prune: true, MaxPrunePercent: 20},
+	}
+	counted := rest.CopyConfig(config)
+	counted.Wrap(countRequests(started.requests, started.watches))
+	started.live = NewLive(c.connect(counted), istio.Kinds, func(key render.Key) {
+		select {
+		case started.woken <- key:
+		default:
+		}
+	})
+	started.planner = NewPlanner(started.live)
+	started.applier = NewApplier(c.connect(counted), started.live)
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = started.live.Start(ctx)
+	}()
+	c.t.Cleanup(func() { stop(); <-done })
+	return started
+}
+
+func (k *controller) look() View {
+	k.t.Helper()
+	ctx, cancel := context.WithTimeout(k.t.Context(), deadline)
+	defer cancel()
+	view, err := k.live.Look(ctx)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return view
+}
+
+// plan makes a plan of what changed since the last one, and fails the test unless it is the plan of everything.
+func (k *controller) plan(bundle *render.Bundle) Plan {
+	k.t.Helper()
+	ctx, cancel := context.WithTimeout(k.t.Context(), deadline)
+	defer cancel()
+	var diff string
+	// The two look one after the other, and watches go on meanwhile.
+	for range 100 {
+		known := maps.Clone(k.planner.known)
+		view, err := k.planner.Look(ctx, bundle, k.options)
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		whole := k.options
+		whole.Known = known
+		want := Make(bundle, k.look(), whole)
+		plan := k.planner.Make(bundle, view, k.options)
+		if diff = cmp.Diff(told(want), told(plan)); diff == "" {
+			return plan
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	k.t.Fatalf("the plan of what changed is not the plan of everything: -everything, +what changed:\n%s", diff)
+	return Plan{}
+}
+
+// told is all that a plan says.
+func told(plan Plan) any {
+	type line struct {
+		Action                 Action
+		Live, Desired, Between map[string]any
+	}
+	var lines []line
+	content := func(object *unstructured.Unstructured) map[string]any {
+		if object == nil {
+			return nil
+		}
+		return object.Object
+	}
+	for _, action := range plan.Actions {
+		l := line{action, content(action.live), content(action.desired), content(action.between)}
+		l.Action.live, l.Action.desired, l.Action.between = nil, nil, nil
+		lines = append(lines, l)
+	}
+	brake := plan.Brake
+	plan.Actions, plan.known, plan.Brake = nil, nil, nil
+	return []any{fmt.Sprintf("%+v", plan), brake, strings.Split(fmt.Sprintf("%+v", lines), " {Action:")}
+}
+
+// planUntil waits until the watch has brought what the test did.
+func (k *controller) planUntil(bundle *render.Bundle, what string, holds func(Plan) bool) Plan {
+	k.t.Helper()
+	var plan Plan
+	k.until(what, func() bool {
+		plan = k.plan(bundle)
+		return holds(plan)
+	})
+	return plan
+}
+
+// wake waits until somebody else's change wakes the controller, and returns what it is told.
+func (k *controller) wake() render.Key {
+	k.t.Helper()
+	select {
+	case key := <-k.woken:
+		return key
+	case <-time.After(deadline):
+		k.t.Fatal("nothing wakes the controller")
+		return render.Key{}
+	}
+}
+
+func (k *controller) until(what string, holds func() bool) {
+	k.t.Helper()
+	for end := time.Now().Add(deadline); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			k.t.Fatalf("not within %s: %s", deadline, what)
+		}
+	}
+}
+
+func (k *controller) apply(plan Plan) (Result, error) {
+	k.t.Helper()
+	result, err := k.applier.Apply(k.t.Context(), plan)
+	k.planner.Applied(result)
+	k.options.Known = maps.Clone(k.planner.known)
+	return result, err
+}
+
+// sync makes a plan and carries it out, and fails the test if that fails.
+func (k *controller) sync(bundle *render.Bundle) Result {
+	k.t.Helper()
+	result, err := k.apply(k.plan(bundle))
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return result
+}
