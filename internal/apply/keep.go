@@ -30,8 +30,10 @@ func withoutTaking(actions []Action, live map[render.Key]*unstructured.Unstructu
 }
 
 // digestOfObject names what an object says, as the hash of a resource does.
-func digestOfObject(object *unstructured.Unstructured) string {
-	sum := sha256.Sum256([]byte(text(object.Object)))
+func digestOfObject(object *unstructured.Unstructured) string { return digestOfText(object.Object) }
+
+func digestOfText(value any) string {
+	sum := sha256.Sum256([]byte(text(value)))
 	return hex.EncodeToString(sum[:])
 }
 

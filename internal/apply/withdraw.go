@@ -2,12 +2,9 @@ package apply
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -15,25 +12,6 @@ import (
 
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
-
-// AnnotationWithdrawn stands on what this cluster offers to others and the repository does not have any more: "2026-11-21T20:00:00Z gone 5f2c…",
-// since when, a digest of what shall be left of it, and one of the spec as it stays.
-const AnnotationWithdrawn = "isthmus.dev/withdrawn"
-
-// Timing keeps the order between clusters, which see a commit at other moments than this one and do not talk to it: what others call is there
-// early, what calls them comes late, and what they may still call stays.
-type Timing struct {
-	// Now is when the plan is made.
-	Now time.Time
-	// WithdrawAfter is how long what is offered to other clusters stays after it left the repository; with 0 it does not.
-	WithdrawAfter time.Duration
-	// SettleAfter is how long what newly depends on another cluster waits, counted from the first plan that had it; with 0 it does not.
-	SettleAfter time.Duration
-	// First is set while nothing was ever applied whole: in a cluster without any object of ours nothing waits then. One whose last object went is none.
-	First bool
-	// Seen is [Plan.Seen] of the plan before.
-	Seen Sightings
-}
 
 // withdraw lets what is offered to other clusters stay for a while where a plan takes it away: it is written as it is, with the annotation.
 // Who may call is no offer, nor is what clients outside of the mesh see: both end at once. What is newly offered does not wait for what goes: where
@@ -108,10 +86,11 @@ func withPolicies(actions []Action, stays sets.Set[string], bundle *render.Bundl
 // staying is what becomes of an action that takes something away while its time has not come: the object stays as given. One that somebody
 // changed meanwhile does not.
 func staying(action Action, as *unstructured.Unstructured, left string, options PlanOptions) Action {
-	since, known := withdrawnSince(action.live, left)
-	if known && !isAsItStayed(action.live) {
+	mark, known := withdrawnMark(action.live, left)
+	if known && mark.as != digestOfSpec(withoutAllotted(action.live)) {
 		return action
 	}
+	since := mark.since
 	if !known || since.After(options.Timing.Now) {
 		since = options.Timing.Now
 	}
@@ -126,7 +105,7 @@ func staying(action Action, as *unstructured.Unstructured, left string, options 
 	if annotations == nil {
 		annotations = map[string]string{}
 	}
-	annotations[AnnotationWithdrawn] = strings.Join([]string{since.UTC().Format(time.RFC3339), cmp.Or(short(left), gone), digestOfSpec(as.Object["spec"])}, " ")
+	annotations[AnnotationWithdrawn] = withdrawnAs{since: since, left: cmp.Or(short(left), gone), as: digestOfSpec(as.Object["spec"])}.String()
 	as.SetAnnotations(annotations)
 
 	stays := Action{
@@ -139,32 +118,6 @@ func staying(action Action, as *unstructured.Unstructured, left string, options 
 	}
 	return stays
 }
-
-// gone stands in the annotation of what shall not be there at all.
-const gone = "gone"
-
-// withdrawnSince reads the annotation; it counts only for what shall be left now.
-func withdrawnSince(live *unstructured.Unstructured, left string) (since time.Time, ok bool) {
-	parts := strings.Fields(live.GetAnnotations()[AnnotationWithdrawn])
-	if len(parts) != 3 {
-		return time.Time{}, false
-	}
-	since, err := time.Parse(time.RFC3339, parts[0])
-	return since, err == nil && parts[1] == cmp.Or(short(left), gone)
-}
-
-// isAsItStayed tells whether the spec is the one that was written with the annotation.
-func isAsItStayed(live *unstructured.Unstructured) bool {
-	parts := strings.Fields(live.GetAnnotations()[AnnotationWithdrawn])
-	return len(parts) == 3 && parts[2] == digestOfSpec(withoutAllotted(live))
-}
-
-func digestOfSpec(spec any) string {
-	sum := sha256.Sum256([]byte(text(spec)))
-	return short(hex.EncodeToString(sum[:]))
-}
-
-func short(digest string) string { return digest[:min(len(digest), 12)] }
 
 // isOffer tells whether other clusters may depend on a live object.
 func isOffer(live *unstructured.Unstructured) bool {
@@ -206,7 +159,7 @@ func withoutWithdrawn(actions []Action) []Action {
 		if action.Verb != Delete || !isOffer(action.live) && action.Key.Kind != policyKind {
 			return false
 		}
-		_, withdrawn := withdrawnSince(action.live, "")
+		_, withdrawn := withdrawnMark(action.live, "")
 		return withdrawn
 	})
 }
