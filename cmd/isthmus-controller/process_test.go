@@ -22,7 +22,6 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -117,10 +116,8 @@ func read(url string) (int, string) {
 // TestTwoControllersWithTheGeneratedRoles runs the real command twice, with the rights of config/rbac/role.yaml and no others.
 func TestTwoControllersWithTheGeneratedRoles(t *testing.T) {
 	ctx := context.Background()
-	text, err := os.ReadFile("../../config/crd/bases/isthmus.dev_meshsyncs.yaml")
+	own, err := apiserver.OwnCRD()
 	must(t, err)
-	own := &apiextensionsv1.CustomResourceDefinition{}
-	must(t, yaml.Unmarshal(text, own))
 	fleet, err := apiserver.Start(ctx, apiserver.Options{CRDs: append(istio.CRDs(), own)})
 	must(t, err)
 	t.Cleanup(func() { must(t, fleet.Stop()) })

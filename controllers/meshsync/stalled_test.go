@@ -226,7 +226,7 @@ func TestForeignObjectIsRefusedAndTheRestApplied(t *testing.T) {
 }
 
 func TestMissingKindsAreNamedAndAwaited(t *testing.T) {
-	own, err := ownCRD()
+	own, err := apiserver.OwnCRD()
 	must(t, err)
 	fleet, err := apiserver.Start(context.Background(), apiserver.Options{CRDs: []*apiextensionsv1.CustomResourceDefinition{own}})
 	must(t, err)

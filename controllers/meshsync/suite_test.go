@@ -15,7 +15,6 @@ import (
 	"github.com/fluxcd/pkg/runtime/conditions"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -51,7 +50,7 @@ func TestMain(m *testing.M) {
 	sandbox.Main() // repositories are evaluated in a child process, which is this program
 	os.Exit(func() int {
 		ctrl.SetLogger(zap.New(zap.WriteTo(os.Stderr), zap.UseDevMode(os.Getenv("DEBUG") != "")))
-		own, err := ownCRD()
+		own, err := apiserver.OwnCRD()
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
@@ -69,15 +68,6 @@ func TestMain(m *testing.M) {
 		withIstio = fleet.Clusters()[0]
 		return m.Run()
 	}())
-}
-
-func ownCRD() (*apiextensionsv1.CustomResourceDefinition, error) {
-	text, err := os.ReadFile("../../config/crd/bases/isthmus.dev_meshsyncs.yaml")
-	if err != nil {
-		return nil, err
-	}
-	crd := &apiextensionsv1.CustomResourceDefinition{}
-	return crd, yaml.Unmarshal(text, crd)
 }
 
 // world is one cluster, the repository that it follows, and a controller that has exactly the generated roles.

@@ -51,6 +51,7 @@ func (d *demo) move(ctx context.Context) error {
 	if len(is) == 0 || !slices.Equal(is, gateways) {
 		return fmt.Errorf("%s in %s should lead to the gateways of euw1-a, %q, but leads to %q", ledgerEntry, caller.cluster.name, gateways, is)
 	}
+	d.tell.line("   5 s of it is --settle-time: callers keep both ways until their proxies know the new one")
 	d.tell.held("checkout in %s reaches the ledger at %s (euw1-a), before at %s (use1-b)",
 		caller.cluster.name, strings.Join(is, " and "), strings.Join(was, " and "))
 	return nil

@@ -8,10 +8,7 @@ import (
 	"os/exec"
 
 	"golang.org/x/sync/errgroup"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	"sigs.k8s.io/yaml"
 
-	"github.com/isthmus-mesh/isthmus/config"
 	"github.com/isthmus-mesh/isthmus/examples"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/test/apiserver"
@@ -33,11 +30,11 @@ type demo struct {
 
 // startClusters starts the API servers.
 func (d *demo) startClusters(ctx context.Context) error {
-	crd := &apiextensionsv1.CustomResourceDefinition{}
-	if err := yaml.UnmarshalStrict(config.CRD, crd); err != nil {
-		return fmt.Errorf("reading the CRD of MeshSync: %w", err)
+	own, err := apiserver.OwnCRD()
+	if err != nil {
+		return err
 	}
-	fleet, err := apiserver.Start(ctx, apiserver.Options{Clusters: clusterNames, CRDs: append(istio.CRDs(), crd)})
+	fleet, err := apiserver.Start(ctx, apiserver.Options{Clusters: clusterNames, CRDs: append(istio.CRDs(), own)})
 	if err != nil {
 		return fmt.Errorf("starting three API servers: %w", err)
 	}

@@ -12,10 +12,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
-	"sigs.k8s.io/yaml"
 
 	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/test/apiserver"
@@ -59,7 +57,7 @@ func run(m *testing.M) int {
 	if cue, err = cuecmd.Build(); err != nil {
 		return failed(err)
 	}
-	own, err := ownCRD()
+	own, err := apiserver.OwnCRD()
 	if err != nil {
 		return failed(err)
 	}
@@ -83,15 +81,6 @@ func run(m *testing.M) int {
 func failed(err error) int {
 	fmt.Fprintln(os.Stderr, err)
 	return 1
-}
-
-func ownCRD() (*apiextensionsv1.CustomResourceDefinition, error) {
-	text, err := os.ReadFile(root + "config/crd/bases/isthmus.dev_meshsyncs.yaml")
-	if err != nil {
-		return nil, err
-	}
-	crd := &apiextensionsv1.CustomResourceDefinition{}
-	return crd, yaml.Unmarshal(text, crd)
 }
 
 // install makes what an installation with kustomize makes before the Deployment, and Istio's own namespace.

@@ -13,10 +13,8 @@ import (
 	"testing"
 	"time"
 
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
-	"sigs.k8s.io/yaml"
 
 	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/test/apiserver"
@@ -58,16 +56,11 @@ func run(m *testing.M) int {
 	if cue, err = cuecmd.Build(); err != nil {
 		return failed(err)
 	}
-	crds := istio.CRDs()
-	own := &apiextensionsv1.CustomResourceDefinition{}
-	text, err := os.ReadFile(root + "config/crd/bases/isthmus.dev_meshsyncs.yaml")
+	own, err := apiserver.OwnCRD()
 	if err != nil {
 		return failed(err)
 	}
-	if err := yaml.Unmarshal(text, own); err != nil {
-		return failed(err)
-	}
-	fleet, err = apiserver.Start(context.Background(), apiserver.Options{Clusters: clusters, CRDs: append(crds, own), Restarts: true})
+	fleet, err = apiserver.Start(context.Background(), apiserver.Options{Clusters: clusters, CRDs: append(istio.CRDs(), own), Restarts: true})
 	if err != nil {
 		return failed(err)
 	}

@@ -19,12 +19,10 @@ import (
 	"github.com/fluxcd/pkg/runtime/conditions"
 	"github.com/fluxcd/pkg/ssa"
 	corev1 "k8s.io/api/core/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
@@ -67,12 +65,8 @@ func newWorld(ctx context.Context, shape bench.Repository, checkout string, to i
 	if w.repository, w.head, err = newRepository(ctx, shape, w.dir); err != nil {
 		return w, err
 	}
-	text, err := os.ReadFile(filepath.Join(checkout, "config", "crd", "bases", "isthmus.dev_meshsyncs.yaml"))
+	own, err := apiserver.OwnCRD()
 	if err != nil {
-		return w, err
-	}
-	own := &apiextensionsv1.CustomResourceDefinition{}
-	if err := yaml.Unmarshal(text, own); err != nil {
 		return w, err
 	}
 	if w.fleet, err = apiserver.Start(ctx, apiserver.Options{CRDs: append(istio.CRDs(), own)}); err != nil {
