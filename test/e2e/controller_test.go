@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -72,9 +73,14 @@ func (c *controller) kill() {
 	c.wire.settle()
 }
 
-// stop ends the process as Kubernetes does, and it must end well.
+// stop ends the process as Kubernetes does, and it must end well. Until it has said that it starts, it may not listen to signals yet.
 func (c *controller) stop() {
 	c.t.Helper()
+	for end := time.Now().Add(deadline); c.running() && c.logged("isthmus-controller starts") == 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			c.t.Fatalf("waited %s in vain until the controller says that it starts", deadline)
+		}
+	}
 	must(c.t, c.cmd.Process.Signal(syscall.SIGTERM))
 	<-c.done
 	c.wire.settle()
