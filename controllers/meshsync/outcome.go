@@ -180,11 +180,15 @@ func braked(ms *v1alpha1.MeshSync, bundle *render.Bundle, plan *apply.Plan) outc
 		pending: pending(plan), unapplied: true,
 		errors: syncErrors(bundle.Findings), broken: len(bundle.Findings),
 		held: &v1alpha1.Held{Kind: plan.Brake.Kind, Digest: digest, Revision: bundle.Revision, Reason: plan.Brake.Reason},
-		message: fmt.Sprintf("Revision %s is held: %s %s If it is meant, let it pass on this cluster: "+
-			"kubectl -n %s annotate --overwrite meshsync %s %s=%s; or in Git, for every cluster that is held, by its own digest (status.held.digest): "+
-			"settings: acknowledge: [%q]. If it is not, revert the commit. What waits is listed in status.pending.",
-			short(bundle.Revision), sentence(plan.Brake.Reason), untouched, ms.Namespace, ms.Name, v1alpha1.AcknowledgeAnnotation, digest, digest),
+		message: fmt.Sprintf("Revision %s is held: %s %s %s If it is not, revert the commit. What waits is listed in status.pending.",
+			short(bundle.Revision), sentence(plan.Brake.Reason), untouched, wayOn(ms, digest)),
 	}
+}
+
+// wayOn is how a person lets pass what a brake holds.
+func wayOn(ms *v1alpha1.MeshSync, digest string) string {
+	return fmt.Sprintf("If it is meant, let it pass on this cluster: kubectl -n %s annotate --overwrite meshsync %s %s=%s; or in Git, for every cluster that is held, "+
+		"by its own digest (status.held.digest): settings: acknowledge: [%q].", ms.Namespace, ms.Name, v1alpha1.AcknowledgeAnnotation, digest, digest)
 }
 
 func observed(bundle *render.Bundle, plan *apply.Plan) outcome {

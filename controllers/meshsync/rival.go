@@ -16,16 +16,22 @@ func olderRival(ctx context.Context, reader client.Reader, ms *v1alpha1.MeshSync
 	if err := reader.List(ctx, all); err != nil {
 		return nil, fmt.Errorf("cannot list the MeshSyncs of this cluster, of which only the oldest may act: %w", err)
 	}
-	oldest := ms
-	for i := range all.Items {
-		if older(&all.Items[i], oldest) {
-			oldest = &all.Items[i]
-		}
-	}
+	oldest := Oldest(append(all.Items, *ms))
 	if oldest.UID == ms.UID {
 		return nil, nil
 	}
 	return oldest, nil
+}
+
+// Oldest is the MeshSync that manages the cluster, of all that it has; nil if it has none.
+func Oldest(all []v1alpha1.MeshSync) *v1alpha1.MeshSync {
+	var oldest *v1alpha1.MeshSync
+	for i := range all {
+		if oldest == nil || older(&all[i], oldest) {
+			oldest = &all[i]
+		}
+	}
+	return oldest
 }
 
 // older orders by age, and those of the same second by name, so that every controller and every run agree.

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +33,14 @@ func completeFromMesh(repo *repository, names func(*manifest.Mesh) []string) cob
 		}
 		return names(result.Mesh), cobra.ShellCompDirectiveNoFileComp
 	}
+}
+
+// completeClusterAndService offers what the mesh repository has for --cluster and --service.
+func completeClusterAndService(cmd *cobra.Command, repo *repository) {
+	_ = cmd.RegisterFlagCompletionFunc("cluster", completeFromMesh(repo, func(m *manifest.Mesh) []string {
+		return slices.Sorted(maps.Keys(m.Clusters))
+	}))
+	_ = cmd.RegisterFlagCompletionFunc("service", completeFromMesh(repo, callable))
 }
 
 // completeForms offers forms of output; after "dir=" a path follows.

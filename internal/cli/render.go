@@ -67,10 +67,7 @@ Exit status: 0 fine, 1 findings (on stderr, nothing is rendered), 2 could not ru
 	cmd.Flags().BoolVar(&r.all, "all", false, "render for every cluster, with -o dir=PATH or -o json")
 	cmd.Flags().StringVar(&r.service, "service", "", "only the resources of this service or external")
 	addOutputFlag(cmd, &r.output, renderForms...)
-	_ = cmd.RegisterFlagCompletionFunc("cluster", completeFromMesh(&r.repo, func(m *manifest.Mesh) []string {
-		return slices.Sorted(maps.Keys(m.Clusters))
-	}))
-	_ = cmd.RegisterFlagCompletionFunc("service", completeFromMesh(&r.repo, callable))
+	completeClusterAndService(cmd, &r.repo)
 	return cmd
 }
 
@@ -94,7 +91,7 @@ func (r *rendering) run(cmd *cobra.Command) error {
 	m, clusters, err := render(cmd.Context(), shown)
 	shown.end()
 	if err != nil {
-		return r.refuse(cmd, m, err)
+		return r.refuse(cmd, m, err, "nothing was rendered")
 	}
 	if err := r.choose(cmd, m, clusters); err != nil {
 		return err
@@ -218,9 +215,9 @@ func blames(err error, path string) bool {
 	return slices.ContainsFunc(findings, func(f manifest.Finding) bool { return f.Path == path })
 }
 
-// refuse reports findings on stderr, so that stdout stays empty; other errors are passed on. The mesh is nil where it is
+// refuse reports findings on stderr and what became of the command, so that stdout stays empty; other errors are passed on. The mesh is nil where it is
 // not known.
-func (r *rendering) refuse(cmd *cobra.Command, m *manifest.Mesh, err error) error {
+func (r *rendering) refuse(cmd *cobra.Command, m *manifest.Mesh, err error, outcome string) error {
 	findings, ok := asFindings(err)
 	if !ok {
 		return err
@@ -236,7 +233,7 @@ func (r *rendering) refuse(cmd *cobra.Command, m *manifest.Mesh, err error) erro
 		}
 	}
 	stderr := cmd.ErrOrStderr()
-	if err := writeProblems(stderr, merge(findings), allClusters, r.repo.dir, styleFor(stderr), "nothing was rendered"); err != nil {
+	if err := writeProblems(stderr, merge(findings), allClusters, r.repo.dir, styleFor(stderr), outcome); err != nil {
 		return err
 	}
 	return errFindings
@@ -247,9 +244,8 @@ func (r *rendering) choose(cmd *cobra.Command, m *manifest.Mesh, clusters []rend
 	if r.service == "" {
 		return nil
 	}
-	known := callable(m)
-	if !slices.Contains(known, r.service) {
-		return usagef("there is no service or external %q%s", r.service, suggestion(similar(r.service, known)))
+	if err := hasCallable(m, r.service); err != nil {
+		return err
 	}
 	left := 0
 	for i, c := range clusters {
@@ -262,6 +258,15 @@ func (r *rendering) choose(cmd *cobra.Command, m *manifest.Mesh, clusters []rend
 		tell(cmd, r.service+" has no resources in any cluster: no service that runs calls it")
 	default:
 		tell(cmd, fmt.Sprintf("%s has no resources in cluster %s: no service there calls it, and it takes no calls from other clusters there", r.service, r.cluster))
+	}
+	return nil
+}
+
+// hasCallable is a mistake of the caller if the mesh has no such service or external.
+func hasCallable(m *manifest.Mesh, name string) error {
+	known := callable(m)
+	if !slices.Contains(known, name) {
+		return usagef("there is no service or external %q%s", name, suggestion(similar(name, known)))
 	}
 	return nil
 }

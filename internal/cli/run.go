@@ -85,7 +85,8 @@ Istio resources equal to it. This command is for the people who change that repo
 Exit status: 0 fine, 1 findings in the mesh repository, 2 could not run.`,
 		Example: `  isthmus init mesh                        # make a new mesh repository in the folder mesh
   isthmus vet                              # check the one in this folder
-  isthmus render --cluster east            # print what the controller of cluster east applies`,
+  isthmus render --cluster east            # print what the controller of cluster east applies
+  isthmus plan --context east              # show what it would change in the cluster of this kubectl context`,
 		Version:               version.Get().Version,
 		SilenceErrors:         true,
 		SilenceUsage:          true,
@@ -100,7 +101,7 @@ Exit status: 0 fine, 1 findings in the mesh repository, 2 could not run.`,
 	}
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usagef("%v", err) })
-	root.AddCommand(newInit(), newVendor(), newVet(), newRender(), newVersion())
+	root.AddCommand(newInit(), newVendor(), newVet(), newRender(), newPlan(), newVersion())
 	root.AddCommand(more...)
 	root.InitDefaultHelpCmd()
 	completeCompletion(root)

@@ -1,0 +1,75 @@
+package meshsync
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/istio"
+	"github.com/isthmus-mesh/isthmus/internal/preflight"
+	"github.com/isthmus-mesh/isthmus/internal/render"
+)
+
+// Preview is what a controller would do if a bundle were the next that it gets.
+type Preview struct {
+	Plan apply.Plan
+	// Problems are the respects in which the cluster is not as the repository takes it to be.
+	Problems []preflight.Problem
+	// Stops says, in sentences for a person, why nothing of the plan would be written now, and what to do; empty if nothing stands in the way.
+	Stops []string
+}
+
+// NewPreview makes the plan by the steps of a run, for this MeshSync, and writes nothing. The MeshSync need not exist yet; then it is the plan of a first sync. What
+// only a running controller knows, which objects somebody fights over and since when something waits for other clusters, begins anew.
+//
+// It is an error where the cluster cannot be compared: it may not be read, lacks a kind, or is another one than the repository says.
+func NewPreview(ctx context.Context, cluster client.Client, looker Looker, ms *v1alpha1.MeshSync, bundle *render.Bundle) (Preview, error) {
+	r := &Reconciler{
+		client: cluster, looker: looker, kinds: istio.Kinds, identity: &ClusterIdentity{Reader: cluster}, now: time.Now, metrics: NewMetrics(time.Now),
+	}
+	if bundle.UID != "" {
+		uid, err := r.identity.UID(ctx)
+		if err != nil {
+			return Preview{}, err
+		}
+		if uid != bundle.UID {
+			return Preview{}, fmt.Errorf("the inventory says that cluster %q has the uid %s, but the kube-system namespace of this one has %s: this is another cluster",
+				bundle.Cluster, bundle.UID, uid)
+		}
+	}
+	plan, problems, err := r.planAndCheck(ctx, ms, r.memories.get(client.ObjectKeyFromObject(ms)), bundle)
+	if err != nil {
+		return Preview{}, err
+	}
+	rival, err := olderRival(ctx, cluster, ms)
+	if err != nil {
+		return Preview{}, err
+	}
+	return Preview{Plan: plan, Problems: problems, Stops: stops(ms, rival, &plan, problems)}, nil
+}
+
+func stops(ms, rival *v1alpha1.MeshSync, plan *apply.Plan, problems []preflight.Problem) []string {
+	var stops []string
+	if rival != nil && ms.UID != "" {
+		stops = append(stops, fmt.Sprintf("MeshSync %s/%s is older and manages this cluster; of several the oldest acts.", rival.Namespace, rival.Name))
+	}
+	if ms.Spec.Suspend {
+		stops = append(stops, "It is suspended: spec.suspend is true.")
+	}
+	if ms.Spec.Mode == v1alpha1.ModeObserve {
+		stops = append(stops, "It only observes: spec.mode is Observe.")
+	}
+	if plan.Brake != nil {
+		stops = append(stops, fmt.Sprintf("It would be held: %s %s", sentence(plan.Brake.Reason), wayOn(ms, plan.Brake.Digest)))
+	}
+	for _, problem := range problems {
+		if problem.Blocks {
+			stops = append(stops, "It would not be begun: "+sentence(problem.Message))
+		}
+	}
+	return stops
+}

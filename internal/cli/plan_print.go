@@ -1,0 +1,234 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/pmezard/go-difflib/difflib"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/isthmus-mesh/isthmus/internal/apply"
+)
+
+// maxFields is how many fields of a write its line names; diff and JSON have all.
+const maxFields = 5
+
+// writePlanText is a line for each object, in the order in which they are written.
+func writePlanText(w *bufio.Writer, p planned, s style) error {
+	fmt.Fprintf(w, "%s\n\n", printable(p.heading()))
+	var cells bytes.Buffer
+	table := tabwriter.NewWriter(&cells, 0, 0, 2, ' ', 0)
+	for _, namespace := range p.Plan.Namespaces {
+		fmt.Fprintf(table, "create\tNamespace/%s\t\t\t\n", namespace)
+	}
+	actions := p.actions()
+	for _, action := range actions {
+		fmt.Fprintln(table, printable(line(action)))
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for text := range strings.Lines(cells.String()) {
+		// Cells that are empty at the end of a line are filled up, too.
+		fmt.Fprintln(w, strings.TrimRight(text, " \n"))
+	}
+	if len(actions)+len(p.Plan.Namespaces) > 0 {
+		fmt.Fprintln(w)
+	}
+	return writePlanEnd(w, p, s)
+}
+
+// line is an action with the cells of a table.
+func line(action apply.Action) string {
+	var about []string
+	if action.Drift {
+		about = append(about, "somebody changed it")
+	}
+	if len(action.Fields) > 0 {
+		fields := strings.Join(action.Fields[:min(len(action.Fields), maxFields)], ", ")
+		if more := len(action.Fields) - maxFields; more > 0 {
+			fields += fmt.Sprintf(" and %d more", more)
+		}
+		about = append(about, fields)
+	}
+	if action.Reason != "" {
+		about = append(about, action.Reason)
+	}
+	if !action.Until.IsZero() && action.Verb != apply.Wait {
+		about = append(about, "goes at "+action.Until.UTC().Format(time.RFC3339))
+	}
+	return strings.Join([]string{verb(action), action.Key.String(), action.Service, string(action.Effect), strings.Join(about, "; ")}, "\t")
+}
+
+// writePlanDiff shows each write as a unified diff of what a person would write.
+func writePlanDiff(w *bufio.Writer, p planned, s style) error {
+	fmt.Fprintf(w, "%s\n\n", printable(p.heading()))
+	for _, action := range p.actions() {
+		before, after := p.Plan.Writing(action)
+		from, to := "cluster/"+action.Key.String(), "repository/"+action.Key.String()
+		if before == nil {
+			from = "/dev/null"
+		}
+		if after == nil {
+			to = "/dev/null"
+		}
+		texts, err := asYAML(before, after)
+		if err != nil {
+			return fmt.Errorf("writing %s as YAML: %w", action.Key, err)
+		}
+		diff, err := difflib.GetUnifiedDiffString(difflib.UnifiedDiff{A: texts[0], B: texts[1], FromFile: from, ToFile: to, Context: 3})
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(w, s.bold(printable("# "+strings.Join(strings.Fields(line(action)), " "))))
+		for text := range strings.Lines(diff) {
+			fmt.Fprintln(w, s.changed(printable(strings.TrimSuffix(text, "\n"))))
+		}
+		fmt.Fprintln(w)
+	}
+	return writePlanEnd(w, p, s)
+}
+
+// asYAML are the lines of two objects, none of one that is not there.
+func asYAML(objects ...*unstructured.Unstructured) ([][]string, error) {
+	texts := make([][]string, len(objects))
+	for i, object := range objects {
+		if object == nil {
+			continue
+		}
+		data, err := yaml.Marshal(object.Object)
+		if err != nil {
+			return nil, err
+		}
+		for text := range strings.Lines(string(data)) {
+			texts[i] = append(texts[i], text)
+		}
+	}
+	return texts, nil
+}
+
+// changed colours a line of a diff.
+func (s style) changed(line string) string {
+	switch {
+	case strings.HasPrefix(line, "+"):
+		return s.green(line)
+	case strings.HasPrefix(line, "-"):
+		return s.red(line)
+	}
+	return line
+}
+
+// writePlanEnd says what it comes to, and what stands in the way.
+func writePlanEnd(w io.Writer, p planned, s style) error {
+	for _, stop := range p.Stops {
+		fmt.Fprintf(w, "%s %s\n", s.red("not now:"), printable(stop))
+	}
+	for _, problem := range p.Problems {
+		if !problem.Blocks {
+			fmt.Fprintf(w, "note: %s\n", printable(problem.Message))
+		}
+	}
+	for _, namespace := range p.Plan.UnusedNamespaces {
+		fmt.Fprintf(w, "note: namespace %s was made by Isthmus and is not needed any more; delete it if nothing else is in it\n", namespace)
+	}
+	_, err := fmt.Fprintln(w, s.bold("plan:"), p.summary())
+	return err
+}
+
+// planReport is a plan for machines.
+type planReport struct {
+	Cluster  string `json:"cluster"`
+	MeshSync string `json:"meshSync,omitempty"` // NAMESPACE/NAME, absent if there is none yet
+	Applied  string `json:"applied,omitempty"`  // status.lastAppliedRevision
+	// Namespaces are made first.
+	Namespaces []string `json:"namespaces"`
+	// Actions are in the order in which they are carried out.
+	Actions   []planAction `json:"actions"`
+	Unchanged int          `json:"unchanged"`
+	// Stops say why nothing is written now.
+	Stops    []string      `json:"stops"`
+	Brake    *planBrake    `json:"brake,omitempty"`
+	Problems []planProblem `json:"problems"`
+}
+
+type planAction struct {
+	Verb      string     `json:"verb"`
+	Kind      string     `json:"kind"`
+	Namespace string     `json:"namespace"`
+	Name      string     `json:"name"`
+	Service   string     `json:"service,omitempty"`
+	Side      string     `json:"side,omitempty"`
+	Effect    string     `json:"effect,omitempty"`
+	Fields    []string   `json:"fields,omitempty"`
+	Reason    string     `json:"reason,omitempty"`
+	Until     *time.Time `json:"until,omitempty"`
+	// Before and After are the object without what the API server fills in, of what is written.
+	Before map[string]any `json:"before,omitempty"`
+	After  map[string]any `json:"after,omitempty"`
+}
+
+type planBrake struct {
+	Kind   string `json:"kind"`
+	Digest string `json:"digest"`
+	Reason string `json:"reason"`
+}
+
+type planProblem struct {
+	Reason   string `json:"reason"`
+	Resource string `json:"resource,omitempty"`
+	Message  string `json:"message"`
+	Blocks   bool   `json:"blocks"`
+}
+
+func writePlanJSON(w *bufio.Writer, p planned, _ style) error {
+	report := planReport{
+		Cluster: p.meshSync.Spec.Cluster, Applied: p.meshSync.Status.LastAppliedRevision, Unchanged: p.Plan.Unchanged,
+		Namespaces: append([]string{}, p.Plan.Namespaces...), Actions: []planAction{}, Stops: append([]string{}, p.Stops...), Problems: []planProblem{},
+	}
+	if p.meshSync.UID != "" {
+		report.MeshSync = p.meshSync.Namespace + "/" + p.meshSync.Name
+	}
+	for _, action := range p.actions() {
+		report.Actions = append(report.Actions, p.reported(action))
+	}
+	if brake := p.Plan.Brake; brake != nil {
+		report.Brake = &planBrake{brake.Kind, brake.Digest, brake.Reason}
+	}
+	for _, problem := range p.Problems {
+		one := planProblem{Reason: problem.Reason, Message: problem.Message, Blocks: problem.Blocks}
+		if problem.Resource.Kind != "" {
+			one.Resource = problem.Resource.String()
+		}
+		report.Problems = append(report.Problems, one)
+	}
+	return encodeJSON(w, report)
+}
+
+func (p planned) reported(action apply.Action) planAction {
+	out := planAction{
+		Verb: verb(action), Kind: action.Key.Kind, Namespace: action.Key.Namespace, Name: action.Key.Name, Service: action.Service, Side: string(action.Side),
+		Effect: string(action.Effect), Fields: action.Fields, Reason: action.Reason,
+	}
+	if !action.Until.IsZero() {
+		until := action.Until.UTC()
+		out.Until = &until
+	}
+	switch before, after := p.Plan.Writing(action); action.Verb {
+	case apply.Hold, apply.Refuse, apply.Withdraw, apply.Report:
+		// Nothing is written.
+	default:
+		if before != nil {
+			out.Before = before.Object
+		}
+		if after != nil {
+			out.After = after.Object
+		}
+	}
+	return out
+}

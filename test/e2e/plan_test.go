@@ -1,0 +1,326 @@
+package e2e_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+)
+
+// command is isthmus, built once.
+var command = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(filepath.Dir(binary), "isthmus")
+	build := exec.Command("go", "build", "-o", path, "./cmd/isthmus")
+	build.Dir = root
+	out, err := build.CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("building isthmus: %w\n%s", err, out)
+	}
+	return path, err
+})
+
+// reader is what docs/operate.md asks for.
+var reader = []rbacv1.PolicyRule{
+	{APIGroups: []string{"networking.istio.io", "security.istio.io", "telemetry.istio.io"}, Resources: []string{"*"}, Verbs: []string{"get", "list", "watch"}},
+	{APIGroups: []string{""}, Resources: []string{"services", "namespaces"}, Verbs: []string{"get", "list", "watch"}},
+	{APIGroups: []string{"isthmus.dev"}, Resources: []string{"meshsyncs"}, Verbs: []string{"list"}},
+}
+
+// person runs isthmus plan on the clone, with a kubeconfig of these rights.
+type person struct {
+	w          *world
+	kubeconfig string
+}
+
+func (w *world) person(rules []rbacv1.PolicyRule) *person {
+	w.t.Helper()
+	config, err := w.cluster.AddUser(w.t.Context(), strings.ToLower(w.t.Name()), rules...)
+	must(w.t, err)
+	data, err := w.cluster.Kubeconfig(config)
+	must(w.t, err)
+	p := &person{w: w, kubeconfig: filepath.Join(w.t.TempDir(), "kubeconfig")}
+	must(w.t, os.WriteFile(p.kubeconfig, data, 0o600))
+	return p
+}
+
+func (p *person) plan(status int, args ...string) (stdout, stderr string) {
+	p.w.t.Helper()
+	path, err := command()
+	must(p.w.t, err)
+	cmd := exec.CommandContext(p.w.t.Context(), path, append([]string{"plan", "--repo", p.w.git.clone}, args...)...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+p.kubeconfig)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	var exit *exec.ExitError
+	if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
+		p.w.t.Fatal(err)
+	}
+	if got := cmd.ProcessState.ExitCode(); got != status {
+		p.w.t.Fatalf("isthmus plan %v ended with %d, want %d:\n%s%s", args, got, status, out.String(), errs.String())
+	}
+	return out.String(), errs.String()
+}
+
+// report is the part of -o json that is compared.
+type report struct {
+	Cluster, MeshSync, Applied string
+	Namespaces, Stops          []string
+	Unchanged                  int
+	Brake                      *struct{ Kind, Digest string }
+	Actions                    []struct {
+		Verb, Kind, Namespace, Name, Service, Effect, Reason string
+		Fields                                               []string
+		Before, After                                        map[string]any
+	}
+}
+
+func (p *person) report(status int, args ...string) report {
+	p.w.t.Helper()
+	out, _ := p.plan(status, append(args, "-o", "json")...)
+	var r report
+	must(p.w.t, json.Unmarshal([]byte(out), &r))
+	return r
+}
+
+// verbs are what is done with each object.
+func (r report) verbs() map[string]string {
+	out := map[string]string{}
+	for _, namespace := range r.Namespaces {
+		out["Namespace//"+namespace] = "create"
+	}
+	for _, a := range r.Actions {
+		out[a.Kind+"/"+a.Namespace+"/"+a.Name] = a.Verb
+	}
+	return out
+}
+
+// after are the objects as they are after the plan is carried out.
+func (r report) after() map[string]map[string]any {
+	out := map[string]map[string]any{}
+	for _, a := range r.Actions {
+		if a.After != nil {
+			out[a.Kind+"/"+a.Namespace+"/"+a.Name] = a.After
+		}
+	}
+	return out
+}
+
+// plain is an object as a plan shows it, with the numbers of JSON.
+func plain(t *testing.T, object *unstructured.Unstructured) map[string]any {
+	t.Helper()
+	data, err := json.Marshal(object.Object)
+	must(t, err)
+	var out map[string]any
+	must(t, json.Unmarshal(data, &out))
+	delete(out, "status")
+	metadata := out["metadata"].(map[string]any)
+	maps.DeleteFunc(metadata, func(field string, _ any) bool {
+		return field != "name" && field != "namespace" && field != "labels" && field != "annotations"
+	})
+	return out
+}
+
+// What the command says beforehand is what the controller then does: the same verbs, and every object as it was shown.
+func TestAPlanIsWhatTheControllerThenDoes(t *testing.T) {
+	w := newWorld(t)
+	applied := w.git.commit(many(2))
+	p := w.person(reader)
+	if _, stderr := p.plan(2); !strings.Contains(stderr, "--cluster") {
+		t.Errorf("without a MeshSync somebody has to say which cluster this is: %s", stderr)
+	}
+	first := p.report(0, "--cluster", east)
+	if len(w.objects()) != 0 {
+		t.Fatal("a plan wrote something")
+	}
+	if text, _ := p.plan(0, "--cluster", east); !strings.Contains(text, "first sync") {
+		t.Errorf("nothing says that there is no MeshSync yet:\n%s", text)
+	}
+	w.start()
+	w.create("mesh")
+	w.ready("mesh", applied)
+	w.isAsShown(first, "create")
+
+	settled := p.report(0)
+	if len(settled.Actions) != 0 || len(settled.Namespaces) != 0 || settled.Unchanged != len(w.ours()) || settled.MeshSync != namespace+"/mesh" ||
+		!strings.HasSuffix(settled.Applied, applied) {
+		t.Errorf("all is applied, and the plan is %+v", settled)
+	}
+
+	// A change that is in the folder only: a service is new, one is changed, and one goes.
+	w.git.write("services/hub.cue", service{name: "hub", in: []string{east}, egress: []string{"item-0", "news"}}.String())
+	w.git.write("services/news.cue", service{name: "news", in: []string{west}}.String())
+	w.git.write("services/item-0.cue", service{name: "item-0", in: []string{west}, more: `ports: admin: {port: 81, protocol: "HTTP"}`}.String())
+	w.git.write("services/item-1.cue", "")
+	before := w.versions()
+	next := p.report(0)
+	seen := map[string]bool{}
+	for _, a := range next.Actions {
+		seen[a.Verb] = true
+	}
+	if !seen["create"] || !seen["update"] || !seen["delete"] {
+		t.Errorf("the change creates, updates and deletes, and the plan does %v", next.verbs())
+	}
+	diff, _ := p.plan(0, "-o", "diff")
+	text, _ := p.plan(0)
+	if strings.Contains(text, " \n") {
+		t.Errorf("lines end with spaces:\n%s", text)
+	}
+	for _, a := range next.Actions {
+		key := a.Kind + "/" + a.Namespace + "/" + a.Name
+		if !strings.Contains(text, key) || !strings.Contains(diff, key) {
+			t.Errorf("neither text nor diff may leave out %s:\n%s\n%s", key, text, diff)
+		}
+		for _, field := range a.Fields[:min(len(a.Fields), 5)] {
+			if !strings.Contains(text, field) {
+				t.Errorf("the text does not say that %s of %s changes:\n%s", field, key, text)
+			}
+		}
+	}
+	one := p.report(0, "--service", "news")
+	for _, a := range one.Actions {
+		if a.Service != "news" {
+			t.Errorf("--service news shows what is done for %q", a.Service)
+		}
+	}
+	if len(one.Actions) == 0 || len(one.Actions) == len(next.Actions) {
+		t.Errorf("--service news shows %d of %d actions", len(one.Actions), len(next.Actions))
+	}
+	if diff := cmp.Diff(before, w.versions()); diff != "" {
+		t.Errorf("a plan wrote something: -before, +after:\n%s", diff)
+	}
+	w.ready("mesh", w.git.commit(nil))
+	w.isAsShown(next, "create", "update", "delete")
+	after := w.versions()
+	verbs := next.verbs()
+	for key := range before {
+		if verbs[key] == "" && before[key] != after[key] {
+			t.Errorf("%s was written, and the plan had nothing to do with it", key)
+		}
+	}
+}
+
+// isAsShown holds the cluster against what a plan showed; the verbs are all that it may have.
+func (w *world) isAsShown(r report, verbs ...string) {
+	w.t.Helper()
+	objects := w.objects()
+	for key, verb := range r.verbs() {
+		if !strings.Contains(strings.Join(verbs, " "), verb) {
+			w.t.Errorf("the plan was to %s %s", verb, key)
+		}
+	}
+	for key, want := range r.after() {
+		object := objects[key]
+		if object == nil {
+			w.t.Errorf("%s was to be there", key)
+			continue
+		}
+		if diff := cmp.Diff(want, plain(w.t, object)); diff != "" {
+			w.t.Errorf("%s is not as it was shown: -shown, +is:\n%s", key, diff)
+		}
+	}
+	for _, a := range r.Actions {
+		key := a.Kind + "/" + a.Namespace + "/" + a.Name
+		if a.Verb == "delete" && objects[key] != nil {
+			w.t.Errorf("%s was to be deleted", key)
+		}
+		if a.Verb == "create" && a.Before != nil || a.Verb == "update" && (a.Before == nil || len(a.Fields) == 0) {
+			w.t.Errorf("a plan to %s %s shows before %v and fields %v", a.Verb, key, a.Before, a.Fields)
+		}
+	}
+}
+
+// A plan tells beforehand what would be held, and by which digest it passes; and what would be refused.
+func TestAPlanTellsWhatAPersonHasToDo(t *testing.T) {
+	w := newWorld(t)
+	p := w.person(reader)
+	w.start()
+	w.create("mesh")
+	w.ready("mesh", w.git.commit(many(12)))
+
+	for name, text := range without(many(12)) {
+		w.git.write(name, text)
+	}
+	held := p.report(1)
+	if held.Brake == nil || held.Brake.Kind != "MassDeletion" || len(held.Stops) != 1 || !strings.Contains(held.Stops[0], "isthmus.dev/acknowledge="+held.Brake.Digest) {
+		t.Fatalf("the plan of a mass deletion says %+v", held)
+	}
+	if text, _ := p.plan(1); !strings.Contains(text, "not now:") || !strings.Contains(text, held.Brake.Digest) {
+		t.Errorf("the text does not say how to let it pass:\n%s", text)
+	}
+	ms := w.refuses("mesh", "MassDeletion", w.git.commit(nil))
+	if ms.Status.Held.Digest != held.Brake.Digest {
+		t.Errorf("the digest was to be %s, and is %s", held.Brake.Digest, ms.Status.Held.Digest)
+	}
+
+	w.git.restore(w.git.first)
+	for name, text := range many(12) {
+		w.git.write(name, text)
+	}
+	w.ready("mesh", w.git.commit(nil))
+	w.git.write("services/taken.cue", service{name: "taken", in: []string{west}}.String())
+	w.git.write("services/web.cue", service{name: "web", in: []string{east}, egress: []string{"cart", "taken"}}.String())
+	entry := ""
+	for _, a := range p.report(0, "--service", "taken").Actions {
+		if a.Kind == "ServiceEntry" {
+			entry = a.Namespace + "/" + a.Name
+		}
+	}
+	where, name, found := strings.Cut(entry, "/")
+	if !found {
+		t.Fatal("the service that is called has no ServiceEntry in the plan")
+	}
+	w.make(stranger(where, name))
+	refused := p.report(1)
+	for _, a := range refused.Actions {
+		if a.Name == name && a.Kind == "ServiceEntry" && (a.Verb != "refuse" || !strings.Contains(a.Reason, "Isthmus did not write") || a.After != nil) {
+			t.Errorf("what somebody else has is to be refused: %+v", a)
+		}
+	}
+
+	w.git.write("services/web.cue", "package config\n\nservices: web: egres: {}\n")
+	if out, stderr := p.plan(1); out != "" || !strings.Contains(stderr, "web.cue:3") || !strings.Contains(stderr, "nothing was planned") {
+		t.Errorf("findings are told as vet tells them: %s%s", out, stderr)
+	}
+	w.git.restore(w.git.first)
+	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Suspend = true })
+	if suspended := p.report(1); len(suspended.Stops) == 0 || !strings.Contains(suspended.Stops[0], "suspend") {
+		t.Errorf("a MeshSync that is suspended does nothing: %+v", suspended.Stops)
+	}
+}
+
+// Whatever is wrong with the cluster or the command line, it is said, and nothing else.
+func TestAPlanThatCannotBeMadeSaysWhy(t *testing.T) {
+	w := newWorld(t)
+	w.create("mesh")
+	p := w.person(reader[1:])
+	for _, tc := range []struct {
+		what string
+		args []string
+		want string
+	}{
+		{"kinds that may not be listed", nil, "serviceentries.networking.istio.io"},
+		{"another cluster", []string{"--cluster", west}, "this is cluster east"},
+		{"a context that is not there", []string{"--context", "nowhere"}, "nowhere"},
+		{"a kubeconfig that is not there", []string{"--kubeconfig", "/nowhere/kubeconfig"}, "/nowhere/kubeconfig"},
+		{"a MeshSync that is not there", []string{"--meshsync", "isthmus-system/mash"}, "did you mean isthmus-system/mesh"},
+		{"an unknown service", []string{"--service", "crat"}, "cart"},
+		{"an unknown form", []string{"-o", "yaml"}, "text, diff, json"},
+	} {
+		if out, stderr := p.plan(2, tc.args...); out != "" || !strings.Contains(stderr, tc.want) {
+			t.Errorf("%s: %q is not in:\n%s%s", tc.what, tc.want, out, stderr)
+		}
+	}
+}
