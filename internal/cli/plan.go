@@ -117,6 +117,10 @@ func (p *planning) make(ctx context.Context, shown *progress) (planned, error) {
 	}
 	p.cluster = ms.Spec.Cluster
 	result, bundle, err := p.render(ctx, shown)
+	var unknown *usageError
+	if errors.As(err, &unknown) && ms.UID != "" {
+		return planned{}, fmt.Errorf("MeshSync %s/%s says that this is cluster %s: %w", ms.Namespace, ms.Name, ms.Spec.Cluster, err)
+	}
 	if err != nil {
 		return planned{}, err
 	}
