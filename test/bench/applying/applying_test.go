@@ -36,7 +36,7 @@ func TestATinyRunMeasuresEveryFigure(t *testing.T) {
 	t.Log(report.String())
 	for _, of := range []string{
 		"first sync of", "`ApplyAll`, 1 at a time", "`ApplyAll`, 4 at a time", "interval with nothing to do", "memory for", "what the next commit is evaluated from",
-		"one changed object among", "the write alone",
+		"one changed object among", "the write alone", "`Apply` of that object alone",
 	} {
 		if !strings.Contains(report.String(), of) {
 			t.Errorf("the table lacks %q", of)

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/fluxcd/pkg/ssa"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/isthmus-mesh/isthmus/internal/render"
@@ -19,8 +20,8 @@ import (
 // tripsOfEach is how often a round trip is measured beside each change.
 const tripsOfEach = 5
 
-// change changes one object after another, and holds the time from the bundle to the applied object against a round trip: a GET of that
-// object on the same connection.
+// change changes one object after another, and holds the time from the bundle to the applied object against a round trip, a GET of that
+// object on the same connection, and against what the peer takes to apply one changed object that it is given.
 func (b *benchmark) change(ctx context.Context) ([]figure.Row, error) {
 	bundle, err := b.large(ctx)
 	if err != nil {
@@ -46,6 +47,9 @@ func (b *benchmark) change(ctx context.Context) ([]figure.Row, error) {
 	_, err = b.measured(sent, func() error { return b.oneByOne(ctx, k, sent, bundle, &all) })
 	stopProfile()
 	if err != nil {
+		return nil, err
+	}
+	if err := b.byPeer(ctx, bundle, &all); err != nil {
 		return nil, err
 	}
 	b.say("changed one object %d times: %s; a round trip takes %s", b.changes, all, figure.Seconds(figure.Median(all.trips)))
@@ -87,8 +91,37 @@ func (b *benchmark) oneByOne(ctx context.Context, k *controller, sent *requests,
 	return nil
 }
 
-// changes are what each change took.
-type changes struct{ total, look, plan, apply, own, trips []time.Duration }
+// byPeer lets the peer apply as many changed objects, each alone.
+func (b *benchmark) byPeer(ctx context.Context, bundle *render.Bundle, into *changes) error {
+	none := *bundle
+	none.Resources = nil
+	p, err := newPeer(b.config, 1, &none)
+	if err != nil {
+		return err
+	}
+	for n := range b.changes {
+		// Other weights than ours were.
+		_, object, err := changed(bundle, b.changes+n)
+		if err != nil {
+			return err
+		}
+		began := time.Now()
+		entry, err := p.manager.Apply(ctx, object, ssa.DefaultApplyOptions())
+		into.peer = append(into.peer, time.Since(began))
+		if err != nil {
+			return err
+		}
+		if entry.Action != ssa.ConfiguredAction {
+			return fmt.Errorf("%s is %s, not %s", entry.Subject, entry.Action, ssa.ConfiguredAction)
+		}
+	}
+	// The first one learns which kinds there are.
+	into.peer = into.peer[1:]
+	return nil
+}
+
+// changes are what each change took, by us and by the peer.
+type changes struct{ total, look, plan, apply, own, trips, peer []time.Duration }
 
 func (c *changes) add(s steps, own time.Duration) {
 	c.total, c.look, c.plan, c.apply = append(c.total, s.total()), append(c.look, s.look), append(c.plan, s.plan), append(c.apply, s.apply)
@@ -101,7 +134,7 @@ func (c changes) String() string {
 }
 
 func (c changes) rows(objects int) []figure.Row {
-	trip, write := figure.Median(c.trips), figure.Median(c.apply)
+	trip, write, peer := figure.Median(c.trips), figure.Median(c.apply), figure.Median(c.peer)
 	theirs := fmt.Sprintf("%s, median of %d reads of one object", figure.Seconds(trip), len(c.trips))
 	return []figure.Row{
 		{
@@ -109,6 +142,10 @@ func (c changes) rows(objects int) []figure.Row {
 			Bar:    changeBar, Of: "a round trip", Measured: figure.Median(c.total).Seconds() / trip.Seconds(), Ours: c.String(), Theirs: theirs,
 		},
 		{Figure: "the same: the write alone", Of: "a round trip", Measured: write.Seconds() / trip.Seconds(), Ours: figure.Seconds(write), Theirs: theirs},
+		{
+			Figure: "the same: bundle to applied", Of: "`Apply` of that object alone", Measured: figure.Median(c.total).Seconds() / peer.Seconds(), Ours: c.String(),
+			Theirs: fmt.Sprintf("%s, median of %d: a read, a dry run and a write", figure.Seconds(peer), len(c.peer)),
+		},
 	}
 }
 
