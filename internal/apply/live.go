@@ -133,11 +133,8 @@ func (l *Live) look(ctx context.Context, list func(*kindWatch) []any, wanted fun
 func (l *Live) allNamespaces() map[string]Namespace {
 	all := map[string]Namespace{}
 	for _, item := range l.namespaces.informer.GetStore().List() {
-		namespace := item.(*packed).unpack()
-		all[namespace.GetName()] = Namespace{
-			CreatedByUs: namespace.GetLabels()[LabelCreatedBy] == CreatedByIsthmus,
-			Terminating: namespace.GetDeletionTimestamp() != nil,
-		}
+		namespace := item.(*packed)
+		all[namespace.key.Name] = namespace.namespace
 	}
 	return all
 }

@@ -30,6 +30,10 @@ type Namespace struct {
 	Terminating bool
 }
 
+func namespaceOf(object *unstructured.Unstructured) Namespace {
+	return Namespace{CreatedByUs: object.GetLabels()[LabelCreatedBy] == CreatedByIsthmus, Terminating: object.GetDeletionTimestamp() != nil}
+}
+
 var namespaceResource = corev1.SchemeGroupVersion.WithResource("namespaces")
 
 // planNamespaces returns the namespaces that are needed and absent, and those that we once created for nothing

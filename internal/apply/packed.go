@@ -25,7 +25,9 @@ type packed struct {
 	service string
 	// marked and neighbour tell whether a plan depends on more than the name: on an object with a mark, or on a gateway of somebody else.
 	marked, neighbour bool
-	object            json.RawMessage
+	// namespace is what a plan must know of one, if it is one.
+	namespace Namespace
+	object    json.RawMessage
 }
 
 // pack strips an object and packs it, before it enters the cache.
@@ -42,7 +44,7 @@ func pack(in any) (any, error) {
 	}
 	return &packed{
 		key: keyOf(stripped), uid: stripped.GetUID(), version: stripped.GetResourceVersion(), service: stripped.GetLabels()[render.LabelService],
-		marked: marked(stripped), neighbour: !marked(stripped) && stripped.Object["spec"] != nil, object: raw,
+		marked: marked(stripped), neighbour: !marked(stripped) && stripped.Object["spec"] != nil, namespace: namespaceOf(stripped), object: raw,
 	}, nil
 }
 

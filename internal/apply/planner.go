@@ -36,6 +36,7 @@ type Planner struct {
 	last    *lastPlan
 	known   Record
 	owned   sets.Set[render.Key]
+	index   index
 }
 
 // lastPlan is what the next one starts from: everything that is not open is as the bundle says.
@@ -81,7 +82,7 @@ func (p *Planner) Look(ctx context.Context, bundle *render.Bundle, options PlanO
 // services, and for policies those beside them.
 func (p *Planner) lookFor(ctx context.Context, bundle *render.Bundle, changed []render.Key) (View, error) {
 	scope := Scope{Keys: sets.New(changed...), Services: sets.New[string](), Policies: sets.New[string]()}
-	differing(p.last.bundle, bundle, func(resource render.Resource) {
+	p.index.follow(p.last.bundle, bundle, func(resource *render.Resource) {
 		scope.Keys.Insert(resource.Key)
 		scope.Services.Insert(resource.Service)
 	})
@@ -118,15 +119,8 @@ func (p *Planner) lookFor(ctx context.Context, bundle *render.Bundle, changed []
 	}
 	some := *bundle
 	some.Resources = nil
-	services := scope.Services.UnsortedList()
-	isOfThem := scope.Services.Has
-	if len(services) < 8 { // of thousands of resources: comparing a few names is faster than hashing each
-		isOfThem = func(service string) bool { return slices.Contains(services, service) }
-	}
-	for i := range bundle.Resources {
-		if isOfThem(bundle.Resources[i].Service) {
-			keys.Insert(bundle.Resources[i].Key)
-		}
+	for service := range scope.Services {
+		keys.Insert(p.index.keys[service]...)
 	}
 	for key := range keys {
 		if resource, ok := find(bundle, key); ok {
@@ -209,36 +203,6 @@ func (p *Planner) Applied(result Result) {
 			p.known[key] = hash
 		} else {
 			delete(p.known, key)
-		}
-	}
-}
-
-// differing calls found with each resource that is not the same in two bundles, as either has it.
-func differing(a, b *render.Bundle, found func(render.Resource)) {
-	if a == b {
-		return
-	}
-	x, y := a.Resources, b.Resources
-	for len(x) > 0 && len(y) > 0 {
-		was, is := &x[0], &y[0]
-		switch {
-		case was.Key == is.Key:
-			if was.Hash != is.Hash {
-				found(*was)
-				found(*is)
-			}
-			x, y = x[1:], y[1:]
-		case was.Key.String() < is.Key.String():
-			found(*was)
-			x = x[1:]
-		default:
-			found(*is)
-			y = y[1:]
-		}
-	}
-	for _, rest := range [][]render.Resource{x, y} {
-		for _, resource := range rest {
-			found(resource)
 		}
 	}
 }
