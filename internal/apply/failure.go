@@ -131,8 +131,9 @@ func classifyNotFound(err error) Class {
 	return Conflict
 }
 
-// A webhook may deny with 403, which is not a lack of rights.
+// A webhook may deny with 403, which is not a lack of rights, with any other code, and without a reason.
 func isDenial(err error) bool {
-	return apierrors.ReasonForError(err) != metav1.StatusReasonUnknown &&
+	var status apierrors.APIStatus
+	return errors.As(err, &status) &&
 		strings.Contains(err.Error(), "admission webhook") && strings.Contains(err.Error(), "denied the request")
 }

@@ -22,6 +22,9 @@ func TestFailuresAreClassifiedByWhoHasToAct(t *testing.T) {
 		Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden,
 		Message: `admission webhook "policy.example.com" denied the request: no wildcard hosts`,
 	}}
+	unreasoned := &apierrors.StatusError{ErrStatus: denied.ErrStatus}
+	unreasoned.ErrStatus.Reason = ""
+	hangs := apierrors.NewInternalError(errors.New(`failed calling webhook "policy.example.com": context deadline exceeded`))
 	tests := map[string]struct {
 		reason    string
 		err       error
@@ -32,6 +35,8 @@ func TestFailuresAreClassifiedByWhoHasToAct(t *testing.T) {
 		"no right":            {"the role", apierrors.NewForbidden(rules, "cart", errors.New("no")), Forbidden, false, "role"},
 		"no credentials":      {"the role, or the account", apierrors.NewUnauthorized("no"), Forbidden, false, "role"},
 		"webhook":             {"403, and yet no lack of rights", denied, Invalid, false, "policy"},
+		"webhook, no reason":  {"it need not give one", unreasoned, Invalid, false, "policy"},
+		"webhook that hangs":  {"nobody, as far as this is concerned", hangs, Transient, true, "next run"},
 		"schema":              {"the manifest", apierrors.NewInvalid(schema.GroupKind{Kind: "DestinationRule"}, "cart", nil), Invalid, false, "manifest"},
 		"unknown field":       {"the manifest, or an old CRD", apierrors.NewBadRequest("strict decoding error"), Invalid, false, "manifest"},
 		"terminating":         {"the namespace", terminating, NamespaceUnusable, false, "namespace"},

@@ -33,13 +33,20 @@ func (r *run) leads(ctx context.Context) error {
 	}
 	r.led.mu.Lock()
 	defer r.led.mu.Unlock()
-	// By the wall clock: the monotonic one may stand still while a machine sleeps.
-	if at := time.Now().Round(0); at.Sub(r.led.at) <= leadsFor && !at.Before(r.led.at) {
+	now := time.Now()
+	// Without their monotonic readings, times differ by the wall clock.
+	if stillBelieved(now.Sub(r.led.at), now.Round(0).Sub(r.led.at.Round(0))) {
 		return nil
 	}
 	if err := r.fence(ctx); err != nil {
 		return err
 	}
-	r.led.at = time.Now().Round(0)
+	r.led.at = now
 	return nil
+}
+
+// stillBelieved tells whether the last answer is recent by both clocks: the monotonic one may stand still while a machine sleeps, and the wall clock may be
+// set back.
+func stillBelieved(monotonic, wall time.Duration) bool {
+	return monotonic <= leadsFor && 0 <= wall && wall <= leadsFor
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 )
 
 func TestWhoDoesNotLeadWritesNothing(t *testing.T) {
@@ -29,4 +30,26 @@ func TestWhoDoesNotLeadWritesNothing(t *testing.T) {
 		t.Errorf("wrote %d, %v", result.Wrote(), err)
 	}
 	c.equal(bundle)
+}
+
+func TestALeadIsBelievedOnlyWhileBothClocksSayThatItWasAskedForJustNow(t *testing.T) {
+	cases := map[string]struct {
+		reason          string
+		monotonic, wall time.Duration
+		want            bool
+	}{
+		"JustNow":     {"a lease lasts longer", time.Second, time.Second, true},
+		"LongAgo":     {"another one may lead by now", leadsFor + 1, leadsFor + 1, false},
+		"Slept":       {"the monotonic clock stands still while a machine sleeps", time.Second, time.Hour, false},
+		"SetBack":     {"who was stopped for a minute, and whose clock was set back by it, does not know otherwise", time.Minute, time.Second, false},
+		"SetBackMore": {"nothing was asked for later than now", time.Second, -time.Hour, false},
+		"SetForward":  {"it looks like sleep", time.Second, 24 * time.Hour, false},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := stillBelieved(tc.monotonic, tc.wall); got != tc.want {
+				t.Errorf("believed: got %v, want %v: %s", got, tc.want, tc.reason)
+			}
+		})
+	}
 }

@@ -266,6 +266,28 @@ func TestAnAnnotationThatStayedBehindLetsNothingGo(t *testing.T) {
 	}
 }
 
+func TestAClockThatIsSetBackKeepsNothingForLongerThanItMayStay(t *testing.T) {
+	c := newCluster(t)
+	k := withdrawing(c)
+	after := bundleOf(services("web")...)
+	k.sync(bundleOf(append(offer("cart", "v1"), services("web")...)...))
+	k.sync(after)
+	k.later(-20 * 24 * time.Hour)
+	k.sync(after)
+	stays := k.steady(after)
+	if len(stays) != 2 {
+		t.Errorf("%d objects stay", len(stays))
+	}
+	for key, until := range stays {
+		if left := until.Sub(k.options.Timing.Now); left > time.Hour {
+			t.Errorf("%s stays for %s", key, left)
+		}
+	}
+	k.later(time.Hour)
+	k.sync(after)
+	c.equal(after)
+}
+
 func TestABrakeJudgesWhenSomethingLeavesTheRepositoryAndNotOnceMore(t *testing.T) {
 	c := newCluster(t)
 	k := withdrawing(c)

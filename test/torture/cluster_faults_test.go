@@ -69,8 +69,8 @@ func leaseLost(w *trial) func() {
 	}
 }
 
-// webhookRefuses puts an admission policy into API servers that refuses the controller some objects.
-func webhookRefuses(w *trial) func() {
+// policyRefuses puts an admission policy into API servers that refuses the controller some objects.
+func policyRefuses(w *trial) func() {
 	hit := w.someClusters()
 	what := fmt.Sprintf("(request.operation == 'DELETE' ? oldObject : object).metadata.namespace != '%s'", pick(w, append(slices.Clone(others), pillars...)))
 	if w.chance(0.4) {
@@ -81,7 +81,7 @@ func webhookRefuses(w *trial) func() {
 		policy, binding := refusal(what)
 		c.retry(w.T, "a policy is made", func(ctx context.Context) error { return ignoreExists(c.admin.Create(ctx, policy.DeepCopy())) })
 		c.retry(w.T, "it is bound", func(ctx context.Context) error { return ignoreExists(c.admin.Create(ctx, binding.DeepCopy())) })
-		c.refusing(w, what)
+		c.refusing(w)
 	}
 	return func() {
 		w.pause(200*time.Millisecond, 2*time.Second)
@@ -94,38 +94,45 @@ func webhookRefuses(w *trial) func() {
 	}
 }
 
+// refusalName is that of whatever refuses something, and stands in what the API server then says; probeName is that of an object that is refused always.
+const refusalName, probeName = "refuses.torture.example.com", "probe"
+
+var (
+	// byController are requests of the controller.
+	byController = admissionv1.MatchCondition{Name: "controller", Expression: "request.userInfo.username == '" + controllerUser + "'"}
+	// ofIstio are writes of Istio's objects.
+	ofIstio = admissionv1.RuleWithOperations{
+		Operations: []admissionv1.OperationType{admissionv1.Create, admissionv1.Update, admissionv1.Delete},
+		Rule:       admissionv1.Rule{APIGroups: []string{"networking.istio.io", "security.istio.io"}, APIVersions: []string{"*"}, Resources: []string{"*"}},
+	}
+)
+
 func refusal(what string) (*admissionv1.ValidatingAdmissionPolicy, *admissionv1.ValidatingAdmissionPolicyBinding) {
-	const name = "torture.example.com"
 	fail := admissionv1.Fail
-	policy := &admissionv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	policy := &admissionv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: refusalName}}
 	policy.Spec = admissionv1.ValidatingAdmissionPolicySpec{
-		FailurePolicy:   &fail,
-		MatchConditions: []admissionv1.MatchCondition{{Name: "controller", Expression: "request.userInfo.username == '" + controllerUser + "'"}},
-		MatchConstraints: &admissionv1.MatchResources{ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
-			Operations: []admissionv1.OperationType{admissionv1.Create, admissionv1.Update, admissionv1.Delete},
-			Rule: admissionv1.Rule{
-				APIGroups: []string{"networking.istio.io", "security.istio.io"}, APIVersions: []string{"*"}, Resources: []string{"*"},
-			},
-		}}}},
+		FailurePolicy:    &fail,
+		MatchConditions:  []admissionv1.MatchCondition{byController},
+		MatchConstraints: &admissionv1.MatchResources{ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: ofIstio}}},
 		Validations: []admissionv1.Validation{{Expression: what, Message: "not today"}, {
 			// By this the test knows that the policy is in force.
-			Expression: "request.operation != 'CREATE' || object.metadata.name != 'probe'",
+			Expression: "request.operation != 'CREATE' || object.metadata.name != '" + probeName + "'",
 		}},
 	}
-	binding := &admissionv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	binding.Spec = admissionv1.ValidatingAdmissionPolicyBindingSpec{PolicyName: name, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny}}
+	binding := &admissionv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: refusalName}}
+	binding.Spec = admissionv1.ValidatingAdmissionPolicyBindingSpec{PolicyName: refusalName, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny}}
 	return policy, binding
 }
 
-// refusing waits until the API server refuses what the policy does, which it begins to a moment after it has it.
-func (c *cluster) refusing(w *trial, what string) {
+// refusing waits until the API server refuses what a policy or a webhook does, which it begins to a moment after it has it.
+func (c *cluster) refusing(w *trial) {
 	config := rest.CopyConfig(c.server.Config)
 	config.Impersonate.UserName = controllerUser
 	as := connect(w.T, config)
-	until(w.T, "in "+c.name+" the policy is in force: "+what, func() string {
-		probe := stranger(kindOf("ServiceEntry"), "default", "probe")
+	until(w.T, "in "+c.name+" something is refused", func() string {
+		probe := stranger(kindOf("ServiceEntry"), "default", probeName)
 		err := as.Create(w.Context(), probe, client.DryRunAll)
-		if apierrors.IsInvalid(err) || apierrors.IsForbidden(err) {
+		if err != nil && strings.Contains(err.Error(), refusalName) {
 			return ""
 		}
 		return fmt.Sprintf("the controller may make a probe: %v", err)

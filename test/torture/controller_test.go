@@ -5,6 +5,8 @@ package torture_test
 import (
 	"cmp"
 	"fmt"
+	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +24,9 @@ import (
 // restartPause is how long a process that ended is left alone, as a kubelet does before it starts one again.
 const restartPause = 200 * time.Millisecond
 
+// runEnds stands in the last line of every run in a log, which says when the next one is.
+const runEnds = `"next":`
+
 // controller is an isthmus-controller that is started again whenever it ends.
 type controller struct {
 	name  string
@@ -29,6 +34,7 @@ type controller struct {
 	log   string
 	args  []string
 	home  string
+	clock *clock
 
 	mutex   sync.Mutex
 	process *os.Process
@@ -43,7 +49,7 @@ type controller struct {
 func (c *cluster) start(t *testing.T, name string, disk string, flags ...string) *controller {
 	t.Helper()
 	folder := t.TempDir()
-	k := &controller{name: name, relay: newRelay(t, c.server), log: filepath.Join(cmp.Or(os.Getenv("ISTHMUS_LOGS"), folder), name+".log"), home: filepath.Join(disk, name), ending: make(chan struct{})}
+	k := &controller{name: name, relay: newRelay(t, c.server), log: filepath.Join(cmp.Or(os.Getenv("ISTHMUS_LOGS"), folder), name+".log"), home: filepath.Join(disk, name), clock: newClock(t), ending: make(chan struct{})}
 	k.relay.kill = k.kill
 	kubeconfig := filepath.Join(folder, "kubeconfig")
 	config := clientcmdapi.NewConfig()
@@ -74,7 +80,7 @@ func (c *cluster) start(t *testing.T, name string, disk string, flags ...string)
 func (k *controller) keep(out *os.File) {
 	for {
 		cmd := exec.Command(binary, k.args...)
-		cmd.Env = []string{"RUNTIME_NAMESPACE=" + namespace, "HOME=" + k.home, "TMPDIR=" + k.home}
+		cmd.Env = []string{"RUNTIME_NAMESPACE=" + namespace, "HOME=" + k.home, "TMPDIR=" + k.home, clockVariable + "=" + k.clock.file.Name()}
 		cmd.Stdout, cmd.Stderr = out, out
 		if err := k.launch(cmd); err != nil {
 			fmt.Fprintln(out, "the command does not start:", err)
@@ -151,15 +157,36 @@ func (k *controller) counts() (starts int, exits []string) {
 }
 
 func (k *controller) tail() string {
-	log, err := os.ReadFile(k.log)
-	if err != nil {
-		return fmt.Sprint(err)
-	}
-	lines := strings.Split(strings.TrimSpace(string(log)), "\n")
+	lines := strings.Split(strings.TrimSpace(k.logged(-100_000)), "\n")
 	lines = lines[max(0, len(lines)-30):]
 	for i, line := range lines {
 		// Stack traces stand at the end of a line.
 		lines[i] = line[:min(len(line), 600)]
 	}
 	return strings.Join(lines, "\n")
+}
+
+// logged is the log from a byte on, or its last bytes.
+func (k *controller) logged(from int64) string {
+	log, err := os.Open(k.log)
+	if err != nil {
+		return fmt.Sprint(err)
+	}
+	defer log.Close()
+	if from < 0 {
+		from = max(0, k.logSize()+from)
+	}
+	text, err := io.ReadAll(io.NewSectionReader(log, from, math.MaxInt64-from))
+	if err != nil {
+		return fmt.Sprint(err)
+	}
+	return string(text)
+}
+
+func (k *controller) logSize() int64 {
+	info, err := os.Stat(k.log)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
 }

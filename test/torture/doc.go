@@ -9,10 +9,12 @@
 // every commit has.
 //
 // Faults are real where they can be: processes are killed and stopped by signals, a full disk is a file system without space, a refusal is an
-// admission policy of the API server. What happens on the way between two processes is done by relays (relay_test.go, gate_test.go). A clock that
-// jumps is not among them: a process of its own cannot be given another clock without changing the machine's.
+// admission policy of the API server, or a webhook that it asks and that refuses or never answers. What happens on the way between two processes is
+// done by relays (relay_test.go, gate_test.go). A clock that jumps is the wall clock as the controllers' processes read it: they are built with a
+// package time that adds to it what the test says (clock_test.go); the machine's clock, and the monotonic one, go on. After a jump nobody may
+// write or look without end, either.
 //
-//	go test ./test/torture/...          each quick sort of fault once, in about two minutes
+//	go test ./test/torture/...          each quick sort of fault once, in some two minutes
 //	make torture                        300 faults (FAULTS=n), with the seed printed
 //	make torture SEED=n                 the same faults again
 //	... -run 'TestFaults/042'           one of them alone

@@ -10,6 +10,7 @@ import (
 // faults are all sorts, in the order of the report's table.
 var faults = []fault{
 	{name: "api-server-killed", weight: 1, slow: true, begin: apiServerKilled},
+	{name: "clock-jumps", weight: 3, begin: clockJumps, rests: true},
 	{name: "commit-broken", weight: 2, begin: commitBroken},
 	{name: "commits-fast", weight: 2, begin: commitsFast},
 	{name: "connections-cut", weight: 4, begin: connectionsCut},
@@ -28,10 +29,12 @@ var faults = []fault{
 	{name: "lease-lost", weight: 2, begin: leaseLost},
 	{name: "meshsync-recreated", weight: 2, begin: meshSyncRecreated},
 	{name: "partition", weight: 2, begin: partition},
+	{name: "policy-refuses", weight: 1, begin: policyRefuses},
 	{name: "squatter", weight: 1, begin: squatter},
 	{name: "storm-429", weight: 2, begin: storm(tooMany)},
 	{name: "storm-500", weight: 2, begin: storm(broken)},
-	{name: "webhook-refuses", weight: 2, begin: webhookRefuses},
+	{name: "webhook-hangs", weight: 2, begin: webhookHangs, apart: true},
+	{name: "webhook-refuses", weight: 2, begin: webhookRefuses, apart: true},
 }
 
 // controllerKilled ends processes at one of their next writes or at an instant that has to do with nothing.
@@ -93,10 +96,12 @@ func leaderKilled(w *trial) func() {
 func leaderPaused(w *trial) func() {
 	c := w.clusters[0]
 	k := c.leader()
-	w.tell("%s", k.name)
+	setBack := w.chance(0.5)
+	w.tell("%s, its clock set back by as long: %v", k.name, setBack)
 	w.commit(w.number)
 	w.pause(0, 1500*time.Millisecond)
 	k.signal(stopSignal)
+	stopped := time.Now()
 	return func() {
 		until(w.T, "the other one leads", func() string {
 			if c.leader() == k {
@@ -105,6 +110,9 @@ func leaderPaused(w *trial) func() {
 			return ""
 		})
 		w.pause(0, time.Second)
+		if setBack {
+			k.clock.set(k.clock.wrongBy() - time.Since(stopped))
+		}
 		k.signal(goOnSignal)
 	}
 }

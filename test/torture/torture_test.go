@@ -44,6 +44,8 @@ type fault struct {
 	through bool
 	// beside says that it may happen around another one; apart, that no other may happen around it.
 	beside, apart bool
+	// rests says that when all is well again, it is to be looked whether everybody rests.
+	rests bool
 }
 
 // trial is one fault that happens.
@@ -190,6 +192,9 @@ func (w *world) suffer(t *testing.T, number int, f fault) {
 	w.passed[f.name] = append(w.passed[f.name], time.Since(ended))
 	t.Logf("seed %d, %s: %s; it met %d requests to API servers and %d to Git, lasted %.1fs, and all was well %.1fs later", w.seed, name, strings.Join(trial.did, "; "),
 		w.treated()-treated, w.git.gate.spoilt.Load()-spoilt, ended.Sub(began).Seconds(), time.Since(ended).Seconds())
+	if f.rests {
+		w.rests(t)
+	}
 }
 
 // beside begins, now and then, a second fault around one that has nothing to do with it.
@@ -267,21 +272,35 @@ func (w *trial) time() {
 	}
 }
 
-// rests makes sure that nobody writes anything when nothing happens.
+// rests makes sure that nobody writes anything when nothing happens, and that nobody looks much more often than its interval says.
 func (w *world) rests(t *testing.T) {
 	t.Helper()
 	before := map[string]map[string]string{}
+	logged, written := map[string]int64{}, map[string]int64{}
 	for _, c := range w.clusters {
 		var err error
 		before[c.name], err = c.versions(t.Context())
 		must(t, err)
 	}
-	time.Sleep(10 * interval)
+	for _, k := range w.controllers() {
+		logged[k.name], written[k.name] = k.logSize(), k.relay.written.Load()
+	}
+	const looks = 10
+	time.Sleep(looks * interval)
 	for _, c := range w.clusters {
 		after, err := c.versions(t.Context())
 		must(t, err)
 		if diff := gocmp.Diff(before[c.name], after); diff != "" {
 			t.Errorf("nothing happens any more, but in %s something was written: -before, +after:\n%s", c.name, diff)
+		}
+	}
+	for _, k := range w.controllers() {
+		if runs := strings.Count(k.logged(logged[k.name]), runEnds); runs > 3*looks {
+			t.Errorf("nothing happens any more, but %s looked %d times in %d intervals", k.name, runs, looks)
+		}
+		// A status may still be told once.
+		if writes := k.relay.written.Load() - written[k.name]; writes > 2 {
+			t.Errorf("nothing happens any more, but %s wrote %d times in %d intervals", k.name, writes, looks)
 		}
 	}
 }
