@@ -263,7 +263,7 @@ func TestAtNoInstantOfAnUpdateDoesACallerLoseWhatItHasBeforeAndAfter(t *testing.
 			k := c.start()
 			k.options.MaxPrunePercent = 100
 			recorder := c.record()
-			from, found := state{}, 0
+			from, found, changed := state{}, 0, 0
 			for i := range updates {
 				var objects []*unstructured.Unstructured
 				for _, service := range []string{"a", "b", "c"} {
@@ -274,6 +274,9 @@ func TestAtNoInstantOfAnUpdateDoesACallerLoseWhatItHasBeforeAndAfter(t *testing.
 					t.Fatal(err)
 				}
 				states := recorder.take(k, from, bundle)
+				if len(states) > 1 {
+					changed++
+				}
 				to := states[len(states)-1]
 				for _, now := range states {
 					for _, problem := range broken(now, from, to) {
@@ -287,6 +290,9 @@ func TestAtNoInstantOfAnUpdateDoesACallerLoseWhatItHasBeforeAndAfter(t *testing.
 				if name == "Careless" && found > 0 {
 					return
 				}
+			}
+			if changed < updates {
+				t.Errorf("%d of %d updates changed something", changed, updates)
 			}
 			if name == "Careless" {
 				t.Errorf("%d updates without looking at effects harmed nobody: this test sees nothing", updates)
