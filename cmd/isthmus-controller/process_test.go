@@ -17,43 +17,24 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fluxcd/pkg/gittestserver"
 	"github.com/fluxcd/pkg/runtime/conditions"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/test/apiserver"
+	"github.com/isthmus-mesh/isthmus/test/gitops"
 )
 
-const (
-	deadline  = time.Minute
-	namespace = "isthmus-system"
-)
+const namespace = gitops.Namespace
 
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-func until(t *testing.T, what string, ok func() (bool, string)) {
-	t.Helper()
-	var last string
-	for end := time.Now().Add(deadline); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		var is bool
-		if is, last = ok(); is {
-			return
-		}
-	}
-	t.Fatalf("waited %s in vain until %s; last: %s", deadline, what, last)
 }
 
 // process is a running controller.
@@ -116,28 +97,20 @@ func read(url string) (int, string) {
 // TestTwoControllersWithTheGeneratedRoles runs the real command twice, with the rights of config/rbac/role.yaml and no others.
 func TestTwoControllersWithTheGeneratedRoles(t *testing.T) {
 	ctx := context.Background()
-	own, err := apiserver.OwnCRD()
-	must(t, err)
-	fleet, err := apiserver.Start(ctx, apiserver.Options{CRDs: append(istio.CRDs(), own)})
+	fleet, err := gitops.Start(ctx, apiserver.Options{})
 	must(t, err)
 	t.Cleanup(func() { must(t, fleet.Stop()) })
 	cluster := fleet.Clusters()[0]
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, rbacv1.AddToScheme, coordinationv1.AddToScheme, v1alpha1.AddToScheme} {
-		must(t, add(scheme))
-	}
-	admin, err := client.New(cluster.Config, client.Options{Scheme: scheme})
+	admin, err := gitops.Connect(cluster.Config)
 	must(t, err)
-	for _, name := range []string{namespace, "istio-system"} {
-		must(t, admin.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}))
-	}
-	kubeconfig := controllerUser(t, cluster, admin)
-
-	git, err := gittestserver.NewTempGitServer()
+	must(t, gitops.Namespaces(ctx, admin))
+	config, err := gitops.AddController(ctx, cluster, "controller")
 	must(t, err)
-	must(t, git.InitRepo("../../examples/quickstart", "main", "mesh.git"))
-	must(t, git.StartHTTP())
-	t.Cleanup(git.StopHTTP)
+	text, err := cluster.Kubeconfig(config)
+	must(t, err)
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	must(t, os.WriteFile(kubeconfig, text, 0o600))
+	git := gitops.NewRepository(t, os.DirFS("../../examples/quickstart"))
 
 	binary := filepath.Join(t.TempDir(), "isthmus-controller")
 	if out, err := exec.Command("go", "build", "-ldflags", "-X github.com/isthmus-mesh/isthmus/internal/version.version=v0.0.0-test", "-o", binary, ".").CombinedOutput(); err != nil {
@@ -151,33 +124,33 @@ func TestTwoControllersWithTheGeneratedRoles(t *testing.T) {
 		}
 		return *lease.Spec.HolderIdentity
 	}
-	until(t, "the first controller holds the lease", func() (bool, string) { return holder() != "", first.logged() })
+	gitops.Until(t, "the first controller holds the lease", func() (bool, string) { return holder() != "", first.logged() })
 	firstHolder := holder()
 	second := start(t, binary, kubeconfig)
 
 	ms := &v1alpha1.MeshSync{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "mesh"},
-		Spec:       v1alpha1.MeshSyncSpec{Cluster: "east", Source: v1alpha1.Source{URL: git.HTTPAddress() + "/mesh.git"}},
+		Spec:       v1alpha1.MeshSyncSpec{Cluster: "east", Source: v1alpha1.Source{URL: git.URL()}},
 	}
 	must(t, admin.Create(ctx, ms))
-	until(t, "the MeshSync is ready", func() (bool, string) {
+	gitops.Until(t, "the MeshSync is ready", func() (bool, string) {
 		must(t, admin.Get(ctx, client.ObjectKeyFromObject(ms), ms))
 		return conditions.IsReady(ms), fmt.Sprintf("%+v", ms.Status)
 	})
 	for _, p := range []*process{first, second} {
 		for _, probe := range []string{"/healthz", "/readyz"} {
-			until(t, probe+" answers 200, on the standby, too", func() (bool, string) {
+			gitops.Until(t, probe+" answers 200, on the standby, too", func() (bool, string) {
 				status, body := read("http://" + p.health + probe)
 				return status == http.StatusOK, fmt.Sprint(status, body)
 			})
 		}
 	}
-	until(t, "the metrics tell of the revision and the version", func() (bool, string) {
+	gitops.Until(t, "the metrics tell of the revision and the version", func() (bool, string) {
 		_, body := read("http://" + first.metrics + "/metrics")
 		return strings.Contains(body, `isthmus_applied_revision_info{cluster="east",name="mesh",namespace="isthmus-system",revision="`+ms.Status.LastAppliedRevision+`"} 1`) &&
 			strings.Contains(body, `isthmus_build_info{version="v0.0.0-test"} 1`), body
 	})
-	until(t, "an event tells of the revision", func() (bool, string) {
+	gitops.Until(t, "an event tells of the revision", func() (bool, string) {
 		events := &corev1.EventList{}
 		must(t, admin.List(ctx, events, client.InNamespace(namespace)))
 		for _, e := range events.Items {
@@ -190,7 +163,7 @@ func TestTwoControllersWithTheGeneratedRoles(t *testing.T) {
 
 	stopped := time.Now()
 	must(t, first.Process.Signal(syscall.SIGTERM))
-	until(t, "the second controller holds the lease", func() (bool, string) { return holder() != firstHolder && holder() != "", holder() })
+	gitops.Until(t, "the second controller holds the lease", func() (bool, string) { return holder() != firstHolder && holder() != "", holder() })
 	// Well below the lease duration of 50 s, which is how long it takes if the lease is not given back.
 	if took := time.Since(stopped); took > 25*time.Second {
 		t.Errorf("the lease was taken over after %s: it was not given back", took)
@@ -201,7 +174,7 @@ func TestTwoControllersWithTheGeneratedRoles(t *testing.T) {
 	ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete
 	must(t, admin.Update(ctx, ms))
 	must(t, admin.Delete(ctx, ms))
-	until(t, "the second controller lets the MeshSync go", func() (bool, string) {
+	gitops.Until(t, "the second controller lets the MeshSync go", func() (bool, string) {
 		err := admin.Get(ctx, client.ObjectKeyFromObject(ms), ms)
 		return client.IgnoreNotFound(err) == nil && err != nil, second.logged()
 	})
@@ -210,35 +183,4 @@ func TestTwoControllersWithTheGeneratedRoles(t *testing.T) {
 			t.Errorf("the generated roles do not suffice:\n%s", p.logged())
 		}
 	}
-}
-
-// controllerUser writes a kubeconfig of a user with exactly the generated roles.
-func controllerUser(t *testing.T, cluster *apiserver.Cluster, admin client.Client) string {
-	t.Helper()
-	text, err := os.ReadFile("../../config/rbac/role.yaml")
-	must(t, err)
-	path := ""
-	for _, document := range strings.Split(string(text), "\n---\n") {
-		switch {
-		case strings.Contains(document, "kind: ClusterRole\n"):
-			role := &rbacv1.ClusterRole{}
-			must(t, yaml.UnmarshalStrict([]byte(document), role))
-			config, err := cluster.AddUser(t.Context(), "controller", role.Rules...)
-			must(t, err)
-			data, err := cluster.Kubeconfig(config)
-			must(t, err)
-			path = filepath.Join(t.TempDir(), "kubeconfig")
-			must(t, os.WriteFile(path, data, 0o600))
-		case strings.Contains(document, "kind: Role\n"):
-			role := &rbacv1.Role{}
-			must(t, yaml.UnmarshalStrict([]byte(document), role))
-			must(t, admin.Create(t.Context(), role))
-			must(t, admin.Create(t.Context(), &rbacv1.RoleBinding{
-				ObjectMeta: metav1.ObjectMeta{Name: role.Name, Namespace: role.Namespace},
-				RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
-				Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "controller"}},
-			}))
-		}
-	}
-	return path
 }

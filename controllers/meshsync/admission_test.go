@@ -41,7 +41,7 @@ func TestAPIServerRefusesWhatCannotWork(t *testing.T) {
 		"VerifyNoSecret":   {"whom to trust must be said", "secretRef", with(source("https://git.example.com/mesh", nil), "source", map[string]any{"url": "https://x.example", "verify": map[string]any{"mode": "HEAD"}})},
 		"UnknownVerifying": {"modes are those of Flux", "spec.source.verify.mode", verify("head")},
 	}
-	strict := client.WithFieldValidation(w.admin, metav1.FieldValidationStrict)
+	strict := client.WithFieldValidation(w.Admin, metav1.FieldValidationStrict)
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			err := strict.Create(t.Context(), &unstructured.Unstructured{Object: map[string]any{
@@ -80,7 +80,7 @@ func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
 		"apiVersion": "isthmus.dev/v1alpha1", "kind": "MeshSync",
 		"metadata": map[string]any{"name": "defaults", "namespace": namespace}, "spec": source("https://git.example.com/mesh", nil),
 	}}
-	must(t, w.admin.Create(t.Context(), ms, client.DryRunAll))
+	must(t, w.Admin.Create(t.Context(), ms, client.DryRunAll))
 	got := map[string]any{}
 	for field, value := range ms.Object["spec"].(map[string]any) {
 		if field != "cluster" && field != "source" {
@@ -103,7 +103,7 @@ func TestSamplesAreAccepted(t *testing.T) {
 	if len(samples) < 3 {
 		t.Fatalf("there are %d samples, so this test proves little", len(samples))
 	}
-	strict := client.WithFieldValidation(w.admin, metav1.FieldValidationStrict)
+	strict := client.WithFieldValidation(w.Admin, metav1.FieldValidationStrict)
 	for _, sample := range samples {
 		text, err := os.ReadFile(sample)
 		must(t, err)
@@ -124,7 +124,7 @@ func TestDurationsThatAreNotGivenAreTheDefaults(t *testing.T) {
 		Spec:       v1alpha1.MeshSyncSpec{Cluster: "east", Source: v1alpha1.Source{URL: "https://git.example.com/mesh"}},
 	}
 	// A Go client must not send "0s", which would stay and could not be told from a wish.
-	must(t, w.admin.Create(t.Context(), ms, client.DryRunAll))
+	must(t, w.Admin.Create(t.Context(), ms, client.DryRunAll))
 	if ms.Spec.Interval.Duration != time.Minute || ms.Spec.Timeout.Duration != time.Minute {
 		t.Errorf("interval %s, timeout %s; want the defaults of a minute", ms.Spec.Interval.Duration, ms.Spec.Timeout.Duration)
 	}

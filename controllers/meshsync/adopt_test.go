@@ -17,10 +17,10 @@ import (
 
 // byHand leaves the cluster with what the repository says, all of it written by a person, and no MeshSync.
 func (w *world) byHand(edit func(*unstructured.Unstructured)) map[string]*unstructured.Unstructured {
-	w.t.Helper()
-	w.create("first")
-	w.ready("first", w.git.first)
-	written := w.names()
+	w.T.Helper()
+	w.Create("first")
+	w.Applied("first", w.Git.First)
+	written := w.Objects()
 	w.empty()
 	for _, object := range written {
 		object.SetUID("")
@@ -29,7 +29,7 @@ func (w *world) byHand(edit func(*unstructured.Unstructured)) map[string]*unstru
 		object.SetLabels(map[string]string{"app.kubernetes.io/managed-by": "platform"})
 		object.SetAnnotations(map[string]string{"platform.example.com/ticket": "42"})
 		edit(object)
-		must(w.t, w.admin.Create(w.t.Context(), object, client.FieldOwner("kubectl-client-side-apply")))
+		must(w.T, w.Admin.Create(w.T.Context(), object, client.FieldOwner("kubectl-client-side-apply")))
 	}
 	w.start()
 	return written
@@ -51,9 +51,9 @@ func TestWhatWasWrittenByHandIsAdoptedAfterAPlan(t *testing.T) {
 		}
 	})
 	chosen := v1alpha1.Adopt{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app.kubernetes.io/managed-by": "platform"}}}
-	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Adopt = &chosen })
+	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Adopt = &chosen })
 
-	ms := w.notReady("mesh", v1alpha1.ReasonRefused)
+	ms := w.NotReady("mesh", v1alpha1.ReasonRefused)
 	if ms.Spec.Adopt.Mode != v1alpha1.ModeObserve || ms.Status.AdoptableCount == 0 || ms.Status.AdoptableCount != int64(len(ms.Status.Adoptable)) {
 		t.Fatalf("first it is told: %s", describe(ms))
 	}
@@ -63,23 +63,23 @@ func TestWhatWasWrittenByHandIsAdoptedAfterAPlan(t *testing.T) {
 			t.Errorf("%+v", p)
 		}
 	}
-	for key, object := range w.names() {
+	for key, object := range w.Objects() {
 		if object.GetResourceVersion() != written[key].GetResourceVersion() {
 			t.Errorf("%s was written", key)
 		}
 	}
 	sent := len(w.requests.list())
-	w.polled(5)
+	w.Polled(5)
 	if extra := w.requests.list()[sent:]; len(extra) > 0 {
 		t.Errorf("five intervals with nothing new sent %q", extra)
 	}
 
-	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Adopt.Mode = v1alpha1.ModeApply })
-	w.until("all is adopted that may be", func() (bool, string) {
-		ms = w.get("mesh")
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Adopt.Mode = v1alpha1.ModeApply })
+	w.Until("all is adopted that may be", func() (bool, string) {
+		ms = w.Get("mesh")
 		return ms.Status.ObservedGeneration == ms.Generation && ms.Status.AdoptableCount == 0, describe(ms)
 	})
-	for key, object := range w.names() {
+	for key, object := range w.Objects() {
 		taken := object.GetLabels()[apply.LabelPartOf] != ""
 		if want := object.GetKind() != "DestinationRule" && key != operated; taken != want {
 			t.Errorf("%s is adopted: %v; chosen: %v", key, taken, want)
@@ -91,7 +91,7 @@ func TestWhatWasWrittenByHandIsAdoptedAfterAPlan(t *testing.T) {
 			t.Errorf("%s is not what the repository says", key)
 		}
 	}
-	if refused := w.get("mesh").Status.Errors; !slices.ContainsFunc(refused, func(e v1alpha1.SyncError) bool {
+	if refused := w.Get("mesh").Status.Errors; !slices.ContainsFunc(refused, func(e v1alpha1.SyncError) bool {
 		return e.Resource == operated && strings.Contains(e.Message, "ConfigMap operator made it")
 	}) {
 		t.Errorf("what a controller made is refused: %+v", refused)
@@ -102,16 +102,16 @@ func TestOnlyWhatIsNamedIsAdopted(t *testing.T) {
 	w := newWorld(t, withIstio)
 	written := w.byHand(func(*unstructured.Unstructured) {})
 	names := slices.Sorted(maps.Keys(written))
-	w.create("mesh", func(ms *v1alpha1.MeshSync) {
+	w.Create("mesh", func(ms *v1alpha1.MeshSync) {
 		ms.Spec.Adopt = &v1alpha1.Adopt{Names: names[:2], Mode: v1alpha1.ModeApply}
 	})
-	w.until("two are adopted", func() (bool, string) {
-		ms := w.get("mesh")
+	w.Until("two are adopted", func() (bool, string) {
+		ms := w.Get("mesh")
 		return ms.Status.Applied == 2 && ms.Status.Refused == int64(len(names)-2), describe(ms)
 	})
 	var taken []string
 	for _, key := range names {
-		if w.names()[key].GetLabels()[apply.LabelPartOf] != "" {
+		if w.Objects()[key].GetLabels()[apply.LabelPartOf] != "" {
 			taken = append(taken, key)
 		}
 	}

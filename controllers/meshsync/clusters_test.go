@@ -22,7 +22,7 @@ import (
 // published are the objects that other clusters may depend on.
 func (w *world) published() []string {
 	var out []string
-	for key, object := range w.names() {
+	for key, object := range w.Objects() {
 		if object.GetLabels()["isthmus.dev/side"] == "publish" && object.GetKind() != "AuthorizationPolicy" {
 			out = append(out, key)
 		}
@@ -38,24 +38,24 @@ func manifest(name, fields string) string {
 
 func TestWhatOtherClustersMayStillCallStaysForAWhileAndIsListed(t *testing.T) {
 	w := newWorld(t, withIstio)
-	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.WithdrawAfter = nil })
-	w.ready("mesh", w.git.commit(map[string]string{
+	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.WithdrawAfter = nil })
+	w.Applied("mesh", w.Git.Commit(map[string]string{
 		"services/ledger.cue": manifest("ledger", "placement: east: {}"), "services/till.cue": manifest("till", "placement: west: {}\n\tegress: ledger: {}"),
 	}))
-	if after := w.get("mesh").Spec.WithdrawAfter; after == nil || after.Duration != time.Hour {
+	if after := w.Get("mesh").Spec.WithdrawAfter; after == nil || after.Duration != time.Hour {
 		t.Errorf("by default it is an hour: %v", after)
 	}
 	before := w.published()
 	if len(before) == 0 {
 		t.Fatal("this cluster publishes nothing, so this test shows nothing")
 	}
-	commit := w.git.commit(map[string]string{"services/ledger.cue": "", "services/till.cue": ""})
-	ms := w.ready("mesh", commit)
+	commit := w.Git.Commit(map[string]string{"services/ledger.cue": "", "services/till.cue": ""})
+	ms := w.Applied("mesh", commit)
 	if len(ms.Status.Withdrawing) == 0 || ms.Status.WithdrawingCount != int64(len(ms.Status.Withdrawing)) {
 		t.Fatalf("what stays is listed: %s", describe(ms))
 	}
 	for _, left := range ms.Status.Withdrawing {
-		if wait := time.Until(left.Until.Time); w.names()[left.Resource] == nil || wait < 50*time.Minute || wait > time.Hour {
+		if wait := time.Until(left.Until.Time); w.Objects()[left.Resource] == nil || wait < 50*time.Minute || wait > time.Hour {
 			t.Errorf("%+v goes in %s", left, wait)
 		}
 	}
@@ -63,30 +63,30 @@ func TestWhatOtherClustersMayStillCallStaysForAWhileAndIsListed(t *testing.T) {
 		t.Errorf("published were %v, and are %v", before, now)
 	}
 	// Somebody who knows better need not wait.
-	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.WithdrawAfter = &metav1.Duration{Duration: time.Second} })
-	w.until("it is gone", func() (bool, string) {
-		ms := w.get("mesh")
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.WithdrawAfter = &metav1.Duration{Duration: time.Second} })
+	w.Until("it is gone", func() (bool, string) {
+		ms := w.Get("mesh")
 		return len(ms.Status.Withdrawing) == 0 && len(w.published()) == len(before)-int(ms.Status.Pruned) && ms.Status.Pruned > 0, describe(ms)
 	})
 }
 
 func TestTwoThatFightAreToldAndDoNotLoop(t *testing.T) {
 	w := newWorld(t, withIstio)
-	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Interval.Duration = time.Hour })
-	w.ready("mesh", w.git.first)
+	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Interval.Duration = time.Hour })
+	w.Applied("mesh", w.Git.First)
 	object := w.objects("ServiceEntry")[0]
 	key := object.GetKind() + "/" + object.GetNamespace() + "/" + object.GetName()
 	edits, began := 0, time.Now()
 	told := func() bool {
-		return slices.ContainsFunc(w.get("mesh").Status.LeftAlone, func(left v1alpha1.LeftAlone) bool {
+		return slices.ContainsFunc(w.Get("mesh").Status.LeftAlone, func(left v1alpha1.LeftAlone) bool {
 			return left.Resource == key && strings.Contains(left.Reason, "rival") && strings.Contains(left.Reason, apply.AnnotationReconcile)
 		})
 	}
-	w.until("the status names the other one", func() (bool, string) {
-		must(t, w.admin.Get(t.Context(), client.ObjectKeyFromObject(object), object))
+	w.Until("the status names the other one", func() (bool, string) {
+		must(t, w.Admin.Get(t.Context(), client.ObjectKeyFromObject(object), object))
 		if !strings.Contains(fmt.Sprint(object.Object["spec"]), "rival.example.com") {
 			edit := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"hosts":["rival.example.com"]}}`))
-			must(t, w.admin.Patch(t.Context(), object, edit, client.FieldOwner("rival")))
+			must(t, w.Admin.Patch(t.Context(), object, edit, client.FieldOwner("rival")))
 			edits++
 		}
 		return told(), fmt.Sprint(edits, " edits")
@@ -98,25 +98,25 @@ func TestTwoThatFightAreToldAndDoNotLoop(t *testing.T) {
 	if events := w.events.with(corev1.EventTypeWarning, v1alpha1.ReasonFight); len(events) != 1 || !strings.Contains(events[0], key) {
 		t.Errorf("one event tells of it: %v", events)
 	}
-	w.until("it is put right in the end", func() (bool, string) {
-		must(t, w.admin.Get(t.Context(), client.ObjectKeyFromObject(object), object))
+	w.Until("it is put right in the end", func() (bool, string) {
+		must(t, w.Admin.Get(t.Context(), client.ObjectKeyFromObject(object), object))
 		return !strings.Contains(fmt.Sprint(object.Object["spec"]), "rival.example.com"), fmt.Sprint(object.Object["spec"])
 	})
 }
 
 func TestWhatIstiodRefusesIsToldAndHoldsNothingUp(t *testing.T) {
 	w := newWorld(t, withIstio)
-	w.create("mesh")
-	w.ready("mesh", w.git.first)
+	w.Create("mesh")
+	w.Applied("mesh", w.Git.First)
 	object := w.objects("ServiceEntry")[0]
 	says := func(status string) {
 		t.Helper()
-		must(t, w.admin.Status().Patch(t.Context(), object, client.RawPatch("application/merge-patch+json", []byte(`{"status":`+status+`}`)), client.FieldOwner("pilot-discovery")))
+		must(t, w.Admin.Status().Patch(t.Context(), object, client.RawPatch("application/merge-patch+json", []byte(`{"status":`+status+`}`)), client.FieldOwner("pilot-discovery")))
 	}
 	healthy := func(want metav1.ConditionStatus, text string) {
 		t.Helper()
-		w.until("Healthy is "+string(want), func() (bool, string) {
-			ms := w.get("mesh")
+		w.Until("Healthy is "+string(want), func() (bool, string) {
+			ms := w.Get("mesh")
 			is := conditions.Get(ms, meta.HealthyCondition)
 			return is != nil && is.Status == want && strings.Contains(is.Message, text) && conditions.IsReady(ms), describe(ms)
 		})
@@ -132,31 +132,31 @@ func TestWhatIstiodRefusesIsToldAndHoldsNothingUp(t *testing.T) {
 
 func TestWhatNewlyLeadsElsewhereWaitsAndIsTold(t *testing.T) {
 	w := newWorld(t, withIstio)
-	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.SettleAfter = &metav1.Duration{Duration: time.Hour} })
-	w.ready("mesh", w.git.first)
+	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.SettleAfter = &metav1.Duration{Duration: time.Hour} })
+	w.Applied("mesh", w.Git.First)
 	if len(w.objects("ServiceEntry")) == 0 {
 		t.Fatal("a first sync waits")
 	}
-	before := len(w.names())
-	commit := w.git.commit(map[string]string{
+	before := len(w.Objects())
+	commit := w.Git.Commit(map[string]string{
 		"services/ledger.cue": manifest("ledger", "placement: west: {}"), "services/till.cue": manifest("till", "placement: east: {}\n\tegress: ledger: {}"),
 	})
 	var ms *v1alpha1.MeshSync
-	w.until("it settles", func() (bool, string) {
-		ms = w.get("mesh")
+	w.Until("it settles", func() (bool, string) {
+		ms = w.Get("mesh")
 		return conditions.GetReason(ms, meta.ReadyCondition) == v1alpha1.ReasonSettling, describe(ms)
 	})
 	if !conditions.IsUnknown(ms, meta.ReadyCondition) || !conditions.IsReconciling(ms) || strings.Contains(ms.Status.LastAppliedRevision, commit) || len(w.objects("ServiceEntry")) == 0 {
 		t.Errorf("not all of it is applied: %s", describe(ms))
 	}
-	for key := range w.names() {
+	for key := range w.Objects() {
 		if strings.Contains(key, "ServiceEntry/ledger/") {
 			t.Errorf("%s is there already", key)
 		}
 	}
-	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.SettleAfter = &metav1.Duration{} })
-	w.ready("mesh", commit)
-	if len(w.names()) <= before {
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.SettleAfter = &metav1.Duration{} })
+	w.Applied("mesh", commit)
+	if len(w.Objects()) <= before {
 		t.Errorf("nothing came of it")
 	}
 	if events := w.events.with(corev1.EventTypeWarning, v1alpha1.ReasonSettling); len(events) > 0 {
@@ -174,36 +174,36 @@ func shipped(t *testing.T, path string) string {
 
 func TestAHeldCommitIsNotWhatWasGoodLast(t *testing.T) {
 	w := newWorld(t, withIstio)
-	w.create("mesh")
-	w.ready("mesh", w.git.first)
-	before := len(w.names())
-	w.git.commit(map[string]string{"services/web.cue": "", "services/cart.cue": "", "services/stock.cue": ""})
-	w.notReady("mesh", apply.EmptyBundle)
-	w.git.commit(map[string]string{
+	w.Create("mesh")
+	w.Applied("mesh", w.Git.First)
+	before := len(w.Objects())
+	w.Git.Commit(map[string]string{"services/web.cue": "", "services/cart.cue": "", "services/stock.cue": ""})
+	w.NotReady("mesh", apply.EmptyBundle)
+	w.Git.Commit(map[string]string{
 		"services/web.cue": shipped(t, "services/web.cue"), "services/stock.cue": shipped(t, "services/stock.cue"),
 		"services/cart.cue": strings.Replace(shipped(t, "services/cart.cue"), "egress:", "egres:", 1),
 	})
-	ms := w.notReady("mesh", v1alpha1.ReasonServicesFrozen)
-	if len(ms.Status.Frozen) != 1 || ms.Status.Frozen[0].Service != "cart" || ms.Status.Frozen[0].Revision != "main@sha1:"+w.git.first {
+	ms := w.NotReady("mesh", v1alpha1.ReasonServicesFrozen)
+	if len(ms.Status.Frozen) != 1 || ms.Status.Frozen[0].Service != "cart" || ms.Status.Frozen[0].Revision != "main@sha1:"+w.Git.First {
 		t.Errorf("cart was good in the first commit: %s", describe(ms))
 	}
-	if now := len(w.names()); now != before {
+	if now := len(w.Objects()); now != before {
 		t.Errorf("%d objects were there, and %d are", before, now)
 	}
 }
 
 func TestAServiceThatWasFrozenIsSoAfterARestartAlsoWhereItLooksLikeEverybodysError(t *testing.T) {
 	w := newWorld(t, withIstio)
-	w.create("mesh")
-	good := w.git.commit(map[string]string{"services/cart.cue": "", "cart.cue": shipped(t, "services/cart.cue")})
-	w.ready("mesh", good)
-	w.git.commit(map[string]string{"cart.cue": "package config\n\nservices: cart: {\n"})
-	w.notReady("mesh", v1alpha1.ReasonServicesFrozen)
+	w.Create("mesh")
+	good := w.Git.Commit(map[string]string{"services/cart.cue": "", "cart.cue": shipped(t, "services/cart.cue")})
+	w.Applied("mesh", good)
+	w.Git.Commit(map[string]string{"cart.cue": "package config\n\nservices: cart: {\n"})
+	w.NotReady("mesh", v1alpha1.ReasonServicesFrozen)
 	w.stop()
 	w.start()
-	next := w.git.commit(map[string]string{"services/more.cue": manifest("more", "placement: east: {}")})
-	w.until("the next commit is applied", func() (bool, string) {
-		ms := w.get("mesh")
+	next := w.Git.Commit(map[string]string{"services/more.cue": manifest("more", "placement: east: {}")})
+	w.Until("the next commit is applied", func() (bool, string) {
+		ms := w.Get("mesh")
 		return strings.HasSuffix(ms.Status.LastAppliedRevision, next) && len(ms.Status.Frozen) == 1 && ms.Status.Frozen[0].Service == "cart", describe(ms)
 	})
 }

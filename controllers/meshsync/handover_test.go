@@ -13,20 +13,21 @@ import (
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/test/gitops"
 )
 
 // keeps fails the test if the controller deleted anything, or made anew what had these uids.
 func (w *world) keeps(uids map[string]string) {
-	w.t.Helper()
+	w.T.Helper()
 	for _, request := range w.requests.list() {
 		if strings.HasPrefix(request, "DELETE ") {
-			w.t.Errorf("it sent %s", request)
+			w.T.Errorf("it sent %s", request)
 		}
 	}
-	now := uidsOf(w.names())
+	now := uidsOf(w.Objects())
 	for key, uid := range uids {
 		if now[key] != uid {
-			w.t.Errorf("%s was %q and is %q", key, uid, now[key])
+			w.T.Errorf("%s was %q and is %q", key, uid, now[key])
 		}
 	}
 }
@@ -41,18 +42,18 @@ func uidsOf(all map[string]*unstructured.Unstructured) map[string]string {
 
 func TestAMeshSyncThatIsReplacedDeletesNothingThatTheNextOneDeclares(t *testing.T) {
 	w := newWorld(t, withIstio)
-	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
-	w.ready("mesh", w.git.first)
-	before := uidsOf(w.names())
+	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
+	w.Applied("mesh", w.Git.First)
+	before := uidsOf(w.Objects())
 
 	// As Flux renames one: the new one is made, then the old one is pruned.
-	w.create("renamed")
-	w.notReady("renamed", v1alpha1.ReasonAnotherMeshSync)
-	must(t, w.admin.Delete(t.Context(), w.get("mesh")))
-	w.ready("renamed", w.git.first)
+	w.Create("renamed")
+	w.NotReady("renamed", v1alpha1.ReasonAnotherMeshSync)
+	must(t, w.Admin.Delete(t.Context(), w.Get("mesh")))
+	w.Applied("renamed", w.Git.First)
 	w.keeps(before)
 	id := apply.ApplySetID("renamed", namespace, "MeshSync", "isthmus.dev")
-	for key, object := range w.names() {
+	for key, object := range w.Objects() {
 		if object.GetLabels()[apply.LabelPartOf] != id {
 			t.Errorf("%s does not belong to the renamed one", key)
 		}
@@ -62,30 +63,30 @@ func TestAMeshSyncThatIsReplacedDeletesNothingThatTheNextOneDeclares(t *testing.
 	}
 
 	// The last one does what its policy says.
-	w.change("renamed", func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
-	must(t, w.admin.Delete(t.Context(), w.get("renamed")))
-	w.until("everything is gone", func() (bool, string) {
-		err := w.admin.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "renamed"}, &v1alpha1.MeshSync{})
-		return apierrors.IsNotFound(err) && len(w.names()) == 0, cmp.Diff(nil, keysOf(w.names()))
+	w.Change("renamed", func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
+	must(t, w.Admin.Delete(t.Context(), w.Get("renamed")))
+	w.Until("everything is gone", func() (bool, string) {
+		err := w.Admin.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "renamed"}, &v1alpha1.MeshSync{})
+		return apierrors.IsNotFound(err) && len(w.Objects()) == 0, cmp.Diff(nil, keysOf(w.Objects()))
 	})
 }
 
 func TestAnotherURLDeletesNothingThatIsThereAsWell(t *testing.T) {
 	w := newWorld(t, withIstio)
-	w.create("mesh")
-	w.ready("mesh", w.git.first)
-	before := uidsOf(w.names())
+	w.Create("mesh")
+	w.Applied("mesh", w.Git.First)
+	before := uidsOf(w.Objects())
 
 	// A place where nobody answers, then one that has the same and more.
-	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Source.URL = "http://127.0.0.1:1/mesh.git" })
-	w.notReady("mesh", v1alpha1.ReasonFetchFailed)
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Source.URL = "http://127.0.0.1:1/mesh.git" })
+	w.NotReady("mesh", v1alpha1.ReasonFetchFailed)
 	w.keeps(before)
-	w.git = newRepository(t)
-	commit := w.git.commit(map[string]string{"services/fresh.cue": service("fresh", "new"), "services/new.cue": service("new")})
-	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Source.URL = w.git.url() })
-	w.ready("mesh", commit)
+	w.Git = gitops.NewRepository(t, quickstart)
+	commit := w.Git.Commit(map[string]string{"services/fresh.cue": service("fresh", "new"), "services/new.cue": service("new")})
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Source.URL = w.Git.URL() })
+	w.Applied("mesh", commit)
 	w.keeps(before)
-	if len(w.names()) <= len(before) {
+	if len(w.Objects()) <= len(before) {
 		t.Error("the new repository is not followed")
 	}
 }
@@ -93,24 +94,24 @@ func TestAnotherURLDeletesNothingThatIsThereAsWell(t *testing.T) {
 func TestAnotherClusterDeletesNothingThatIsThereAsWell(t *testing.T) {
 	w := newWorld(t, withIstio)
 	commit := w.publishing()
-	w.create("mesh")
-	w.ready("mesh", commit)
-	east := w.names()
-	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Cluster = "west"; ms.Spec.Interval.Duration = time.Hour })
-	w.until("it is west, or held until a person agrees", func() (bool, string) {
-		ms := w.get("mesh")
+	w.Create("mesh")
+	w.Applied("mesh", commit)
+	east := w.Objects()
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Cluster = "west"; ms.Spec.Interval.Duration = time.Hour })
+	w.Until("it is west, or held until a person agrees", func() (bool, string) {
+		ms := w.Get("mesh")
 		if held := ms.Status.Held; held != nil && ms.Annotations[v1alpha1.AcknowledgeAnnotation] != held.Digest {
-			if diff := cmp.Diff(uidsOf(east), uidsOf(w.names())); diff != "" {
+			if diff := cmp.Diff(uidsOf(east), uidsOf(w.Objects())); diff != "" {
 				t.Fatalf("held, and changed: -before, +after:\n%s", diff)
 			}
-			w.change("mesh", func(ms *v1alpha1.MeshSync) {
+			w.Change("mesh", func(ms *v1alpha1.MeshSync) {
 				ms.Annotations = map[string]string{v1alpha1.AcknowledgeAnnotation: held.Digest}
 			})
 		}
 		return ms.Status.ObservedGeneration == ms.Generation && ms.Status.Held == nil, describe(ms)
 	})
-	w.ready("mesh", commit)
-	west, stayed := uidsOf(w.names()), 0
+	w.Applied("mesh", commit)
+	west, stayed := uidsOf(w.Objects()), 0
 	for key, object := range east {
 		uid, declared := west[key]
 		if declared {
@@ -128,15 +129,15 @@ func TestAnotherClusterDeletesNothingThatIsThereAsWell(t *testing.T) {
 func TestMeshSyncsThatGoTogetherTakeTheirObjectsWithThem(t *testing.T) {
 	w := newWorld(t, withIstio)
 	deleted := func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete }
-	w.create("mesh", deleted)
-	w.ready("mesh", w.git.first)
-	w.create("renamed", deleted)
-	w.notReady("renamed", v1alpha1.ReasonAnotherMeshSync)
+	w.Create("mesh", deleted)
+	w.Applied("mesh", w.Git.First)
+	w.Create("renamed", deleted)
+	w.NotReady("renamed", v1alpha1.ReasonAnotherMeshSync)
 	for _, name := range []string{"mesh", "renamed"} {
-		must(t, w.admin.Delete(t.Context(), w.get(name)))
+		must(t, w.Admin.Delete(t.Context(), w.Get(name)))
 	}
-	w.until("everything is gone", func() (bool, string) {
-		err := w.admin.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "renamed"}, &v1alpha1.MeshSync{})
-		return apierrors.IsNotFound(err) && len(w.names()) == 0, cmp.Diff(nil, keysOf(w.names()))
+	w.Until("everything is gone", func() (bool, string) {
+		err := w.Admin.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "renamed"}, &v1alpha1.MeshSync{})
+		return apierrors.IsNotFound(err) && len(w.Objects()) == 0, cmp.Diff(nil, keysOf(w.Objects()))
 	})
 }

@@ -16,8 +16,8 @@ func TestWhatACommitMayHoldIsLimited(t *testing.T) {
 	w := newWorld(t, withIstio)
 	w.stop()
 	w.start(meshsync.WithSourceLimits(gitsource.Limits{MaxFiles: 3}))
-	w.create("mesh")
-	ms := w.notReady("mesh", v1alpha1.ReasonContentRefused)
+	w.Create("mesh")
+	ms := w.NotReady("mesh", v1alpha1.ReasonContentRefused)
 	if text := conditions.GetMessage(ms, meta.ReadyCondition); !strings.Contains(text, "more than 3 f") || !strings.Contains(text, "--max-files") {
 		t.Errorf("the message names the flag: %s", text)
 	}

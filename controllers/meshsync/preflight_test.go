@@ -35,23 +35,23 @@ func crossNetwork(hosts ...any) *unstructured.Unstructured {
 
 // publishing commits a service of this cluster that another one calls, so that there is a Gateway.
 func (w *world) publishing() string {
-	return w.git.commit(map[string]string{
+	return w.Git.Commit(map[string]string{
 		"services/ledger.cue": manifest("ledger", "placement: east: {}"), "services/till.cue": manifest("till", "placement: west: {}\n\tegress: ledger: {}"),
 	})
 }
 
 // preflightIs waits for the condition.
 func (w *world) preflightIs(status metav1.ConditionStatus, reason string, words ...string) *v1alpha1.MeshSync {
-	w.t.Helper()
+	w.T.Helper()
 	var ms *v1alpha1.MeshSync
-	w.until("Preflight is "+string(status)+" for the reason "+reason, func() (bool, string) {
-		ms = w.get("mesh")
+	w.Until("Preflight is "+string(status)+" for the reason "+reason, func() (bool, string) {
+		ms = w.Get("mesh")
 		c := conditions.Get(ms, v1alpha1.PreflightCondition)
 		return c != nil && c.Status == status && c.Reason == reason, describe(ms)
 	})
 	for _, word := range words {
 		if message := conditions.GetMessage(ms, v1alpha1.PreflightCondition); !strings.Contains(message, word) {
-			w.t.Errorf("the condition lacks %q: %s", word, message)
+			w.T.Errorf("the condition lacks %q: %s", word, message)
 		}
 	}
 	return ms
@@ -60,28 +60,28 @@ func (w *world) preflightIs(status metav1.ConditionStatus, reason string, words 
 func TestAGatewayThatOverlapsIsNamedAndNothingIsHalfApplied(t *testing.T) {
 	w := newWorld(t, withIstio)
 	published := w.publishing()
-	must(t, w.admin.Create(t.Context(), crossNetwork("*.internal")))
-	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Interval.Duration = time.Hour })
-	ms := w.notReady("mesh", preflight.GatewayOverlaps)
+	must(t, w.Admin.Create(t.Context(), crossNetwork("*.internal")))
+	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Interval.Duration = time.Hour })
+	ms := w.NotReady("mesh", preflight.GatewayOverlaps)
 	w.preflightIs(metav1.ConditionFalse, preflight.GatewayOverlaps, "Gateway/istio-system/cross-network-gateway", "*.internal", "delete it")
 	if !conditions.IsStalled(ms) || len(ms.Status.Pending) == 0 {
 		t.Errorf("it waits for a person, and tells what it would write: %s", describe(ms))
 	}
-	if all := w.names(); len(all) != 1 {
+	if all := w.Objects(); len(all) != 1 {
 		t.Errorf("half applied: %v", keysOf(all))
 	}
 	// Nobody waits for the interval when it is gone.
-	must(t, w.admin.Delete(t.Context(), crossNetwork()))
-	w.ready("mesh", published)
+	must(t, w.Admin.Delete(t.Context(), crossNetwork()))
+	w.Applied("mesh", published)
 	w.preflightIs(metav1.ConditionTrue, "Succeeded")
 
 	// One that comes later is told, and holds nothing up.
-	must(t, w.admin.Create(t.Context(), crossNetwork("*.isthmus.internal")))
+	must(t, w.Admin.Create(t.Context(), crossNetwork("*.isthmus.internal")))
 	w.preflightIs(metav1.ConditionFalse, preflight.GatewayOverlaps, "Gateway/istio-system/cross-network-gateway")
-	commit := w.git.commit(map[string]string{"services/fresh.cue": service("fresh", "new"), "services/new.cue": service("new")})
-	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Interval.Duration = 200 * time.Millisecond })
-	w.ready("mesh", commit)
-	must(t, w.admin.Delete(t.Context(), crossNetwork()))
+	commit := w.Git.Commit(map[string]string{"services/fresh.cue": service("fresh", "new"), "services/new.cue": service("new")})
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Interval.Duration = 200 * time.Millisecond })
+	w.Applied("mesh", commit)
+	must(t, w.Admin.Delete(t.Context(), crossNetwork()))
 	w.preflightIs(metav1.ConditionTrue, "Succeeded")
 }
 
@@ -94,17 +94,17 @@ func TestAnAddressThatDiffersFromTheInventoryIsTold(t *testing.T) {
 			Ports: []corev1.ServicePort{{Name: "tls", Port: 15443}},
 		},
 	}
-	must(t, w.admin.Create(t.Context(), gateway))
+	must(t, w.Admin.Create(t.Context(), gateway))
 	has := func(ip string) {
 		t.Helper()
 		before := gateway.DeepCopy()
 		gateway.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: ip}}
-		must(t, w.admin.Status().Patch(t.Context(), gateway, client.MergeFrom(before)))
+		must(t, w.Admin.Status().Patch(t.Context(), gateway, client.MergeFrom(before)))
 	}
 	has("192.0.2.77")
 	published := w.publishing()
-	w.create("mesh")
-	w.ready("mesh", published)
+	w.Create("mesh")
+	w.Applied("mesh", published)
 	w.preflightIs(metav1.ConditionFalse, preflight.GatewayAddress, "192.0.2.77", "192.0.2.10", "clusters.east.gateways")
 	has("192.0.2.10")
 	w.preflightIs(metav1.ConditionTrue, "Succeeded")
@@ -115,28 +115,28 @@ func TestARightThatIsMissingIsNamedBeforeAnythingIsWritten(t *testing.T) {
 	w.stop()
 	config := w.user()
 	role := &rbacv1.ClusterRole{}
-	must(t, w.admin.Get(t.Context(), types.NamespacedName{Name: fmt.Sprintf("controller-%d", users.Load())}, role))
+	must(t, w.Admin.Get(t.Context(), types.NamespacedName{Name: fmt.Sprintf("controller-%d", users.Load())}, role))
 	whole := role.DeepCopy()
 	for i, rule := range role.Rules {
 		if slices.Contains(rule.Resources, "destinationrules") {
 			role.Rules[i].Verbs = slices.DeleteFunc(slices.Clone(rule.Verbs), func(verb string) bool { return verb == "create" })
 		}
 	}
-	must(t, w.admin.Update(t.Context(), role))
+	must(t, w.Admin.Update(t.Context(), role))
 	w.startAs(config)
-	w.create("mesh")
+	w.Create("mesh")
 	// The authorizer learns of roles a moment after they are written, so this may be a write that is refused at first.
-	w.notReady("mesh", v1alpha1.ReasonPermissionDenied)
+	w.NotReady("mesh", v1alpha1.ReasonPermissionDenied)
 	w.preflightIs(metav1.ConditionFalse, v1alpha1.ReasonPermissionDenied, "create destinationrules.networking.istio.io", "role")
-	if all := w.names(); len(all) > 0 {
+	if all := w.Objects(); len(all) > 0 {
 		t.Errorf("half applied: %v", keysOf(all))
 	}
 	whole.ResourceVersion = ""
-	must(t, w.admin.Update(t.Context(), whole))
-	w.ready("mesh", w.git.first)
+	must(t, w.Admin.Update(t.Context(), whole))
+	w.Applied("mesh", w.Git.First)
 	w.preflightIs(metav1.ConditionTrue, "Succeeded")
 	sent := len(w.requests.list())
-	w.polled(3)
+	w.Polled(3)
 	if extra := w.requests.list()[sent:]; len(extra) > 0 {
 		t.Errorf("what was granted is asked for again: %q", extra)
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/fluxcd/pkg/gittestserver"
 	"github.com/fluxcd/pkg/runtime/conditions"
 	"github.com/go-git/go-git/v5"
+	"github.com/go-git/go-git/v5/plumbing/object"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,15 +30,16 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/test/gitops"
 )
 
 // secret makes a Secret that goes with the test.
 func (w *world) secret(inNamespace, name string, data map[string][]byte) {
-	w.t.Helper()
+	w.T.Helper()
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: inNamespace, Name: name}, Data: data}
-	must(w.t, w.admin.Create(w.t.Context(), secret))
+	must(w.T, w.Admin.Create(w.T.Context(), secret))
 	// The test's own context has ended by then.
-	w.t.Cleanup(func() { must(w.t, client.IgnoreNotFound(w.admin.Delete(context.Background(), secret))) })
+	w.T.Cleanup(func() { must(w.T, client.IgnoreNotFound(w.Admin.Delete(context.Background(), secret))) })
 }
 
 func TestCredentialsComeFromASecretOfTheSameNamespace(t *testing.T) {
@@ -50,16 +52,16 @@ func TestCredentialsComeFromASecretOfTheSameNamespace(t *testing.T) {
 	must(t, server.StartHTTPS(certificate, key, certificate, "127.0.0.1"))
 	t.Cleanup(server.StopHTTP)
 
-	w.create("mesh", func(ms *v1alpha1.MeshSync) {
+	w.Create("mesh", func(ms *v1alpha1.MeshSync) {
 		ms.Spec.Source.URL = server.HTTPAddress() + "/mesh.git"
 		ms.Spec.Source.SecretRef = &meta.LocalObjectReference{Name: "mesh-repo"}
 	})
-	ms := w.notReady("mesh", v1alpha1.ReasonSourceInvalid)
+	ms := w.NotReady("mesh", v1alpha1.ReasonSourceInvalid)
 	if message := conditions.GetMessage(ms, meta.ReadyCondition); !strings.Contains(message, "isthmus-system/mesh-repo") || !strings.Contains(message, "spec.source.secretRef") {
 		t.Errorf("the message names the Secret and the field: %s", message)
 	}
 	w.secret(namespace, "mesh-repo", map[string][]byte{"username": []byte("robot"), "password": []byte("wrong"), "ca.crt": certificate})
-	ms = w.notReady("mesh", v1alpha1.ReasonAuthenticationFailed)
+	ms = w.NotReady("mesh", v1alpha1.ReasonAuthenticationFailed)
 	if strings.Contains(describe(ms), "wrong") {
 		t.Errorf("the status holds the password: %s", describe(ms))
 	}
@@ -67,8 +69,8 @@ func TestCredentialsComeFromASecretOfTheSameNamespace(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "mesh-repo"},
 		Data:       map[string][]byte{"username": []byte("robot"), "password": []byte("correct horse"), "ca.crt": certificate},
 	}
-	must(t, w.admin.Update(t.Context(), good))
-	w.ready("mesh", "")
+	must(t, w.Admin.Update(t.Context(), good))
+	w.Applied("mesh", "")
 	// Nobody reads the Secret again while nothing changes.
 	sent := len(w.requests.list())
 	time.Sleep(time.Second)
@@ -83,16 +85,29 @@ func TestSecretOfAnotherNamespaceIsOutOfReach(t *testing.T) {
 	elsewhere := &v1alpha1.MeshSync{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "mesh"},
 		Spec: v1alpha1.MeshSyncSpec{
-			Cluster: "east", Source: v1alpha1.Source{URL: w.git.url(), SecretRef: &meta.LocalObjectReference{Name: "mesh-repo"}},
+			Cluster: "east", Source: v1alpha1.Source{URL: w.Git.URL(), SecretRef: &meta.LocalObjectReference{Name: "mesh-repo"}},
 			Interval: metav1.Duration{Duration: 200 * time.Millisecond},
 		},
 	}
-	must(t, w.admin.Create(t.Context(), elsewhere))
-	w.until("the MeshSync says that the Secret is out of reach", func() (bool, string) {
-		must(t, w.admin.Get(t.Context(), client.ObjectKeyFromObject(elsewhere), elsewhere))
+	must(t, w.Admin.Create(t.Context(), elsewhere))
+	w.Until("the MeshSync says that the Secret is out of reach", func() (bool, string) {
+		must(t, w.Admin.Get(t.Context(), client.ObjectKeyFromObject(elsewhere), elsewhere))
 		message := conditions.GetMessage(elsewhere, meta.ReadyCondition)
 		return conditions.GetReason(elsewhere, meta.ReadyCondition) == v1alpha1.ReasonSourceInvalid && strings.Contains(message, "own namespace only"), message
 	})
+}
+
+// commitSigned commits nothing but a signature, and pushes it.
+func commitSigned(repository *gitops.Repository, by *openpgp.Entity) string {
+	repository.T.Helper()
+	clone, err := git.PlainOpen(repository.Clone)
+	must(repository.T, err)
+	tree, err := clone.Worktree()
+	must(repository.T, err)
+	author := &object.Signature{Name: "Ada", Email: "ada@example.com", When: time.Now()}
+	_, err = tree.Commit("Change", &git.CommitOptions{Author: author, AllowEmptyCommits: true, SignKey: by})
+	must(repository.T, err)
+	return repository.Push()
 }
 
 func TestOnlySignedCommitsAreApplied(t *testing.T) {
@@ -106,22 +121,22 @@ func TestOnlySignedCommitsAreApplied(t *testing.T) {
 	must(t, armored.Close())
 	w.secret(namespace, "signers", map[string][]byte{"ada.asc": key.Bytes()})
 
-	w.create("mesh", func(ms *v1alpha1.MeshSync) {
+	w.Create("mesh", func(ms *v1alpha1.MeshSync) {
 		ms.Spec.Source.Verify = &v1alpha1.Verify{SecretRef: meta.LocalObjectReference{Name: "signers"}}
 	})
-	ms := w.notReady("mesh", v1alpha1.ReasonVerificationFailed)
+	ms := w.NotReady("mesh", v1alpha1.ReasonVerificationFailed)
 	if !conditions.IsFalse(ms, v1alpha1.SourceVerifiedCondition) || len(w.all()) != 0 {
 		t.Errorf("an unsigned commit is not verified, and nothing is applied: %d objects, %s", len(w.all()), describe(ms))
 	}
-	signed := w.git.commit(nil, func(o *git.CommitOptions) { o.SignKey = trusted })
-	ms = w.ready("mesh", signed)
+	signed := commitSigned(w.Git, trusted)
+	ms = w.Applied("mesh", signed)
 	if !conditions.IsTrue(ms, v1alpha1.SourceVerifiedCondition) {
 		t.Errorf("the condition tells of the signature: %s", describe(ms))
 	}
-	before := w.names()
-	w.git.commit(map[string]string{"services/cart.cue": ""})
-	ms = w.notReady("mesh", v1alpha1.ReasonVerificationFailed)
-	if len(w.names()) != len(before) || !strings.HasSuffix(ms.Status.LastAppliedRevision, signed) {
+	before := w.Objects()
+	w.Git.Commit(map[string]string{"services/cart.cue": ""})
+	ms = w.NotReady("mesh", v1alpha1.ReasonVerificationFailed)
+	if len(w.Objects()) != len(before) || !strings.HasSuffix(ms.Status.LastAppliedRevision, signed) {
 		t.Errorf("an unsigned commit changes nothing: %s", describe(ms))
 	}
 }

@@ -24,27 +24,27 @@ import (
 
 func TestYoungerMeshSyncWaitsAndTakesOver(t *testing.T) {
 	w := newWorld(t, withIstio)
-	w.create("a-first")
-	w.ready("a-first", w.git.first)
-	before := w.names()
+	w.Create("a-first")
+	w.Applied("a-first", w.Git.First)
+	before := w.Objects()
 
-	w.create("b-second")
-	ms := w.notReady("b-second", v1alpha1.ReasonAnotherMeshSync)
+	w.Create("b-second")
+	ms := w.NotReady("b-second", v1alpha1.ReasonAnotherMeshSync)
 	if !conditions.IsStalled(ms) || !strings.Contains(conditions.GetMessage(ms, meta.ReadyCondition), namespace+"/a-first") {
 		t.Errorf("the younger one is stalled and names the other: %s", describe(ms))
 	}
-	must(t, w.admin.Delete(t.Context(), ms.DeepCopy()))
+	must(t, w.Admin.Delete(t.Context(), ms.DeepCopy()))
 	w.gone("b-second")
-	if diff := cmp.Diff(before, w.names()); diff != "" {
+	if diff := cmp.Diff(before, w.Objects()); diff != "" {
 		t.Errorf("a stalled MeshSync came and went, and the cluster is another: -before, +after:\n%s", diff)
 	}
 
-	w.create("b-second", func(ms *v1alpha1.MeshSync) { ms.Spec.Interval.Duration = time.Hour })
-	w.notReady("b-second", v1alpha1.ReasonAnotherMeshSync)
-	must(t, w.admin.Delete(t.Context(), w.get("a-first")))
-	w.ready("b-second", w.git.first)
+	w.Create("b-second", func(ms *v1alpha1.MeshSync) { ms.Spec.Interval.Duration = time.Hour })
+	w.NotReady("b-second", v1alpha1.ReasonAnotherMeshSync)
+	must(t, w.Admin.Delete(t.Context(), w.Get("a-first")))
+	w.Applied("b-second", w.Git.First)
 	id := apply.ApplySetID("b-second", namespace, "MeshSync", "isthmus.dev")
-	for name, object := range w.names() {
+	for name, object := range w.Objects() {
 		was := before[name]
 		if was == nil || was.GetUID() != object.GetUID() {
 			t.Errorf("%s was made anew instead of claimed", name)
@@ -57,10 +57,10 @@ func TestYoungerMeshSyncWaitsAndTakesOver(t *testing.T) {
 
 // gone waits for a MeshSync to be gone.
 func (w *world) gone(name string) {
-	w.t.Helper()
-	w.until("MeshSync "+name+" is gone", func() (bool, string) {
+	w.T.Helper()
+	w.Until("MeshSync "+name+" is gone", func() (bool, string) {
 		ms := &v1alpha1.MeshSync{}
-		err := w.admin.Get(w.t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, ms)
+		err := w.Admin.Get(w.T.Context(), client.ObjectKey{Namespace: namespace, Name: name}, ms)
 		return client.IgnoreNotFound(err) == nil && err != nil, describe(ms)
 	})
 }
@@ -99,18 +99,18 @@ func TestDeletionPolicies(t *testing.T) {
 				"metadata": map[string]any{"name": "foreign", "namespace": namespace},
 				"spec":     map[string]any{"hosts": []any{"foreign.example.com"}, "resolution": "NONE"},
 			}}
-			must(t, w.admin.Create(t.Context(), foreign))
-			w.create("mesh")
-			w.ready("mesh", w.git.first)
-			before := w.names()
-			w.change("mesh", tc.change)
-			must(t, w.admin.Delete(t.Context(), w.get("mesh")))
+			must(t, w.Admin.Create(t.Context(), foreign))
+			w.Create("mesh")
+			w.Applied("mesh", w.Git.First)
+			before := w.Objects()
+			w.Change("mesh", tc.change)
+			must(t, w.Admin.Delete(t.Context(), w.Get("mesh")))
 			w.gone("mesh")
 			want := before
 			if !tc.stays {
 				want = map[string]*unstructured.Unstructured{"ServiceEntry/" + namespace + "/foreign": foreign}
 			}
-			if diff := cmp.Diff(keysOf(want), keysOf(w.names())); diff != "" {
+			if diff := cmp.Diff(keysOf(want), keysOf(w.Objects())); diff != "" {
 				t.Errorf("%s: -want, +got:\n%s", tc.reason, diff)
 			}
 		})
@@ -119,28 +119,28 @@ func TestDeletionPolicies(t *testing.T) {
 
 func TestClusterThatIsNotInTheInventoryIsLeftAlone(t *testing.T) {
 	w := newWorld(t, withIstio)
-	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Cluster = "north" })
-	ms := w.notReady("mesh", v1alpha1.ReasonUnknownCluster)
+	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Cluster = "north" })
+	ms := w.NotReady("mesh", v1alpha1.ReasonUnknownCluster)
 	if !conditions.IsStalled(ms) || len(w.all()) != 0 {
 		t.Errorf("stalled, and nothing is touched: %d objects, %s", len(w.all()), describe(ms))
 	}
 
 	// A known cluster that leaves the inventory, or turns out to be another one, keeps all it has.
-	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Cluster = "west" })
-	w.ready("mesh", w.git.first)
-	before := w.names()
-	wrong := w.git.commit(map[string]string{"uid.cue": "package config\n\nclusters: west: uid: \"00000000-0000-0000-0000-000000000000\"\n"})
-	ms = w.notReady("mesh", v1alpha1.ReasonWrongCluster)
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Cluster = "west" })
+	w.Applied("mesh", w.Git.First)
+	before := w.Objects()
+	wrong := w.Git.Commit(map[string]string{"uid.cue": "package config\n\nclusters: west: uid: \"00000000-0000-0000-0000-000000000000\"\n"})
+	ms = w.NotReady("mesh", v1alpha1.ReasonWrongCluster)
 	if !conditions.IsStalled(ms) || !strings.HasSuffix(ms.Status.LastAttemptedRevision, wrong) {
 		t.Errorf("stalled at the commit with the wrong uid: %s", describe(ms))
 	}
-	if diff := cmp.Diff(before, w.names()); diff != "" {
+	if diff := cmp.Diff(before, w.Objects()); diff != "" {
 		t.Errorf("the cluster was touched: -before, +after:\n%s", diff)
 	}
 
 	system := &corev1.Namespace{}
-	must(t, w.admin.Get(t.Context(), client.ObjectKey{Name: metav1.NamespaceSystem}, system))
-	w.ready("mesh", w.git.commit(map[string]string{"uid.cue": "package config\n\nclusters: west: uid: \"" + string(system.UID) + "\"\n"}))
+	must(t, w.Admin.Get(t.Context(), client.ObjectKey{Name: metav1.NamespaceSystem}, system))
+	w.Applied("mesh", w.Git.Commit(map[string]string{"uid.cue": "package config\n\nclusters: west: uid: \"" + string(system.UID) + "\"\n"}))
 }
 
 func TestHeldChangePassesWhenItIsAcknowledged(t *testing.T) {
@@ -152,18 +152,18 @@ func TestHeldChangePassesWhenItIsAcknowledged(t *testing.T) {
 		name := fmt.Sprintf("extra%d", i)
 		files["services/"+name+".cue"] = service(name, fmt.Sprintf("extra%d", i+1))
 	}
-	w.git.commit(files)
-	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Interval.Duration = time.Hour })
-	before := w.git.commit(nil)
-	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Interval.Duration = 200 * time.Millisecond })
-	w.ready("mesh", before)
-	had := w.names()
+	w.Git.Commit(files)
+	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Interval.Duration = time.Hour })
+	before := w.Git.Commit(nil)
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Interval.Duration = 200 * time.Millisecond })
+	w.Applied("mesh", before)
+	had := w.Objects()
 
 	for name := range files {
 		files[name] = ""
 	}
-	commit := w.git.commit(files)
-	ms := w.notReady("mesh", apply.MassDeletion)
+	commit := w.Git.Commit(files)
+	ms := w.NotReady("mesh", apply.MassDeletion)
 	if ms.Status.Held == nil || !conditions.IsStalled(ms) {
 		t.Fatalf("the change set is held: %s", describe(ms))
 	}
@@ -175,17 +175,17 @@ func TestHeldChangePassesWhenItIsAcknowledged(t *testing.T) {
 	if len(ms.Status.Pending) < 10 || len(ms.Status.Pending) > 20 {
 		t.Errorf("the status lists what waits: %s", describe(ms))
 	}
-	if diff := cmp.Diff(keysOf(had), keysOf(w.names())); diff != "" {
+	if diff := cmp.Diff(keysOf(had), keysOf(w.Objects())); diff != "" {
 		t.Errorf("a held change set changed the cluster: -before, +after:\n%s", diff)
 	}
 	digest := ms.Status.Held.Digest
 	w.drift()
 
 	// As a person does, who read it before somebody else edited objects: what is held does not depend on that.
-	w.change("mesh", func(ms *v1alpha1.MeshSync) {
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) {
 		metav1.SetMetaDataAnnotation(&ms.ObjectMeta, v1alpha1.AcknowledgeAnnotation, digest)
 	})
-	ms = w.ready("mesh", commit)
+	ms = w.Applied("mesh", commit)
 	if ms.Status.Held != nil || len(ms.Status.Pending) > 0 || ms.Status.Pruned < 10 {
 		t.Errorf("the acknowledged change set is carried out: %s", describe(ms))
 	}
@@ -193,14 +193,14 @@ func TestHeldChangePassesWhenItIsAcknowledged(t *testing.T) {
 
 func TestForeignObjectIsRefusedAndTheRestApplied(t *testing.T) {
 	w := newWorld(t, withIstio)
-	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Mode = v1alpha1.ModeObserve })
-	w.until("the MeshSync has observed", func() (bool, string) { ms := w.get("mesh"); return conditions.IsReady(ms), describe(ms) })
+	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Mode = v1alpha1.ModeObserve })
+	w.Until("the MeshSync has observed", func() (bool, string) { ms := w.Get("mesh"); return conditions.IsReady(ms), describe(ms) })
 	// Which objects there will be is learned from another run, so that this test does not know the template.
-	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Mode = v1alpha1.ModeApply })
-	w.ready("mesh", w.git.first)
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Mode = v1alpha1.ModeApply })
+	w.Applied("mesh", w.Git.First)
 	victim := w.objects("ServiceEntry")[0]
-	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
-	must(t, w.admin.Delete(t.Context(), w.get("mesh")))
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
+	must(t, w.Admin.Delete(t.Context(), w.Get("mesh")))
 	w.gone("mesh")
 
 	foreign := &unstructured.Unstructured{Object: map[string]any{
@@ -208,9 +208,9 @@ func TestForeignObjectIsRefusedAndTheRestApplied(t *testing.T) {
 		"metadata": map[string]any{"name": victim.GetName(), "namespace": victim.GetNamespace()},
 		"spec":     map[string]any{"hosts": []any{"foreign.example.com"}, "resolution": "NONE"},
 	}}
-	must(t, w.admin.Create(t.Context(), foreign))
-	w.create("mesh")
-	ms := w.notReady("mesh", v1alpha1.ReasonRefused)
+	must(t, w.Admin.Create(t.Context(), foreign))
+	w.Create("mesh")
+	ms := w.NotReady("mesh", v1alpha1.ReasonRefused)
 	key := "ServiceEntry/" + victim.GetNamespace() + "/" + victim.GetName()
 	if ms.Status.Refused != 1 || len(ms.Status.Errors) != 1 || ms.Status.Errors[0].Resource != key || !conditions.IsFalse(ms, meta.HealthyCondition) {
 		t.Errorf("the status names the object: %s", describe(ms))
@@ -218,37 +218,37 @@ func TestForeignObjectIsRefusedAndTheRestApplied(t *testing.T) {
 	if ms.Status.LastAppliedRevision != "" {
 		t.Errorf("the revision is not applied whole: %s", describe(ms))
 	}
-	if got := w.names()[key]; got == nil || got.GetUID() != foreign.GetUID() || got.GetResourceVersion() != foreign.GetResourceVersion() {
+	if got := w.Objects()[key]; got == nil || got.GetUID() != foreign.GetUID() || got.GetResourceVersion() != foreign.GetResourceVersion() {
 		t.Error("the foreign object was touched")
 	}
-	must(t, w.admin.Delete(t.Context(), foreign))
-	w.ready("mesh", w.git.first)
+	must(t, w.Admin.Delete(t.Context(), foreign))
+	w.Applied("mesh", w.Git.First)
 }
 
 func TestMissingKindsAreNamedAndAwaited(t *testing.T) {
 	own, err := apiserver.OwnCRD()
 	must(t, err)
-	fleet, err := apiserver.Start(context.Background(), apiserver.Options{CRDs: []*apiextensionsv1.CustomResourceDefinition{own}})
+	fleet, err := apiserver.Start(context.Background(), apiserver.Options{Clusters: []string{"east"}, CRDs: []*apiextensionsv1.CustomResourceDefinition{own}})
 	must(t, err)
 	t.Cleanup(func() { must(t, fleet.Stop()) })
 	w := newWorld(t, fleet.Clusters()[0])
-	w.create("mesh")
-	ms := w.notReady("mesh", v1alpha1.ReasonKindUnavailable)
+	w.Create("mesh")
+	ms := w.NotReady("mesh", v1alpha1.ReasonKindUnavailable)
 	if message := conditions.GetMessage(ms, meta.ReadyCondition); !strings.Contains(message, "serviceentries.networking.istio.io") || !strings.Contains(message, "install the CRDs") {
 		t.Errorf("the message names the kind and says what to do: %s", message)
 	}
-	must(t, w.cluster.Install(istio.CRDs()))
-	w.ready("mesh", w.git.first)
+	must(t, w.Cluster.Install(istio.CRDs()))
+	w.Applied("mesh", w.Git.First)
 }
 
 func TestForbiddenKindsAreNamedAndAwaited(t *testing.T) {
 	w := newWorld(t, withIstio)
 	w.stop()
-	config, err := w.cluster.AddUser(t.Context(), fmt.Sprintf("narrow-%d", users.Add(1)), withoutServiceEntries(t)...)
+	config, err := w.Cluster.AddUser(t.Context(), fmt.Sprintf("narrow-%d", users.Add(1)), withoutServiceEntries(t)...)
 	must(t, err)
 	w.startAs(config)
-	w.create("mesh")
-	ms := w.notReady("mesh", v1alpha1.ReasonKindUnavailable)
+	w.Create("mesh")
+	ms := w.NotReady("mesh", v1alpha1.ReasonKindUnavailable)
 	if message := conditions.GetMessage(ms, meta.ReadyCondition); !strings.Contains(message, "serviceentries.networking.istio.io") || !strings.Contains(message, "list and watch") {
 		t.Errorf("the message names the kind and the verbs: %s", message)
 	}

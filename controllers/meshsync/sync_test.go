@@ -18,8 +18,8 @@ import (
 
 func TestFirstSyncSaysWhatItDid(t *testing.T) {
 	w := newWorld(t, withIstio)
-	w.create("mesh")
-	ms := w.ready("mesh", w.git.first)
+	w.Create("mesh")
+	ms := w.Applied("mesh", w.Git.First)
 
 	id := apply.ApplySetID("mesh", namespace, "MeshSync", "isthmus.dev")
 	if got := ms.Labels[v1alpha1.ApplySetIDLabel]; got != id {
@@ -40,7 +40,7 @@ func TestFirstSyncSaysWhatItDid(t *testing.T) {
 			t.Errorf("%s %s/%s does not carry the label of its MeshSync", object.GetKind(), object.GetNamespace(), object.GetName())
 		}
 	}
-	if want := "main@sha1:" + w.git.first; ms.Status.LastAttemptedRevision != want || ms.Status.LastAppliedRevision != want {
+	if want := "main@sha1:" + w.Git.First; ms.Status.LastAttemptedRevision != want || ms.Status.LastAppliedRevision != want {
 		t.Errorf("revisions: attempted %q, applied %q, want %q", ms.Status.LastAttemptedRevision, ms.Status.LastAppliedRevision, want)
 	}
 	if !conditions.IsTrue(ms, meta.HealthyCondition) || conditions.IsReconciling(ms) || conditions.IsStalled(ms) || conditions.Has(ms, v1alpha1.SourceVerifiedCondition) {
@@ -49,41 +49,41 @@ func TestFirstSyncSaysWhatItDid(t *testing.T) {
 	if len(ms.Status.History) != 1 || ms.Status.History[0].Metadata["revision"] != ms.Status.LastAppliedRevision {
 		t.Errorf("the history has one entry of the revision: %s", describe(ms))
 	}
-	if events := w.events.with(corev1.EventTypeNormal, meta.ReconciliationSucceededReason); len(events) != 1 || !strings.Contains(events[0], w.git.first[:12]) {
+	if events := w.events.with(corev1.EventTypeNormal, meta.ReconciliationSucceededReason); len(events) != 1 || !strings.Contains(events[0], w.Git.First[:12]) {
 		t.Errorf("one event tells of the revision: %q", events)
 	}
 }
 
 func TestSteadyClusterCostsNoRequest(t *testing.T) {
 	w := newWorld(t, withIstio)
-	w.create("mesh")
-	before := w.ready("mesh", w.git.first)
+	w.Create("mesh")
+	before := w.Applied("mesh", w.Git.First)
 	// The first looks may still write the status; after that nothing does.
-	w.polled(2)
+	w.Polled(2)
 	sent := len(w.requests.list())
-	w.polled(10)
+	w.Polled(10)
 	if extra := w.requests.list()[sent:]; len(extra) > 0 {
 		t.Errorf("ten intervals without any change sent %q", extra)
 	}
-	if after := w.get("mesh"); after.ResourceVersion != before.ResourceVersion {
+	if after := w.Get("mesh"); after.ResourceVersion != before.ResourceVersion {
 		t.Errorf("ten intervals without any change wrote the MeshSync: %s", cmp.Diff(before.Status, after.Status))
 	}
 }
 
 func TestCommitsAreFollowed(t *testing.T) {
 	w := newWorld(t, withIstio)
-	w.create("mesh")
-	w.ready("mesh", w.git.first)
-	before := w.names()
+	w.Create("mesh")
+	w.Applied("mesh", w.Git.First)
+	before := w.Objects()
 
 	// Two, of which one calls the other, so that nothing of the others changes.
-	added := w.git.commit(map[string]string{"services/fresh.cue": service("fresh", "new"), "services/new.cue": service("new")})
-	ms := w.ready("mesh", added)
+	added := w.Git.Commit(map[string]string{"services/fresh.cue": service("fresh", "new"), "services/new.cue": service("new")})
+	ms := w.Applied("mesh", added)
 	if len(w.all()) <= len(before) || ms.Status.Applied != int64(len(w.all())-len(before)) {
 		t.Errorf("a new service adds its resources and writes nothing else: %d objects before, %d after, %d applied", len(before), len(w.all()), ms.Status.Applied)
 	}
-	ms = w.ready("mesh", w.git.commit(map[string]string{"services/fresh.cue": "", "services/new.cue": ""}))
-	if diff := cmp.Diff(keysOf(before), keysOf(w.names())); diff != "" {
+	ms = w.Applied("mesh", w.Git.Commit(map[string]string{"services/fresh.cue": "", "services/new.cue": ""}))
+	if diff := cmp.Diff(keysOf(before), keysOf(w.Objects())); diff != "" {
 		t.Errorf("a removed service is pruned whole: -before, +after:\n%s", diff)
 	}
 	if ms.Status.Pruned == 0 || ms.Status.Applied != 0 {
@@ -96,8 +96,8 @@ func TestCommitsAreFollowed(t *testing.T) {
 
 // drift spoils what is applied in three ways, and returns when all of it is right again.
 func (w *world) drift() {
-	w.t.Helper()
-	want := w.names()
+	w.T.Helper()
+	want := w.Objects()
 	var entries, rules []*unstructured.Unstructured
 	for _, object := range want {
 		switch object.GetKind() {
@@ -108,22 +108,22 @@ func (w *world) drift() {
 		}
 	}
 	if len(entries) < 2 || len(rules) < 1 {
-		w.t.Fatalf("the example has %d ServiceEntries and %d DestinationRules, too few for this test", len(entries), len(rules))
+		w.T.Fatalf("the example has %d ServiceEntries and %d DestinationRules, too few for this test", len(entries), len(rules))
 	}
-	must(w.t, unstructured.SetNestedStringSlice(entries[0].Object, []string{"elsewhere.example.com"}, "spec", "hosts"))
-	must(w.t, w.admin.Update(w.t.Context(), entries[0]))
-	must(w.t, w.admin.Delete(w.t.Context(), entries[1]))
+	must(w.T, unstructured.SetNestedStringSlice(entries[0].Object, []string{"elsewhere.example.com"}, "spec", "hosts"))
+	must(w.T, w.Admin.Update(w.T.Context(), entries[0]))
+	must(w.T, w.Admin.Delete(w.T.Context(), entries[1]))
 	labels := rules[0].GetLabels()
 	delete(labels, apply.LabelPartOf)
 	rules[0].SetLabels(labels)
-	must(w.t, w.admin.Update(w.t.Context(), rules[0]))
+	must(w.T, w.Admin.Update(w.T.Context(), rules[0]))
 
 	original := map[string]any{}
 	for name, object := range want {
 		original[name] = object.Object["spec"]
 	}
-	w.until("all three edits are undone", func() (bool, string) {
-		got := w.names()
+	w.Until("all three edits are undone", func() (bool, string) {
+		got := w.Objects()
 		hosts, _, _ := unstructured.NestedStringSlice(entryOf(got, entries[0]), "spec", "hosts")
 		deleted := entryOf(got, entries[1]) != nil
 		label := got["DestinationRule/"+rules[0].GetNamespace()+"/"+rules[0].GetName()].GetLabels()[apply.LabelPartOf]
@@ -150,30 +150,30 @@ func keysOf(all map[string]*unstructured.Unstructured) map[string]bool {
 
 func TestDriftIsPutRightWithoutWaitingForTheInterval(t *testing.T) {
 	w := newWorld(t, withIstio)
-	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Interval.Duration = time.Hour })
-	w.ready("mesh", w.git.first)
-	asked := w.git.asked.Load()
+	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Interval.Duration = time.Hour })
+	w.Applied("mesh", w.Git.First)
+	asked := w.Git.Asked.Load()
 	w.drift()
-	w.until("an event tells of it", func() (bool, string) {
+	w.Until("an event tells of it", func() (bool, string) {
 		events := w.events.with(corev1.EventTypeNormal, v1alpha1.ReasonDriftCorrected)
 		return len(events) > 0, strings.Join(events, "\n")
 	})
-	if got := w.git.asked.Load(); got != asked {
+	if got := w.Git.Asked.Load(); got != asked {
 		t.Errorf("drift does not concern Git, which was asked %d times", got-asked)
 	}
-	if ms := w.ready("mesh", w.git.first); ms.Status.Drifted == 0 {
+	if ms := w.Applied("mesh", w.Git.First); ms.Status.Drifted == 0 {
 		t.Errorf("the status counts what had drifted: %s", describe(ms))
 	}
 }
 
 func TestBadCommitThatHaltsLeavesEverythingAndDriftIsStillPutRight(t *testing.T) {
 	w := newWorld(t, withIstio)
-	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.OnError = v1alpha1.OnErrorHalt })
-	w.ready("mesh", w.git.first)
-	before := w.names()
+	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.OnError = v1alpha1.OnErrorHalt })
+	w.Applied("mesh", w.Git.First)
+	before := w.Objects()
 
-	bad := w.git.commit(map[string]string{"services/bad.cue": strings.Replace(service("bad"), "egress: {}", "egress: {carts: {}}", 1)})
-	ms := w.notReady("mesh", v1alpha1.ReasonInvalidContent)
+	bad := w.Git.Commit(map[string]string{"services/bad.cue": strings.Replace(service("bad"), "egress: {}", "egress: {carts: {}}", 1)})
+	ms := w.NotReady("mesh", v1alpha1.ReasonInvalidContent)
 	if !conditions.IsStalled(ms) {
 		t.Errorf("a commit that a person has to mend stalls: %s", describe(ms))
 	}
@@ -183,18 +183,18 @@ func TestBadCommitThatHaltsLeavesEverythingAndDriftIsStillPutRight(t *testing.T)
 	if message := conditions.GetMessage(ms, meta.ReadyCondition); !strings.Contains(message, "services/bad.cue:") || !strings.Contains(message, "carts") {
 		t.Errorf("the condition names file, line and the unknown callee: %s", message)
 	}
-	if !strings.HasSuffix(ms.Status.LastAppliedRevision, w.git.first) || !strings.HasSuffix(ms.Status.LastAttemptedRevision, bad) {
+	if !strings.HasSuffix(ms.Status.LastAppliedRevision, w.Git.First) || !strings.HasSuffix(ms.Status.LastAttemptedRevision, bad) {
 		t.Errorf("revisions: applied %s, attempted %s", ms.Status.LastAppliedRevision, ms.Status.LastAttemptedRevision)
 	}
 	w.drift()
-	if diff := cmp.Diff(keysOf(before), keysOf(w.names())); diff != "" {
+	if diff := cmp.Diff(keysOf(before), keysOf(w.Objects())); diff != "" {
 		t.Errorf("a bad commit changed the cluster: -before, +after:\n%s", diff)
 	}
-	if ms := w.notReady("mesh", v1alpha1.ReasonInvalidContent); len(ms.Status.Errors) == 0 {
+	if ms := w.NotReady("mesh", v1alpha1.ReasonInvalidContent); len(ms.Status.Errors) == 0 {
 		t.Errorf("after the drift the errors still stand in the status: %s", describe(ms))
 	}
 
-	ms = w.ready("mesh", w.git.commit(map[string]string{"services/bad.cue": ""}))
+	ms = w.Applied("mesh", w.Git.Commit(map[string]string{"services/bad.cue": ""}))
 	if len(ms.Status.Errors) != 0 || ms.Status.ErrorCount != 0 || conditions.IsStalled(ms) {
 		t.Errorf("a mended commit clears the errors: %s", describe(ms))
 	}
@@ -202,105 +202,105 @@ func TestBadCommitThatHaltsLeavesEverythingAndDriftIsStillPutRight(t *testing.T)
 
 func TestDriftIsPutRightAfterARestartOnABadCommit(t *testing.T) {
 	w := newWorld(t, withIstio)
-	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.OnError = v1alpha1.OnErrorHalt })
-	w.ready("mesh", w.git.first)
-	w.git.commit(map[string]string{"services/bad.cue": strings.Replace(service("bad"), "egress: {}", "egress: {carts: {}}", 1)})
-	w.notReady("mesh", v1alpha1.ReasonInvalidContent)
+	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.OnError = v1alpha1.OnErrorHalt })
+	w.Applied("mesh", w.Git.First)
+	w.Git.Commit(map[string]string{"services/bad.cue": strings.Replace(service("bad"), "egress: {}", "egress: {carts: {}}", 1)})
+	w.NotReady("mesh", v1alpha1.ReasonInvalidContent)
 	w.stop()
 	w.start()
 	w.drift()
-	if ms := w.notReady("mesh", v1alpha1.ReasonInvalidContent); !strings.HasSuffix(ms.Status.LastAppliedRevision, w.git.first) {
+	if ms := w.NotReady("mesh", v1alpha1.ReasonInvalidContent); !strings.HasSuffix(ms.Status.LastAppliedRevision, w.Git.First) {
 		t.Errorf("drift is no commit: %s", describe(ms))
 	}
 
 	// What the last commit means for another cluster was never applied here.
 	w.stop()
-	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Cluster = "west" })
-	before := w.names()
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Cluster = "west" })
+	before := w.Objects()
 	w.start()
-	w.until("the new spec is acted on", func() (bool, string) {
-		ms := w.get("mesh")
+	w.Until("the new spec is acted on", func() (bool, string) {
+		ms := w.Get("mesh")
 		return ms.Status.ObservedGeneration == ms.Generation, describe(ms)
 	})
-	w.polled(3)
-	if diff := cmp.Diff(before, w.names()); diff != "" {
+	w.Polled(3)
+	if diff := cmp.Diff(before, w.Objects()); diff != "" {
 		t.Errorf("a restart as another cluster wrote: -before, +after:\n%s", diff)
 	}
 }
 
 func TestGitOutageLeavesEverythingAndDriftIsStillPutRight(t *testing.T) {
 	w := newWorld(t, withIstio)
-	w.create("mesh")
-	w.ready("mesh", w.git.first)
-	before := w.names()
+	w.Create("mesh")
+	w.Applied("mesh", w.Git.First)
+	before := w.Objects()
 
-	w.git.down.Store(true)
-	ms := w.notReady("mesh", v1alpha1.ReasonFetchFailed)
+	w.Git.Down.Store(true)
+	ms := w.NotReady("mesh", v1alpha1.ReasonFetchFailed)
 	if !conditions.IsReconciling(ms) || conditions.IsStalled(ms) {
 		t.Errorf("an outage is tried again and needs nobody: %s", describe(ms))
 	}
 	w.drift()
-	if diff := cmp.Diff(keysOf(before), keysOf(w.names())); diff != "" {
+	if diff := cmp.Diff(keysOf(before), keysOf(w.Objects())); diff != "" {
 		t.Errorf("an outage changed the cluster: -before, +after:\n%s", diff)
 	}
-	w.git.down.Store(false)
-	w.ready("mesh", w.git.first)
+	w.Git.Down.Store(false)
+	w.Applied("mesh", w.Git.First)
 }
 
 func TestGitServerThatHangsDoesNotHoldUpDrift(t *testing.T) {
 	w := newWorld(t, withIstio)
 	// A fetch may then take two hours, far beyond any deadline of this test.
-	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Timeout.Duration = 4 * time.Hour })
-	w.ready("mesh", w.git.first)
-	w.git.hung.Store(true)
-	defer w.git.hung.Store(false)
-	w.polled(1)
+	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Timeout.Duration = 4 * time.Hour })
+	w.Applied("mesh", w.Git.First)
+	w.Git.Hung.Store(true)
+	defer w.Git.Hung.Store(false)
+	w.Polled(1)
 	w.drift()
-	if ms := w.get("mesh"); !conditions.IsReady(ms) {
+	if ms := w.Get("mesh"); !conditions.IsReady(ms) {
 		t.Errorf("while the server may still answer, the last answer holds: %s", describe(ms))
 	}
-	w.git.hung.Store(false)
-	w.ready("mesh", w.git.commit(map[string]string{"services/fresh.cue": service("fresh")}))
+	w.Git.Hung.Store(false)
+	w.Applied("mesh", w.Git.Commit(map[string]string{"services/fresh.cue": service("fresh")}))
 }
 
 func TestSuspendStopsEverythingAndResumeCatchesUp(t *testing.T) {
 	w := newWorld(t, withIstio)
-	w.create("mesh")
-	w.ready("mesh", w.git.first)
-	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Suspend = true })
+	w.Create("mesh")
+	w.Applied("mesh", w.Git.First)
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Suspend = true })
 	// A run that began before may still be under way; when Git is not asked for ten intervals, none is.
-	w.until("Git is not asked any more", func() (bool, string) {
-		asked := w.git.asked.Load()
+	w.Until("Git is not asked any more", func() (bool, string) {
+		asked := w.Git.Asked.Load()
 		time.Sleep(2 * time.Second)
-		return asked == w.git.asked.Load(), ""
+		return asked == w.Git.Asked.Load(), ""
 	})
 	victim := w.objects("ServiceEntry")[0]
-	must(t, w.admin.Delete(t.Context(), victim))
-	commit := w.git.commit(map[string]string{"services/fresh.cue": service("fresh")})
+	must(t, w.Admin.Delete(t.Context(), victim))
+	commit := w.Git.Commit(map[string]string{"services/fresh.cue": service("fresh")})
 	sent := len(w.requests.list())
-	w.change("mesh", func(ms *v1alpha1.MeshSync) {
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) {
 		metav1.SetMetaDataAnnotation(&ms.ObjectMeta, meta.ReconcileRequestAnnotation, "now")
 	})
 	time.Sleep(2 * time.Second)
 	if extra := w.requests.list()[sent:]; len(extra) > 0 {
 		t.Errorf("a suspended MeshSync does nothing, and sent %q", extra)
 	}
-	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Suspend = false })
-	w.ready("mesh", commit)
-	if w.names()["ServiceEntry/"+victim.GetNamespace()+"/"+victim.GetName()] == nil {
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Suspend = false })
+	w.Applied("mesh", commit)
+	if w.Objects()["ServiceEntry/"+victim.GetNamespace()+"/"+victim.GetName()] == nil {
 		t.Error("what was deleted while suspended is back after it was resumed")
 	}
 }
 
 func TestRequestedRunDoesNotWaitForTheInterval(t *testing.T) {
 	w := newWorld(t, withIstio)
-	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Interval.Duration = time.Hour })
-	w.ready("mesh", w.git.first)
-	commit := w.git.commit(map[string]string{"services/fresh.cue": service("fresh")})
-	w.change("mesh", func(ms *v1alpha1.MeshSync) {
+	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Interval.Duration = time.Hour })
+	w.Applied("mesh", w.Git.First)
+	commit := w.Git.Commit(map[string]string{"services/fresh.cue": service("fresh")})
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) {
 		metav1.SetMetaDataAnnotation(&ms.ObjectMeta, meta.ReconcileRequestAnnotation, "2026-01-01")
 	})
-	ms := w.ready("mesh", commit)
+	ms := w.Applied("mesh", commit)
 	if ms.Status.LastHandledReconcileAt != "2026-01-01" {
 		t.Errorf("the status tells which request was heeded: %q", ms.Status.LastHandledReconcileAt)
 	}
@@ -308,12 +308,12 @@ func TestRequestedRunDoesNotWaitForTheInterval(t *testing.T) {
 
 func TestObserveWritesNothing(t *testing.T) {
 	w := newWorld(t, withIstio)
-	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Mode = v1alpha1.ModeObserve })
-	w.until("the MeshSync has observed", func() (bool, string) {
-		ms := w.get("mesh")
+	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Mode = v1alpha1.ModeObserve })
+	w.Until("the MeshSync has observed", func() (bool, string) {
+		ms := w.Get("mesh")
 		return conditions.IsReady(ms) && conditions.GetReason(ms, meta.ReadyCondition) == v1alpha1.ReasonObserved, describe(ms)
 	})
-	ms := w.get("mesh")
+	ms := w.Get("mesh")
 	if len(w.all()) != 0 || ms.Status.Applied == 0 || ms.Status.LastAppliedRevision != "" {
 		t.Errorf("the plan is told and not carried out: %d objects, %s", len(w.all()), describe(ms))
 	}
@@ -324,11 +324,11 @@ func TestObserveWritesNothing(t *testing.T) {
 		}
 	}
 
-	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Mode = v1alpha1.ModeApply })
-	if ms = w.ready("mesh", w.git.first); len(ms.Status.Pending) != 0 {
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Mode = v1alpha1.ModeApply })
+	if ms = w.Applied("mesh", w.Git.First); len(ms.Status.Pending) != 0 {
 		t.Errorf("what is carried out waits no more: %s", describe(ms))
 	}
-	made := w.names()
+	made := w.Objects()
 	for _, p := range planned {
 		if !strings.HasPrefix(p.Resource, "Namespace/") && made[p.Resource] == nil {
 			t.Errorf("%s was announced and not made", p.Resource)
@@ -342,36 +342,36 @@ func TestObserveWritesNothing(t *testing.T) {
 
 func TestSuspendedMeshSyncIsNotReconciling(t *testing.T) {
 	w := newWorld(t, withIstio)
-	w.create("mesh")
-	w.ready("mesh", w.git.first)
-	w.git.down.Store(true)
-	w.notReady("mesh", v1alpha1.ReasonFetchFailed)
-	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Suspend = true })
-	w.until("nothing is tried again any more", func() (bool, string) {
-		ms := w.get("mesh")
+	w.Create("mesh")
+	w.Applied("mesh", w.Git.First)
+	w.Git.Down.Store(true)
+	w.NotReady("mesh", v1alpha1.ReasonFetchFailed)
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Suspend = true })
+	w.Until("nothing is tried again any more", func() (bool, string) {
+		ms := w.Get("mesh")
 		return !conditions.IsReconciling(ms) && conditions.GetReason(ms, meta.ReadyCondition) == v1alpha1.ReasonFetchFailed, describe(ms)
 	})
-	w.git.down.Store(false)
-	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Suspend = false })
-	w.ready("mesh", w.git.first)
+	w.Git.Down.Store(false)
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Suspend = false })
+	w.Applied("mesh", w.Git.First)
 }
 
 func TestRewrittenHistoryIsFollowedAndReported(t *testing.T) {
 	w := newWorld(t, withIstio)
-	w.create("mesh")
-	w.ready("mesh", w.git.first)
-	second := w.git.commit(map[string]string{"services/fresh.cue": service("fresh")})
-	w.ready("mesh", second)
-	w.git.rewind(w.git.first)
-	third := w.git.commit(map[string]string{"services/other.cue": service("other")})
-	ms := w.ready("mesh", third)
+	w.Create("mesh")
+	w.Applied("mesh", w.Git.First)
+	second := w.Git.Commit(map[string]string{"services/fresh.cue": service("fresh")})
+	w.Applied("mesh", second)
+	w.Git.Rewind(w.Git.First)
+	third := w.Git.Commit(map[string]string{"services/other.cue": service("other")})
+	ms := w.Applied("mesh", third)
 	if !strings.Contains(ms.Status.RewoundFrom, second) {
 		t.Errorf("the status tells which commit the branch held: %s", describe(ms))
 	}
 	if events := w.events.with(corev1.EventTypeWarning, v1alpha1.ReasonRewound); len(events) != 1 {
 		t.Errorf("one warning tells of it: %q", events)
 	}
-	ms = w.ready("mesh", w.git.commit(map[string]string{"services/more.cue": service("more")}))
+	ms = w.Applied("mesh", w.Git.Commit(map[string]string{"services/more.cue": service("more")}))
 	if ms.Status.RewoundFrom != "" {
 		t.Errorf("the next ordinary commit ends it: %s", describe(ms))
 	}
@@ -379,19 +379,19 @@ func TestRewrittenHistoryIsFollowedAndReported(t *testing.T) {
 
 func TestRestartWritesNothing(t *testing.T) {
 	w := newWorld(t, withIstio)
-	w.create("mesh")
-	w.ready("mesh", w.git.first)
-	w.polled(2)
-	before := w.get("mesh").ResourceVersion
+	w.Create("mesh")
+	w.Applied("mesh", w.Git.First)
+	w.Polled(2)
+	before := w.Get("mesh").ResourceVersion
 	w.stop()
 	w.start()
-	w.polled(3)
+	w.Polled(3)
 	for _, request := range w.requests.list() {
 		if !strings.HasPrefix(request, "GET ") {
 			t.Errorf("after a restart without any change: %s", request)
 		}
 	}
-	if after := w.get("mesh").ResourceVersion; after != before {
+	if after := w.Get("mesh").ResourceVersion; after != before {
 		t.Error("a restart without any change wrote the MeshSync")
 	}
 	if len(w.events.seen) > 0 {

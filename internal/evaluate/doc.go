@@ -15,7 +15,7 @@
 //
 // The way of an evaluation, each step cached by the content that it depends on:
 //
-//	classify    what is each file: a service file, or shared; is anything in the way?     classify.go, split.go
+//	classify    what is each file: a service file, or shared; is anything in the way?     classify*.go, split.go
 //	shared      the inventory, the settings and the externals                             manifests.go
 //	manifests   each service, by itself                                                   manifests.go
 //	facts       who has to know what of whom                                              facts.go, keys.go

@@ -80,12 +80,12 @@ func (c *Cluster) connect(user envtest.User) (*rest.Config, error) {
 
 // Kubeconfig returns the connection as the file that kubectl and controllers read.
 func (c *Cluster) Kubeconfig(config *rest.Config) ([]byte, error) {
-	if len(config.CertData) == 0 {
-		return nil, errors.New("a connection without a client certificate has no kubeconfig here")
+	if len(config.CertData) == 0 && config.BearerToken == "" {
+		return nil, errors.New("a connection without a client certificate or a token has no kubeconfig here")
 	}
 	file := clientcmdapi.NewConfig()
 	file.Clusters[c.Name] = &clientcmdapi.Cluster{Server: config.Host, CertificateAuthorityData: config.CAData}
-	file.AuthInfos[c.Name] = &clientcmdapi.AuthInfo{ClientCertificateData: config.CertData, ClientKeyData: config.KeyData}
+	file.AuthInfos[c.Name] = &clientcmdapi.AuthInfo{ClientCertificateData: config.CertData, ClientKeyData: config.KeyData, Token: config.BearerToken}
 	file.Contexts[c.Name] = &clientcmdapi.Context{Cluster: c.Name, AuthInfo: c.Name}
 	file.CurrentContext = c.Name
 	data, err := clientcmd.Write(*file)

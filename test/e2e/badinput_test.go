@@ -13,17 +13,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/test/gitops"
 )
 
 // aside is a commit that nobody pushes: the one that is there, with files changed.
-func (r *repository) aside(files map[string]string) string {
-	r.t.Helper()
+func aside(git *gitops.Repository, files map[string]string) string {
+	git.T.Helper()
 	for name, text := range files {
-		r.write(name, text)
+		git.Write(name, text)
 	}
-	r.run(r.clone, "add", "-A")
-	commit := r.run(r.clone, "commit-tree", "-m", "Aside", "-p", "HEAD", r.run(r.clone, "write-tree"))
-	r.run(r.clone, "reset", "-q", "--hard", "HEAD")
+	git.Run(git.Clone, "add", "-A")
+	commit := git.Run(git.Clone, "commit-tree", "-m", "Aside", "-p", "HEAD", git.Run(git.Clone, "write-tree"))
+	git.Run(git.Clone, "reset", "-q", "--hard", "HEAD")
 	return commit
 }
 
@@ -40,7 +41,7 @@ func places(ms *v1alpha1.MeshSync) []string {
 func TestAServiceThatBreaksInOneWayAfterTheOtherIsInNobodysWay(t *testing.T) {
 	const file = "services/web.cue"
 	w := newWorld(t)
-	text, err := os.ReadFile(filepath.Join(w.git.clone, file))
+	text, err := os.ReadFile(filepath.Join(w.Git.Clone, file))
 	must(t, err)
 	good := string(text)
 	bomb := "\t_s0: \"0123456789abcdef\"\n"
@@ -48,9 +49,9 @@ func TestAServiceThatBreaksInOneWayAfterTheOtherIsInNobodysWay(t *testing.T) {
 		bomb += fmt.Sprintf("\t_s%d: _s%d + _s%d\n", i+1, i, i)
 	}
 	c := w.start("--evaluation-memory=256Mi", "--evaluation-cpu=6s")
-	w.create("mesh")
-	w.ready("mesh", w.git.first)
-	kept := []v1alpha1.FrozenService{{Service: "web", Revision: "main@sha1:" + w.git.first}}
+	w.Create("mesh")
+	w.ready("mesh", w.Git.First)
+	kept := []v1alpha1.FrozenService{{Service: "web", Revision: "main@sha1:" + w.Git.First}}
 
 	// Each commit changes another service as well.
 	extra := func(name string) string {
@@ -73,7 +74,7 @@ func TestAServiceThatBreaksInOneWayAfterTheOtherIsInNobodysWay(t *testing.T) {
 	} {
 		name := fmt.Sprintf("extra-%d", i)
 		before := w.versions()
-		commit := w.git.commit(map[string]string{file: way.text, "services/" + name + ".cue": extra(name)})
+		commit := w.Git.Commit(map[string]string{file: way.text, "services/" + name + ".cue": extra(name)})
 		last = w.refuses("mesh", v1alpha1.ReasonServicesFrozen, commit)
 		if diff := cmp.Diff(way.places, places(last)); diff != "" || last.Status.ErrorCount != int64(len(way.places)) {
 			t.Errorf("%s; places of the errors: -want, +got:\n%s%s", way.reason, diff, describe(last))
@@ -89,7 +90,7 @@ func TestAServiceThatBreaksInOneWayAfterTheOtherIsInNobodysWay(t *testing.T) {
 		if want := "main@sha1:" + commit; last.Status.LastAppliedRevision != want {
 			t.Errorf("%s: applied revision is %q, want %q", way.reason, last.Status.LastAppliedRevision, want)
 		}
-		if diff := w.differs(w.git.aside(map[string]string{file: good})); diff != "" {
+		if diff := w.differs(aside(w.Git, map[string]string{file: good})); diff != "" {
 			t.Errorf("%s; the cluster is not as if it had never been committed: cue export (-), the cluster (+):\n%s", way.reason, diff)
 		}
 		if after := w.versions(); len(after) == 0 || cmp.Equal(before, after) {
@@ -106,7 +107,7 @@ func TestAServiceThatBreaksInOneWayAfterTheOtherIsInNobodysWay(t *testing.T) {
 
 	// Who only looks sees the same, and writes nothing, also when there is more to do.
 	before := w.versions()
-	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Mode = v1alpha1.ModeObserve })
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Mode = v1alpha1.ModeObserve })
 	observed := w.observes("mesh", strings.TrimPrefix(last.Status.LastAttemptedRevision, "main@sha1:"))
 	if diff := cmp.Diff(last.Status.Errors, observed.Status.Errors); diff != "" {
 		t.Errorf("errors: -in mode Apply, +in mode Observe:\n%s", diff)
@@ -117,7 +118,7 @@ func TestAServiceThatBreaksInOneWayAfterTheOtherIsInNobodysWay(t *testing.T) {
 	if !conditions.IsFalse(observed, meta.ReadyCondition) || conditions.GetReason(observed, meta.ReadyCondition) != v1alpha1.ReasonServicesFrozen {
 		t.Errorf("what is broken is not told first: %s", describe(observed))
 	}
-	more := w.git.commit(map[string]string{"services/more.cue": extra("more"), "services/extra-0.cue": ""})
+	more := w.Git.Commit(map[string]string{"services/more.cue": extra("more"), "services/extra-0.cue": ""})
 	observed = w.observes("mesh", more)
 	if diff := cmp.Diff(last.Status.Errors, observed.Status.Errors); diff != "" {
 		t.Errorf("errors of the next commit: -want, +got:\n%s", diff)
@@ -128,27 +129,27 @@ func TestAServiceThatBreaksInOneWayAfterTheOtherIsInNobodysWay(t *testing.T) {
 	if !slices.ContainsFunc(observed.Status.Pending, func(p v1alpha1.Pending) bool { return strings.Contains(fmt.Sprint(p), "cart") }) {
 		t.Errorf("cart would be written: %s", describe(observed))
 	}
-	w.polled(3)
+	w.Polled(3)
 	if diff := cmp.Diff(before, w.versions()); diff != "" {
 		t.Errorf("mode Observe wrote: -before, +after:\n%s", diff)
 	}
 
-	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Mode = v1alpha1.ModeApply })
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Mode = v1alpha1.ModeApply })
 	w.refuses("mesh", v1alpha1.ReasonServicesFrozen, more)
-	if diff := w.differs(w.git.aside(map[string]string{file: good})); diff != "" {
+	if diff := w.differs(aside(w.Git, map[string]string{file: good})); diff != "" {
 		t.Errorf("cue export (-) and the cluster (+) differ:\n%s", diff)
 	}
-	w.ready("mesh", w.git.commit(map[string]string{file: good}))
+	w.ready("mesh", w.Git.Commit(map[string]string{file: good}))
 	// The whole time it was one process.
 	c.stop()
 }
 
 // observes waits for the MeshSync to say that it looked at this commit, and what would be to do.
 func (w *world) observes(name, commit string) *v1alpha1.MeshSync {
-	w.t.Helper()
+	w.T.Helper()
 	var ms *v1alpha1.MeshSync
-	w.until("MeshSync "+name+" has observed "+commit, func() (bool, string) {
-		ms = w.get(name)
+	w.Until("MeshSync "+name+" has observed "+commit, func() (bool, string) {
+		ms = w.Get(name)
 		return strings.HasPrefix(message(ms), "Observed main@sha1:"+commit[:12]) &&
 			ms.Status.ObservedGeneration == ms.Generation, describe(ms)
 	})

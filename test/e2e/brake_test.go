@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/test/gitops"
 )
 
 func TestALossIsHeldUntilItIsAcknowledged(t *testing.T) {
@@ -16,57 +17,57 @@ func TestALossIsHeldUntilItIsAcknowledged(t *testing.T) {
 		reason string
 		kind   string
 		// start makes the state that is lost, lose the commit that loses it.
-		start, lose func(git *repository) string
+		start, lose func(git *gitops.Repository) string
 	}{
 		"MassDeletion": {
 			reason: "more than a fifth and at least ten objects",
 			kind:   "MassDeletion",
-			start:  func(git *repository) string { return git.commit(many(12)) },
-			lose:   func(git *repository) string { return git.commit(without(many(12))) },
+			start:  func(git *gitops.Repository) string { return git.Commit(many(12)) },
+			lose:   func(git *gitops.Repository) string { return git.Commit(without(many(12))) },
 		},
 		"EmptyBundle": {
 			reason: "nothing at all is left for this cluster, however few it had",
 			kind:   "EmptyBundle",
-			start:  func(git *repository) string { return git.first },
-			lose: func(git *repository) string {
+			start:  func(git *gitops.Repository) string { return git.First },
+			lose: func(git *gitops.Repository) string {
 				files := map[string]string{}
 				for _, name := range []string{"cart", "stock", "web"} {
-					files["services/"+name+".cue"] = service{name: name, in: []string{west}}.String()
+					files["services/"+name+".cue"] = gitops.Service{Name: name, In: []string{west}}.String()
 				}
-				return git.commit(files)
+				return git.Commit(files)
 			},
 		},
 		"LastEndpoint": {
 			reason: "a declared call would reach nobody",
 			kind:   "LastEndpoint",
-			start:  func(git *repository) string { return git.first },
-			lose: func(git *repository) string {
-				return git.edit("services/stock.cue", "placement: west: {}", "placement: {}")
+			start:  func(git *gitops.Repository) string { return git.First },
+			lose: func(git *gitops.Repository) string {
+				return git.Edit("services/stock.cue", "placement: west: {}", "placement: {}")
 			},
 		},
 	}
 	ways := map[string]func(w *world, digest, commit string) string{
 		"OnTheMeshSync": func(w *world, digest, commit string) string {
-			w.change("mesh", func(ms *v1alpha1.MeshSync) {
+			w.Change("mesh", func(ms *v1alpha1.MeshSync) {
 				metav1.SetMetaDataAnnotation(&ms.ObjectMeta, "isthmus.dev/acknowledge", digest)
 			})
 			return commit
 		},
 		"InGit": func(w *world, digest, _ string) string {
-			return w.git.commit(map[string]string{"acknowledge.cue": "package config\n\nsettings: acknowledge: [\"" + digest + "\"]\n"})
+			return w.Git.Commit(map[string]string{"acknowledge.cue": "package config\n\nsettings: acknowledge: [\"" + digest + "\"]\n"})
 		},
 	}
 	for name, tc := range cases {
 		for way, acknowledge := range ways {
 			t.Run(name+way, func(t *testing.T) {
 				w := newWorld(t)
-				had := tc.start(w.git)
+				had := tc.start(w.Git)
 				w.start()
-				w.create("mesh")
+				w.Create("mesh")
 				w.ready("mesh", had)
 				before := w.versions()
 
-				lost := tc.lose(w.git)
+				lost := tc.lose(w.Git)
 				ms := w.refuses("mesh", tc.kind, lost)
 				held := ms.Status.Held
 				if !stalled(ms) || held == nil || held.Kind != tc.kind || !strings.HasSuffix(held.Revision, lost) || held.Digest == "" {
@@ -75,13 +76,13 @@ func TestALossIsHeldUntilItIsAcknowledged(t *testing.T) {
 				if !strings.Contains(message(ms), "isthmus.dev/acknowledge="+held.Digest) {
 					t.Errorf("the message says how to let it pass: %s", message(ms))
 				}
-				w.polled(3)
+				w.Polled(3)
 				if diff := cmp.Diff(before, w.versions()); diff != "" {
 					t.Errorf("a held change set changed the cluster: -before, +after:\n%s", diff)
 				}
 				// Meanwhile somebody's edit is undone, towards what was there.
 				drift := spoilt["FieldChanged"]
-				drift.spoil(w, w.objects()[drift.key])
+				drift.spoil(w, w.Objects()[drift.key])
 				w.restored(had)
 
 				ms = w.ready("mesh", acknowledge(w, held.Digest, lost))
@@ -96,30 +97,30 @@ func TestALossIsHeldUntilItIsAcknowledged(t *testing.T) {
 func TestAnAcknowledgementLetsNothingElsePass(t *testing.T) {
 	w := newWorld(t)
 	all := many(24)
-	had := w.git.commit(all)
+	had := w.Git.Commit(all)
 	w.start()
-	w.create("mesh")
+	w.Create("mesh")
 	w.ready("mesh", had)
 	half := maps.Clone(many(12))
 	delete(half, "services/hub.cue")
-	hub := service{name: "hub", in: []string{east}}
+	hub := gitops.Service{Name: "hub", In: []string{east}}
 	for name := range all {
 		if _, goes := half[name]; !goes && name != "services/hub.cue" {
-			hub.egress = append(hub.egress, strings.TrimSuffix(strings.TrimPrefix(name, "services/"), ".cue"))
+			hub.Egress = append(hub.Egress, strings.TrimSuffix(strings.TrimPrefix(name, "services/"), ".cue"))
 		}
 	}
 	change := without(half)
 	change["services/hub.cue"] = hub.String()
-	first := w.git.commit(change)
+	first := w.Git.Commit(change)
 	digest := w.refuses("mesh", "MassDeletion", first).Status.Held.Digest
 	before := w.versions()
-	more := w.git.commit(without(others(all, half)))
+	more := w.Git.Commit(without(others(all, half)))
 	// Seen before the old loss is acknowledged, which would else be carried out, as it should.
 	w.refuses("mesh", "MassDeletion", more)
-	w.change("mesh", func(ms *v1alpha1.MeshSync) {
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) {
 		metav1.SetMetaDataAnnotation(&ms.ObjectMeta, "isthmus.dev/acknowledge", digest)
 	})
-	w.polled(3)
+	w.Polled(3)
 	if ms := w.refuses("mesh", "MassDeletion", more); ms.Status.Held.Digest == digest {
 		t.Errorf("another loss has another digest: %s", describe(ms))
 	}
@@ -137,10 +138,10 @@ func others(all, some map[string]string) map[string]string {
 
 func TestAPruneLimitOfTheMeshSyncIsHeeded(t *testing.T) {
 	w := newWorld(t)
-	had := w.git.commit(many(12))
+	had := w.Git.Commit(many(12))
 	w.start()
 	all := int32(100)
-	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Prune.MaxPercent = &all })
+	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Prune.MaxPercent = &all })
 	w.ready("mesh", had)
-	w.ready("mesh", w.git.commit(without(many(12))))
+	w.ready("mesh", w.Git.Commit(without(many(12))))
 }

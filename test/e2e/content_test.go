@@ -10,104 +10,105 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/test/gitops"
 )
 
 func TestARepositoryThatCannotBeAMeshIsRefusedClearlyAndNothingIsLost(t *testing.T) {
 	cases := map[string]struct {
 		reason string
-		spoil  func(git *repository)
+		spoil  func(git *gitops.Repository)
 		want   string
 		file   string
 		text   []string
 	}{
 		"Symlink": {
 			reason: "a link could lead out of the repository",
-			spoil: func(git *repository) {
-				must(git.t, os.Symlink("/etc/passwd", filepath.Join(git.clone, "services", "passwd.cue")))
+			spoil: func(git *gitops.Repository) {
+				must(git.T, os.Symlink("/etc/passwd", filepath.Join(git.Clone, "services", "passwd.cue")))
 			},
 			want: v1alpha1.ReasonInvalidContent, file: "services/passwd.cue", text: []string{"symbolic link", "/etc/passwd"},
 		},
 		"Submodule": {
 			reason: "its content is not in the commit",
-			spoil: func(git *repository) {
-				sub := filepath.Join(git.clone, "lib")
-				git.run("", "init", "-q", sub)
-				git.write("lib/x.cue", "package x\n")
-				git.run(sub, "add", "-A")
-				git.run(sub, "commit", "-q", "-m", "x")
+			spoil: func(git *gitops.Repository) {
+				sub := filepath.Join(git.Clone, "lib")
+				git.Run("", "init", "-q", sub)
+				git.Write("lib/x.cue", "package x\n")
+				git.Run(sub, "add", "-A")
+				git.Run(sub, "commit", "-q", "-m", "x")
 			},
 			want: v1alpha1.ReasonInvalidContent, file: "lib", text: []string{"submodule"},
 		},
 		"FileOf50MB": {
 			reason: "somebody committed a dump",
-			spoil: func(git *repository) {
+			spoil: func(git *gitops.Repository) {
 				dump := make([]byte, 50_000_000)
 				_, _ = rand.NewChaCha8([32]byte{1}).Read(dump)
-				git.write("services/dump.sql", string(dump))
+				git.Write("services/dump.sql", string(dump))
 			},
 			want: v1alpha1.ReasonInvalidContent, file: "services/dump.sql", text: []string{"47.7 MiB", "limit"},
 		},
 		"NotUTF8": {
 			reason: "saved in Latin-1",
-			spoil:  func(git *repository) { git.write("services/latin.cue", "package config\n// caf\xe9\n") },
+			spoil:  func(git *gitops.Repository) { git.Write("services/latin.cue", "package config\n// caf\xe9\n") },
 			want:   v1alpha1.ReasonInvalidContent, file: "services/latin.cue", text: []string{"not UTF-8", "services/latin.cue:2"},
 		},
 		"FileOfAnotherPackage": {
 			reason: "CUE itself would leave it out in silence, and the service with it",
-			spoil: func(git *repository) {
-				git.write("services/cart.cue", "package confg\n\nservices: cart: owner: \"storefront\"\n")
+			spoil: func(git *gitops.Repository) {
+				git.Write("services/cart.cue", "package confg\n\nservices: cart: owner: \"storefront\"\n")
 			},
 			want: v1alpha1.ReasonInvalidContent, file: "services/cart.cue", text: []string{"package confg", "package config", "services/cart.cue:1"},
 		},
 		"NoModule": {
 			reason: "without cue.mod it is no CUE module",
-			spoil:  func(git *repository) { git.write("cue.mod", "") },
+			spoil:  func(git *gitops.Repository) { git.Write("cue.mod", "") },
 			want:   v1alpha1.ReasonInvalidContent, file: "cue.mod/module.cue", text: []string{"missing"},
 		},
 		"TwoPackages": {
 			reason: "which of them would be the mesh?",
-			spoil:  func(git *repository) { git.write("other.cue", "package other\n\nx: 1\n") },
+			spoil:  func(git *gitops.Repository) { git.Write("other.cue", "package other\n\nx: 1\n") },
 			want:   v1alpha1.ReasonInvalidContent, text: []string{"2 packages", "config", "other"},
 		},
 		"EmptyTree": {
 			reason: "everything was deleted, by mistake",
-			spoil:  (*repository).clear,
+			spoil:  (*gitops.Repository).Clear,
 			want:   v1alpha1.ReasonContentRefused, text: []string{"no files", "isthmus init"},
 		},
 		"NewerLanguage": {
 			reason: "made by a newer cue command than this controller holds",
-			spoil: func(git *repository) {
-				git.write("cue.mod/module.cue", "module: \"example.com/quickstart\"\nlanguage: version: \"v0.99.0\"\n")
+			spoil: func(git *gitops.Repository) {
+				git.Write("cue.mod/module.cue", "module: \"example.com/quickstart\"\nlanguage: version: \"v0.99.0\"\n")
 			},
 			want: v1alpha1.ReasonInvalidContent, file: "cue.mod/module.cue", text: []string{"v0.99.0", "upgrade"},
 		},
 		"NoSuchField": {
 			reason: "a misspelt field",
-			spoil: func(git *repository) {
-				git.write("services/web.cue", strings.Replace(service{name: "web", in: []string{east}}.String(), "egress:", "egres:", 1))
+			spoil: func(git *gitops.Repository) {
+				git.Write("services/web.cue", strings.Replace(gitops.Service{Name: "web", In: []string{east}}.String(), "egress:", "egres:", 1))
 			},
 			want: v1alpha1.ReasonInvalidContent, file: "services/web.cue", text: []string{"egres", "services/web.cue:8"},
 		},
 		"NotCUE": {
 			reason: "a merge conflict that was committed",
-			spoil: func(git *repository) {
-				git.write("services/web.cue", "package config\n\n<<<<<<< HEAD\nservices: web: owner: \"a\"\n=======\n")
+			spoil: func(git *gitops.Repository) {
+				git.Write("services/web.cue", "package config\n\n<<<<<<< HEAD\nservices: web: owner: \"a\"\n=======\n")
 			},
 			want: v1alpha1.ReasonInvalidContent, file: "services/web.cue", text: []string{"services/web.cue:5"},
 		},
 	}
 	w := newWorld(t)
 	w.start()
-	w.create("mesh", halting)
-	w.ready("mesh", w.git.first)
+	w.Create("mesh", halting)
+	w.ready("mesh", w.Git.First)
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			here := &world{t: t, cluster: w.cluster, admin: w.admin, git: w.git}
-			w.git.t = t
-			defer func() { w.git.t = w.t }()
-			before, applied := here.versions(), here.get("mesh").Status.LastAppliedRevision
-			tc.spoil(w.git)
-			bad := w.git.commit(nil)
+			here := &world{gitops.NewWorld(t, w.Cluster, w.Git)}
+			w.Git.T = t
+			defer func() { w.Git.T = w.T }()
+			before, applied := here.versions(), here.Get("mesh").Status.LastAppliedRevision
+			tc.spoil(w.Git)
+			bad := w.Git.Commit(nil)
 			ms := here.refuses("mesh", tc.want, bad)
 			if !stalled(ms) {
 				t.Errorf("%s: a person has to act: %s", tc.reason, describe(ms))
@@ -128,17 +129,17 @@ func TestARepositoryThatCannotBeAMeshIsRefusedClearlyAndNothingIsLost(t *testing
 					t.Errorf("%s: the history blames the good commit before: %s", tc.reason, describe(ms))
 				}
 			}
-			here.polled(3)
+			here.Polled(3)
 			if diff := cmp.Diff(before, here.versions()); diff != "" {
 				t.Errorf("%s: the cluster was touched: -before, +after:\n%s", tc.reason, diff)
 			}
 			drift := spoilt["FieldChanged"]
-			drift.spoil(here, here.objects()[drift.key])
-			here.restored(w.git.first)
-			if now := here.get("mesh").Status.LastAppliedRevision; now != applied {
+			drift.spoil(here, here.Objects()[drift.key])
+			here.restored(w.Git.First)
+			if now := here.Get("mesh").Status.LastAppliedRevision; now != applied {
 				t.Errorf("%s: the last applied revision was %s and is %s", tc.reason, applied, now)
 			}
-			ms = here.ready("mesh", w.git.restore(w.git.first))
+			ms = here.ready("mesh", w.Git.Restore(w.Git.First))
 			if len(ms.Status.Errors) > 0 || stalled(ms) {
 				t.Errorf("%s: a good commit ends it: %s", tc.reason, describe(ms))
 			}

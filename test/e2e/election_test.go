@@ -11,10 +11,10 @@ import (
 var elected = []string{"--leader-election-lease-duration=8s", "--leader-election-renew-deadline=6s", "--leader-election-retry-period=500ms"}
 
 func (w *world) holder() string {
-	w.t.Helper()
+	w.T.Helper()
 	lease := &coordinationv1.Lease{}
-	err := w.admin.Get(w.t.Context(), client.ObjectKey{Namespace: namespace, Name: "isthmus-controller-leader-election"}, lease)
-	must(w.t, client.IgnoreNotFound(err))
+	err := w.Admin.Get(w.T.Context(), client.ObjectKey{Namespace: namespace, Name: "isthmus-controller-leader-election"}, lease)
+	must(w.T, client.IgnoreNotFound(err))
 	if lease.Spec.HolderIdentity == nil {
 		return ""
 	}
@@ -24,16 +24,16 @@ func (w *world) holder() string {
 func TestOfTwoControllersOneWritesAndTheOtherTakesOver(t *testing.T) {
 	w := newWorld(t)
 	leader := w.start(elected...)
-	w.until("the first holds the lease", func() (bool, string) { return w.holder() != "", "" })
+	w.Until("the first holds the lease", func() (bool, string) { return w.holder() != "", "" })
 	held := w.holder()
 	standby := w.start(elected...)
-	w.until("the second watches", func() (bool, string) {
+	w.Until("the second watches", func() (bool, string) {
 		return len(standby.wire.requests(func(r request) bool { return r.watches() && r.resources() })) >= 9, ""
 	})
-	w.create("mesh")
-	w.ready("mesh", w.git.first)
-	spoilt["FieldChanged"].spoil(w, w.objects()[spoilt["FieldChanged"].key])
-	w.restored(w.git.first)
+	w.Create("mesh")
+	w.ready("mesh", w.Git.First)
+	spoilt["FieldChanged"].spoil(w, w.Objects()[spoilt["FieldChanged"].key])
+	w.restored(w.Git.First)
 	if sent := standby.wire.requests(func(r request) bool { return r.writes() || r.event() }); len(sent) > 0 {
 		t.Errorf("the one without the lease sent %q", sent)
 	}
@@ -42,7 +42,7 @@ func TestOfTwoControllersOneWritesAndTheOtherTakesOver(t *testing.T) {
 	}
 
 	leader.kill()
-	commit := w.git.edit("services/cart.cue", "targetPort: 8080", "targetPort: 9090")
+	commit := w.Git.Edit("services/cart.cue", "targetPort: 8080", "targetPort: 9090")
 	w.ready("mesh", commit)
 	if w.holder() == held || len(standby.wire.requests(request.writes)) == 0 {
 		t.Error("the second did not take over")
@@ -50,11 +50,11 @@ func TestOfTwoControllersOneWritesAndTheOtherTakesOver(t *testing.T) {
 
 	// One that is stopped gives the lease back, so that nobody waits for its end.
 	third := w.start(elected...)
-	w.until("the third watches", func() (bool, string) {
+	w.Until("the third watches", func() (bool, string) {
 		return len(third.wire.requests(func(r request) bool { return r.watches() && r.resources() })) >= 9, ""
 	})
 	standby.stop()
-	w.ready("mesh", w.git.edit("services/cart.cue", "targetPort: 9090", "targetPort: 7070"))
+	w.ready("mesh", w.Git.Edit("services/cart.cue", "targetPort: 9090", "targetPort: 7070"))
 	if len(third.wire.requests(request.writes)) == 0 {
 		t.Error("the third did not take over")
 	}

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/test/gitops"
 )
 
 // The marks, as the specification of ApplySets and the documentation of Isthmus name them; not taken from the code under test.
@@ -23,21 +24,21 @@ const (
 )
 
 // exported are the resources of a commit for a cluster, by the real cue command in a checkout.
-func (r *repository) exported(commit, cluster string) map[string]*unstructured.Unstructured {
-	r.t.Helper()
-	checkout := filepath.Join(r.t.TempDir(), "checkout")
-	r.run(r.clone, "worktree", "add", "-q", "--detach", "--force", checkout, commit)
-	defer r.run(r.clone, "worktree", "remove", "--force", checkout)
+func exported(git *gitops.Repository, commit, cluster string) map[string]*unstructured.Unstructured {
+	git.T.Helper()
+	checkout := filepath.Join(git.T.TempDir(), "checkout")
+	git.Run(git.Clone, "worktree", "add", "-q", "--detach", "--force", checkout, commit)
+	defer git.Run(git.Clone, "worktree", "remove", "--force", checkout)
 	cmd := exec.Command(cue, "export", "-t", "cluster="+cluster, "-e", "resources", "./services")
 	cmd.Dir = checkout
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		r.t.Fatalf("cue export of %s: %v\n%s", commit, err, stderr.String())
+		git.T.Fatalf("cue export of %s: %v\n%s", commit, err, stderr.String())
 	}
 	var resources map[string]map[string]any
-	must(r.t, json.Unmarshal(out, &resources))
+	must(git.T, json.Unmarshal(out, &resources))
 	objects := map[string]*unstructured.Unstructured{}
 	for key, object := range resources {
 		objects[key] = &unstructured.Unstructured{Object: object}
@@ -77,11 +78,11 @@ func contents(t *testing.T, objects map[string]*unstructured.Unstructured) map[s
 
 // ours reports whether an object carries both marks of a MeshSync that there is.
 func (w *world) ours() map[string]*unstructured.Unstructured {
-	w.t.Helper()
+	w.T.Helper()
 	syncs := &v1alpha1.MeshSyncList{}
-	must(w.t, w.admin.List(w.t.Context(), syncs))
+	must(w.T, w.Admin.List(w.T.Context(), syncs))
 	out := map[string]*unstructured.Unstructured{}
-	for key, object := range w.objects() {
+	for key, object := range w.Objects() {
 		for i := range syncs.Items {
 			if id := syncs.Items[i].Labels["applyset.kubernetes.io/id"]; id != "" && object.GetLabels()[partOf] == id && managed(object) {
 				out[key] = object
@@ -102,27 +103,27 @@ func managed(object *unstructured.Unstructured) bool {
 
 // differs holds the objects with both marks against what cue exports from the commit.
 func (w *world) differs(commit string) string {
-	w.t.Helper()
-	return cmp.Diff(contents(w.t, w.git.exported(commit, w.cluster.Name)), contents(w.t, w.ours()))
+	w.T.Helper()
+	return cmp.Diff(contents(w.T, exported(w.Git, commit, w.Cluster.Name)), contents(w.T, w.ours()))
 }
 
 // restored waits for the cluster to be as cue exports the commit, which nothing in the status announces.
 func (w *world) restored(commit string) {
-	w.t.Helper()
-	want := contents(w.t, w.git.exported(commit, w.cluster.Name))
-	w.until("the cluster is again as "+commit+" says", func() (bool, string) {
-		diff := cmp.Diff(want, contents(w.t, w.ours()))
+	w.T.Helper()
+	want := contents(w.T, exported(w.Git, commit, w.Cluster.Name))
+	w.Until("the cluster is again as "+commit+" says", func() (bool, string) {
+		diff := cmp.Diff(want, contents(w.T, w.ours()))
 		return diff == "", diff
 	})
 }
 
 // read gets an object as it is now.
 func (w *world) read(object *unstructured.Unstructured) *unstructured.Unstructured {
-	w.t.Helper()
-	gvk, err := apiutil.GVKForObject(object, w.admin.Scheme())
-	must(w.t, err)
+	w.T.Helper()
+	gvk, err := apiutil.GVKForObject(object, w.Admin.Scheme())
+	must(w.T, err)
 	now := &unstructured.Unstructured{}
 	now.SetGroupVersionKind(gvk)
-	must(w.t, w.admin.Get(w.t.Context(), client.ObjectKeyFromObject(object), now))
+	must(w.T, w.Admin.Get(w.T.Context(), client.ObjectKeyFromObject(object), now))
 	return now
 }

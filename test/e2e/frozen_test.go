@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -13,13 +12,13 @@ import (
 func TestABrokenServiceIsKeptAndAllOthersGoOnAlsoAfterARestart(t *testing.T) {
 	w := newWorld(t)
 	c := w.start()
-	w.create("mesh")
-	w.ready("mesh", w.git.first)
+	w.Create("mesh")
+	w.ready("mesh", w.Git.First)
 	before := w.versions()
 
-	bad := w.git.edit("services/web.cue", "egress: {", "egres: {")
+	bad := w.Git.Edit("services/web.cue", "egress: {", "egres: {")
 	ms := w.refuses("mesh", v1alpha1.ReasonServicesFrozen, bad)
-	if diff := cmp.Diff([]v1alpha1.FrozenService{{Service: "web", Revision: "main@sha1:" + w.git.first}}, ms.Status.Frozen); diff != "" {
+	if diff := cmp.Diff([]v1alpha1.FrozenService{{Service: "web", Revision: "main@sha1:" + w.Git.First}}, ms.Status.Frozen); diff != "" {
 		t.Errorf("frozen: -want, +got:\n%s", diff)
 	}
 	if len(ms.Status.Errors) == 0 || ms.Status.Errors[0].File != "services/web.cue" || !strings.Contains(ms.Status.Errors[0].Path+ms.Status.Errors[0].Message, "egres") {
@@ -32,9 +31,9 @@ func TestABrokenServiceIsKeptAndAllOthersGoOnAlsoAfterARestart(t *testing.T) {
 	// A new process finds the good manifest again, and others are changed.
 	c.stop()
 	w.start()
-	next := w.git.edit("services/cart.cue", "targetPort: 8080", "targetPort: 9090")
+	next := w.Git.Edit("services/cart.cue", "targetPort: 8080", "targetPort: 9090")
 	ms = w.refuses("mesh", v1alpha1.ReasonServicesFrozen, next)
-	if len(ms.Status.Frozen) != 1 || ms.Status.Frozen[0].Revision != "main@sha1:"+w.git.first {
+	if len(ms.Status.Frozen) != 1 || ms.Status.Frozen[0].Revision != "main@sha1:"+w.Git.First {
 		t.Errorf("it is kept at the commit that it was good in: %s", describe(ms))
 	}
 	after := w.versions()
@@ -45,7 +44,7 @@ func TestABrokenServiceIsKeptAndAllOthersGoOnAlsoAfterARestart(t *testing.T) {
 		t.Error("the other service was not changed")
 	}
 
-	ms = w.ready("mesh", w.git.edit("services/web.cue", "egres: {", "egress: {"))
+	ms = w.ready("mesh", w.Git.Edit("services/web.cue", "egres: {", "egress: {"))
 	if len(ms.Status.Frozen) > 0 || ms.Status.FrozenCount > 0 || len(ms.Status.Errors) > 0 {
 		t.Errorf("a mended service is as any other: %s", describe(ms))
 	}
@@ -54,20 +53,20 @@ func TestABrokenServiceIsKeptAndAllOthersGoOnAlsoAfterARestart(t *testing.T) {
 func TestWhereTheGoodCommitIsGoneFromGitNothingIsTakenAwayAndTheRestGoesOn(t *testing.T) {
 	w := newWorld(t)
 	c := w.start()
-	w.create("mesh")
-	w.ready("mesh", w.git.first)
+	w.Create("mesh")
+	w.ready("mesh", w.Git.First)
 	before := w.versions()
 	c.stop()
 
 	// The history is made anew while the controller is down, with a slip in it.
-	w.git.run(w.git.clone, "checkout", "-q", "--orphan", "anew")
-	w.git.run(w.git.clone, "branch", "-q", "-D", "main")
-	w.git.run(w.git.clone, "branch", "-q", "-m", "main")
-	w.git.edit("services/web.cue", "egress: {", "egres: {")
-	bare := filepath.Join(w.git.server.Root(), "mesh.git")
-	w.git.run(bare, "reflog", "expire", "--expire=now", "--all")
-	w.git.run(bare, "gc", "-q", "--prune=now")
-	bad := w.git.commit(map[string]string{"services/orders.cue": `package config
+	w.Git.Run(w.Git.Clone, "checkout", "-q", "--orphan", "anew")
+	w.Git.Run(w.Git.Clone, "branch", "-q", "-D", "main")
+	w.Git.Run(w.Git.Clone, "branch", "-q", "-m", "main")
+	w.Git.Edit("services/web.cue", "egress: {", "egres: {")
+	bare := w.Git.Bare()
+	w.Git.Run(bare, "reflog", "expire", "--expire=now", "--all")
+	w.Git.Run(bare, "gc", "-q", "--prune=now")
+	bad := w.Git.Commit(map[string]string{"services/orders.cue": `package config
 
 services: orders: {
 	owner: "orders"
@@ -83,7 +82,7 @@ services: orders: {
 	if said := message(ms); !strings.Contains(said, "Nothing is deleted or narrowed meanwhile") || !strings.Contains(said, "web") {
 		t.Errorf("the message says what is not done, and why: %s", describe(ms))
 	}
-	if ms.Status.BasisRevision != "main@sha1:"+w.git.first {
+	if ms.Status.BasisRevision != "main@sha1:"+w.Git.First {
 		t.Errorf("the status forgot the commit that was good: %s", describe(ms))
 	}
 	after := w.versions()
@@ -99,7 +98,7 @@ services: orders: {
 		t.Error("the new service was not applied")
 	}
 
-	good := w.git.edit("services/web.cue", "egres: {", "egress: {")
+	good := w.Git.Edit("services/web.cue", "egres: {", "egress: {")
 	ms = w.ready("mesh", good)
 	if ms.Status.BasisRevision != "main@sha1:"+good {
 		t.Errorf("from now on this commit is known to be good: %s", describe(ms))

@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/test/gitops"
 )
 
 // kills is how many times the process is killed between two of its writes.
@@ -43,36 +44,36 @@ func seed(t *testing.T) *rand.Rand {
 // web runs in east and calls cart and stock.
 func states() []map[string]string {
 	web := func(more ...string) string {
-		return service{name: "web", in: []string{east}, egress: append([]string{"cart", "stock"}, more...)}.String()
+		return gitops.Service{Name: "web", In: []string{east}, Egress: append([]string{"cart", "stock"}, more...)}.String()
 	}
 	route := `routes: [{match: [{headers: "end-user": exact: "jason"}], timeout: "2s"}]`
 	return []map[string]string{
 		{
-			"services/web.cue": web(), "services/cart.cue": service{name: "cart", in: []string{east, west}}.String(),
-			"services/stock.cue": service{name: "stock", in: []string{west}}.String(),
+			"services/web.cue": web(), "services/cart.cue": gitops.Service{Name: "cart", In: []string{east, west}}.String(),
+			"services/stock.cue": gitops.Service{Name: "stock", In: []string{west}}.String(),
 		},
 		{
-			"services/web.cue": web("a", "b", "c"), "services/cart.cue": service{name: "cart", in: []string{west}, more: route}.String(),
-			"services/stock.cue": service{name: "stock", in: []string{east}}.String(),
-			"services/a.cue":     service{name: "a", in: []string{west}}.String(),
-			"services/b.cue":     service{name: "b", in: []string{west, east}, more: route}.String(),
-			"services/c.cue":     service{name: "c", in: []string{east}}.String(),
+			"services/web.cue": web("a", "b", "c"), "services/cart.cue": gitops.Service{Name: "cart", In: []string{west}, More: route}.String(),
+			"services/stock.cue": gitops.Service{Name: "stock", In: []string{east}}.String(),
+			"services/a.cue":     gitops.Service{Name: "a", In: []string{west}}.String(),
+			"services/b.cue":     gitops.Service{Name: "b", In: []string{west, east}, More: route}.String(),
+			"services/c.cue":     gitops.Service{Name: "c", In: []string{east}}.String(),
 		},
 		{
-			"services/web.cue": web("c", "d"), "services/cart.cue": service{name: "cart", in: []string{east}}.String(),
-			"services/stock.cue": service{name: "stock", in: []string{east, west}, more: route}.String(),
-			"services/c.cue":     service{name: "c", in: []string{west}}.String(),
-			"services/d.cue":     service{name: "d", in: []string{west}}.String(),
-			"services/far.cue":   service{name: "far", in: []string{west}, egress: []string{"cart", "c"}}.String(),
+			"services/web.cue": web("c", "d"), "services/cart.cue": gitops.Service{Name: "cart", In: []string{east}}.String(),
+			"services/stock.cue": gitops.Service{Name: "stock", In: []string{east, west}, More: route}.String(),
+			"services/c.cue":     gitops.Service{Name: "c", In: []string{west}}.String(),
+			"services/d.cue":     gitops.Service{Name: "d", In: []string{west}}.String(),
+			"services/far.cue":   gitops.Service{Name: "far", In: []string{west}, Egress: []string{"cart", "c"}}.String(),
 		},
 	}
 }
 
-// state commits one of them.
-func (r *repository) state(files map[string]string) string {
-	r.t.Helper()
-	r.write("services", "")
-	return r.commit(files)
+// commitState commits one of them.
+func commitState(git *gitops.Repository, files map[string]string) string {
+	git.T.Helper()
+	git.Write("services", "")
+	return git.Commit(files)
 }
 
 // hosts watches which names the ServiceEntries of a cluster give, at every moment.
@@ -85,19 +86,19 @@ type hosts struct {
 }
 
 func (w *world) watchHosts() *hosts {
-	w.t.Helper()
-	watching, err := client.NewWithWatch(w.cluster.Config, client.Options{})
-	must(w.t, err)
+	w.T.Helper()
+	watching, err := client.NewWithWatch(w.Cluster.Config, client.Options{})
+	must(w.T, err)
 	list := &unstructured.UnstructuredList{}
 	list.SetAPIVersion("networking.istio.io/v1")
 	list.SetKind("ServiceEntryList")
-	must(w.t, watching.List(w.t.Context(), list))
+	must(w.T, watching.List(w.T.Context(), list))
 	h := &hosts{of: map[string][]string{}}
 	for i := range list.Items {
-		h.of[keyOf(&list.Items[i])], _, _ = unstructured.NestedStringSlice(list.Items[i].Object, "spec", "hosts")
+		h.of[gitops.Key(&list.Items[i])], _, _ = unstructured.NestedStringSlice(list.Items[i].Object, "spec", "hosts")
 	}
 	events, err := watching.Watch(context.Background(), list, &client.ListOptions{})
-	must(w.t, err)
+	must(w.T, err)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -105,7 +106,7 @@ func (w *world) watchHosts() *hosts {
 			h.see(event)
 		}
 	}()
-	w.t.Cleanup(func() { events.Stop(); <-done })
+	w.T.Cleanup(func() { events.Stop(); <-done })
 	return h
 }
 
@@ -118,13 +119,13 @@ func (h *hosts) see(event watch.Event) {
 		return
 	}
 	if event.Type == watch.Deleted {
-		delete(h.of, keyOf(entry))
+		delete(h.of, gitops.Key(entry))
 	} else {
-		h.of[keyOf(entry)], _, _ = unstructured.NestedStringSlice(entry.Object, "spec", "hosts")
+		h.of[gitops.Key(entry)], _, _ = unstructured.NestedStringSlice(entry.Object, "spec", "hosts")
 	}
 	for _, host := range h.always {
 		if !h.has(host) {
-			h.missed = append(h.missed, fmt.Sprintf("after %s of %s there is no ServiceEntry of %s", event.Type, keyOf(entry), host))
+			h.missed = append(h.missed, fmt.Sprintf("after %s of %s there is no ServiceEntry of %s", event.Type, gitops.Key(entry), host))
 		}
 	}
 }
@@ -153,9 +154,9 @@ func (h *hosts) absences() []string {
 
 // halfOwned are the objects with one mark only.
 func (w *world) halfOwned() []string {
-	w.t.Helper()
+	w.T.Helper()
 	var out []string
-	for key, object := range w.objects() {
+	for key, object := range w.Objects() {
 		if managed(object) != (object.GetLabels()[partOf] != "") {
 			out = append(out, key)
 		}
@@ -169,15 +170,15 @@ func TestKilledBetweenAnyTwoWritesItConvergesAndLosesNothing(t *testing.T) {
 	foreign := map[string]string{}
 	for _, object := range []*unstructured.Unstructured{stranger("cart", "foreign"), stranger("a", "foreign"), stranger("istio-system", "foreign")} {
 		made := w.make(object)
-		foreign[keyOf(made)] = string(made.GetUID()) + " " + made.GetResourceVersion()
+		foreign[gitops.Key(made)] = string(made.GetUID()) + " " + made.GetResourceVersion()
 	}
 	all := states()
 	names := w.watchHosts()
 	noLease := "--enable-leader-election=false"
 	c := w.start(noLease)
 	percent := int32(100)
-	w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Prune.MaxPercent = &percent })
-	w.ready("mesh", w.git.state(all[0]))
+	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Prune.MaxPercent = &percent })
+	w.ready("mesh", commitState(w.Git, all[0]))
 	names.require("cart.cart.global", "stock.stock.global")
 
 	at := 0
@@ -188,9 +189,9 @@ func TestKilledBetweenAnyTwoWritesItConvergesAndLosesNothing(t *testing.T) {
 		at = (at + 1 + random.IntN(len(all)-1)) % len(all)
 		n, heard := 1+random.IntN(14), random.IntN(2) == 0
 		c.wire.killAt(n, heard)
-		commit := w.git.state(all[at])
-		w.until("the commit is applied or the process is killed", func() (bool, string) {
-			ms := w.get("mesh")
+		commit := commitState(w.Git, all[at])
+		w.Until("the commit is applied or the process is killed", func() (bool, string) {
+			ms := w.Get("mesh")
 			return !c.running() || conditions.IsReady(ms) && strings.HasSuffix(ms.Status.LastAppliedRevision, commit), describe(ms)
 		})
 		c.wire.killAt(0, false)
@@ -206,7 +207,7 @@ func TestKilledBetweenAnyTwoWritesItConvergesAndLosesNothing(t *testing.T) {
 		}
 		w.ready("mesh", commit)
 		want := map[string]bool{}
-		for key := range w.git.exported(commit, east) {
+		for key := range exported(w.Git, commit, east) {
 			want[key] = true
 		}
 		for key := range foreign {
@@ -238,21 +239,21 @@ func TestKilledWhileItDeletesForItsFinalizerNothingIsLeft(t *testing.T) {
 		w := newWorld(t)
 		foreign := w.make(stranger("cart", "foreign"))
 		c := w.start("--enable-leader-election=false")
-		w.create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
-		w.ready("mesh", w.git.state(states()[1]))
+		w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
+		w.ready("mesh", commitState(w.Git, states()[1]))
 		objects := len(w.ours())
 		n, heard := 1+random.IntN(objects+1), random.IntN(2) == 0
 		what := fmt.Sprintf("killed at write %d of about %d, heard by the API server: %v", n, objects+1, heard)
 		c.wire.killAt(n, heard)
-		must(t, w.admin.Delete(t.Context(), w.get("mesh")))
-		w.until(what, func() (bool, string) { return !c.running(), "it runs still" })
+		must(t, w.Admin.Delete(t.Context(), w.Get("mesh")))
+		w.Until(what, func() (bool, string) { return !c.running(), "it runs still" })
 		c.wire.settle()
 		second := w.start("--enable-leader-election=false")
-		w.until(what+": the MeshSync is gone", func() (bool, string) {
-			err := w.admin.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "mesh"}, &v1alpha1.MeshSync{})
+		w.Until(what+": the MeshSync is gone", func() (bool, string) {
+			err := w.Admin.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "mesh"}, &v1alpha1.MeshSync{})
 			return apierrors.IsNotFound(err), fmt.Sprint(err)
 		})
-		want := map[string]string{keyOf(foreign): string(foreign.GetUID()) + " " + foreign.GetResourceVersion()}
+		want := map[string]string{gitops.Key(foreign): string(foreign.GetUID()) + " " + foreign.GetResourceVersion()}
 		if diff := cmp.Diff(want, w.versions()); diff != "" {
 			t.Errorf("%s: -want, +left:\n%s", what, diff)
 		}

@@ -2,9 +2,9 @@ package e2e_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -18,18 +18,13 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/test/gitops"
 )
 
 // command is isthmus, built once.
 var command = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(filepath.Dir(binary), "isthmus")
-	build := exec.Command("go", "build", "-o", path, "./cmd/isthmus")
-	build.Dir = root
-	out, err := build.CombinedOutput()
-	if err != nil {
-		err = fmt.Errorf("building isthmus: %w\n%s", err, out)
-	}
-	return path, err
+	return path, gitops.Build(context.Background(), root, path)
 })
 
 // reader is what docs/operate.md asks for.
@@ -46,30 +41,30 @@ type person struct {
 }
 
 func (w *world) person(rules []rbacv1.PolicyRule) *person {
-	w.t.Helper()
-	config, err := w.cluster.AddUser(w.t.Context(), strings.ToLower(w.t.Name()), rules...)
-	must(w.t, err)
-	data, err := w.cluster.Kubeconfig(config)
-	must(w.t, err)
-	p := &person{w: w, kubeconfig: filepath.Join(w.t.TempDir(), "kubeconfig")}
-	must(w.t, os.WriteFile(p.kubeconfig, data, 0o600))
+	w.T.Helper()
+	config, err := w.Cluster.AddUser(w.T.Context(), strings.ToLower(w.T.Name()), rules...)
+	must(w.T, err)
+	data, err := w.Cluster.Kubeconfig(config)
+	must(w.T, err)
+	p := &person{w: w, kubeconfig: filepath.Join(w.T.TempDir(), "kubeconfig")}
+	must(w.T, os.WriteFile(p.kubeconfig, data, 0o600))
 	return p
 }
 
 func (p *person) plan(status int, args ...string) (stdout, stderr string) {
-	p.w.t.Helper()
+	p.w.T.Helper()
 	path, err := command()
-	must(p.w.t, err)
-	cmd := exec.CommandContext(p.w.t.Context(), path, append([]string{"plan", "--repo", p.w.git.clone}, args...)...)
+	must(p.w.T, err)
+	cmd := exec.CommandContext(p.w.T.Context(), path, append([]string{"plan", "--repo", p.w.Git.Clone}, args...)...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+p.kubeconfig)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	var exit *exec.ExitError
 	if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
-		p.w.t.Fatal(err)
+		p.w.T.Fatal(err)
 	}
 	if got := cmd.ProcessState.ExitCode(); got != status {
-		p.w.t.Fatalf("isthmus plan %v ended with %d, want %d:\n%s%s", args, got, status, out.String(), errs.String())
+		p.w.T.Fatalf("isthmus plan %v ended with %d, want %d:\n%s%s", args, got, status, out.String(), errs.String())
 	}
 	return out.String(), errs.String()
 }
@@ -88,10 +83,10 @@ type report struct {
 }
 
 func (p *person) report(status int, args ...string) report {
-	p.w.t.Helper()
+	p.w.T.Helper()
 	out, _ := p.plan(status, append(args, "-o", "json")...)
 	var r report
-	must(p.w.t, json.Unmarshal([]byte(out), &r))
+	must(p.w.T, json.Unmarshal([]byte(out), &r))
 	return r
 }
 
@@ -136,20 +131,20 @@ func plain(t *testing.T, object *unstructured.Unstructured) map[string]any {
 // What the command says beforehand is what the controller then does: the same verbs, and every object as it was shown.
 func TestAPlanIsWhatTheControllerThenDoes(t *testing.T) {
 	w := newWorld(t)
-	applied := w.git.commit(many(2))
+	applied := w.Git.Commit(many(2))
 	p := w.person(reader)
 	if _, stderr := p.plan(2); !strings.Contains(stderr, "--cluster") {
 		t.Errorf("without a MeshSync somebody has to say which cluster this is: %s", stderr)
 	}
 	first := p.report(0, "--cluster", east)
-	if len(w.objects()) != 0 {
+	if len(w.Objects()) != 0 {
 		t.Fatal("a plan wrote something")
 	}
 	if text, _ := p.plan(0, "--cluster", east); !strings.Contains(text, "first sync") {
 		t.Errorf("nothing says that there is no MeshSync yet:\n%s", text)
 	}
 	w.start()
-	w.create("mesh")
+	w.Create("mesh")
 	w.ready("mesh", applied)
 	w.isAsShown(first, "create")
 
@@ -160,10 +155,10 @@ func TestAPlanIsWhatTheControllerThenDoes(t *testing.T) {
 	}
 
 	// A change that is in the folder only: a service is new, one is changed, and one goes.
-	w.git.write("services/hub.cue", service{name: "hub", in: []string{east}, egress: []string{"item-0", "news"}}.String())
-	w.git.write("services/news.cue", service{name: "news", in: []string{west}}.String())
-	w.git.write("services/item-0.cue", service{name: "item-0", in: []string{west}, more: `ports: admin: {port: 81, protocol: "HTTP"}`}.String())
-	w.git.write("services/item-1.cue", "")
+	w.Git.Write("services/hub.cue", gitops.Service{Name: "hub", In: []string{east}, Egress: []string{"item-0", "news"}}.String())
+	w.Git.Write("services/news.cue", gitops.Service{Name: "news", In: []string{west}}.String())
+	w.Git.Write("services/item-0.cue", gitops.Service{Name: "item-0", In: []string{west}, More: `ports: admin: {port: 81, protocol: "HTTP"}`}.String())
+	w.Git.Write("services/item-1.cue", "")
 	before := w.versions()
 	next := p.report(0)
 	seen := map[string]bool{}
@@ -201,7 +196,7 @@ func TestAPlanIsWhatTheControllerThenDoes(t *testing.T) {
 	if diff := cmp.Diff(before, w.versions()); diff != "" {
 		t.Errorf("a plan wrote something: -before, +after:\n%s", diff)
 	}
-	w.ready("mesh", w.git.commit(nil))
+	w.ready("mesh", w.Git.Commit(nil))
 	w.isAsShown(next, "create", "update", "delete")
 	after := w.versions()
 	verbs := next.verbs()
@@ -214,30 +209,30 @@ func TestAPlanIsWhatTheControllerThenDoes(t *testing.T) {
 
 // isAsShown holds the cluster against what a plan showed; the verbs are all that it may have.
 func (w *world) isAsShown(r report, verbs ...string) {
-	w.t.Helper()
-	objects := w.objects()
+	w.T.Helper()
+	objects := w.Objects()
 	for key, verb := range r.verbs() {
 		if !strings.Contains(strings.Join(verbs, " "), verb) {
-			w.t.Errorf("the plan was to %s %s", verb, key)
+			w.T.Errorf("the plan was to %s %s", verb, key)
 		}
 	}
 	for key, want := range r.after() {
 		object := objects[key]
 		if object == nil {
-			w.t.Errorf("%s was to be there", key)
+			w.T.Errorf("%s was to be there", key)
 			continue
 		}
-		if diff := cmp.Diff(want, plain(w.t, object)); diff != "" {
-			w.t.Errorf("%s is not as it was shown: -shown, +is:\n%s", key, diff)
+		if diff := cmp.Diff(want, plain(w.T, object)); diff != "" {
+			w.T.Errorf("%s is not as it was shown: -shown, +is:\n%s", key, diff)
 		}
 	}
 	for _, a := range r.Actions {
 		key := a.Kind + "/" + a.Namespace + "/" + a.Name
 		if a.Verb == "delete" && objects[key] != nil {
-			w.t.Errorf("%s was to be deleted", key)
+			w.T.Errorf("%s was to be deleted", key)
 		}
 		if a.Verb == "create" && a.Before != nil || a.Verb == "update" && (a.Before == nil || len(a.Fields) == 0) {
-			w.t.Errorf("a plan to %s %s shows before %v and fields %v", a.Verb, key, a.Before, a.Fields)
+			w.T.Errorf("a plan to %s %s shows before %v and fields %v", a.Verb, key, a.Before, a.Fields)
 		}
 	}
 }
@@ -247,11 +242,11 @@ func TestAPlanTellsWhatAPersonHasToDo(t *testing.T) {
 	w := newWorld(t)
 	p := w.person(reader)
 	w.start()
-	w.create("mesh")
-	w.ready("mesh", w.git.commit(many(12)))
+	w.Create("mesh")
+	w.ready("mesh", w.Git.Commit(many(12)))
 
 	for name, text := range without(many(12)) {
-		w.git.write(name, text)
+		w.Git.Write(name, text)
 	}
 	held := p.report(1)
 	if held.Brake == nil || held.Brake.Kind != "MassDeletion" || len(held.Stops) != 1 || !strings.Contains(held.Stops[0], "isthmus.dev/acknowledge="+held.Brake.Digest) {
@@ -260,18 +255,18 @@ func TestAPlanTellsWhatAPersonHasToDo(t *testing.T) {
 	if text, _ := p.plan(1); !strings.Contains(text, "not now:") || !strings.Contains(text, held.Brake.Digest) {
 		t.Errorf("the text does not say how to let it pass:\n%s", text)
 	}
-	ms := w.refuses("mesh", "MassDeletion", w.git.commit(nil))
+	ms := w.refuses("mesh", "MassDeletion", w.Git.Commit(nil))
 	if ms.Status.Held.Digest != held.Brake.Digest {
 		t.Errorf("the digest was to be %s, and is %s", held.Brake.Digest, ms.Status.Held.Digest)
 	}
 
-	w.git.restore(w.git.first)
+	w.Git.Restore(w.Git.First)
 	for name, text := range many(12) {
-		w.git.write(name, text)
+		w.Git.Write(name, text)
 	}
-	w.ready("mesh", w.git.commit(nil))
-	w.git.write("services/taken.cue", service{name: "taken", in: []string{west}}.String())
-	w.git.write("services/web.cue", service{name: "web", in: []string{east}, egress: []string{"cart", "taken"}}.String())
+	w.ready("mesh", w.Git.Commit(nil))
+	w.Git.Write("services/taken.cue", gitops.Service{Name: "taken", In: []string{west}}.String())
+	w.Git.Write("services/web.cue", gitops.Service{Name: "web", In: []string{east}, Egress: []string{"cart", "taken"}}.String())
 	entry := ""
 	for _, a := range p.report(0, "--service", "taken").Actions {
 		if a.Kind == "ServiceEntry" {
@@ -290,12 +285,12 @@ func TestAPlanTellsWhatAPersonHasToDo(t *testing.T) {
 		}
 	}
 
-	w.git.write("services/web.cue", "package config\n\nservices: web: egres: {}\n")
+	w.Git.Write("services/web.cue", "package config\n\nservices: web: egres: {}\n")
 	if out, stderr := p.plan(1); out != "" || !strings.Contains(stderr, "web.cue:3") || !strings.Contains(stderr, "nothing was planned") {
 		t.Errorf("findings are told as vet tells them: %s%s", out, stderr)
 	}
-	w.git.restore(w.git.first)
-	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Suspend = true })
+	w.Git.Restore(w.Git.First)
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Suspend = true })
 	if suspended := p.report(1); len(suspended.Stops) == 0 || !strings.Contains(suspended.Stops[0], "suspend") {
 		t.Errorf("a MeshSync that is suspended does nothing: %+v", suspended.Stops)
 	}
@@ -304,7 +299,7 @@ func TestAPlanTellsWhatAPersonHasToDo(t *testing.T) {
 // Whatever is wrong with the cluster or the command line, it is said, and nothing else.
 func TestAPlanThatCannotBeMadeSaysWhy(t *testing.T) {
 	w := newWorld(t)
-	w.create("mesh")
+	w.Create("mesh")
 	p := w.person(reader[1:])
 	for _, tc := range []struct {
 		what string

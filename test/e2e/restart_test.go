@@ -6,6 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/test/gitops"
 )
 
 func TestARestartWritesNothing(t *testing.T) {
@@ -14,24 +15,24 @@ func TestARestartWritesNothing(t *testing.T) {
 			w := newWorld(t)
 			// Without a lease: a killed process holds it for as long as it is valid.
 			c := w.start("--enable-leader-election=false")
-			w.create("mesh")
-			w.ready("mesh", w.git.first)
-			w.polled(3)
+			w.Create("mesh")
+			w.ready("mesh", w.Git.First)
+			w.Polled(3)
 			end(c)
-			before, sync := w.versions(), w.get("mesh").ResourceVersion
+			before, sync := w.versions(), w.Get("mesh").ResourceVersion
 			c = w.start("--enable-leader-election=false")
-			w.polled(5)
+			w.Polled(5)
 			if diff := cmp.Diff(before, w.versions()); diff != "" {
 				t.Errorf("a restart wrote resources: -before, +after:\n%s", diff)
 			}
-			if got := w.get("mesh").ResourceVersion; got != sync {
+			if got := w.Get("mesh").ResourceVersion; got != sync {
 				t.Error("a restart wrote the MeshSync")
 			}
 			if sent := c.wire.requests(func(r request) bool { return !r.reads() }); len(sent) > 0 {
 				t.Errorf("a restart sent %q", sent)
 			}
 			// It is awake all the same.
-			w.ready("mesh", w.git.edit("services/cart.cue", "targetPort: 8080", "targetPort: 9090"))
+			w.ready("mesh", w.Git.Edit("services/cart.cue", "targetPort: 8080", "targetPort: 9090"))
 		})
 	}
 }
@@ -40,18 +41,18 @@ func TestARestartOnACommitThatIsNotAppliedLeavesEverything(t *testing.T) {
 	cases := map[string]struct {
 		reason string
 		want   string
-		commit func(git *repository) string
+		commit func(git *gitops.Repository) string
 	}{
 		"Bad": {
 			reason: "a new process knows no good commit, and must not take that for an empty one",
 			want:   v1alpha1.ReasonInvalidContent,
-			commit: func(git *repository) string { return git.edit("services/web.cue", "stock: {}", "stocks: {}") },
+			commit: func(git *gitops.Repository) string { return git.Edit("services/web.cue", "stock: {}", "stocks: {}") },
 		},
 		"Held": {
 			reason: "what is held is held by the cluster's own state, not by what the process remembers",
 			want:   "LastEndpoint",
-			commit: func(git *repository) string {
-				return git.edit("services/stock.cue", "placement: west: {}", "placement: {}")
+			commit: func(git *gitops.Repository) string {
+				return git.Edit("services/stock.cue", "placement: west: {}", "placement: {}")
 			},
 		},
 	}
@@ -59,14 +60,14 @@ func TestARestartOnACommitThatIsNotAppliedLeavesEverything(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			c := w.start()
-			w.create("mesh", halting)
-			w.ready("mesh", w.git.first)
+			w.Create("mesh", halting)
+			w.ready("mesh", w.Git.First)
 			before := w.versions()
-			commit := tc.commit(w.git)
+			commit := tc.commit(w.Git)
 			w.refuses("mesh", tc.want, commit)
 			c.stop()
 			c = w.start()
-			w.polled(5)
+			w.Polled(5)
 			w.refuses("mesh", tc.want, commit)
 			if diff := cmp.Diff(before, w.versions()); diff != "" {
 				t.Errorf("%s: -before, +after:\n%s", tc.reason, diff)
@@ -75,9 +76,9 @@ func TestARestartOnACommitThatIsNotAppliedLeavesEverything(t *testing.T) {
 				t.Errorf("%s: sent %q", tc.reason, writes)
 			}
 			drift := spoilt["FieldChanged"]
-			drift.spoil(w, w.objects()[drift.key])
-			w.restored(w.git.first)
-			w.ready("mesh", w.git.restore(w.git.first))
+			drift.spoil(w, w.Objects()[drift.key])
+			w.restored(w.Git.First)
+			w.ready("mesh", w.Git.Restore(w.Git.First))
 		})
 	}
 }

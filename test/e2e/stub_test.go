@@ -11,15 +11,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/test/gitops"
 )
 
 const stubKey = "Service/stock/stock"
 
-// grouped lets the clusters of the example discover each other, with a service in west under its Kubernetes name that is called from east:
+// group lets the clusters of the example discover each other, with a service in west under its Kubernetes name that is called from east:
 // there the name resolves only if a Service of it is there.
-func (r *repository) grouped() string {
-	r.t.Helper()
-	return r.commit(map[string]string{"group.cue": `package config
+func group(git *gitops.Repository) string {
+	git.T.Helper()
+	return git.Commit(map[string]string{"group.cue": `package config
 
 clusters: [string]: discovery: "one"
 services: stock: hosts: ["stock.stock.svc.cluster.local"]
@@ -28,20 +29,20 @@ services: stock: hosts: ["stock.stock.svc.cluster.local"]
 
 // stub is the Service of that name as Kubernetes knows it.
 func (w *world) stub() *corev1.Service {
-	w.t.Helper()
+	w.T.Helper()
 	stub := &corev1.Service{}
-	must(w.t, w.admin.Get(w.t.Context(), client.ObjectKey{Namespace: "stock", Name: "stock"}, stub))
+	must(w.T, w.Admin.Get(w.T.Context(), client.ObjectKey{Namespace: "stock", Name: "stock"}, stub))
 	return stub
 }
 
 // stubbed waits until the stub is as the example says, with an address.
 func (w *world) stubbed() *corev1.Service {
-	w.t.Helper()
+	w.T.Helper()
 	grpc := "grpc"
 	var stub *corev1.Service
-	w.until("the stub is as the repository says", func() (bool, string) {
+	w.Until("the stub is as the repository says", func() (bool, string) {
 		stub = &corev1.Service{}
-		if err := w.admin.Get(w.t.Context(), client.ObjectKey{Namespace: "stock", Name: "stock"}, stub); err != nil {
+		if err := w.Admin.Get(w.T.Context(), client.ObjectKey{Namespace: "stock", Name: "stock"}, stub); err != nil {
 			return false, err.Error()
 		}
 		want := corev1.ServiceSpec{Type: corev1.ServiceTypeClusterIP, SessionAffinity: corev1.ServiceAffinityNone}
@@ -67,19 +68,19 @@ func stubWrites(r request) bool {
 
 func TestAStubIsMadeWithTheControllersOwnRightsLeftAloneAndPruned(t *testing.T) {
 	w := newWorld(t)
-	grouped := w.git.grouped()
+	grouped := group(w.Git)
 	c := w.start()
-	w.create("mesh")
-	w.says("mesh", grouped)
+	w.Create("mesh")
+	w.Applied("mesh", grouped)
 	stub := w.stubbed()
 	if stub.Labels[partOf] == "" || stub.Labels["isthmus.dev/service"] != "stock" || stub.Labels["isthmus.dev/side"] != "call" {
 		t.Errorf("it carries the marks: %v", stub.Labels)
 	}
 
 	// The first looks may still write the status; after that nothing is sent, also after a restart.
-	w.polled(3)
+	w.Polled(3)
 	c.wire.forget()
-	w.polled(5)
+	w.Polled(5)
 	quiet := func(c *controller) {
 		t.Helper()
 		if sent := c.wire.requests(func(r request) bool { return !r.lease() && !r.watches() }); len(sent) > 0 {
@@ -89,7 +90,7 @@ func TestAStubIsMadeWithTheControllersOwnRightsLeftAloneAndPruned(t *testing.T) 
 	quiet(c)
 	c.stop()
 	c = w.start()
-	w.polled(3)
+	w.Polled(3)
 	if sent := c.wire.requests(func(r request) bool { return stubWrites(r) || r.writes() && r.resources() }); len(sent) > 0 {
 		t.Errorf("a restart writes nothing, and sent %q", sent)
 	}
@@ -97,18 +98,18 @@ func TestAStubIsMadeWithTheControllersOwnRightsLeftAloneAndPruned(t *testing.T) 
 		t.Error("the stub was written although nothing changed")
 	}
 
-	w.ready("mesh", w.git.restore(w.git.first))
-	if w.objects()[stubKey] != nil {
+	w.ready("mesh", w.Git.Restore(w.Git.First))
+	if w.Objects()[stubKey] != nil {
 		t.Error("the stub is still there")
 	}
 }
 
 func TestDriftOfAStubIsUndoneAndItKeepsItsAddress(t *testing.T) {
 	w := newWorld(t)
-	grouped := w.git.grouped()
+	grouped := group(w.Git)
 	c := w.start()
-	w.create("mesh", hourly)
-	w.says("mesh", grouped)
+	w.Create("mesh", hourly)
+	w.Applied("mesh", grouped)
 	before := w.stubbed()
 	for name, tc := range map[string]struct {
 		reason string
@@ -120,12 +121,12 @@ func TestDriftOfAStubIsUndoneAndItKeepsItsAddress(t *testing.T) {
 		"MarkRemoved":   {"an object without its mark would never be pruned", func(s *corev1.Service) { delete(s.Labels, partOf) }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := &world{t: t, cluster: w.cluster, admin: w.admin, git: w.git}
+			w := &world{gitops.NewWorld(t, w.Cluster, w.Git)}
 			c.wire.forget()
 			spoilt := w.stub()
 			tc.spoil(spoilt)
-			must(t, w.admin.Update(t.Context(), spoilt))
-			w.until("the mark is there and the version another", func() (bool, string) {
+			must(t, w.Admin.Update(t.Context(), spoilt))
+			w.Until("the mark is there and the version another", func() (bool, string) {
 				now := w.stub()
 				return now.Labels[partOf] != "" && now.ResourceVersion != spoilt.ResourceVersion, now.String()
 			})
@@ -147,15 +148,15 @@ func TestAForeignServiceIsRefusedAndSurvives(t *testing.T) {
 		"metadata": map[string]any{"namespace": "stock", "name": "stock"},
 		"spec":     map[string]any{"selector": map[string]any{"app": "stock"}, "ports": []any{map[string]any{"name": "grpc", "port": int64(9000)}}},
 	}})
-	w.git.grouped()
+	group(w.Git)
 	c := w.start()
-	w.create("mesh")
-	ms := w.notReady("mesh", v1alpha1.ReasonRefused)
+	w.Create("mesh")
+	ms := w.NotReady("mesh", v1alpha1.ReasonRefused)
 	if len(ms.Status.Errors) != 1 || ms.Status.Errors[0].Resource != stubKey || ms.Status.Errors[0].Service != "stock" {
 		t.Errorf("the status names the Service and whose it should be: %s", describe(ms))
 	}
-	w.ready("mesh", w.git.restore(w.git.first))
-	w.change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
+	w.ready("mesh", w.Git.Restore(w.Git.First))
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
 	w.delete("mesh")
 	if now := w.stub(); now.ResourceVersion != foreign.GetResourceVersion() {
 		t.Error("the foreign Service was touched")
@@ -163,15 +164,15 @@ func TestAForeignServiceIsRefusedAndSurvives(t *testing.T) {
 	if writes := c.wire.requests(stubWrites); len(writes) > 0 {
 		t.Errorf("the controller tried: %q", writes)
 	}
-	must(t, w.admin.Delete(t.Context(), &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "stock", Name: "stock"}}))
+	must(t, w.Admin.Delete(t.Context(), &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "stock", Name: "stock"}}))
 }
 
 func TestATemplateThatMakesAnotherServiceIsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.start()
-	w.create("mesh", halting)
-	w.ready("mesh", w.git.first)
-	bad := w.git.commit(map[string]string{"balancer.cue": `package config
+	w.Create("mesh", halting)
+	w.ready("mesh", w.Git.First)
+	bad := w.Git.Commit(map[string]string{"balancer.cue": `package config
 
 #template: {
 	name:      string

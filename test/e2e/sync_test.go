@@ -24,19 +24,19 @@ func TestFirstSyncMakesTheClusterWhatPlainCUEExports(t *testing.T) {
 	w := newWorld(t)
 	foreign := w.make(stranger("cart", "foreign"))
 	w.start()
-	w.create("mesh")
-	ms := w.ready("mesh", w.git.first)
+	w.Create("mesh")
+	ms := w.ready("mesh", w.Git.First)
 
 	objects := w.ours()
 	if len(objects) == 0 || ms.Status.Resources != int64(len(objects)) || ms.Status.Applied != int64(len(objects)) {
 		t.Errorf("the cluster has %d objects; the status says %s", len(objects), describe(ms))
 	}
-	if want := "main@sha1:" + w.git.first; ms.Status.LastAppliedRevision != want {
+	if want := "main@sha1:" + w.Git.First; ms.Status.LastAppliedRevision != want {
 		t.Errorf("applied revision is %q, want %q", ms.Status.LastAppliedRevision, want)
 	}
 	for _, name := range []string{"stock", "cart"} {
 		n := &corev1.Namespace{}
-		must(t, w.admin.Get(t.Context(), client.ObjectKey{Name: name}, n))
+		must(t, w.Admin.Get(t.Context(), client.ObjectKey{Name: name}, n))
 		made := name != "cart"
 		if got := n.Labels["istio-injection"] == "enabled"; got != made {
 			t.Errorf("namespace %s: labels %v; one that was missing gets those of the settings, one that was there is left alone", name, n.Labels)
@@ -45,25 +45,25 @@ func TestFirstSyncMakesTheClusterWhatPlainCUEExports(t *testing.T) {
 	if now := w.read(foreign); now.GetResourceVersion() != foreign.GetResourceVersion() {
 		t.Error("an object of somebody else was touched")
 	}
-	w.until("an event tells of the revision", func() (bool, string) {
+	w.Until("an event tells of the revision", func() (bool, string) {
 		events := w.events(meta.ReconciliationSucceededReason)
-		return len(events) == 1 && strings.Contains(events[0], "main@sha1:"+w.git.first[:12]+" "), strings.Join(events, "\n")
+		return len(events) == 1 && strings.Contains(events[0], "main@sha1:"+w.Git.First[:12]+" "), strings.Join(events, "\n")
 	})
 }
 
 func TestAChangeIsWrittenInPlaceAndNothingElseIs(t *testing.T) {
 	w := newWorld(t)
 	w.start()
-	w.create("mesh")
-	w.ready("mesh", w.git.first)
+	w.Create("mesh")
+	w.ready("mesh", w.Git.First)
 	before, uids := w.versions(), w.uids()
 
-	commit := w.git.edit("services/cart.cue", "targetPort: 8080", "targetPort: 9090")
+	commit := w.Git.Edit("services/cart.cue", "targetPort: 8080", "targetPort: 9090")
 	ms := w.ready("mesh", commit)
 	if diff := cmp.Diff(uids, w.uids()); diff != "" {
 		t.Errorf("objects were made anew instead of changed: -before, +after:\n%s", diff)
 	}
-	was, is := contents(t, w.git.exported(w.git.first, east)), contents(t, w.git.exported(commit, east))
+	was, is := contents(t, exported(w.Git, w.Git.First, east)), contents(t, exported(w.Git, commit, east))
 	changed := 0
 	for key, version := range w.versions() {
 		differs := !cmp.Equal(was[key], is[key])
@@ -81,14 +81,14 @@ func TestAChangeIsWrittenInPlaceAndNothingElseIs(t *testing.T) {
 
 func TestARemovedServiceIsPrunedAndNothingElse(t *testing.T) {
 	w := newWorld(t)
-	added := w.git.commit(many(3))
+	added := w.Git.Commit(many(3))
 	foreign := w.make(stranger("item-0", "foreign"))
 	w.start()
-	w.create("mesh")
+	w.Create("mesh")
 	w.ready("mesh", added)
 	before := w.versions()
 
-	ms := w.ready("mesh", w.git.restore(w.git.first))
+	ms := w.ready("mesh", w.Git.Restore(w.Git.First))
 	after := w.versions()
 	gone := 0
 	for key, version := range before {
@@ -113,17 +113,17 @@ func TestARemovedServiceIsPrunedAndNothingElse(t *testing.T) {
 
 func TestAMovedServiceIsFollowedByAllClusters(t *testing.T) {
 	git := newRepository(t)
-	here, there := git.cluster(east), git.cluster(west)
+	here, there := worldOf(git, east), worldOf(git, west)
 	for _, w := range []*world{here, there} {
 		w.start()
-		w.create("mesh")
+		w.Create("mesh")
 	}
 	for _, w := range []*world{here, there} {
-		w.ready("mesh", git.first)
+		w.ready("mesh", git.First)
 	}
 	uids := here.uids()
 	// From west, where it was alone, to east.
-	moved := git.edit("services/stock.cue", "placement: west", "placement: east")
+	moved := git.Edit("services/stock.cue", "placement: west", "placement: east")
 	for _, w := range []*world{here, there} {
 		w.ready("mesh", moved)
 	}
@@ -132,7 +132,7 @@ func TestAMovedServiceIsFollowedByAllClusters(t *testing.T) {
 	if uids[rule] != "" && after[rule] != "" && uids[rule] != after[rule] {
 		t.Errorf("%s was made anew", rule)
 	}
-	if cmp.Equal(contents(t, git.exported(git.first, west)), contents(t, git.exported(moved, west))) {
+	if cmp.Equal(contents(t, exported(git, git.First, west)), contents(t, exported(git, moved, west))) {
 		t.Error("the move changes nothing in west, so this test shows nothing there")
 	}
 }

@@ -8,12 +8,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
-
-	"k8s.io/client-go/rest"
 
 	"github.com/isthmus-mesh/isthmus/test/apiserver"
 )
@@ -60,19 +57,9 @@ func (r request) resources() bool { return strings.Contains(r.Path, ".istio.io/"
 
 func newWire(t *testing.T, cluster *apiserver.Cluster) *wire {
 	t.Helper()
-	target, err := url.Parse(cluster.Config.Host)
+	proxy, err := cluster.Proxy()
 	must(t, err)
-	// Only the server's identity is ours; who asks is the controller's business.
-	transport, err := rest.TransportFor(&rest.Config{Host: cluster.Config.Host, TLSClientConfig: rest.TLSClientConfig{CAData: cluster.Config.CAData}})
-	must(t, err)
-	w := &wire{}
-	w.proxy = &httputil.ReverseProxy{
-		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(target) },
-		Transport:     transport,
-		FlushInterval: -1,
-		ErrorLog:      log.New(io.Discard, "", 0),
-		ErrorHandler:  func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
-	}
+	w := &wire{proxy: proxy}
 	w.server = httptest.NewUnstartedServer(w)
 	w.server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	w.server.EnableHTTP2 = true

@@ -3,14 +3,10 @@
 package torture_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -19,17 +15,12 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/fluxcd/pkg/runtime/conditions"
 	"github.com/google/go-cmp/cmp"
-	admissionv1 "k8s.io/api/admissionregistration/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
-	authorizationv1 "k8s.io/api/authorization/v1"
-	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -37,6 +28,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/test/apiserver"
+	"github.com/isthmus-mesh/isthmus/test/gitops"
 )
 
 const (
@@ -72,13 +64,9 @@ func install(t *testing.T, server *apiserver.Cluster, git *repository) *cluster 
 	t.Helper()
 	c := &cluster{name: server.Name, server: server, git: git, sync: "mesh", foreign: map[string]string{}, marked: map[string]string{}}
 	c.admin = connect(t, server.Config)
-	for _, name := range []string{"istio-system", "cart", "a"} {
+	must(t, gitops.Install(t.Context(), c.admin, root))
+	for _, name := range []string{"cart", "a"} {
 		must(t, c.admin.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}))
-	}
-	for _, file := range []string{
-		"config/manager/namespace.yaml", "config/rbac/service_account.yaml", "config/rbac/role.yaml", "config/rbac/role_binding.yaml",
-	} {
-		must(t, applyFile(t.Context(), c.admin, file))
 	}
 	c.settle(t)
 	c.hosts = watchHosts(t, server)
@@ -87,35 +75,9 @@ func install(t *testing.T, server *apiserver.Cluster, git *repository) *cluster 
 
 func connect(t *testing.T, config *rest.Config) client.Client {
 	t.Helper()
-	scheme := runtime.NewScheme()
-	must(t, errors.Join(corev1.AddToScheme(scheme), rbacv1.AddToScheme(scheme), coordinationv1.AddToScheme(scheme), authenticationv1.AddToScheme(scheme),
-		authorizationv1.AddToScheme(scheme), admissionv1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)))
-	made, err := client.New(config, client.Options{Scheme: scheme})
+	made, err := gitops.Connect(config)
 	must(t, err)
 	return made
-}
-
-func applyFile(ctx context.Context, admin client.Client, file string) error {
-	text, err := os.ReadFile(root + file)
-	if err != nil {
-		return err
-	}
-	decoder := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096)
-	for {
-		object := &unstructured.Unstructured{}
-		if err := decoder.Decode(object); err != nil {
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			return fmt.Errorf("%s: %w", file, err)
-		}
-		if len(object.Object) == 0 {
-			continue
-		}
-		if err := admin.Create(ctx, object); err != nil {
-			return fmt.Errorf("%s: %w", file, err)
-		}
-	}
 }
 
 // settle plants one object of every kind, in namespaces that the mesh uses, too.

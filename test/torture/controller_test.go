@@ -10,15 +10,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/client-go/rest"
+
+	"github.com/isthmus-mesh/isthmus/test/gitops"
 )
 
 // restartPause is how long a process that ended is left alone, as a kubelet does before it starts one again.
@@ -52,12 +52,9 @@ func (c *cluster) start(t *testing.T, name string, disk string, flags ...string)
 	k := &controller{name: name, relay: newRelay(t, c.server), log: filepath.Join(cmp.Or(os.Getenv("ISTHMUS_LOGS"), folder), name+".log"), home: filepath.Join(disk, name), clock: newClock(t), ending: make(chan struct{})}
 	k.relay.kill = k.kill
 	kubeconfig := filepath.Join(folder, "kubeconfig")
-	config := clientcmdapi.NewConfig()
-	config.Clusters["it"] = &clientcmdapi.Cluster{Server: k.relay.server.URL, CertificateAuthorityData: k.relay.authority()}
-	config.AuthInfos["it"] = &clientcmdapi.AuthInfo{Token: c.token(t)}
-	config.Contexts["it"] = &clientcmdapi.Context{Cluster: "it", AuthInfo: "it"}
-	config.CurrentContext = "it"
-	must(t, clientcmd.WriteToFile(*config, kubeconfig))
+	text, err := c.server.Kubeconfig(&rest.Config{Host: k.relay.server.URL, BearerToken: c.token(t), TLSClientConfig: rest.TLSClientConfig{CAData: k.relay.authority()}})
+	must(t, err)
+	must(t, os.WriteFile(kubeconfig, text, 0o600))
 	must(t, os.MkdirAll(k.home, 0o755))
 	k.args = append([]string{
 		"--kubeconfig=" + kubeconfig, "--metrics-addr=0", "--health-addr=0", "--log-level=debug", "--min-retry-delay=50ms", "--settle-time=0",
@@ -156,15 +153,7 @@ func (k *controller) counts() (starts int, exits []string) {
 	return k.starts, append([]string(nil), k.exits...)
 }
 
-func (k *controller) tail() string {
-	lines := strings.Split(strings.TrimSpace(k.logged(-100_000)), "\n")
-	lines = lines[max(0, len(lines)-30):]
-	for i, line := range lines {
-		// Stack traces stand at the end of a line.
-		lines[i] = line[:min(len(line), 600)]
-	}
-	return strings.Join(lines, "\n")
-}
+func (k *controller) tail() string { return gitops.Tail(k.log, 30) }
 
 // logged is the log from a byte on, or its last bytes.
 func (k *controller) logged(from int64) string {

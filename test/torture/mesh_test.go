@@ -5,7 +5,8 @@ package torture_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"strings"
+
+	"github.com/isthmus-mesh/isthmus/test/gitops"
 )
 
 // clusters of the mesh; the first two discover each other's endpoints, the third is reached through gateways.
@@ -109,25 +110,8 @@ type service struct {
 }
 
 func (s service) String() string {
-	var in, egress []string
-	for _, cluster := range s.in {
-		in = append(in, cluster+": {}")
-	}
-	for _, callee := range s.egress {
-		egress = append(egress, fmt.Sprintf("%q: {}", callee))
-	}
 	if s.host != "" {
 		s.more += fmt.Sprintf("\n\thosts: [%q]", s.host)
 	}
-	return fmt.Sprintf(`package config
-
-services: %[1]q: {
-	owner: "tests"
-	ports: http: {port: 80, protocol: "HTTP", targetPort: 8080}
-	backend: {namespace: %[1]q, selector: app: %[1]q, serviceAccounts: [%[1]q]}
-	placement: {%[2]s}
-	egress: {%[3]s}
-	%[4]s
-}
-`, s.name, strings.Join(in, ", "), strings.Join(egress, ", "), s.more)
+	return gitops.Service{Name: s.name, In: s.in, Egress: s.egress, More: s.more}.String()
 }

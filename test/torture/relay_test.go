@@ -12,14 +12,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
-	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"k8s.io/client-go/rest"
 
 	"github.com/isthmus-mesh/isthmus/test/apiserver"
 )
@@ -80,20 +77,10 @@ func (r request) writes() bool { return !r.reads() && !r.lease() && !r.event() }
 
 func newRelay(t *testing.T, cluster *apiserver.Cluster) *relay {
 	t.Helper()
-	target, err := url.Parse(cluster.Config.Host)
+	proxy, err := cluster.Proxy()
 	must(t, err)
-	// Only the server's identity is ours; who asks is the controller's business.
-	transport, err := rest.TransportFor(&rest.Config{Host: cluster.Config.Host, TLSClientConfig: rest.TLSClientConfig{CAData: cluster.Config.CAData}})
-	must(t, err)
-	r := &relay{}
-	r.proxy = &httputil.ReverseProxy{
-		Rewrite:        func(p *httputil.ProxyRequest) { p.SetURL(target) },
-		Transport:      transport,
-		FlushInterval:  -1,
-		ErrorLog:       log.New(io.Discard, "", 0),
-		ErrorHandler:   func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
-		ModifyResponse: r.note,
-	}
+	r := &relay{proxy: proxy}
+	r.proxy.ModifyResponse = r.note
 	r.server = httptest.NewUnstartedServer(r)
 	r.server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	r.server.EnableHTTP2 = true

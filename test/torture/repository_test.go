@@ -20,6 +20,8 @@ import (
 
 	"github.com/fluxcd/pkg/gittestserver"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/isthmus-mesh/isthmus/test/gitops"
 )
 
 // repository is the mesh repository on a real Git server behind a gate, and a clone to commit from.
@@ -35,14 +37,8 @@ type repository struct {
 
 func newRepository(t *testing.T) *repository {
 	t.Helper()
-	r := &repository{server: gittestserver.NewGitServer(t.TempDir()), clone: t.TempDir(), gate: &gate{}, exports: map[string]map[string]*unstructured.Unstructured{}}
-	bare := filepath.Join(r.server.Root(), "mesh.git")
-	r.run(t, "", "init", "-q", "--bare", "-b", "main", bare)
-	r.run(t, "", "init", "-q", "-b", "main", r.clone)
-	r.run(t, r.clone, "remote", "add", "origin", bare)
-	must(t, os.CopyFS(r.clone, os.DirFS(root+"examples/quickstart")))
-	must(t, r.server.StartHTTP())
-	t.Cleanup(r.server.StopHTTP)
+	served := gitops.NewRepository(t, os.DirFS(root+"examples/quickstart"))
+	r := &repository{server: served.Server, clone: served.Clone, gate: &gate{}, exports: map[string]map[string]*unstructured.Unstructured{}}
 	r.open(t)
 	return r
 }
@@ -71,15 +67,9 @@ func (r *repository) url() string { return r.front.URL + "/mesh.git" }
 // run runs the real git and returns what it prints.
 func (r *repository) run(t *testing.T, dir string, args ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(context.Background(), "git", append([]string{"-c", "core.compression=0", "-c", "protocol.file.allow=always"}, args...)...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null",
-		"GIT_AUTHOR_NAME=Ada", "GIT_AUTHOR_EMAIL=ada@example.com", "GIT_COMMITTER_NAME=Ada", "GIT_COMMITTER_EMAIL=ada@example.com")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return strings.TrimSpace(string(out))
+	out, err := gitops.Git(context.Background(), dir, args...)
+	must(t, err)
+	return out
 }
 
 // commit makes the mesh what the files say and pushes that.

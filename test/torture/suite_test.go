@@ -8,7 +8,6 @@ import (
 	"io"
 	"log"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -16,9 +15,9 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
-	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/test/apiserver"
 	"github.com/isthmus-mesh/isthmus/test/cuecmd"
+	"github.com/isthmus-mesh/isthmus/test/gitops"
 )
 
 const (
@@ -47,25 +46,17 @@ func run(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(scratch) }()
 	binary = filepath.Join(scratch, "isthmus-controller")
-	// Without -race even if the tests run with it: the race detector would change what is tested.
 	clocks, err := overlay(scratch)
 	if err != nil {
 		return failed(fmt.Errorf("giving the controller a clock: %w", err))
 	}
-	build := exec.Command("go", "build", "-overlay", clocks, "-o", binary, "./cmd/isthmus-controller")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		return failed(fmt.Errorf("building the controller: %w\n%s", err, out))
+	if err := gitops.Build(context.Background(), root, binary, "-overlay", clocks); err != nil {
+		return failed(err)
 	}
 	if cue, err = cuecmd.Build(); err != nil {
 		return failed(err)
 	}
-	own, err := apiserver.OwnCRD()
-	if err != nil {
-		return failed(err)
-	}
-	fleet, err = apiserver.Start(context.Background(), apiserver.Options{Clusters: clusters, CRDs: append(istio.CRDs(), own), Restarts: true})
-	if err != nil {
+	if fleet, err = gitops.Start(context.Background(), apiserver.Options{Clusters: clusters, Restarts: true}); err != nil {
 		return failed(err)
 	}
 	defer func() {

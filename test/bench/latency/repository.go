@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
 	"github.com/fluxcd/pkg/gittestserver"
 
 	"github.com/isthmus-mesh/isthmus/test/bench"
+	"github.com/isthmus-mesh/isthmus/test/gitops"
 )
 
 // repository is a mesh repository on a Git server, and a clone to push from.
@@ -41,9 +41,9 @@ func newRepository(ctx context.Context, shape bench.Repository, dir string) (*re
 	}
 	bare := filepath.Join(r.server.Root(), "mesh.git")
 	for _, args := range [][]string{
-		{"init", "-q", "--bare", "-b", "main", bare}, {"init", "-q", "-b", "main", r.clone}, {"-C", r.clone, "remote", "add", "origin", bare},
+		{"init", "-q", "--bare", "-b", "main", bare}, {"init", "-q", "-b", "main"}, {"remote", "add", "origin", bare},
 	} {
-		if _, err := git(ctx, args...); err != nil {
+		if _, err := gitops.Git(ctx, r.clone, args...); err != nil {
 			return nil, "", err
 		}
 	}
@@ -77,27 +77,15 @@ func (r *repository) change(ctx context.Context, n int) (commit string, err erro
 }
 
 func (r *repository) push(ctx context.Context) error {
-	_, err := git(ctx, "-C", r.clone, "push", "-q", "origin", "main")
+	_, err := gitops.Git(ctx, r.clone, "push", "-q", "origin", "main")
 	return err
 }
 
 func (r *repository) commit(ctx context.Context) (commit string, err error) {
 	for _, args := range [][]string{{"add", "-A"}, {"commit", "-q", "-m", "Change"}} {
-		if _, err := git(ctx, append([]string{"-C", r.clone}, args...)...); err != nil {
+		if _, err := gitops.Git(ctx, r.clone, args...); err != nil {
 			return "", err
 		}
 	}
-	return git(ctx, "-C", r.clone, "rev-parse", "HEAD")
-}
-
-// git runs the real one.
-func git(ctx context.Context, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, "git", append([]string{"-c", "protocol.file.allow=always"}, args...)...)
-	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null",
-		"GIT_AUTHOR_NAME=Ada", "GIT_AUTHOR_EMAIL=ada@example.com", "GIT_COMMITTER_NAME=Ada", "GIT_COMMITTER_EMAIL=ada@example.com")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("git %s: %w\n%s", strings.Join(args, " "), err, out)
-	}
-	return strings.TrimSpace(string(out)), nil
+	return gitops.Git(ctx, r.clone, "rev-parse", "HEAD")
 }

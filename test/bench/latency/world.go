@@ -18,21 +18,19 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/fluxcd/pkg/runtime/conditions"
 	"github.com/fluxcd/pkg/ssa"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/test/apiserver"
 	"github.com/isthmus-mesh/isthmus/test/bench"
 	"github.com/isthmus-mesh/isthmus/test/bench/figure"
 	"github.com/isthmus-mesh/isthmus/test/cuecmd"
+	"github.com/isthmus-mesh/isthmus/test/gitops"
 )
 
-const namespace = "isthmus-system"
+const namespace = gitops.Namespace
 
 // world is a cluster, its controller, and the repository that it follows.
 type world struct {
@@ -65,37 +63,21 @@ func newWorld(ctx context.Context, shape bench.Repository, checkout string, to i
 	if w.repository, w.head, err = newRepository(ctx, shape, w.dir); err != nil {
 		return w, err
 	}
-	own, err := apiserver.OwnCRD()
-	if err != nil {
+	if w.fleet, err = gitops.Start(ctx, apiserver.Options{}); err != nil {
 		return w, err
 	}
-	if w.fleet, err = apiserver.Start(ctx, apiserver.Options{CRDs: append(istio.CRDs(), own)}); err != nil {
-		return w, err
-	}
-	if err := w.connect(); err != nil {
+	if w.client, err = gitops.Connect(w.fleet.Clusters()[0].Config); err != nil {
 		return w, err
 	}
 	err = w.start(ctx, checkout)
 	return w, err
 }
 
-func (w *world) connect() error {
-	scheme := runtime.NewScheme()
-	if err := errors.Join(corev1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
-		return err
-	}
-	var err error
-	w.client, err = client.NewWithWatch(w.fleet.Clusters()[0].Config, client.Options{Scheme: scheme})
-	return err
-}
-
 // start builds the controller and runs it with a MeshSync that never looks at Git by itself.
 func (w *world) start(ctx context.Context, checkout string) error {
 	binary := filepath.Join(w.dir, "isthmus-controller")
-	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/isthmus-controller")
-	build.Dir = checkout
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w\n%s", err, out)
+	if err := gitops.Build(ctx, checkout, binary); err != nil {
+		return err
 	}
 	c := w.fleet.Clusters()[0]
 	kubeconfig, err := c.Kubeconfig(c.Config)
@@ -106,10 +88,8 @@ func (w *world) start(ctx context.Context, checkout string) error {
 	if err := os.WriteFile(file, kubeconfig, 0o600); err != nil {
 		return err
 	}
-	for _, name := range []string{namespace, "istio-system"} {
-		if err := w.client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
-			return err
-		}
+	if err := gitops.Namespaces(ctx, w.client); err != nil {
+		return err
 	}
 	out, err := os.Create(filepath.Join(w.dir, "controller.log"))
 	if err != nil {

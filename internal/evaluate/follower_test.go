@@ -1,0 +1,105 @@
+package evaluate_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/isthmus-mesh/isthmus/internal/evaluate"
+	"github.com/isthmus-mesh/isthmus/internal/manifest"
+	"github.com/isthmus-mesh/isthmus/internal/source"
+)
+
+// follower evaluates one commit after the other for a cluster, as its controller does.
+type follower struct {
+	t         *testing.T
+	cluster   string
+	evaluator *evaluate.Evaluator
+	basis     *evaluate.Basis
+}
+
+// follow begins where nothing was applied before.
+func follow(t *testing.T, cluster string) *follower {
+	return &follower{t: t, cluster: cluster, evaluator: evaluate.New(evaluate.Limits{}, nil), basis: &evaluate.Basis{}}
+}
+
+func (f *follower) options() evaluate.Options {
+	return evaluate.Options{Cluster: f.cluster, Basis: f.basis}
+}
+
+// applies is the result of a commit that may have broken services.
+func (f *follower) applies(snap *source.Snapshot) *evaluate.Result {
+	f.t.Helper()
+	result, err := f.evaluator.Partial(f.t.Context(), snap, f.options())
+	if err != nil {
+		f.t.Fatalf("%s of %s is not applied at all: %v", snap.Revision, f.cluster, err)
+	}
+	f.basis = result.Basis
+	return result
+}
+
+// halts is why nothing of a commit is applied.
+func (f *follower) halts(snap *source.Snapshot) manifest.Findings {
+	f.t.Helper()
+	result, err := f.evaluator.Partial(f.t.Context(), snap, f.options())
+	var findings manifest.Findings
+	if !errors.As(err, &findings) {
+		f.t.Fatalf("%s of %s is applied, want it halted; findings: %v, error: %v", snap.Revision, f.cluster, result.Findings(), err)
+	}
+	return findings
+}
+
+// clean is the rendering of a commit that has to be good.
+func clean(t *testing.T, snap *source.Snapshot, cluster string) map[string]string {
+	t.Helper()
+	result, err := evaluate.Evaluate(context.Background(), snap, evaluate.Options{Cluster: cluster})
+	if err != nil {
+		t.Fatalf("what this test compares with is broken itself: %v", err)
+	}
+	return texts(result.Rendered)
+}
+
+func texts(rendered map[string]json.RawMessage) map[string]string {
+	out := make(map[string]string, len(rendered))
+	for key, object := range rendered {
+		out[key] = strings.TrimSpace(string(object))
+	}
+	return out
+}
+
+// frozen are the frozen services with their revisions.
+func frozen(result *evaluate.Result) map[string]string {
+	out := map[string]string{}
+	for name, f := range result.Frozen {
+		out[name] = f.Revision
+	}
+	return out
+}
+
+// places are the services and files that findings name, each once.
+func places(findings manifest.Findings) []string {
+	var out []string
+	for _, f := range findings {
+		out = append(out, strings.TrimSpace(f.Service+" "+f.File))
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func same(t *testing.T, what string, want, got any) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s: -want, +got:\n%s", what, diff)
+	}
+}
+
+func inBoth(t *testing.T, test func(t *testing.T, cluster string)) {
+	for _, cluster := range []string{"east", "west"} {
+		t.Run(cluster, func(t *testing.T) { test(t, cluster) })
+	}
+}
