@@ -151,7 +151,11 @@ func addReconciler(mgr ctrl.Manager, o options, lease resourcelock.Interface) er
 	if err != nil {
 		return err
 	}
-	applier := apply.NewApplier(dynamicClient, live).Pause(o.settle, wait)
+	writer, err := apply.NewClient(unthrottled)
+	if err != nil {
+		return err
+	}
+	applier := apply.NewApplier(writer, live).Pause(o.settle, wait)
 	if o.leaderElection.Enable {
 		applier.Fence(leads(lease))
 	}

@@ -119,7 +119,9 @@ func (w *world) startAs(config *rest.Config, options ...meshsync.Option) {
 	options = append([]meshsync.Option{
 		meshsync.WithEvents(w.events), meshsync.WithMetrics(w.metrics), meshsync.WithFirstRetry(50 * time.Millisecond),
 	}, options...)
-	reconciler, err := meshsync.NewReconciler(mgr.GetClient(), mgr.GetAPIReader(), live, apply.NewApplier(dynamicClient, live), options...)
+	writer, err := apply.NewClient(config)
+	must(w.T, err)
+	reconciler, err := meshsync.NewReconciler(mgr.GetClient(), mgr.GetAPIReader(), live, apply.NewApplier(writer, live), options...)
 	must(w.T, err)
 	again := true
 	must(w.T, reconciler.SetupWithManager(mgr, alarm, controller.Options{MaxConcurrentReconciles: 2, SkipNameValidation: &again}))

@@ -54,6 +54,7 @@ func TestKilledAfterAnyWriteTheNextRunConverges(t *testing.T) {
 				k := c.start()
 				k.options.MaxPrunePercent = 100
 				k.applier = NewApplier(c.connect(killed), k.live)
+				k.applier.clock = (&hasty{}).clock()
 				_, err := k.apply(k.plan(second))
 				finished = err == nil
 				if !finished && sent.Load() < writes {

@@ -33,7 +33,7 @@ func (r *run) leads(ctx context.Context) error {
 	}
 	r.led.mu.Lock()
 	defer r.led.mu.Unlock()
-	now := time.Now()
+	now := r.clock.now()
 	// Without their monotonic readings, times differ by the wall clock.
 	if stillBelieved(now.Sub(r.led.at), now.Round(0).Sub(r.led.at.Round(0))) {
 		return nil

@@ -105,8 +105,12 @@ func (a *Applier) may(ctx context.Context, right Right, namespace string) (bool,
 	if err != nil {
 		return false, err
 	}
-	answer, err := a.client.Resource(authorizationv1.SchemeGroupVersion.WithResource("selfsubjectaccessreviews")).
-		Create(ctx, &unstructured.Unstructured{Object: content}, metav1.CreateOptions{})
+	var answer *unstructured.Unstructured
+	err = newPace(a.clock).do(ctx, func(bool) (err error) {
+		answer, err = a.client.Resource(authorizationv1.SchemeGroupVersion.WithResource("selfsubjectaccessreviews")).
+			Create(ctx, &unstructured.Unstructured{Object: content}, metav1.CreateOptions{})
+		return err
+	})
 	if err != nil {
 		return false, err
 	}
