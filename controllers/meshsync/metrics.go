@@ -31,6 +31,7 @@ type Metrics struct {
 	resources   *prometheus.GaugeVec
 	findings    *prometheus.GaugeVec
 	held        *prometheus.GaugeVec
+	preflight   *prometheus.GaugeVec
 	frozen      *prometheus.GaugeVec
 	written     *prometheus.CounterVec
 	writeErrors *prometheus.CounterVec
@@ -66,8 +67,10 @@ func NewMetrics(now func() time.Time) *Metrics {
 		services:   gauge("isthmus_services", "Services that run in this cluster or are called from it."),
 		resources: gauge("isthmus_resources", "Resources by state: desired, unchanged, refused (an object of that name belongs to somebody else), "+
 			"left (it stays although the repository does not say so; status.leftAlone tells why), withdrawing (it stays for a while).", "state"),
-		findings:    gauge("isthmus_findings", "Errors in the last commit that was looked at."),
-		frozen:      gauge("isthmus_frozen_services", "Services that are broken in the last commit and kept as they were when they were good last."),
+		findings: gauge("isthmus_findings", "Errors in the last commit that was looked at."),
+		frozen:   gauge("isthmus_frozen_services", "Services that are broken in the last commit and kept as they were when they were good last."),
+		preflight: gauge("isthmus_preflight_problems", "Respects in which the cluster is not as the repository takes it to be, by reason: those of the Preflight "+
+			"condition. 0 where that was looked at and is well.", "reason"),
 		held:        gauge("isthmus_held", "1 if a change set waits for acknowledgement, else 0."),
 		written:     counter("isthmus_objects_written_total", "Objects written, by verb: create, update, claim, adopt, delete.", "verb"),
 		writeErrors: counter("isthmus_write_errors_total", "Objects that could not be written."),
@@ -92,7 +95,7 @@ func (m *Metrics) Build(version string) { m.build.WithLabelValues(version).Set(1
 func (m *Metrics) perMeshSync() []prometheus.Collector {
 	return []prometheus.Collector{
 		m.reconciles, m.ready, m.stalled, m.suspended, m.services, m.resources, m.findings,
-		m.held, m.frozen, m.written, m.writeErrors, m.drift, m.fights, m.lastFetch, m.lastApplied, m.revision,
+		m.preflight, m.held, m.frozen, m.written, m.writeErrors, m.drift, m.fights, m.lastFetch, m.lastApplied, m.revision,
 	}
 }
 

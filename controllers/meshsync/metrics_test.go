@@ -7,9 +7,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/fluxcd/pkg/runtime/conditions"
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/internal/preflight"
 )
 
 func TestDocumentationListsEveryMetric(t *testing.T) {
@@ -78,6 +84,7 @@ func TestForgottenMeshSyncHasNoSeries(t *testing.T) {
 	registry.MustRegister(m.Collectors()...)
 	m.reconciles.WithLabelValues("ns", "gone", "Succeeded").Inc()
 	m.resources.WithLabelValues("ns", "gone", "desired").Set(3)
+	m.preflight.WithLabelValues("ns", "gone", "GatewayOverlaps").Set(1)
 	m.ready.WithLabelValues("ns", "gone").Set(1)
 	m.ready.WithLabelValues("ns", "stays").Set(1)
 	m.forget(types.NamespacedName{Namespace: "ns", Name: "gone"})
@@ -98,5 +105,62 @@ func TestForgottenMeshSyncHasNoSeries(t *testing.T) {
 	}
 	if series != 1 {
 		t.Errorf("the series of the other MeshSync stays alone, and there are %d", series)
+	}
+}
+
+func TestPreflightIsCountedAsTheConditionTells(t *testing.T) {
+	overlap, address := preflight.Problem{Reason: preflight.GatewayOverlaps}, preflight.Problem{Reason: preflight.GatewayAddress}
+	checked := outcome{verdict: done, reason: meta.ReconciliationSucceededReason}
+	steps := []struct {
+		reason  string
+		outcome outcome
+		want    map[string]float64
+	}{
+		{"before anything was looked at it is not known", outcome{verdict: retrying, reason: v1alpha1.ReasonFetchFailed}, nil},
+		{"each of several counts", checked.with([]preflight.Problem{overlap, overlap, address}), map[string]float64{preflight.GatewayOverlaps: 2, preflight.GatewayAddress: 1}},
+		{"what was not looked at is as it was", outcome{verdict: retrying, reason: v1alpha1.ReasonFetchFailed}, map[string]float64{preflight.GatewayOverlaps: 2, preflight.GatewayAddress: 1}},
+		{"one is mended", checked.with([]preflight.Problem{address}), map[string]float64{preflight.GatewayAddress: 1}},
+		{"a kind is missing", outcome{verdict: retrying, reason: v1alpha1.ReasonKindUnavailable}, map[string]float64{v1alpha1.ReasonKindUnavailable: 1}},
+		{"a right is missing", checked.with([]preflight.Problem{{Reason: v1alpha1.ReasonPermissionDenied, Blocks: true}}), map[string]float64{v1alpha1.ReasonPermissionDenied: 1}},
+		{"all is well", checked.with(nil), map[string]float64{}},
+	}
+	m := NewMetrics(time.Now)
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(m.preflight)
+	r := &Reconciler{now: time.Now, metrics: m}
+	ms := &v1alpha1.MeshSync{ObjectMeta: metav1.ObjectMeta{Namespace: "isthmus-system", Name: "mesh"}}
+	for _, step := range steps {
+		r.writeConditions(ms, step.outcome)
+		r.writeMetrics(ms, &memory{}, step.outcome)
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got map[string]float64
+		for _, family := range families {
+			got = map[string]float64{}
+			for _, metric := range family.GetMetric() {
+				labels := map[string]string{}
+				for _, label := range metric.GetLabel() {
+					labels[label.GetName()] = label.GetValue()
+				}
+				if labels["namespace"] != "isthmus-system" || labels["name"] != "mesh" || !slices.Contains(problemReasons, labels["reason"]) {
+					t.Errorf("labels %v", labels)
+				}
+				if value := metric.GetGauge().GetValue(); value != 0 {
+					got[labels["reason"]] = value
+				}
+			}
+			if len(family.GetMetric()) != len(problemReasons) {
+				t.Errorf("%s: %d series, so that an alert on one of %v never ends, or has nothing to look at", step.reason, len(family.GetMetric()), problemReasons)
+			}
+		}
+		if diff := cmp.Diff(step.want, got); diff != "" {
+			t.Errorf("%s: -want, +got:\n%s", step.reason, diff)
+		}
+		condition := conditions.Get(ms, v1alpha1.PreflightCondition)
+		if (condition == nil) != (got == nil) || condition != nil && (condition.Status == metav1.ConditionFalse) != (len(got) > 0) {
+			t.Errorf("%s: the condition says %+v, and the metric %v", step.reason, condition, got)
+		}
 	}
 }

@@ -177,6 +177,7 @@ func (r *Reconciler) writeMetrics(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 			r.metrics.resources.WithLabelValues(namespace, name, state).Set(float64(n))
 		}
 	}
+	r.metrics.countProblems(ms, o)
 	for verb, n := range map[string]int{
 		"create": o.wrote.created, "update": o.wrote.updated, "claim": o.wrote.claimed, "adopt": o.wrote.adopted, "delete": o.wrote.deleted,
 	} {

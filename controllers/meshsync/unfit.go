@@ -57,6 +57,26 @@ func writePreflight(ms *v1alpha1.MeshSync, o outcome) {
 	}
 }
 
+// problemReasons are those that Preflight is False for.
+var problemReasons = []string{preflight.GatewayOverlaps, preflight.GatewayAddress, v1alpha1.ReasonPermissionDenied, v1alpha1.ReasonKindUnavailable}
+
+// countProblems tells in the metrics what writePreflight tells in the condition. A cluster that lacks a kind is not looked at any further.
+func (m *Metrics) countProblems(ms *v1alpha1.MeshSync, o outcome) {
+	counts := map[string]int{}
+	switch {
+	case o.reason == v1alpha1.ReasonKindUnavailable:
+		counts[o.reason] = 1
+	case !o.checked:
+		return
+	}
+	for _, problem := range o.problems {
+		counts[problem.Reason]++
+	}
+	for _, reason := range problemReasons {
+		m.preflight.WithLabelValues(ms.Namespace, ms.Name, reason).Set(float64(counts[reason]))
+	}
+}
+
 func firstProblems(problems []preflight.Problem) string {
 	named := make([]string, 0, maxNamed)
 	for _, p := range problems[:min(len(problems), maxNamed)] {
