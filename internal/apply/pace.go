@@ -22,6 +22,8 @@ const (
 	// firstDelay is how long such a write waits first; each time it is twice as long, and up to half as long again, lest all come back at once.
 	firstDelay = 100 * time.Millisecond
 	jitter     = 0.5
+	// inARow is how many are refused one after the other when everybody waits.
+	inARow = 2 * sideBySide
 	// longestDelay is for how long one waits because an API server asks for it. The next run is not far behind.
 	longestDelay = 10 * time.Second
 )
@@ -47,8 +49,8 @@ func systemClock() clock {
 //
 // A write that is refused so halves how many may be under way, once for all that were beside it, and each that is not allows one more. It waits
 // without a turn, so that others go on meanwhile: what is refused may be this one object, whose webhook is down. Only when one after the other is refused and
-// nothing is taken in between, everybody waits; and when that goes on for as often as a write is tried again, the rest is tried once, so that a
-// run which cannot write anything ends soon.
+// nothing is taken in between, everybody waits, ever longer; and when everybody waited as often as a write does, nothing is tried again until something is taken, so
+// that a run which cannot write anything ends soon.
 type pace struct {
 	clock clock
 	turns *semaphore.Weighted
@@ -56,8 +58,8 @@ type pace struct {
 	mu sync.Mutex
 	// limit is how many may be under way; surplus is how many are beyond that, whose turns nobody gets after them.
 	limit, surplus int
-	// bursts counts how often the limit was halved, and inVain how often since anything was taken.
-	bursts, inVain int
+	// halved counts how often the limit was, refusals those since anything was taken, and inVain how often everybody waited since then.
+	halved, refusals, inVain int
 	// resume is when the next write may begin.
 	resume time.Time
 }
@@ -66,24 +68,24 @@ func newPace(clock clock) *pace {
 	return &pace{clock: clock, turns: semaphore.NewWeighted(sideBySide), limit: sideBySide}
 }
 
-// turn is the right to have one write under way, with the number of bursts that there had been when it began.
-type turn int
+// turn is the right to have one write under way, with what had been counted when it began.
+type turn struct{ halved, inVain int }
 
 // begin waits for a turn; it fails when ctx ends.
 func (p *pace) begin(ctx context.Context) (turn, bool) {
 	for {
 		// A semaphore may give what is free even then.
 		if ctx.Err() != nil || p.turns.Acquire(ctx, 1) != nil {
-			return 0, false
+			return turn{}, false
 		}
 		p.mu.Lock()
-		hold, bursts := p.resume.Sub(p.clock.now()), p.bursts
+		begun, hold := turn{p.halved, p.inVain}, p.resume.Sub(p.clock.now())
 		if hold > 0 {
 			p.free()
 		}
 		p.mu.Unlock()
 		if hold <= 0 {
-			return turn(bursts), true
+			return begun, true
 		}
 		p.clock.sleep(ctx, hold)
 	}
@@ -134,24 +136,36 @@ func (p *pace) answered(ctx context.Context, turn turn, tried int, err error) (d
 	if tried > retries || p.inVain > retries {
 		return 0, false
 	}
-	asked, _ := apierrors.SuggestsClientDelay(err)
-	if time.Duration(asked)*time.Second > longestDelay {
+	seconds, _ := apierrors.SuggestsClientDelay(err)
+	asked := time.Duration(seconds) * time.Second
+	if asked > longestDelay {
 		return 0, false
 	}
-	delay = time.Duration(asked)*time.Second + wait.Jitter(firstDelay<<(max(tried, p.inVain)-1), jitter)
-	at := p.clock.now().Add(delay)
-	if end, ok := ctx.Deadline(); ok && at.After(end) {
+	now, resume := p.clock.now(), p.resume
+	delay = asked + doubled(tried)
+	if p.inVain > 0 {
+		resume = later(resume, now.Add(asked+doubled(p.inVain)))
+	}
+	if end, ok := ctx.Deadline(); ok && later(resume, now.Add(delay)).After(end) {
 		return 0, false
 	}
-	if p.inVain > 1 && at.After(p.resume) {
-		p.resume = at
-	}
+	p.resume = resume
 	return delay, true
+}
+
+// doubled is how long one waits at the n-th time.
+func doubled(n int) time.Duration { return wait.Jitter(firstDelay<<(n-1), jitter) }
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // taken notes that the API server was not too busy for a write.
 func (p *pace) taken() {
-	p.inVain, p.resume = 0, time.Time{}
+	p.refusals, p.inVain, p.resume = 0, 0, time.Time{}
 	if p.limit == sideBySide {
 		return
 	}
@@ -163,13 +177,16 @@ func (p *pace) taken() {
 	p.turns.Release(1)
 }
 
-// refused notes that it was. Those that began before the limit was last halved were refused for the same reason, and halve it no more.
+// refused notes that it was. Those that began before the limit was last halved were refused for the same reason, and halve it no more; so it is with waiting.
 func (p *pace) refused(turn turn) {
-	if int(turn) != p.bursts {
+	p.refusals++
+	if p.refusals >= inARow && turn.inVain == p.inVain {
+		p.inVain++
+	}
+	if turn.halved != p.halved {
 		return
 	}
-	p.bursts++
-	p.inVain++
+	p.halved++
 	half := max(p.limit/2, 1)
 	p.surplus += p.limit - half
 	p.limit = half

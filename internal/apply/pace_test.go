@@ -104,7 +104,7 @@ func TestHowManyWriteSideBySide(t *testing.T) {
 		expect("what is understood and refused shows as well that there is room", 2)
 		give(1, errBusy)
 		synctest.Wait()
-		expect("5 are under way, and 3 may be", 0)
+		expect("the limit is 3, and 5 are under way", 0)
 		give(2, nil)
 		expect("each of the 3 and 2 that are taken allows one more", 2)
 		give(20, nil)
@@ -225,7 +225,7 @@ func TestWhoWaitsHoldsUpNobody(t *testing.T) {
 				t.Error("it cannot have succeeded")
 			}
 		}
-		if end := time.Since(start); end > 2400*time.Millisecond {
+		if end := time.Since(start); end > 3*time.Second {
 			t.Errorf("those that are refused are given up after %s", end)
 		}
 	})
@@ -270,6 +270,23 @@ func TestEverybodyWaitsWhileNothingIsTaken(t *testing.T) {
 			})
 		})
 	}
+}
+
+// One of many that is refused each time does not make the others wait, however often that is.
+func TestWhatIsRefusedNowAndThenHoldsUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPace(systemClock())
+		start := time.Now()
+		for range 10 * inARow {
+			for _, answer := range []error{errBusy, nil} {
+				turn, _ := p.begin(t.Context())
+				p.answered(t.Context(), turn, 1, answer)
+			}
+		}
+		if !time.Now().Equal(start) {
+			t.Errorf("they waited for %s", time.Since(start))
+		}
+	})
 }
 
 func TestTheEndOfAContextEndsEveryWait(t *testing.T) {
