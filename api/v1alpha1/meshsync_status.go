@@ -110,6 +110,17 @@ type MeshSyncStatus struct {
 	// +optional
 	LeftAlone []LeftAlone `json:"leftAlone,omitempty"`
 
+	// SettlingCount is the number of objects that newly lead to other clusters and are written when spec.settleAfter is over; Settling lists
+	// the first.
+	// +optional
+	SettlingCount int64 `json:"settlingCount,omitempty"`
+
+	// Settling are the objects that are written first among those that wait until other clusters have had the time to offer what they lead to.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	// +optional
+	Settling []Settling `json:"settling,omitempty"`
+
 	// WithdrawingCount is the number of objects of which something left the repository and stays until spec.withdrawAfter is over; Withdrawing
 	// lists the first.
 	// +optional
@@ -146,6 +157,17 @@ type Held struct {
 	Revision string `json:"revision,omitempty"`
 	// Reason says it with numbers.
 	Reason string `json:"reason"`
+}
+
+// Settling is an object that is not written yet.
+type Settling struct {
+	// Service is whose it is.
+	// +optional
+	Service string `json:"service,omitempty"`
+	// Resource is "Kind/namespace/name".
+	Resource string `json:"resource"`
+	// Until is when it is written.
+	Until metav1.Time `json:"until"`
 }
 
 // Withdrawal is an object that outlasts the repository for a while.

@@ -149,13 +149,28 @@ func TestWhatNewlyLeadsElsewhereWaitsAndIsTold(t *testing.T) {
 	if !conditions.IsUnknown(ms, meta.ReadyCondition) || !conditions.IsReconciling(ms) || strings.Contains(ms.Status.LastAppliedRevision, commit) || len(w.objects("ServiceEntry")) == 0 {
 		t.Errorf("not all of it is applied: %s", describe(ms))
 	}
+	if len(ms.Status.Settling) == 0 || ms.Status.SettlingCount != int64(len(ms.Status.Settling)) {
+		t.Errorf("what waits is listed: %s", describe(ms))
+	}
+	for _, waits := range ms.Status.Settling {
+		if wait := time.Until(waits.Until.Time); waits.Service != "ledger" || w.Objects()[waits.Resource] != nil || wait < 50*time.Minute || wait > time.Hour {
+			t.Errorf("%+v is written in %s", waits, wait)
+		}
+	}
+	sent := len(w.requests.list())
+	w.Polled(3)
+	if extra := w.requests.list()[sent:]; len(extra) > 0 {
+		t.Errorf("while it settles nothing is written: %q", extra)
+	}
 	for key := range w.Objects() {
 		if strings.Contains(key, "ServiceEntry/ledger/") {
 			t.Errorf("%s is there already", key)
 		}
 	}
 	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.SettleAfter = &metav1.Duration{} })
-	w.Applied("mesh", commit)
+	if ms = w.Applied("mesh", commit); len(ms.Status.Settling) > 0 || ms.Status.SettlingCount > 0 {
+		t.Errorf("nothing waits any more: %s", describe(ms))
+	}
 	if len(w.Objects()) <= before {
 		t.Errorf("nothing came of it")
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/internal/preflight"
+	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
 func TestDocumentationListsEveryMetric(t *testing.T) {
@@ -110,7 +111,7 @@ func TestForgottenMeshSyncHasNoSeries(t *testing.T) {
 
 func TestPreflightIsCountedAsTheConditionTells(t *testing.T) {
 	overlap, address := preflight.Problem{Reason: preflight.GatewayOverlaps}, preflight.Problem{Reason: preflight.GatewayAddress}
-	checked := outcome{verdict: done, reason: meta.ReconciliationSucceededReason}
+	checked := outcome{verdict: done, reason: meta.ReconciliationSucceededReason, bundle: &render.Bundle{}}
 	steps := []struct {
 		reason  string
 		outcome outcome

@@ -180,6 +180,40 @@ func TestObservedPlanIsNamed(t *testing.T) {
 	}
 }
 
+func TestWhatHasItsTimeIsListedTheSoonestFirst(t *testing.T) {
+	start := time.Date(2026, 3, 1, 12, 0, 0, 7, time.UTC)
+	plan := apply.Plan{}
+	for i := range 25 {
+		key := render.Key{Kind: "ServiceEntry", Namespace: "a", Name: fmt.Sprintf("e%02d", i)}
+		for _, verb := range []apply.Verb{apply.Wait, apply.Withdraw} {
+			// The last one is due first.
+			plan.Actions = append(plan.Actions, apply.Action{Verb: verb, Key: key, Service: "cart", Until: start.Add(-time.Duration(i) * time.Minute)})
+		}
+	}
+	plan.Actions = append(plan.Actions, apply.Action{Verb: apply.Create, Key: render.Key{Kind: "ServiceEntry", Namespace: "a", Name: "now"}})
+	ms := &v1alpha1.MeshSync{}
+	r := &Reconciler{now: time.Now}
+	bundle := &render.Bundle{Revision: "main@sha1:a"}
+	r.writeStatus(ms, &memory{}, applied(bundle, &plan, apply.Result{}, nil))
+	var settling []v1alpha1.Settling
+	var withdrawing []v1alpha1.Withdrawal
+	for i := range 20 {
+		resource, until := fmt.Sprintf("ServiceEntry/a/e%02d", 24-i), metav1.NewTime(start.Truncate(time.Second).Add(time.Duration(i-24)*time.Minute))
+		settling = append(settling, v1alpha1.Settling{Service: "cart", Resource: resource, Until: until})
+		withdrawing = append(withdrawing, v1alpha1.Withdrawal{Service: "cart", Resource: resource, Until: until})
+	}
+	if diff := cmp.Diff(settling, ms.Status.Settling); diff != "" || ms.Status.SettlingCount != 25 {
+		t.Errorf("%d settle: -want, +got:\n%s", ms.Status.SettlingCount, diff)
+	}
+	if diff := cmp.Diff(withdrawing, ms.Status.Withdrawing); diff != "" || ms.Status.WithdrawingCount != 25 {
+		t.Errorf("%d are withdrawn: -want, +got:\n%s", ms.Status.WithdrawingCount, diff)
+	}
+	r.writeStatus(ms, &memory{}, applied(bundle, &apply.Plan{}, apply.Result{}, nil))
+	if len(ms.Status.Settling) > 0 || ms.Status.SettlingCount > 0 {
+		t.Errorf("it is over, and is told: %+v", ms.Status.Settling)
+	}
+}
+
 func TestNextRunIsNeverNowAndNeverNever(t *testing.T) {
 	now := time.Unix(1000, 0)
 	r := &Reconciler{now: func() time.Time { return now }}

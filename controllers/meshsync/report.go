@@ -90,9 +90,12 @@ func (r *Reconciler) writeStatus(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 		status.Resources = int64(len(o.bundle.Resources))
 		status.Refused = int64(len(refusals(o.plan)))
 		status.LeftAlone = firstTen(left(o.plan))
+		settling := settlings(o.plan)
+		status.SettlingCount = int64(len(settling))
+		status.Settling = settling[:min(len(settling), maxTimed)]
 		withdrawing := withdrawals(o.plan)
 		status.WithdrawingCount = int64(len(withdrawing))
-		status.Withdrawing = withdrawing[:min(len(withdrawing), maxWithdrawing)]
+		status.Withdrawing = withdrawing[:min(len(withdrawing), maxTimed)]
 		adoptable := adoptions(o.plan)
 		status.AdoptableCount = int64(len(adoptable))
 		status.Adoptable = adoptable[:min(len(adoptable), maxPending)]

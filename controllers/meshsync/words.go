@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -147,17 +148,32 @@ func left(plan *apply.Plan) []v1alpha1.LeftAlone {
 	return out
 }
 
-// maxWithdrawing is how many withdrawals the status lists.
-const maxWithdrawing = 20
+// maxTimed is how many of what has its time the status lists: of what settles, and of what is withdrawn.
+const maxTimed = 20
 
 // withdrawals are what stays for a while, the first to go first.
 func withdrawals(plan *apply.Plan) []v1alpha1.Withdrawal {
 	var out []v1alpha1.Withdrawal
 	for _, action := range plan.Withdrawals() {
-		out = append(out, v1alpha1.Withdrawal{Service: action.Service, Resource: action.Key.String(), Until: metav1.NewTime(action.Until)})
+		out = append(out, v1alpha1.Withdrawal{Service: action.Service, Resource: action.Key.String(), Until: until(action)})
 	}
 	slices.SortStableFunc(out, func(a, b v1alpha1.Withdrawal) int { return a.Until.Compare(b.Until.Time) })
 	return out
+}
+
+// settlings are what waits for other clusters, the first to be written first.
+func settlings(plan *apply.Plan) []v1alpha1.Settling {
+	var out []v1alpha1.Settling
+	for _, action := range plan.Waits() {
+		out = append(out, v1alpha1.Settling{Service: action.Service, Resource: action.Key.String(), Until: until(action)})
+	}
+	slices.SortStableFunc(out, func(a, b v1alpha1.Settling) int { return a.Until.Compare(b.Until.Time) })
+	return out
+}
+
+// until is the time of an action as the API has it, in seconds: with more of it the status would differ from itself, and be written in each run.
+func until(action apply.Action) metav1.Time {
+	return metav1.NewTime(action.Until.Truncate(time.Second))
 }
 
 // firstTen is what a list in the status holds at most; the counts beside it tell of the rest.
