@@ -192,9 +192,9 @@ func TestWhatHasItsTimeIsListedTheSoonestFirst(t *testing.T) {
 	}
 	plan.Actions = append(plan.Actions, apply.Action{Verb: apply.Create, Key: render.Key{Kind: "ServiceEntry", Namespace: "a", Name: "now"}})
 	ms := &v1alpha1.MeshSync{}
-	r := &Reconciler{now: time.Now}
+	r, m := &Reconciler{now: time.Now}, &memory{fetched: fetched{snapshot: &source.Snapshot{Revision: "main@sha1:a"}}}
 	bundle := &render.Bundle{Revision: "main@sha1:a"}
-	r.writeStatus(ms, &memory{}, applied(bundle, &plan, apply.Result{}, nil))
+	r.writeStatus(ms, m, applied(bundle, &plan, apply.Result{}, nil))
 	var settling []v1alpha1.Settling
 	var withdrawing []v1alpha1.Withdrawal
 	for i := range 20 {
@@ -208,7 +208,7 @@ func TestWhatHasItsTimeIsListedTheSoonestFirst(t *testing.T) {
 	if diff := cmp.Diff(withdrawing, ms.Status.Withdrawing); diff != "" || ms.Status.WithdrawingCount != 25 {
 		t.Errorf("%d are withdrawn: -want, +got:\n%s", ms.Status.WithdrawingCount, diff)
 	}
-	r.writeStatus(ms, &memory{}, applied(bundle, &apply.Plan{}, apply.Result{}, nil))
+	r.writeStatus(ms, m, applied(bundle, &apply.Plan{}, apply.Result{}, nil))
 	if len(ms.Status.Settling) > 0 || ms.Status.SettlingCount > 0 {
 		t.Errorf("it is over, and is told: %+v", ms.Status.Settling)
 	}
