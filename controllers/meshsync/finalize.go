@@ -36,19 +36,23 @@ func (r *Reconciler) finalize(ctx context.Context, ms *v1alpha1.MeshSync, p *pat
 
 	run, cancel := context.WithTimeout(ctx, ms.Within())
 	defer cancel()
+	heirlooms, err := r.inherited(run, ms)
+	if err != nil {
+		return r.stuck(ctx, ms, p, err)
+	}
 	next, err := r.successor(run, ms)
 	if err != nil {
 		return r.stuck(ctx, ms, p, err)
 	}
 	if next != nil {
-		if err := r.inherit(run, ms, next); err != nil {
+		if err := r.inherit(run, heirlooms.Insert(applySetID(ms)), next); err != nil {
 			return r.stuck(ctx, ms, p, err)
 		}
 		r.events.Eventf(ms, corev1.EventTypeNormal, meta.SucceededReason, "The objects of this MeshSync stay, although its deletion policy is Delete: "+
 			"MeshSync %s/%s takes this cluster over, claims what its source declares and prunes the rest", next.Namespace, next.Name)
 		return r.release(ctx, ms, p)
 	}
-	remaining, err := r.deleteOwned(run, ms)
+	remaining, err := r.deleteOwned(run, ms, heirlooms)
 	if errors.Is(err, apply.ErrNotLeading) {
 		return ctrl.Result{RequeueAfter: goneWithin}, nil
 	}
@@ -89,29 +93,44 @@ func (r *Reconciler) successor(ctx context.Context, ms *v1alpha1.MeshSync) (*v1a
 	return next, nil
 }
 
-// inherit notes on the next MeshSync that the objects of this one are its own from now on: if it is deleted before it has claimed them, they go with it.
-func (r *Reconciler) inherit(ctx context.Context, ms, next *v1alpha1.MeshSync) error {
+// inherit notes on the next MeshSync that the objects of these ApplySets are its own from now on: if it is deleted before it has claimed them, they go with it. The
+// finalizer sees to that, should it not have had its first run. Where it is deleted meanwhile, that is a conflict, and whoever is next is looked for again.
+func (r *Reconciler) inherit(ctx context.Context, heirlooms sets.Set[string], next *v1alpha1.MeshSync) error {
 	before := next.DeepCopy()
-	heirlooms := inherited(next).Insert(applySetID(ms)).Union(inherited(ms))
-	metav1.SetMetaDataAnnotation(&next.ObjectMeta, v1alpha1.InheritsAnnotation, strings.Join(sets.List(heirlooms), ","))
+	all := heirlooms.Union(namedIn(next))
+	metav1.SetMetaDataAnnotation(&next.ObjectMeta, v1alpha1.InheritsAnnotation, strings.Join(sets.List(all), ","))
+	controllerutil.AddFinalizer(next, v1alpha1.Finalizer)
 	if err := r.client.Patch(ctx, next, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
 		return fmt.Errorf("cannot hand the objects of this MeshSync over to MeshSync %s/%s: %w", next.Namespace, next.Name, err)
 	}
 	return nil
 }
 
-// inherited are the ApplySets of MeshSyncs that handed their objects over to this one.
-func inherited(ms *v1alpha1.MeshSync) sets.Set[string] {
+// inherited are the ApplySets of MeshSyncs that handed their objects over to this one. The cache may be behind of that: it may have happened just before this one
+// was deleted, and what is overlooked now stays for ever.
+func (r *Reconciler) inherited(ctx context.Context, ms *v1alpha1.MeshSync) (sets.Set[string], error) {
+	now := &v1alpha1.MeshSync{}
+	err := r.uncached.Get(ctx, client.ObjectKeyFromObject(ms), now)
+	if client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("cannot read which objects this MeshSync inherited: %w", err)
+	}
+	return namedIn(now), nil
+}
+
+// namedIn are the ApplySets that the annotation names.
+func namedIn(ms *v1alpha1.MeshSync) sets.Set[string] {
 	return sets.New(strings.FieldsFunc(ms.Annotations[v1alpha1.InheritsAnnotation], func(c rune) bool { return c == ',' })...)
 }
 
-// deleteOwned deletes what carries both marks of this MeshSync, and tells how many objects are still there.
-func (r *Reconciler) deleteOwned(ctx context.Context, ms *v1alpha1.MeshSync) (remaining int, err error) {
+// deleteOwned deletes what carries both marks of this MeshSync, or of one that handed its objects over, and tells how many objects are still there.
+func (r *Reconciler) deleteOwned(ctx context.Context, ms *v1alpha1.MeshSync, heirlooms sets.Set[string]) (remaining int, err error) {
 	owner, err := r.owner(ctx, ms)
 	if err != nil {
 		return 0, err
 	}
-	owner.Inherited = inherited(ms)
+	owner.Inherited = heirlooms
+	// The cache may still show those that handed them over.
+	owner.Living = owner.Living.Difference(heirlooms)
 	view, err := r.looker.Look(ctx)
 	if err != nil {
 		return 0, err
