@@ -132,10 +132,11 @@ func (c *clock) wrongBy() time.Duration {
 //
 // What stays or waits until a time may go at once when that time has come by the clock that there is: nothing here can know better, and nothing asks
 // how long it stayed. That a host is called is no question of time: it must be there at every moment, as in any fault. Nor may a clock that was set
-// back hold anything for as long as it was set back: all clusters have to be as the repository says within the usual deadline, and then to rest.
+// back hold anything for as long as it was set back: while the clocks are wrong, all clusters have to be as the repository says within the usual
+// deadline, and when it is over, to rest.
 func clockJumps(w *trial) func() {
 	hit := w.someClusters()
-	byTime, restarts, swings := w.chance(0.5), w.chance(0.4), w.chance(0.25)
+	byTime, restarts, swings := w.chance(0.7), w.chance(0.4), w.chance(0.25)
 	if byTime {
 		for _, c := range w.clusters {
 			c.timing(w.T, time.Second, 4*time.Second)
@@ -158,19 +159,20 @@ func clockJumps(w *trial) func() {
 		}
 		set = append(set, those...)
 	}
+	if !byTime {
+		w.pause(0, 2*interval)
+		w.commit(w.number)
+	}
 	if swings {
 		w.tell("again and again")
-	}
-	return func() {
 		for range 20 {
-			if !swings {
-				break
-			}
 			for _, k := range set {
 				k.clock.set(pick(w, []time.Duration{0, w.jump()}))
 			}
 			w.pause(10*time.Millisecond, 200*time.Millisecond)
 		}
+	}
+	return func() {
 		for _, c := range hit {
 			c.goesByItsClock(w.T)
 		}
@@ -183,9 +185,9 @@ func clockJumps(w *trial) func() {
 	}
 }
 
-// jump is by how much a clock is wrong: by less than what stays does, or by much more.
+// jump is by how much a clock is wrong: by less than what stays does, or by more than the deadline.
 func (w *trial) jump() time.Duration {
-	by := pick(w, []time.Duration{2 * time.Second, 3 * time.Second, 90 * time.Second, 10 * time.Minute, 3 * time.Hour, 36 * time.Hour, 20 * 24 * time.Hour})
+	by := pick(w, []time.Duration{2 * time.Second, 3 * time.Minute, 3 * time.Hour, 36 * time.Hour, 20 * 24 * time.Hour})
 	if w.chance(0.5) {
 		return -by
 	}

@@ -10,7 +10,7 @@ import (
 // faults are all sorts, in the order of the report's table.
 var faults = []fault{
 	{name: "api-server-killed", weight: 1, slow: true, begin: apiServerKilled},
-	{name: "clock-jumps", weight: 3, begin: clockJumps, rests: true},
+	{name: "clock-jumps", weight: 3, begin: clockJumps, through: true, apart: true, rests: true},
 	{name: "commit-broken", weight: 2, begin: commitBroken},
 	{name: "commits-fast", weight: 2, begin: commitsFast},
 	{name: "connections-cut", weight: 4, begin: connectionsCut},
