@@ -21,27 +21,32 @@ func (a *Applier) Fence(check func(ctx context.Context) error) *Applier {
 	return a
 }
 
-// led is when a run last knew that its controller leads.
+// led is when a run last asked whether its controller leads, and when it heard that it does.
 type led struct {
-	mu sync.Mutex
-	at time.Time
+	mu           sync.Mutex
+	asked, heard time.Time
 }
 
 func (r *run) leads(ctx context.Context) error {
 	if r.fence == nil {
 		return nil
 	}
+	wanted := r.clock.now()
 	r.led.mu.Lock()
 	defer r.led.mu.Unlock()
-	now := r.clock.now()
+	now, since := r.clock.now(), r.led.asked
+	if since.After(wanted) {
+		// Asked for another write while this one waited; the API server may have taken long to answer.
+		since = r.led.heard
+	}
 	// Without their monotonic readings, times differ by the wall clock.
-	if stillBelieved(now.Sub(r.led.at), now.Round(0).Sub(r.led.at.Round(0))) {
+	if stillBelieved(now.Sub(since), now.Round(0).Sub(since.Round(0))) {
 		return nil
 	}
 	if err := r.fence(ctx); err != nil {
 		return err
 	}
-	r.led.at = now
+	r.led.asked, r.led.heard = now, r.clock.now()
 	return nil
 }
 

@@ -263,7 +263,7 @@ func describe(watches []*kindWatch, err error) error {
 	if len(forbidden) == 0 {
 		return err
 	}
-	return fmt.Errorf("the controller may not list and watch %s, so nothing is changed; give its role the verbs list and watch for them: %w",
+	return fmt.Errorf("these rights do not let %s be listed and watched, so nothing is changed; their role needs the verbs list and watch for them: %w",
 		strings.Join(forbidden, ", "), err)
 }
 

@@ -24,6 +24,9 @@ const (
 	jitter     = 0.5
 	// inARow is how many are refused one after the other when everybody waits.
 	inARow = 2 * sideBySide
+	// longestTry is how long a write may have taken that is tried again within the run. What hangs, such as a webhook until its timeout, would hold
+	// up what comes after it several times as long.
+	longestTry = 3 * time.Second
 	// longestDelay is for how long one waits because an API server asks for it. The next run is not far behind.
 	longestDelay = 10 * time.Second
 )
@@ -104,8 +107,10 @@ func (p *pace) do(ctx context.Context, write func(again bool) error) error {
 // carried out then, since an answer can get lost.
 func (p *pace) try(ctx context.Context, turn turn, write func(again bool) error) error {
 	for tried := 1; ; tried++ {
+		// Not by the run's clock, which others may have moved on by their pauses.
+		began := time.Now()
 		err := write(tried > 1)
-		delay, again := p.answered(ctx, turn, tried, err)
+		delay, again := p.answered(ctx, turn, tried, time.Since(began), err)
 		if again {
 			p.clock.sleep(ctx, delay)
 			turn, again = p.begin(ctx)
@@ -120,8 +125,9 @@ func (p *pace) try(ctx context.Context, turn turn, write func(again bool) error)
 	}
 }
 
-// answered ends a turn with what the API server said to a write that was tried so many times, and tells whether it is to be tried again, and after how long.
-func (p *pace) answered(ctx context.Context, turn turn, tried int, err error) (delay time.Duration, again bool) {
+// answered ends a turn with what the API server said to a write that was tried so many times, and how long that took; it tells whether it is to be tried again, and
+// after how long.
+func (p *pace) answered(ctx context.Context, turn turn, tried int, took time.Duration, err error) (delay time.Duration, again bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer p.free()
@@ -133,7 +139,7 @@ func (p *pace) answered(ctx context.Context, turn turn, tried int, err error) (d
 		return 0, false
 	}
 	p.refused(turn)
-	if tried > retries || p.inVain > retries {
+	if tried > retries || p.inVain > retries || took > longestTry {
 		return 0, false
 	}
 	seconds, _ := apierrors.SuggestsClientDelay(err)

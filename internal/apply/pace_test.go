@@ -123,7 +123,7 @@ func TestOneIsAlwaysUnderWay(t *testing.T) {
 			if !ok {
 				t.Fatal("no turn")
 			}
-			p.answered(t.Context(), turn, 1, errBusy)
+			p.answered(t.Context(), turn, 1, 0, errBusy)
 		}
 		if p.limit != 1 || p.surplus != 0 {
 			t.Errorf("limit %d, surplus %d", p.limit, p.surplus)
@@ -280,13 +280,35 @@ func TestWhatIsRefusedNowAndThenHoldsUpNobody(t *testing.T) {
 		for range 10 * inARow {
 			for _, answer := range []error{errBusy, nil} {
 				turn, _ := p.begin(t.Context())
-				p.answered(t.Context(), turn, 1, answer)
+				p.answered(t.Context(), turn, 1, 0, answer)
 			}
 		}
 		if !time.Now().Equal(start) {
 			t.Errorf("they waited for %s", time.Since(start))
 		}
 	})
+}
+
+// What hangs until somebody's timeout would hold up the run as often as it is tried.
+func TestWhatTookLongIsNotTriedAgain(t *testing.T) {
+	for name, tc := range map[string]struct {
+		reason string
+		takes  time.Duration
+		tries  int
+	}{
+		"Soon": {"the API server had no room", longestTry, retries + 1},
+		"Late": {"a webhook did not answer in time", longestTry + 1, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tries := 0
+				_ = newPace(systemClock()).do(t.Context(), func(bool) error { tries++; time.Sleep(tc.takes); return errBusy })
+				if tries != tc.tries {
+					t.Errorf("%s: tried %d times, want %d", tc.reason, tries, tc.tries)
+				}
+			})
+		})
+	}
 }
 
 func TestTheEndOfAContextEndsEveryWait(t *testing.T) {

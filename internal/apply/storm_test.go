@@ -217,8 +217,10 @@ func TestAStormIsOutlastedInOneRun(t *testing.T) {
 			before := storm.requests()
 			plan := k.planUntil(second, "what was done to objects is seen", func(p Plan) bool {
 				versions := map[string]bool{}
-				for _, object := range k.look().Objects {
-					versions[object.GetResourceVersion()] = true
+				for _, action := range p.Actions {
+					if action.live != nil {
+						versions[action.live.GetResourceVersion()] = true
+					}
 				}
 				return versions[backup.GetResourceVersion()] && versions[bare.GetResourceVersion()] && versions[kept.GetResourceVersion()]
 			})

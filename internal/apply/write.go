@@ -192,6 +192,8 @@ func (r *run) delete(ctx context.Context, action Action, again bool) error {
 		switch {
 		case tooBusy(unread):
 			return unread
+		case apierrors.IsNotFound(unread) && classify(unread) != NoSuchKind:
+			err = nil // The first try was under way still.
 		case unread == nil && now.GetUID() == uid && now.GetDeletionTimestamp() != nil:
 			err = nil // Finalizers are waited for.
 		}
