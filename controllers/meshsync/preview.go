@@ -2,9 +2,11 @@ package meshsync
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
@@ -19,6 +21,8 @@ type Preview struct {
 	Plan apply.Plan
 	// Problems are the respects in which the cluster is not as the repository takes it to be.
 	Problems []preflight.Problem
+	// Refused counts the resources that the rest is applied without, until a person has acted.
+	Refused int
 	// Stops says, in sentences for a person, why nothing of the plan would be written now, and what to do; empty if nothing stands in the way.
 	Stops []string
 }
@@ -41,21 +45,44 @@ func NewPreview(ctx context.Context, cluster client.Client, looker Looker, ms *v
 				bundle.Cluster, bundle.UID, uid)
 		}
 	}
+	if was := ms.Status.History.Latest(); was != nil && was.Digest == bundleDigest+bundle.Digest && was.Metadata["revision"] == ms.Status.LastAppliedRevision {
+		// What is applied already: what differs is drift, and waits for nobody.
+		applied := *bundle
+		applied.Revision = ms.Status.LastAppliedRevision
+		bundle = &applied
+	}
+	whole := &strict{Looker: looker}
+	r.looker = whole
 	plan, problems, err := r.planAndCheck(ctx, ms, r.memories.get(client.ObjectKeyFromObject(ms)), bundle)
-	if err != nil {
+	if err := errors.Join(err, whole.err); err != nil {
 		return Preview{}, err
 	}
 	rival, err := olderRival(ctx, cluster, ms)
 	if err != nil {
 		return Preview{}, err
 	}
-	return Preview{Plan: plan, Problems: problems, Stops: stops(ms, rival, &plan, problems)}, nil
+	return Preview{Plan: plan, Problems: problems, Refused: len(refusals(&plan)), Stops: stops(ms, rival, &plan, problems)}, nil
+}
+
+// strict keeps the error of an object that may be adopted and cannot be read: a run refuses it until it can, and who reads a plan would take that for an answer.
+type strict struct {
+	Looker
+	err error
+}
+
+func (s *strict) Whole(ctx context.Context, foreign *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	object, err := s.Looker.Whole(ctx, foreign)
+	s.err = errors.Join(s.err, client.IgnoreNotFound(err))
+	return object, err
 }
 
 func stops(ms, rival *v1alpha1.MeshSync, plan *apply.Plan, problems []preflight.Problem) []string {
 	var stops []string
 	if rival != nil && ms.UID != "" {
 		stops = append(stops, fmt.Sprintf("MeshSync %s/%s is older and manages this cluster; of several the oldest acts.", rival.Namespace, rival.Name))
+	}
+	if !ms.DeletionTimestamp.IsZero() {
+		stops = append(stops, "It is being deleted and applies nothing any more; what becomes of its objects is up to spec.deletionPolicy.")
 	}
 	if ms.Spec.Suspend {
 		stops = append(stops, "It is suspended: spec.suspend is true.")

@@ -45,11 +45,11 @@ func newPlan() *cobra.Command {
 		Short: "Show what a cluster's controller would do with the mesh repository as it is in the folder",
 		Long: `Show what the controller of a cluster would do if the mesh repository as it is in the folder were the next commit: what it
 would create, change and delete, in which order, which fields, what that does to callers, what it would leave alone, hold back or refuse and why.
-It asks the cluster, with the rights of your kubeconfig: list and watch on Istio's kinds, services, namespaces and MeshSyncs. Nothing is written.
+It asks the cluster, with the rights of your kubeconfig: get, list and watch on Istio's kinds, services and namespaces, list on MeshSyncs. Nothing is written.
 
 The plan is the controller's own, for the MeshSync that manages the cluster. If there is none yet, it is the plan of a first sync.
-With -o diff each write is shown as a diff. What only the running controller knows begins anew: with which objects somebody fights with it, and
-since when something waits for other clusters.
+With -o diff each write is shown as a diff. What only the running controller knows begins anew: which objects somebody changed (it puts them right at
+once), with whom it fights over them, and since when something waits for other clusters.
 
 Exit status: 0 fine, 1 if a person has to act before all of it is done (findings, a brake, what would be refused), 2 could not run.`,
 		Example: `  isthmus plan                                # the cluster of the current kubectl context
@@ -236,9 +236,7 @@ type planned struct {
 }
 
 // needsSomebody tells whether a person has to act before all of it is done.
-func (p planned) needsSomebody() bool {
-	return len(p.Stops) > 0 || p.Plan.Count(apply.Refuse) > len(p.Plan.Adoptable())
-}
+func (p planned) needsSomebody() bool { return len(p.Stops) > 0 || p.Refused > 0 }
 
 // actions are those that are shown, in the order in which they are carried out.
 func (p planned) actions() []apply.Action {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -22,19 +23,19 @@ const maxFields = 5
 // writePlanText is a line for each object, in the order in which they are written.
 func writePlanText(w *bufio.Writer, p planned, s style) error {
 	fmt.Fprintf(w, "%s\n\n", printable(p.heading()))
-	var cells bytes.Buffer
-	table := tabwriter.NewWriter(&cells, 0, 0, 2, ' ', 0)
+	var aligned bytes.Buffer
+	table := tabwriter.NewWriter(&aligned, 0, 0, 2, ' ', 0)
 	for _, namespace := range p.Plan.Namespaces {
 		fmt.Fprintf(table, "create\tNamespace/%s\t\t\t\n", namespace)
 	}
 	actions := p.actions()
 	for _, action := range actions {
-		fmt.Fprintln(table, printable(line(action)))
+		fmt.Fprintln(table, strings.Join(cells(action), "\t"))
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	for text := range strings.Lines(cells.String()) {
+	for text := range strings.Lines(aligned.String()) {
 		// Cells that are empty at the end of a line are filled up, too.
 		fmt.Fprintln(w, strings.TrimRight(text, " \n"))
 	}
@@ -44,12 +45,9 @@ func writePlanText(w *bufio.Writer, p planned, s style) error {
 	return writePlanEnd(w, p, s)
 }
 
-// line is an action with the cells of a table.
-func line(action apply.Action) string {
+// cells are what the line of an action says. Names of fields come from a repository, and from objects that others wrote.
+func cells(action apply.Action) []string {
 	var about []string
-	if action.Drift {
-		about = append(about, "somebody changed it")
-	}
 	if len(action.Fields) > 0 {
 		fields := strings.Join(action.Fields[:min(len(action.Fields), maxFields)], ", ")
 		if more := len(action.Fields) - maxFields; more > 0 {
@@ -63,7 +61,16 @@ func line(action apply.Action) string {
 	if !action.Until.IsZero() && action.Verb != apply.Wait {
 		about = append(about, "goes at "+action.Until.UTC().Format(time.RFC3339))
 	}
-	return strings.Join([]string{verb(action), action.Key.String(), action.Service, string(action.Effect), strings.Join(about, "; ")}, "\t")
+	all := []string{verb(action), action.Key.String(), action.Service, string(action.Effect), strings.Join(about, "; ")}
+	for i, cell := range all {
+		all[i] = oneLine(cell)
+	}
+	return all
+}
+
+// oneLine keeps text from making lines or columns of its own.
+func oneLine(text string) string {
+	return printable(strings.NewReplacer("\n", " ", "\t", " ").Replace(text))
 }
 
 // writePlanDiff shows each write as a unified diff of what a person would write.
@@ -86,7 +93,7 @@ func writePlanDiff(w *bufio.Writer, p planned, s style) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintln(w, s.bold(printable("# "+strings.Join(strings.Fields(line(action)), " "))))
+		fmt.Fprintln(w, s.bold("# "+strings.Join(slices.DeleteFunc(cells(action), func(cell string) bool { return cell == "" }), " ")))
 		for text := range strings.Lines(diff) {
 			fmt.Fprintln(w, s.changed(printable(strings.TrimSuffix(text, "\n"))))
 		}
@@ -127,11 +134,11 @@ func (s style) changed(line string) string {
 // writePlanEnd says what it comes to, and what stands in the way.
 func writePlanEnd(w io.Writer, p planned, s style) error {
 	for _, stop := range p.Stops {
-		fmt.Fprintf(w, "%s %s\n", s.red("not now:"), printable(stop))
+		fmt.Fprintf(w, "%s %s\n", s.red("not now:"), oneLine(stop))
 	}
 	for _, problem := range p.Problems {
 		if !problem.Blocks {
-			fmt.Fprintf(w, "note: %s\n", printable(problem.Message))
+			fmt.Fprintf(w, "note: %s\n", oneLine(problem.Message))
 		}
 	}
 	for _, namespace := range p.Plan.UnusedNamespaces {

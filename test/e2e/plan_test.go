@@ -12,9 +12,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
@@ -294,6 +296,39 @@ func TestAPlanTellsWhatAPersonHasToDo(t *testing.T) {
 	if suspended := p.report(1); len(suspended.Stops) == 0 || !strings.Contains(suspended.Stops[0], "suspend") {
 		t.Errorf("a MeshSync that is suspended does nothing: %+v", suspended.Stops)
 	}
+}
+
+// Where the folder is what is applied, all that differs was changed by somebody. That waits for nobody, and what a person wants left alone is no reason to act.
+func TestAPlanTellsDriftFromAChange(t *testing.T) {
+	w := newWorld(t)
+	p := w.person(reader)
+	w.start()
+	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.SettleAfter = &metav1.Duration{Duration: time.Hour} })
+	w.ready("mesh", w.Git.First)
+	const entry, rule = "ServiceEntry/stock/stock.stock.global-remote", "DestinationRule/stock/stock.stock.global"
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Suspend = true })
+	objects := w.Objects()
+	must(t, w.Admin.Delete(t.Context(), objects[entry]))
+	alone := objects[rule]
+	alone.SetAnnotations(map[string]string{"isthmus.dev/reconcile": "disabled"})
+	must(t, unstructured.SetNestedField(alone.Object, "changed.example.com", "spec", "host"))
+	must(t, w.Admin.Update(t.Context(), alone))
+
+	while := p.report(1)
+	if got := while.verbs(); got[entry] != "create" || got[rule] != "refuse" || len(got) != 2 {
+		t.Errorf("while it is suspended the plan is %v", got)
+	}
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Suspend = false })
+	w.Until("the entry is back", func() (bool, string) { return w.Objects()[entry] != nil, "it is not" })
+	if got := p.report(0).verbs(); got[rule] != "refuse" || len(got) != 1 {
+		t.Errorf("with what is left alone the plan is %v", got)
+	}
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Finalizers = append(ms.Finalizers, "example.com/kept") })
+	must(t, w.Admin.Delete(t.Context(), w.Get("mesh")))
+	if r := p.report(1); len(r.Stops) != 1 || !strings.Contains(r.Stops[0], "deleted") {
+		t.Errorf("a MeshSync that is being deleted applies nothing: %q", r.Stops)
+	}
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Finalizers = nil })
 }
 
 // Whatever is wrong with the cluster or the command line, it is said, and nothing else.
