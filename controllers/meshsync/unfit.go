@@ -62,15 +62,13 @@ var problemReasons = []string{preflight.GatewayOverlaps, preflight.GatewayAddres
 
 // countProblems tells in the metrics what writePreflight tells in the condition. A cluster that lacks a kind is not looked at any further.
 func (m *Metrics) countProblems(ms *v1alpha1.MeshSync, o outcome) {
-	if o.reason == v1alpha1.ReasonKindUnavailable {
-		// Of the others nothing is known now.
-		m.preflight.WithLabelValues(ms.Namespace, ms.Name, o.reason).Set(1)
-		return
-	}
-	if !o.checked {
-		return
-	}
 	counts := map[string]int{}
+	switch {
+	case o.reason == v1alpha1.ReasonKindUnavailable:
+		counts[o.reason] = 1
+	case !o.checked:
+		return
+	}
 	for _, problem := range o.problems {
 		counts[problem.Reason]++
 	}
