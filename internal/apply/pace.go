@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,9 +25,9 @@ const (
 	jitter     = 0.5
 	// inARow is how many are refused one after the other when everybody waits.
 	inARow = 2 * sideBySide
-	// longestTry is how long a write may have taken that is tried again within the run. What hangs, such as a webhook until its timeout, would hold
+	// longestTry is how long a write may have taken that is tried again within the run. What hangs until a timeout would hold
 	// up what comes after it several times as long.
-	longestTry = 3 * time.Second
+	longestTry = time.Second
 	// longestDelay is for how long one waits because an API server asks for it. The next run is not far behind.
 	longestDelay = 10 * time.Second
 )
@@ -208,9 +209,10 @@ func (p *pace) free() {
 }
 
 // tooBusy tells that the same request may be served a little later: the API server, or what is behind it, had no room or no time, or did not
-// answer at all. What it understood and refused stays refused. A webhook that fails, in contrast to one that denies, is a 500 and is tried again.
+// answer at all. What it understood and refused stays refused. A webhook that fails is a 500 as well, and says nothing of how busy the API server is: those that it is
+// not asked about go on as fast as before, and the next run tries again.
 func tooBusy(err error) bool {
-	if err == nil || errors.Is(err, ErrNotLeading) || classify(err) != Transient {
+	if err == nil || errors.Is(err, ErrNotLeading) || classify(err) != Transient || strings.Contains(err.Error(), "failed calling webhook") {
 		return false
 	}
 	var status apierrors.APIStatus

@@ -297,7 +297,7 @@ func TestWhatTookLongIsNotTriedAgain(t *testing.T) {
 		tries  int
 	}{
 		"Soon": {"the API server had no room", longestTry, retries + 1},
-		"Late": {"a webhook did not answer in time", longestTry + 1, 1},
+		"Late": {"the API server did not answer in time", longestTry + 1, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -350,7 +350,7 @@ func TestWhatIsTriedAgain(t *testing.T) {
 		"server timeout":  {"a list of CRDs is being read", apierrors.NewServerTimeout(rules, "create", 1), true},
 		"internal":        {"etcd has no leader", status(500, metav1.StatusReasonInternalError, "etcdserver: no leader"), true},
 		"bad gateway":     {"of a load balancer, without a Status", apierrors.NewGenericServerResponse(502, "post", rules, "cart", "", 0, true), true},
-		"webhook failed":  {"its pod may be starting", status(500, metav1.StatusReasonInternalError, "failed calling webhook"), true},
+		"webhook failed":  {"the next run does; whom it is not asked about shall not wait", status(500, metav1.StatusReasonInternalError, "failed calling webhook"), false},
 		"webhook denies":  {"whatever code it chose", status(500, metav1.StatusReasonInternalError, `admission webhook "a" denied the request: no`), false},
 		"webhook is full": {"whatever code it chose", status(429, metav1.StatusReasonTooManyRequests, `admission webhook "a" denied the request: no`), false},
 		"no answer":       {"connection reset", errors.New("EOF"), true},

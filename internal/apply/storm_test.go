@@ -401,7 +401,8 @@ func TestWhatIsAlwaysRefusedHoldsUpNothingElse(t *testing.T) {
 				t.Error("a failure has to keep what depends on it from being written, and everything from being deleted")
 			}
 			for object, n := range tries {
-				if n > 1+retries || n < 2 {
+				// What a webhook is down for is tried by the next run.
+				if again := !strings.Contains(name, "webhook"); n > 1+retries || again != (n > 1) {
 					t.Errorf("%s was tried %d times", object, n)
 				}
 			}
