@@ -36,17 +36,26 @@ const (
 type clock struct {
 	now   func() time.Time
 	sleep func(ctx context.Context, pause time.Duration)
+	// stopwatch starts to measure how long one thing takes. The function now does not, which in a test moves on by what others wait.
+	stopwatch func() (elapsed func() time.Duration)
 }
 
 func systemClock() clock {
-	return clock{now: time.Now, sleep: func(ctx context.Context, pause time.Duration) {
-		timer := time.NewTimer(pause)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-	}}
+	return clock{
+		now: time.Now,
+		sleep: func(ctx context.Context, pause time.Duration) {
+			timer := time.NewTimer(pause)
+			defer timer.Stop()
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+			}
+		},
+		stopwatch: func() func() time.Duration {
+			began := time.Now()
+			return func() time.Duration { return time.Since(began) }
+		},
+	}
 }
 
 // pace is how fast one run writes: how many of its writes are under way at once, and how long one waits that the API server was too busy for.
@@ -108,10 +117,9 @@ func (p *pace) do(ctx context.Context, write func(again bool) error) error {
 // carried out then, since an answer can get lost.
 func (p *pace) try(ctx context.Context, turn turn, write func(again bool) error) error {
 	for tried := 1; ; tried++ {
-		// Not by the run's clock, which others may have moved on by their pauses.
-		began := time.Now()
+		elapsed := p.clock.stopwatch()
 		err := write(tried > 1)
-		delay, again := p.answered(ctx, turn, tried, time.Since(began), err)
+		delay, again := p.answered(ctx, turn, tried, elapsed(), err)
 		if again {
 			p.clock.sleep(ctx, delay)
 			turn, again = p.begin(ctx)
