@@ -17,22 +17,27 @@ import (
 type patcher struct {
 	client client.Client
 	before *v1alpha1.MeshSync
+	// version is what the API server answered to the last write.
+	version string
 }
 
 // newPatcher must be called before anything of ms is changed.
 func newPatcher(c client.Client, ms *v1alpha1.MeshSync) *patcher {
-	return &patcher{client: c, before: ms.DeepCopy()}
+	return &patcher{client: c, before: ms.DeepCopy(), version: ms.ResourceVersion}
 }
 
-// status writes the status if it differs from what was last read or written.
+// status writes the status if it differs from what was last read or written. Of the answer ms gets nothing else: a spec or an annotation that
+// is newer than the run is not what the run worked by, and is for the next one.
 func (p *patcher) status(ctx context.Context, ms *v1alpha1.MeshSync) error {
 	if equality.Semantic.DeepEqual(p.before.Status, ms.Status) {
 		return nil
 	}
-	if err := p.client.Status().Patch(ctx, ms, client.MergeFrom(p.before), client.FieldOwner(apply.FieldManager)); err != nil {
+	answer := ms.DeepCopy()
+	if err := p.client.Status().Patch(ctx, answer, client.MergeFrom(p.before), client.FieldOwner(apply.FieldManager)); err != nil {
 		return err
 	}
-	p.before = ms.DeepCopy()
+	ms.Status = answer.Status
+	p.before, p.version = ms.DeepCopy(), answer.ResourceVersion
 	return nil
 }
 
@@ -43,7 +48,7 @@ func (p *patcher) metadata(ctx context.Context, ms *v1alpha1.MeshSync) error {
 	if err := p.client.Patch(ctx, ms, lock, client.FieldOwner(apply.FieldManager)); err != nil {
 		return err
 	}
-	p.before = ms.DeepCopy()
+	p.before, p.version = ms.DeepCopy(), ms.ResourceVersion
 	return nil
 }
 

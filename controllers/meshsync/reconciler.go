@@ -116,9 +116,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	p := newPatcher(r.client, ms)
 	defer func() {
-		if p.before.ResourceVersion != "" {
-			m.written = written{version: p.before.ResourceVersion, at: r.now()}
-		}
+		m.written = written{version: p.version, at: r.now()}
 	}()
 
 	if !ms.DeletionTimestamp.IsZero() {

@@ -36,7 +36,7 @@ type World struct {
 	T       *testing.T
 	Cluster *apiserver.Cluster
 	// Admin may do everything.
-	Admin client.Client
+	Admin client.WithWatch
 	Git   *Repository
 }
 
