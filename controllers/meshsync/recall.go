@@ -70,17 +70,35 @@ func (r *Reconciler) again(ctx context.Context, ms *v1alpha1.MeshSync, revision,
 // wasApplied reports whether the bundle is what the cluster has, as far as the history knows: applied whole, and nothing of
 // another bundle written since. A later commit of which a part was applied must not be rolled back.
 func wasApplied(ms *v1alpha1.MeshSync, bundle *render.Bundle) bool {
-	for _, entry := range ms.Status.History {
-		switch entry.LastReconciledStatus {
-		case apply.EmptyBundle, apply.MassDeletion, apply.LastEndpoint, preflight.GatewayOverlaps, v1alpha1.ReasonPermissionDenied, v1alpha1.ReasonKindUnavailable:
-			continue // What is held, or not begun, writes nothing.
-		}
-		if !strings.HasPrefix(entry.Digest, bundleDigest) {
-			continue // Nor does a commit of which no bundle could be made.
-		}
-		good := entry.LastReconciledStatus == meta.ReconciliationSucceededReason || entry.LastReconciledStatus == v1alpha1.ReasonServicesFrozen
-		return good && entry.Digest == bundleDigest+bundle.Digest &&
-			entry.Metadata["revision"] == bundle.Revision
+	entry := lastWritten(ms)
+	if !isOf(entry, bundle) {
+		return false
 	}
-	return false
+	return entry.LastReconciledStatus == meta.ReconciliationSucceededReason || entry.LastReconciledStatus == v1alpha1.ReasonServicesFrozen
+}
+
+// lastWritten is the newest entry of the history by which anything was written, or may have been; nil if there is none.
+func lastWritten(ms *v1alpha1.MeshSync) *meta.Snapshot {
+	for i, entry := range ms.Status.History {
+		// Of a commit of which no bundle could be made, nothing was.
+		if strings.HasPrefix(entry.Digest, bundleDigest) && !keptOut(entry.LastReconciledStatus) {
+			return &ms.Status.History[i]
+		}
+	}
+	return nil
+}
+
+// keptOut tells whether a result means that nothing of the bundle was written: it was held, or not begun.
+func keptOut(reason string) bool {
+	switch reason {
+	case apply.EmptyBundle, apply.MassDeletion, apply.LastEndpoint, preflight.GatewayOverlaps, v1alpha1.ReasonPermissionDenied, v1alpha1.ReasonKindUnavailable:
+		return true
+	default:
+		return false
+	}
+}
+
+// isOf tells whether an entry of the history is of a bundle.
+func isOf(entry *meta.Snapshot, bundle *render.Bundle) bool {
+	return entry != nil && entry.Digest == bundleDigest+bundle.Digest && entry.Metadata["revision"] == bundle.Revision
 }

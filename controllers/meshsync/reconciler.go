@@ -67,6 +67,8 @@ type Looker interface {
 
 // Applier carries a plan out.
 type Applier interface {
+	// Leads is apply.ErrNotLeading where another controller leads.
+	Leads(ctx context.Context) error
 	Apply(ctx context.Context, plan apply.Plan) (apply.Result, error)
 	// Missing are the rights that carrying it out takes and that are not granted.
 	Missing(ctx context.Context, plan apply.Plan) ([]apply.Right, error)
@@ -210,6 +212,9 @@ func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 		m.good = nil
 		return observed(bundle, &plan).with(problems)
 	}
+	if err := r.begin(run, ms, m, p, bundle, plan); err != nil {
+		return r.retried(ms, m, failedInternally("It cannot be noted that revision "+short(bundle.Revision)+" is begun, so nothing of it is written", err))
+	}
 	m.good = bundle
 	result, err := r.apply(run, ms, m, plan)
 	return r.retried(ms, m, applied(bundle, &plan, result, err)).with(problems)
@@ -272,6 +277,20 @@ func (r *Reconciler) retried(ms *v1alpha1.MeshSync, m *memory, o outcome) outcom
 		m.retry.failed(r.now(), r.firstRetry, ms.RetryAfter())
 	}
 	return o
+}
+
+// begin notes that a bundle may be written in part from now on. Whoever comes after a process that ends before it can tell how that went must neither make anything
+// older of it again nor take what it brought for what never was good.
+func (r *Reconciler) begin(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, p *patcher, bundle *render.Bundle, plan apply.Plan) error {
+	if !plan.Writes() || isOf(lastWritten(ms), bundle) {
+		return nil
+	}
+	if err := r.applier.Leads(ctx); err != nil {
+		return err
+	}
+	writeBasis(ms, bundle)
+	ms.Status.History.Upsert(bundleDigest+bundle.Digest, r.now(), r.now().Sub(m.started), meta.ProgressingReason, map[string]string{"revision": bundle.Revision})
+	return p.status(ctx, ms)
 }
 
 // progress tells of a new commit before the work on it begins, which may take long.

@@ -3,6 +3,7 @@ package meshsync
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -13,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
 // report turns an outcome into conditions, status, events, metrics and the time of the next run. It writes the
@@ -102,14 +104,8 @@ func (r *Reconciler) writeStatus(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 		status.UnusedNamespaces = firstTen(o.plan.UnusedNamespaces)
 	}
 	r.writeLastChange(ms, o)
-	// Otherwise what the status says of earlier commits is all that there is to find out how things were.
-	if (o.carriedOut || o.observes) && isKnown(o.bundle) {
-		status.BasisRevision = o.bundle.Revision
-		status.FrozenCount = int64(len(o.bundle.Frozen))
-		status.Frozen = nil
-		for _, f := range o.bundle.Frozen[:min(len(o.bundle.Frozen), maxFrozen)] {
-			status.Frozen = append(status.Frozen, v1alpha1.FrozenService{Service: f.Service, Revision: f.Revision})
-		}
+	if o.carriedOut || o.observes {
+		writeBasis(ms, o.bundle)
 	}
 	if o.isApplied() {
 		if status.LastAppliedRevision != o.bundle.Revision && m.fetched.snapshot.Rewound == "" {
@@ -118,6 +114,20 @@ func (r *Reconciler) writeStatus(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 		status.LastAppliedRevision = o.bundle.Revision
 	}
 	r.writeHistory(ms, m, o)
+}
+
+// writeBasis notes what a later commit falls back to, if all of it is known: otherwise what the status says of earlier commits is all that there is
+// to find out how things were.
+func writeBasis(ms *v1alpha1.MeshSync, bundle *render.Bundle) {
+	if !isKnown(bundle) {
+		return
+	}
+	ms.Status.BasisRevision = bundle.Revision
+	ms.Status.FrozenCount = int64(len(bundle.Frozen))
+	ms.Status.Frozen = nil
+	for _, f := range bundle.Frozen[:min(len(bundle.Frozen), maxFrozen)] {
+		ms.Status.Frozen = append(ms.Status.Frozen, v1alpha1.FrozenService{Service: f.Service, Revision: f.Revision})
+	}
 }
 
 // writeLastChange keeps the counts of the last run that changed something, so that they can still be read an hour later.
@@ -151,6 +161,12 @@ func (r *Reconciler) writeHistory(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 	same := latest != nil && latest.Digest == digest && latest.LastReconciledStatus == o.reason && latest.Metadata["revision"] == revision
 	if same && !o.wrote.any() {
 		return
+	}
+	if !keptOut(o.reason) {
+		// It takes the place of what was noted when it began.
+		ms.Status.History = slices.DeleteFunc(ms.Status.History, func(entry meta.Snapshot) bool {
+			return entry.Digest == digest && entry.LastReconciledStatus == meta.ProgressingReason
+		})
 	}
 	ms.Status.History.Upsert(digest, r.now(), r.now().Sub(m.started), o.reason, map[string]string{"revision": revision})
 }

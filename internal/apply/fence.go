@@ -21,6 +21,14 @@ func (a *Applier) Fence(check func(ctx context.Context) error) *Applier {
 	return a
 }
 
+// Leads asks whether this controller still leads; the error is [ErrNotLeading] if it does not.
+func (a *Applier) Leads(ctx context.Context) error {
+	if a.fence == nil {
+		return nil
+	}
+	return a.fence(ctx)
+}
+
 // led is when a run last asked whether its controller leads, and when it heard that it does.
 type led struct {
 	mu           sync.Mutex
