@@ -45,6 +45,8 @@ const (
 	ReasonRefused = "ResourcesRefused"
 	// ReasonServicesFrozen: some services are broken and kept as they were when they were good last; all others are applied.
 	ReasonServicesFrozen = "ServicesFrozen"
+	// ReasonAcknowledged is that of an event: what was held passes, since a person lets it.
+	ReasonAcknowledged = "Acknowledged"
 	// ReasonFight is that of an event: somebody changes an object as often as it is put right.
 	ReasonFight = "Fight"
 	// ReasonIstioRefuses is that of Healthy: istiod says in the status of an object that it does not pass validation.

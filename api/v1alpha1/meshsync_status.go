@@ -60,6 +60,10 @@ type MeshSyncStatus struct {
 	// +optional
 	Held *Held `json:"held,omitempty"`
 
+	// Agreed is a change set that a person let pass and that is not carried out whole yet: what is left of it is not held again.
+	// +optional
+	Agreed *Agreed `json:"agreed,omitempty"`
+
 	// Pending are the first writes of a plan that is not carried out, in the order in which they would be: in mode Observe, and
 	// while a change set is held. The controller's log has all of them.
 	// +listType=atomic
@@ -157,6 +161,14 @@ type Held struct {
 	Revision string `json:"revision,omitempty"`
 	// Reason says it with numbers.
 	Reason string `json:"reason"`
+}
+
+// Agreed is a change set that was held, that a person let pass, and that is not carried out whole yet.
+type Agreed struct {
+	// Revision is the commit that loses it.
+	Revision string `json:"revision"`
+	// Ahead counts the deletions, and the calls that lose their last endpoint, that were ahead when this was written.
+	Ahead int64 `json:"ahead"`
 }
 
 // Settling is an object that is not written yet.

@@ -40,9 +40,12 @@ func (r *Reconciler) planAndCheck(
 		Prune:           ms.Prunes(),
 		MaxPrunePercent: ms.MaxPrunePercent(),
 		Acknowledged:    acknowledged(ms),
+		Agreed:          m.agreed,
+		AgreedRest:      agreedRest(ms, m, bundle),
 		Truces:          truces,
 		Keep:            keeping(bundle),
 		Adopt:           adopts(ms),
+		Again:           wasCarriedOut(ms, bundle),
 		Timing:          apply.Timing{Now: r.now(), WithdrawAfter: withdraws(ms), SettleAfter: settles(ms, bundle), First: ms.Status.LastAppliedRevision == "", Seen: m.seen},
 	}
 	if m.planner == nil {
@@ -74,10 +77,27 @@ func withdraws(ms *v1alpha1.MeshSync) time.Duration {
 // settles is how long what newly depends on other clusters waits. In a first sync, and when a revision that was applied is seen again after a
 // restart, nothing does.
 func settles(ms *v1alpha1.MeshSync, bundle *render.Bundle) time.Duration {
-	if ms.Status.BasisRevision == "" || ms.Status.LastAppliedRevision == bundle.Revision || ms.Spec.Mode == v1alpha1.ModeObserve {
+	again := ms.Status.LastAppliedRevision == bundle.Revision || wasCarriedOut(ms, bundle)
+	if ms.Status.BasisRevision == "" || again || ms.Spec.Mode == v1alpha1.ModeObserve {
 		return 0
 	}
 	return ms.Settles()
+}
+
+// agreedRest is, for a new process, how much is ahead of what a person let pass of this commit.
+func agreedRest(ms *v1alpha1.MeshSync, m *memory, bundle *render.Bundle) int {
+	if agreed := ms.Status.Agreed; m.agreed == nil && agreed != nil && agreed.Revision == bundle.Revision {
+		return int(agreed.Ahead)
+	}
+	return 0
+}
+
+// writeAgreed notes what a plan does that a person let pass.
+func writeAgreed(ms *v1alpha1.MeshSync, bundle *render.Bundle, agreed apply.Agreement) {
+	ms.Status.Agreed = nil
+	if len(agreed) > 0 {
+		ms.Status.Agreed = &v1alpha1.Agreed{Revision: bundle.Revision, Ahead: int64(len(agreed))}
+	}
 }
 
 // apply carries a plan out.

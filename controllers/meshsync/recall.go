@@ -77,6 +77,12 @@ func wasApplied(ms *v1alpha1.MeshSync, bundle *render.Bundle) bool {
 	return entry.LastReconciledStatus == meta.ReconciliationSucceededReason || entry.LastReconciledStatus == v1alpha1.ReasonServicesFrozen
 }
 
+// wasCarriedOut reports whether all of the bundle was written that could be: what differs now was changed since.
+func wasCarriedOut(ms *v1alpha1.MeshSync, bundle *render.Bundle) bool {
+	entry := lastWritten(ms)
+	return wasApplied(ms, bundle) || isOf(entry, bundle) && entry.LastReconciledStatus == v1alpha1.ReasonRefused && ms.Status.SettlingCount == 0
+}
+
 // lastWritten is the newest entry of the history by which anything was written, or may have been; nil if there is none.
 func lastWritten(ms *v1alpha1.MeshSync) *meta.Snapshot {
 	for i, entry := range ms.Status.History {

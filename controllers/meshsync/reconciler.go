@@ -215,7 +215,7 @@ func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 	if err := r.begin(run, ms, m, p, bundle, plan); err != nil {
 		return r.retried(ms, m, failedInternally("It cannot be noted that revision "+short(bundle.Revision)+" is begun, so nothing of it is written", err))
 	}
-	m.good = bundle
+	m.good, m.agreed = bundle, plan.Agreed
 	result, err := r.apply(run, ms, m, plan)
 	return r.retried(ms, m, applied(bundle, &plan, result, err)).with(problems)
 }
@@ -235,9 +235,12 @@ func (r *Reconciler) keep(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 		return o
 	}
 	plan, err := r.plan(run, ms, m, m.good)
-	if err != nil || plan.Brake != nil {
+	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "what was applied before could not be compared with this cluster, and is left as it is")
 		return o
+	}
+	if plan.Brake != nil {
+		plan = plan.Corrections()
 	}
 	result, err := r.apply(run, ms, m, plan)
 	o.wrote = wrote(result)
@@ -282,15 +285,26 @@ func (r *Reconciler) retried(ms *v1alpha1.MeshSync, m *memory, o outcome) outcom
 // begin notes that a bundle may be written in part from now on. Whoever comes after a process that ends before it can tell how that went must neither make anything
 // older of it again nor take what it brought for what never was good.
 func (r *Reconciler) begin(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, p *patcher, bundle *render.Bundle, plan apply.Plan) error {
-	if !plan.Writes() || isOf(lastWritten(ms), bundle) {
+	begun := isOf(lastWritten(ms), bundle)
+	if !plan.Writes() || begun && plan.Passed == nil {
 		return nil
 	}
 	if err := r.applier.Leads(ctx); err != nil {
 		return err
 	}
-	writeBasis(ms, bundle)
-	ms.Status.History.Upsert(bundleDigest+bundle.Digest, r.now(), r.now().Sub(m.started), meta.ProgressingReason, map[string]string{"revision": bundle.Revision})
-	return p.status(ctx, ms)
+	if !begun {
+		writeBasis(ms, bundle)
+		ms.Status.History.Upsert(bundleDigest+bundle.Digest, r.now(), r.now().Sub(m.started), meta.ProgressingReason, map[string]string{"revision": bundle.Revision})
+	}
+	writeAgreed(ms, bundle, plan.Agreed)
+	if err := p.status(ctx, ms); err != nil {
+		return err
+	}
+	if passed := plan.Passed; passed != nil {
+		r.events.Eventf(ms, corev1.EventTypeNormal, v1alpha1.ReasonAcknowledged, "Revision %s is no longer held: %s. It was let pass by %s, and so would be the same another time: %s",
+			short(bundle.Revision), passed.Reason, passed.Digest, wayBack(ms, bundle, passed.Digest))
+	}
+	return nil
 }
 
 // progress tells of a new commit before the work on it begins, which may take long.

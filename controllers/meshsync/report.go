@@ -107,6 +107,9 @@ func (r *Reconciler) writeStatus(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 	if o.carriedOut || o.observes {
 		writeBasis(ms, o.bundle)
 	}
+	if o.carriedOut && o.cause == nil && len(o.plan.Waits()) == 0 {
+		status.Agreed = nil
+	}
 	if o.isApplied() {
 		if status.LastAppliedRevision != o.bundle.Revision && m.fetched.snapshot.Rewound == "" {
 			status.RewoundFrom = ""

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/sets"
 
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
@@ -22,29 +23,49 @@ const (
 // fewDeletions never count as a mass deletion, whatever their share.
 const fewDeletions = 10
 
-// brake returns why the plan must wait for a person, nil if it need not.
+// brake returns why the plan must wait for a person, nil if it need not; what a person let it pass with, nil if nobody had to; and what of all that was
+// let pass is still ahead.
 //
 // The plan is held as a whole, and not only its deletions: what it creates was written to go with what it
 // takes away, and half of a change that somebody may be about to revert helps nobody.
-func brake(bundle *render.Bundle, live map[render.Key]*unstructured.Unstructured, owned int, actions []Action, options PlanOptions) *Brake {
-	var deletions, losses, reasons []string
-	kind := ""
+func brake(
+	bundle *render.Bundle, live map[render.Key]*unstructured.Unstructured, owned int, actions []Action, options PlanOptions,
+) (held, passed *Brake, agreed Agreement) {
+	var deletions, losses []string
 	for _, action := range actions {
 		if action.Verb == Delete {
 			deletions = append(deletions, "delete "+action.Key.String())
 		}
 	}
-	// Tripped brakes name what they hold; a loss of endpoints alone does not hold a few deletions beside it,
-	// so that its digest stands while other commits come.
-	var held []string
-	trip := func(as, reason string, lines []string) {
-		if kind == "" {
-			kind = as
+	for _, call := range lostCalls(bundle, live, actions, options.Owner) {
+		losses = append(losses, fmt.Sprintf("%s -> %s", call.Caller, call.Callee))
+	}
+	agreed = options.Agreed.of(deletions, losses)
+	found, lines := judge(bundle, owned, agreed.without(deletions), agreed.without(losses), options)
+	switch {
+	case found == nil:
+		return nil, nil, agreed
+	case options.AgreedRest >= len(lines):
+		return nil, nil, agreed.with(lines)
+	case slices.Contains(options.Acknowledged, found.Digest), slices.Contains(bundle.Acknowledged, found.Digest):
+		return nil, found, agreed.with(lines)
+	default:
+		return found, nil, agreed
+	}
+}
+
+// judge finds the brakes that trip, and what these hold. A loss of endpoints alone does not hold a few deletions beside it, so that its digest stands
+// while other commits come.
+func judge(bundle *render.Bundle, owned int, deletions, losses []string, options PlanOptions) (*Brake, []string) {
+	var found *Brake
+	var held, reasons []string
+	trip := func(kind, reason string, lines []string) {
+		if found == nil {
+			found = &Brake{Kind: kind}
 		}
 		reasons = append(reasons, reason)
 		held = append(held, lines...)
 	}
-
 	switch {
 	case len(deletions) > 0 && len(bundle.Resources)+options.beside.resources == 0:
 		why := fmt.Sprintf("the repository has nothing for cluster %s", bundle.Cluster)
@@ -55,21 +76,42 @@ func brake(bundle *render.Bundle, live map[render.Key]*unstructured.Unstructured
 	case len(deletions) >= fewDeletions && len(deletions)*100 > options.MaxPrunePercent*owned:
 		trip(MassDeletion, fmt.Sprintf("%d of %d objects would be deleted, more than %d %%", len(deletions), owned, options.MaxPrunePercent), deletions)
 	}
-	for _, call := range lostCalls(bundle, live, actions, options.Owner) {
-		losses = append(losses, fmt.Sprintf("%s -> %s", call.Caller, call.Callee))
-	}
 	if len(losses) > 0 {
 		trip(LastEndpoint, fmt.Sprintf("%s would be left without any endpoint: %s", counted(len(losses), "declared call"), abridged(losses)), losses)
 	}
+	if found != nil {
+		found.Digest, found.Reason = digestOf(held), strings.Join(reasons, "; ")
+	}
+	return found, held
+}
 
-	if kind == "" {
-		return nil
+// Agreement is what a person let pass and what is not done yet: deletions, and calls that lose their last endpoint. A change may take several runs, and what
+// is left of it is not asked about again.
+type Agreement sets.Set[string]
+
+// of is what of it a plan still does.
+func (a Agreement) of(deletions, losses []string) Agreement {
+	still := Agreement{}
+	for _, line := range slices.Concat(deletions, losses) {
+		if _, ok := a[line]; ok {
+			still[line] = sets.Empty{}
+		}
 	}
-	digest := digestOf(held)
-	if slices.Contains(options.Acknowledged, digest) || slices.Contains(bundle.Acknowledged, digest) {
-		return nil
+	return still
+}
+
+func (a Agreement) with(lines []string) Agreement {
+	for _, line := range lines {
+		a[line] = sets.Empty{}
 	}
-	return &Brake{Kind: kind, Digest: digest, Reason: strings.Join(reasons, "; ")}
+	return a
+}
+
+func (a Agreement) without(lines []string) []string {
+	return slices.DeleteFunc(slices.Clone(lines), func(line string) bool {
+		_, ok := a[line]
+		return ok
+	})
 }
 
 func digestOf(lines []string) string {
@@ -95,17 +137,19 @@ func abridged(lines []string) string {
 
 // lostCalls are the declared calls that reach an endpoint today and none after the plan.
 func lostCalls(bundle *render.Bundle, live map[render.Key]*unstructured.Unstructured, actions []Action, owner Owner) []render.Call {
-	isEntry := func(action Action) bool { return action.writes() && action.Key.Kind == "ServiceEntry" }
+	isEntry := func(action Action) bool { return action.writes() && !action.Drift && action.Key.Kind == "ServiceEntry" }
 	if !slices.ContainsFunc(actions, isEntry) {
 		return nil
 	}
-	// What the plan makes of each entry that it touches; nil where it deletes it.
+	// What the plan makes of each entry that it touches; nil where it deletes it. What somebody put into one was never there by the repository, and is
+	// no loss.
 	after := map[render.Key]*unstructured.Unstructured{}
 	for _, action := range actions {
-		switch action.Verb {
-		case Create, Update:
+		switch {
+		case action.Drift:
+		case action.Verb == Create, action.Verb == Update:
 			after[action.Key] = action.desired
-		case Delete:
+		case action.Verb == Delete:
 			after[action.Key] = nil
 		}
 	}
@@ -156,7 +200,7 @@ func hasEndpoints(entry *unstructured.Unstructured) bool {
 		return true
 	}
 	if _, ok := spec["workloadSelector"].(map[string]any); ok {
-		return true
+		return !selectsNone(spec)
 	}
 	inside := spec["location"] == "MESH_INTERNAL"
 	return len(spec) > 0 && !inside && spec["resolution"] != "STATIC"

@@ -100,8 +100,12 @@ func TestBrakes(t *testing.T) {
 				return
 			}
 			options.Acknowledged = []string{"000000000000", plan.Brake.Digest}
-			if again := Make(test.bundle, test.view, options); again.Brake != nil {
+			again := Make(test.bundle, test.view, options)
+			if again.Brake != nil {
 				t.Errorf("%s: acknowledged and still held: %+v", test.reason, again.Brake)
+			}
+			if diff := cmp.Diff(plan.Brake, again.Passed); diff != "" {
+				t.Errorf("%s: what passes is what was held (-want +got):\n%s", test.reason, diff)
 			}
 		})
 	}
@@ -164,5 +168,97 @@ func TestDigestOfDeletionsNamesThem(t *testing.T) {
 	changed := append([]*unstructured.Unstructured{route("shop", "new", "1s")}, all[12:]...)
 	if other := Make(bundleOf(changed...), ourObjects(all...), options); cmp.Diff(one.Brake, other.Brake) != "" {
 		t.Error("a create beside them changes the brake")
+	}
+}
+
+// A deletion that a person let pass is cut off when 25 of 60 objects are gone.
+func TestWhatIsLeftOfADeletionThatMayPassIsNotHeldAgain(t *testing.T) {
+	all := rules(100)
+	options := PlanOptions{Owner: testOwner, Prune: true, MaxPrunePercent: 20}
+	options.Acknowledged = []string{Make(bundleOf(all[60:]...), ourObjects(all...), options).Brake.Digest}
+	begun := Make(bundleOf(all[60:]...), ourObjects(all...), options)
+	if begun.Passed == nil || len(begun.Agreed) != 60 {
+		t.Fatalf("passed %+v, agreed to %d", begun.Passed, len(begun.Agreed))
+	}
+	tests := map[string]struct {
+		reason string
+		left   []*unstructured.Unstructured
+		change func(*PlanOptions)
+		want   string
+		agreed int
+	}{
+		"the next run":             {"it was let pass as a whole", all[60:], func(o *PlanOptions) { o.Agreed = begun.Agreed }, "", 35},
+		"another commit beside it": {"what was let pass is not judged again", all[69:], func(o *PlanOptions) { o.Agreed = begun.Agreed }, "", 35},
+		"more goes beside it":      {"of that nobody knew", all[85:], func(o *PlanOptions) { o.Agreed = begun.Agreed }, MassDeletion, 35},
+		"a new process":            {"the status says how much was ahead", all[60:], func(o *PlanOptions) { o.AgreedRest = 35 }, "", 35},
+		"more than was ahead":      {"of that nobody knew", all[61:], func(o *PlanOptions) { o.AgreedRest = 35 }, MassDeletion, 0},
+		"nobody remembers":         {"it looks like any other", all[60:], func(*PlanOptions) {}, MassDeletion, 0},
+		"the commit is reverted":   {"nothing is ahead any more", all[25:], func(o *PlanOptions) { o.Agreed = begun.Agreed }, "", 0},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			options := options
+			test.change(&options)
+			plan := Make(bundleOf(test.left...), ourObjects(all[25:]...), options)
+			got := ""
+			if plan.Brake != nil {
+				got = plan.Brake.Kind
+			}
+			if got != test.want || len(plan.Agreed) != test.agreed || plan.Passed != nil {
+				t.Errorf("%s: held by %q, want %q; agreed to %d, want %d; passed %+v", test.reason, got, test.want, len(plan.Agreed), test.agreed, plan.Passed)
+			}
+		})
+	}
+}
+
+// An entry that only holds a name looks as if it led somewhere when its label is taken off, or when somebody gives it an endpoint.
+func TestUndoingAnEditTripsNoBrake(t *testing.T) {
+	nowhere := entry("shop", "cart")
+	nowhere.SetLabels(map[string]string{render.LabelService: "cart", render.LabelSide: string(render.SideCall), render.LabelNoEndpoint: "true"})
+	spec := nowhere.Object["spec"].(map[string]any)
+	delete(spec, "endpoints")
+	spec["workloadSelector"] = map[string]any{"labels": map[string]any{render.LabelNoEndpoint: "true"}}
+	bundle := bundleOf(nowhere, rule("shop", "x"))
+	bundle.Calls = []render.Call{{Caller: "web", Callee: "cart", Entries: []render.Key{keyOf(nowhere)}}}
+	edits := map[string]func(*unstructured.Unstructured){
+		"the label": func(o *unstructured.Unstructured) {
+			o.SetLabels(map[string]string{LabelPartOf: testOwner.ID, render.LabelService: "cart", render.LabelSide: string(render.SideCall)})
+		},
+		"an endpoint": func(o *unstructured.Unstructured) {
+			o.SetLabels(map[string]string{LabelPartOf: testOwner.ID, render.LabelService: "cart", render.LabelSide: string(render.SideCall)})
+			o.Object["spec"].(map[string]any)["endpoints"] = []any{map[string]any{"address": "192.0.2.1"}}
+		},
+	}
+	for name, edit := range edits {
+		for _, again := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, by a new process %t", name, again), func(t *testing.T) {
+				options := PlanOptions{Owner: testOwner, Prune: true, MaxPrunePercent: 20, Again: again}
+				view := ourObjects(nowhere, rule("shop", "x"))
+				if !again {
+					options.Known = Make(bundle, view, options).known
+				}
+				edit(view.Objects[0])
+				if plan := Make(bundle, view, options); plan.Brake != nil || plan.Drifted() != 1 {
+					t.Errorf("held by %+v, %d drifted", plan.Brake, plan.Drifted())
+				}
+			})
+		}
+	}
+}
+
+// What is held as a whole still has the drift beside it put right.
+func TestCorrectionsAreHeldByNothing(t *testing.T) {
+	all := rules(30)
+	options := PlanOptions{Owner: testOwner, Prune: true, MaxPrunePercent: 20}
+	options.Known = Make(bundleOf(all...), ourObjects(all...), options).known
+	view := ourObjects(all...)
+	view.Objects[29].Object["spec"].(map[string]any)["exportTo"] = []any{"*"}
+	plan := Make(bundleOf(all[20:]...), view, options)
+	if plan.Brake == nil {
+		t.Fatal("20 of 30 objects would go")
+	}
+	only := plan.Corrections()
+	if diff := cmp.Diff(map[string]Verb{keyOf(all[29]).String(): Update}, verbs(only)); diff != "" || only.Brake != nil {
+		t.Errorf("held by %+v; (-want +got):\n%s", only.Brake, diff)
 	}
 }

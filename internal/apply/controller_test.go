@@ -111,9 +111,9 @@ func told(plan Plan) any {
 		l.Action.live, l.Action.desired, l.Action.between = nil, nil, nil
 		lines = append(lines, l)
 	}
-	brake := plan.Brake
-	plan.Actions, plan.known, plan.Brake = nil, nil, nil
-	return []any{fmt.Sprintf("%+v", plan), brake, strings.Split(fmt.Sprintf("%+v", lines), " {Action:")}
+	brake, passed := plan.Brake, plan.Passed
+	plan.Actions, plan.known, plan.Brake, plan.Passed = nil, nil, nil, nil
+	return []any{fmt.Sprintf("%+v", plan), brake, passed, strings.Split(fmt.Sprintf("%+v", lines), " {Action:")}
 }
 
 // planUntil waits until the watch has brought what the test did.

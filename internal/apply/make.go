@@ -21,6 +21,9 @@ type PlanOptions struct {
 	MaxPrunePercent int
 	// Acknowledged are digests of brakes that a person lets pass on this cluster, besides those of the bundle.
 	Acknowledged []string
+	// Agreed is [Plan.Agreed] of the plan before; after a restart, AgreedRest says how much of it was ahead then.
+	Agreed     Agreement
+	AgreedRest int
 	// Keep is why nothing may be taken away, for a person; "" if it may. With it a plan deletes nothing, and what it changes loses no host,
 	// address, port, endpoint or subset, nobody whom it is exported to, and nobody whom it lets in; see [Make].
 	Keep string
@@ -32,6 +35,8 @@ type PlanOptions struct {
 	Truces map[render.Key]string
 	// Known is [Result.Known] of the run before, nil after a restart.
 	Known Record
+	// Again says that this very bundle was carried out before: what differs from it, and is not known yet, was changed by somebody.
+	Again bool
 
 	// beside is what there is beside the part that a [Planner] looks at.
 	beside beside
@@ -82,7 +87,7 @@ func Make(bundle *render.Bundle, view View, options PlanOptions) Plan {
 			plan.known[resource.Key] = action.hash
 			continue
 		}
-		action.Drift = action.writes() && options.Known[resource.Key] == action.hash
+		action.Drift = action.writes() && (options.Known[resource.Key] == action.hash || changedMeanwhile(action, options))
 		if reason, truce := options.Truces[resource.Key]; truce && action.Drift {
 			action.Verb, action.Reason, action.Fields, action.Drift = Hold, reason, nil, false
 		}
@@ -101,7 +106,7 @@ func Make(bundle *render.Bundle, view View, options PlanOptions) Plan {
 		actions = withoutTaking(actions, live, bundle, options.Keep)
 	}
 	actions = holdBehindRefusals(actions)
-	plan.Brake = brake(bundle, live, plan.Owned, withoutWithdrawn(actions), options)
+	plan.Brake, plan.Passed, plan.Agreed = brake(bundle, live, plan.Owned, withoutWithdrawn(actions), options)
 	actions, plan.Seen = settle(withdraw(actions, live, bundle, options), live, plan.Owned, options)
 	plan.Actions = order(withEffects(actions, live, bundle))
 	return plan
@@ -165,6 +170,15 @@ func decideWanted(resource render.Resource, live *unstructured.Unstructured, vie
 		action.Verb = Claim
 	}
 	return action
+}
+
+// changedMeanwhile tells whether an object that is looked at for the first time by this process was changed since the one before carried the bundle out. One
+// that stays for a while differs from it anyhow.
+func changedMeanwhile(action Action, options PlanOptions) bool {
+	if _, known := options.Known[action.Key]; known || !options.Again || options.Keep != "" || action.Adopts || action.Verb == Claim {
+		return false
+	}
+	return action.live == nil || action.live.GetAnnotations()[AnnotationWithdrawn] == ""
 }
 
 // decideStale says what becomes of a live object that is not in the bundle.

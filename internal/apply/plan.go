@@ -87,6 +87,10 @@ type Plan struct {
 	Seen Sightings
 	// Brake, if not nil, holds the plan as a whole: nothing of it may be carried out.
 	Brake *Brake
+	// Passed, if not nil, is what would have held it, had a person not let it pass.
+	Passed *Brake
+	// Agreed goes into the [PlanOptions] of the next plan.
+	Agreed Agreement
 
 	owner string
 	// known are the resources of the bundle that the cluster is known to have, before the plan is carried out.
@@ -144,6 +148,13 @@ func (p Plan) Drifted() int {
 		}
 	}
 	return count
+}
+
+// Corrections is the part of the plan that puts right what somebody else changed. Nothing holds it: it takes away only what the repository never had.
+func (p Plan) Corrections() Plan {
+	p.Brake, p.Namespaces = nil, nil
+	p.Actions = slices.DeleteFunc(slices.Clone(p.Actions), func(a Action) bool { return !a.Drift })
+	return p
 }
 
 // Writes reports whether carrying the plan out takes any request.

@@ -313,3 +313,72 @@ func TestABrakeJudgesWhenSomethingLeavesTheRepositoryAndNotOnceMore(t *testing.T
 	k.sync(after)
 	c.equal(after)
 }
+
+// Twelve services leave a cluster that still calls them: what they offered stays for a while, and where callers go instead has to be offered first.
+func TestLeavingAClusterIsAgreedToOnce(t *testing.T) {
+	c := newCluster(t)
+	k := withdrawing(c)
+	k.options.MaxPrunePercent = 20
+	var before, after []*unstructured.Unstructured
+	for _, name := range many("cart", 12) {
+		for _, object := range offer(name) {
+			before = append(before, labelled(object, map[string]string{render.LabelService: name}))
+		}
+		pods, remote := entry("shop", name), entry("shop", name, "192.0.2.9")
+		pods.SetName(name + "-pods")
+		spec := pods.Object["spec"].(map[string]any)
+		delete(spec, "endpoints")
+		spec["workloadSelector"] = map[string]any{"labels": map[string]any{"app": name}}
+		remote.SetName(name + "-remote")
+		before = append(before, pods, rule("shop", name))
+		after = append(after, remote, rule("shop", name))
+	}
+	k.sync(bundleOf(before...))
+	k.options.Timing.SettleAfter = 90 * time.Second
+	bundle := bundleOf(after...)
+	plan := k.plan(bundle)
+	if plan.Brake == nil || plan.Brake.Kind != MassDeletion {
+		t.Fatalf("36 of 48 objects would go: %+v", plan.Brake)
+	}
+	k.options.Acknowledged = []string{plan.Brake.Digest}
+	for range 3 {
+		plan = k.plan(bundle)
+		if plan.Brake != nil {
+			t.Fatalf("what was agreed to is held: %+v", plan.Brake)
+		}
+		k.options.Agreed, k.options.Timing.Seen = plan.Agreed, plan.Seen
+		if _, err := k.apply(plan); err != nil {
+			t.Fatal(err)
+		}
+		k.later(time.Minute)
+	}
+	if len(plan.Agreed) != 12 || !c.exists(after[0]) || c.exists(before[2]) {
+		t.Errorf("callers were not led elsewhere; ahead were %v", plan.Agreed)
+	}
+	k.later(time.Hour)
+	if plan = k.plan(bundle); plan.Brake != nil || len(plan.Agreed) > 0 {
+		t.Errorf("held by %+v; ahead are %v", plan.Brake, plan.Agreed)
+	}
+	if _, err := k.apply(plan); err != nil {
+		t.Fatal(err)
+	}
+	c.equal(bundle)
+}
+
+// While no process watches, somebody gives an offer an endpoint, and deletes what leads to another cluster.
+func TestWhatChangesWhileNobodyWatchesIsUndoneAtOnce(t *testing.T) {
+	c := newCluster(t)
+	bundle := bundleOf(append(offer("cart", "v1"), services("web")...)...)
+	withdrawing(c).sync(bundle)
+
+	k := withdrawing(c)
+	k.options.Timing.SettleAfter = time.Hour
+	k.options.Again = true
+	c.patch(offer("cart")[0], `{"spec":{"exportTo":["*"],"endpoints":[{"address":"192.0.2.1","ports":{"http":15443}},{"address":"203.0.113.66","ports":{"http":15443}}]}}`)
+	c.remove(services("web")[0])
+	k.planUntil(bundle, "both are seen", func(p Plan) bool { return p.Drifted() == 2 })
+	if result := k.sync(bundle); result.Drifted != 2 {
+		t.Errorf("%+v", result)
+	}
+	c.equal(bundle)
+}
