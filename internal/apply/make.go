@@ -2,7 +2,6 @@ package apply
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -105,7 +104,7 @@ func Make(bundle *render.Bundle, view View, options PlanOptions) Plan {
 	if options.Keep != "" {
 		actions = withoutTaking(actions, live, bundle, options.Keep)
 	}
-	actions = holdBehindRefusals(actions)
+	actions = holdRoutesBehindRefusals(holdBehindRefusals(actions), bundle)
 	plan.Brake, plan.Passed, plan.Agreed = brake(bundle, live, plan.Owned, withoutWithdrawn(actions), options)
 	actions, plan.Seen = settle(withdraw(actions, live, bundle, options), live, plan.Owned, options)
 	plan.Actions = order(withEffects(actions, live, bundle))
@@ -215,28 +214,6 @@ func decideStale(key render.Key, live *unstructured.Unstructured, options PlanOp
 		return tell(Hold, options.Keep)
 	}
 	return tell(Delete, "")
-}
-
-// holdBehindRefusals keeps the old objects of a service while a new one cannot be applied: what replaces them
-// is not there.
-func holdBehindRefusals(actions []Action) []Action {
-	refused := map[string]render.Key{}
-	for _, action := range actions {
-		if action.Verb != Refuse {
-			continue
-		}
-		if first, ok := refused[action.Service]; !ok || action.Key.String() < first.String() {
-			refused[action.Service] = action.Key
-		}
-	}
-	held := slices.Clone(actions)
-	for i, action := range held {
-		if key, ok := refused[action.Service]; ok && action.Verb == Delete {
-			held[i].Verb = Hold
-			held[i].Reason = fmt.Sprintf("it goes when %s of the same service can be applied", key)
-		}
-	}
-	return held
 }
 
 func foreignReason(live *unstructured.Unstructured) string {
