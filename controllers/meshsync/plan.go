@@ -74,11 +74,11 @@ func withdraws(ms *v1alpha1.MeshSync) time.Duration {
 	return ms.Withdraws()
 }
 
-// settles is how long what newly depends on other clusters waits. In a first sync, and when a revision that was applied is seen again after a
-// restart, nothing does.
+// settles is how long what newly depends on other clusters waits. In a first sync, also one that takes several runs, and when what was carried out is
+// seen again after a restart, nothing does.
 func settles(ms *v1alpha1.MeshSync, bundle *render.Bundle) time.Duration {
 	again := ms.Status.LastAppliedRevision == bundle.Revision || wasCarriedOut(ms, bundle)
-	if ms.Status.BasisRevision == "" || again || ms.Spec.Mode == v1alpha1.ModeObserve {
+	if again || isFirst(ms, bundle) || ms.Spec.Mode == v1alpha1.ModeObserve {
 		return 0
 	}
 	return ms.Settles()

@@ -3,6 +3,7 @@ package meshsync
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -81,6 +82,14 @@ func wasApplied(ms *v1alpha1.MeshSync, bundle *render.Bundle) bool {
 func wasCarriedOut(ms *v1alpha1.MeshSync, bundle *render.Bundle) bool {
 	entry := lastWritten(ms)
 	return wasApplied(ms, bundle) || isOf(entry, bundle) && entry.LastReconciledStatus == v1alpha1.ReasonRefused && ms.Status.SettlingCount == 0
+}
+
+// isFirst reports whether nothing of another bundle was ever written here.
+func isFirst(ms *v1alpha1.MeshSync, bundle *render.Bundle) bool {
+	return ms.Status.LastAppliedRevision == "" && !slices.ContainsFunc(ms.Status.History, func(entry meta.Snapshot) bool {
+		written := strings.HasPrefix(entry.Digest, bundleDigest) && !keptOut(entry.LastReconciledStatus) && entry.LastReconciledStatus != v1alpha1.ReasonObserved
+		return written && !isOf(&entry, bundle)
+	})
 }
 
 // lastWritten is the newest entry of the history by which anything was written, or may have been; nil if there is none.

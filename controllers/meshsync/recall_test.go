@@ -26,6 +26,8 @@ func TestOnlyWhatTheClusterHasIsRecalled(t *testing.T) {
 		"Held":           {"a held commit wrote nothing since", meta.History{entry("sha256:b", apply.LastEndpoint, "main@sha1:2"), good}, true},
 		"PartlyRefused":  {"the next commit was applied all but one object, and must not be rolled back", meta.History{entry("sha256:b", v1alpha1.ReasonRefused, "main@sha1:2"), good}, false},
 		"PartlyApplied":  {"the next commit was applied in part, and must not be rolled back", meta.History{entry("sha256:b", v1alpha1.ReasonApplyFailed, "main@sha1:2"), good}, false},
+		"Begun":          {"a process died that had begun the next commit, which must not be rolled back", meta.History{entry("sha256:b", meta.ProgressingReason, "main@sha1:2"), good}, false},
+		"BegunThenHeld":  {"the same, and it was held since", meta.History{entry("sha256:b", apply.MassDeletion, "main@sha1:2"), entry("sha256:b", meta.ProgressingReason, "main@sha1:2"), good}, false},
 		"WrongCluster":   {"Git said since that this is another cluster", meta.History{entry("sha256:b", v1alpha1.ReasonWrongCluster, "main@sha1:2"), good}, false},
 		"AnotherBundle":  {"the same commit means something else under the spec of today", meta.History{entry("sha256:b", meta.ReconciliationSucceededReason, "main@sha1:1")}, false},
 		"AnotherCommit":  {"it is not the commit that the status names", meta.History{entry("sha256:a", meta.ReconciliationSucceededReason, "main@sha1:2")}, false},
@@ -35,6 +37,48 @@ func TestOnlyWhatTheClusterHasIsRecalled(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ms := &v1alpha1.MeshSync{Status: v1alpha1.MeshSyncStatus{History: tc.history}}
 			if got := wasApplied(ms, bundle); got != tc.want {
+				t.Errorf("%s: got %v", tc.reason, got)
+			}
+		})
+	}
+}
+
+func TestWhatWaitsForOtherClusters(t *testing.T) {
+	bundle := &render.Bundle{Digest: "b", Revision: "main@sha1:2"}
+	entry := func(digest, status, revision string) meta.Snapshot {
+		return meta.Snapshot{Digest: "sha256:" + digest, LastReconciledStatus: status, Metadata: map[string]string{"revision": "main@sha1:" + revision}}
+	}
+	cases := map[string]struct {
+		reason string
+		status v1alpha1.MeshSyncStatus
+		waits  bool
+	}{
+		"FirstSync":      {"there is nothing yet that calls could lose", v1alpha1.MeshSyncStatus{}, false},
+		"FirstIsCutOff":  {"it is the first one still", v1alpha1.MeshSyncStatus{BasisRevision: "main@sha1:2", History: meta.History{entry("b", v1alpha1.ReasonTimeout, "2")}}, false},
+		"FirstWasBegun":  {"the process died in it", v1alpha1.MeshSyncStatus{BasisRevision: "main@sha1:2", History: meta.History{entry("b", meta.ProgressingReason, "2")}}, false},
+		"FirstWasHeld":   {"of what was held nothing was written", v1alpha1.MeshSyncStatus{History: meta.History{entry("a", apply.LastEndpoint, "1")}}, false},
+		"OnlyObserved":   {"nothing was written", v1alpha1.MeshSyncStatus{BasisRevision: "main@sha1:1", History: meta.History{entry("a", v1alpha1.ReasonObserved, "1")}}, false},
+		"AnotherRefused": {"all but one object of it is here", v1alpha1.MeshSyncStatus{BasisRevision: "main@sha1:1", History: meta.History{entry("a", v1alpha1.ReasonRefused, "1")}}, true},
+		"AnotherApplied": {"other clusters may not have seen the new one", v1alpha1.MeshSyncStatus{
+			LastAppliedRevision: "main@sha1:1", History: meta.History{entry("a", meta.ReconciliationSucceededReason, "1")},
+		}, true},
+		"Begun": {"what waits in it is not known any more", v1alpha1.MeshSyncStatus{
+			LastAppliedRevision: "main@sha1:1", History: meta.History{entry("b", meta.ProgressingReason, "2"), entry("a", meta.ReconciliationSucceededReason, "1")},
+		}, true},
+		"Applied": {"all of it was written before", v1alpha1.MeshSyncStatus{
+			LastAppliedRevision: "main@sha1:2", History: meta.History{entry("b", meta.ReconciliationSucceededReason, "2")},
+		}, false},
+		"Refused": {"all of it was written before that could be", v1alpha1.MeshSyncStatus{
+			LastAppliedRevision: "main@sha1:1", History: meta.History{entry("b", v1alpha1.ReasonRefused, "2")},
+		}, false},
+		"RefusedAndSettling": {"a part of it was not", v1alpha1.MeshSyncStatus{
+			LastAppliedRevision: "main@sha1:1", SettlingCount: 1, History: meta.History{entry("b", v1alpha1.ReasonRefused, "2")},
+		}, true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			ms := &v1alpha1.MeshSync{Status: tc.status}
+			if got := settles(ms, bundle) > 0; got != tc.waits {
 				t.Errorf("%s: got %v", tc.reason, got)
 			}
 		})
