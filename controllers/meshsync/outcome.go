@@ -75,11 +75,10 @@ func failedInternally(doing string, err error) outcome {
 	return outcome{verdict: retrying, reason: v1alpha1.ReasonInternal, message: fmt.Sprintf("%s: %v", doing, err), cause: err, unread: true}
 }
 
-func anotherMeshSync(rival *v1alpha1.MeshSync) outcome {
+func anotherMeshSync(ms, rival *v1alpha1.MeshSync) outcome {
 	return outcome{
 		verdict: waiting, reason: v1alpha1.ReasonAnotherMeshSync, unread: true,
-		message: fmt.Sprintf("MeshSync %s/%s is older and manages this cluster; only one can. This one does nothing, and takes over when the other is deleted.",
-			rival.Namespace, rival.Name),
+		message: fmt.Sprintf("MeshSync %s/%s is older and manages this cluster; only one can. %s", rival.Namespace, rival.Name, inheritance(ms)),
 	}
 }
 
