@@ -191,15 +191,24 @@ func wayOn(ms *v1alpha1.MeshSync, digest string) string {
 }
 
 func observed(bundle *render.Bundle, plan *apply.Plan) outcome {
-	todo := pending(plan)
-	what := "nothing to change."
+	todo, refused := pending(plan), refusals(plan)
+	var counts []string
+	var what string
 	if len(todo) > 0 {
-		what = fmt.Sprintf("%s. Nothing is written, since spec.mode is Observe. It would: %s.", planned(plan).toDo(), firstPending(todo))
+		counts = append(counts, planned(plan).toDo())
+		what = fmt.Sprintf(" Nothing is written, since spec.mode is Observe. It would: %s.", firstPending(todo))
+	}
+	if len(refused) > 0 {
+		counts = append(counts, fmt.Sprintf("%d refused", len(refused)))
+		what += " Refused: " + sentence(firstRefused(refused))
+	}
+	if len(counts) == 0 {
+		counts = append(counts, "nothing to change")
 	}
 	o := outcome{
 		verdict: done, reason: v1alpha1.ReasonObserved, observes: true, bundle: bundle, plan: plan, pending: todo,
-		errors: append(refusals(plan), syncErrors(bundle.Findings)...), broken: len(bundle.Findings),
-		message: fmt.Sprintf("Observed %s: %s", short(bundle.Revision), what),
+		errors: append(refused, syncErrors(bundle.Findings)...), broken: len(bundle.Findings),
+		message: fmt.Sprintf("Observed %s: %s.%s", short(bundle.Revision), strings.Join(counts, ", "), what),
 	}
 	if len(bundle.Findings) > 0 {
 		o.verdict, o.reason = waiting, v1alpha1.ReasonServicesFrozen
@@ -273,4 +282,10 @@ func frozenMessage(bundle *render.Bundle) string {
 // isApplied tells whether the outcome has a commit applied, frozen services aside.
 func (o outcome) isApplied() bool {
 	return !o.observes && (o.verdict == done && o.reason == meta.ReconciliationSucceededReason || o.reason == v1alpha1.ReasonServicesFrozen)
+}
+
+// inPlace tells whether the cluster has the commit, frozen services and what is left alone aside: since it is applied, or since there was nothing to
+// write when it was only observed.
+func (o outcome) inPlace() bool {
+	return o.isApplied() || o.observes && len(o.pending) == 0 && len(refusals(o.plan)) == 0
 }

@@ -341,7 +341,7 @@ func (r *Reconciler) mark(ctx context.Context, ms *v1alpha1.MeshSync, p *patcher
 // suspended does nothing and says so. The conditions stay as they were, as in Flux, except for Reconciling: what waits
 // to be resumed is not tried again, and kstatus would wait for it in vain. One that waits for another takes back that it takes over.
 func (r *Reconciler) suspended(ctx context.Context, ms *v1alpha1.MeshSync, p *patcher) (ctrl.Result, error) {
-	r.metrics.suspended.WithLabelValues(ms.Namespace, ms.Name).Set(1)
+	r.metrics.countIdle(ms)
 	m := r.memories.get(client.ObjectKeyFromObject(ms))
 	// After it is resumed, Git is asked at once.
 	m.fetched.due = time.Time{}

@@ -68,6 +68,11 @@ func list(errors []v1alpha1.SyncError) string {
 	return and(named, len(errors))
 }
 
+// firstRefused says why the first of them is refused, and how many there are beside.
+func firstRefused(refused []v1alpha1.SyncError) string {
+	return and([]string{refused[0].Resource + ": " + refused[0].Message}, len(refused))
+}
+
 func and(named []string, all int) string {
 	text := strings.Join(named, "; ")
 	if all > len(named) {
