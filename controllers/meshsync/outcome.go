@@ -173,14 +173,14 @@ func planFailed(bundle *render.Bundle, err error) outcome {
 
 // braked is a plan that loses more than it may without a person's agreement.
 func braked(ms *v1alpha1.MeshSync, bundle *render.Bundle, plan *apply.Plan) outcome {
-	digest := plan.Brake.Digest
+	digest, todo := plan.Brake.Digest, pending(plan)
 	return outcome{
 		verdict: waiting, reason: plan.Brake.Kind, bundle: bundle, plan: plan,
-		pending: pending(plan), unapplied: true,
+		pending: todo, unapplied: true,
 		errors: syncErrors(bundle.Findings), broken: len(bundle.Findings),
 		held: &v1alpha1.Held{Kind: plan.Brake.Kind, Digest: digest, Revision: bundle.Revision, Reason: plan.Brake.Reason},
-		message: fmt.Sprintf("Revision %s is held: %s %s %s If it is not, revert the commit. What waits is listed in status.pending.",
-			short(bundle.Revision), sentence(plan.Brake.Reason), untouched, wayOn(ms, digest)),
+		message: fmt.Sprintf("Revision %s is held: %s %s %s If it is not, revert the commit. %s",
+			short(bundle.Revision), sentence(plan.Brake.Reason), untouched, wayOn(ms, digest), whereListed(todo)),
 	}
 }
 
@@ -230,8 +230,7 @@ func applied(bundle *render.Bundle, plan *apply.Plan, result apply.Result, err e
 		o.message = fmt.Sprintf("Revision %s could not be applied whole, so nothing was deleted; it is tried again: %s", short(bundle.Revision), sentence(firstOf(err)))
 	case len(refused) > 0:
 		o.verdict, o.reason, o.errors = waiting, v1alpha1.ReasonRefused, refused
-		o.message = fmt.Sprintf("Revision %s is applied, except for %s: %s", short(bundle.Revision), count(len(refused), "resource"),
-			sentence(refused[0].Resource+": "+refused[0].Message))
+		o.message = fmt.Sprintf("Revision %s is applied, except for %s: %s", short(bundle.Revision), count(len(refused), "resource"), sentence(firstRefused(refused)))
 	case len(plan.Waits()) > 0:
 		waits := plan.Waits()
 		o.verdict, o.reason = settling, v1alpha1.ReasonSettling

@@ -77,6 +77,41 @@ func TestEveryEndOfARunHasAReasonAndSaysWhatIsUntouched(t *testing.T) {
 	}
 }
 
+func TestAMessageTellsHowMuchItDoesNotName(t *testing.T) {
+	bundle := &render.Bundle{Revision: "main@sha1:abc"}
+	plan := func(verb apply.Verb, n int) *apply.Plan {
+		plan := &apply.Plan{}
+		for i := range n {
+			key := render.Key{Kind: "Gateway", Namespace: "a", Name: fmt.Sprintf("g%02d", i)}
+			plan.Actions = append(plan.Actions, apply.Action{Verb: verb, Key: key, Reason: "somebody else's"})
+		}
+		return plan
+	}
+	held := func(n int) outcome {
+		plan := plan(apply.Delete, n)
+		plan.Brake = &apply.Brake{Kind: apply.MassDeletion, Reason: "many would go"}
+		return braked(&v1alpha1.MeshSync{}, bundle, plan)
+	}
+	refused := func(n int) outcome { return applied(bundle, plan(apply.Refuse, n), apply.Result{}, nil) }
+	cases := map[string]struct {
+		reason string
+		got    outcome
+		ends   string
+	}{
+		"HeldWhole":  {"the status has room for twenty", held(20), " What waits is listed in status.pending."},
+		"HeldMore":   {"the status has not all of them", held(21), " The first 20 of 21 writes that wait are listed in status.pending, all of them in the controller's log."},
+		"RefusedOne": {"it is named", refused(1), "except for 1 resource: Gateway/a/g00: somebody else's."},
+		"RefusedAll": {"one is named", refused(3), "except for 3 resources: Gateway/a/g00: somebody else's; and 2 more."},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if !strings.HasSuffix(tc.got.message, tc.ends) {
+				t.Errorf("%s: got %q, want it to end with %q", tc.reason, tc.got.message, tc.ends)
+			}
+		})
+	}
+}
+
 func TestConditionsFollowTheVerdict(t *testing.T) {
 	cases := map[string]struct {
 		reason                      string
