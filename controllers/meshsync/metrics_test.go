@@ -142,6 +142,33 @@ func TestWhatKeepsAMeshSyncFromWritingIsCounted(t *testing.T) {
 	}
 }
 
+func TestFrozenServicesAreCountedWheneverTheStatusListsThem(t *testing.T) {
+	frozen := &render.Bundle{Frozen: []render.Frozen{{Service: "cart"}}}
+	refuses := &apply.Plan{Actions: []apply.Action{{Verb: apply.Refuse}}}
+	r := &Reconciler{now: time.Now, metrics: NewMetrics(time.Now)}
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(r.metrics.frozen)
+	for _, step := range []struct {
+		reason  string
+		outcome outcome
+		want    float64
+	}{
+		{"one is broken", observed(frozen, &apply.Plan{}), 1},
+		{"it is mended, and nothing is written", observed(&render.Bundle{}, &apply.Plan{}), 0},
+		{"one is broken, and something else is refused", applied(frozen, refuses, apply.Result{}, nil), 1},
+		{"an outage says nothing of it", outcome{verdict: retrying, reason: v1alpha1.ReasonFetchFailed, unread: true}, 1},
+	} {
+		r.writeMetrics(&v1alpha1.MeshSync{}, &memory{}, step.outcome)
+		families, err := registry.Gather()
+		if err != nil || len(families) != 1 {
+			t.Fatalf("%s: %d families, %v", step.reason, len(families), err)
+		}
+		if got := families[0].GetMetric()[0].GetGauge().GetValue(); got != step.want {
+			t.Errorf("%s: got %v, want %v", step.reason, got, step.want)
+		}
+	}
+}
+
 func TestPreflightIsCountedAsTheConditionTells(t *testing.T) {
 	overlap, address := preflight.Problem{Reason: preflight.GatewayOverlaps}, preflight.Problem{Reason: preflight.GatewayAddress}
 	checked := outcome{verdict: done, reason: meta.ReconciliationSucceededReason, bundle: &render.Bundle{}}

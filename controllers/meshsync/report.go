@@ -174,6 +174,9 @@ func (r *Reconciler) writeMetrics(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 			r.metrics.resources.WithLabelValues(namespace, name, state).Set(float64(n))
 		}
 	}
+	if o.carriedOut || o.observes {
+		r.metrics.frozen.WithLabelValues(namespace, name).Set(float64(len(o.bundle.Frozen)))
+	}
 	r.metrics.countProblems(ms, o)
 	for verb, n := range map[string]int{
 		"create": o.wrote.created, "update": o.wrote.updated, "claim": o.wrote.claimed, "adopt": o.wrote.adopted, "delete": o.wrote.deleted,
@@ -198,7 +201,6 @@ func (r *Reconciler) writeLag(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 	if !o.isApplied() {
 		return
 	}
-	r.metrics.frozen.WithLabelValues(key.Namespace, key.Name).Set(float64(len(o.bundle.Frozen)))
 	r.metrics.lastApplied.WithLabelValues(key.Namespace, key.Name).Set(float64(r.now().Unix()))
 	r.metrics.revision.DeletePartialMatch(map[string]string{"namespace": key.Namespace, "name": key.Name})
 	r.metrics.revision.WithLabelValues(key.Namespace, key.Name, o.bundle.Cluster, o.bundle.Revision).Set(1)
