@@ -120,7 +120,8 @@ type MeshSyncSpec struct {
 	OnError OnError `json:"onError,omitempty"`
 
 	// DeletionPolicy is what becomes of the managed objects when this MeshSync is deleted: Orphan leaves them, marked, and
-	// the next MeshSync of the cluster claims them; Delete removes them, unless another MeshSync waits for the cluster, which claims them.
+	// the next MeshSync of the cluster claims them; Delete removes them, unless another MeshSync waits for the cluster, which claims them. One that is
+	// suspended or only observes does not count.
 	// +kubebuilder:default=Orphan
 	// +optional
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`

@@ -72,7 +72,7 @@ func (r *Reconciler) finalize(ctx context.Context, ms *v1alpha1.MeshSync, p *pat
 
 // leaves reports whether the objects outlive the MeshSync: by policy, and where it may write nothing.
 func leaves(ms *v1alpha1.MeshSync) bool {
-	return ms.Spec.DeletionPolicy != v1alpha1.DeletionDelete || ms.Spec.Suspend || ms.Spec.Mode == v1alpha1.ModeObserve
+	return ms.Spec.DeletionPolicy != v1alpha1.DeletionDelete || !mayWrite(ms)
 }
 
 // successor is the MeshSync that has this cluster when ms is gone, nil if there is none: deleting what it is about to claim would take every name
@@ -85,7 +85,7 @@ func (r *Reconciler) successor(ctx context.Context, ms *v1alpha1.MeshSync) (*v1a
 	var next *v1alpha1.MeshSync
 	for i := range all.Items {
 		other := &all.Items[i]
-		acts := other.DeletionTimestamp.IsZero() && !other.Spec.Suspend && other.Spec.Mode != v1alpha1.ModeObserve
+		acts := other.DeletionTimestamp.IsZero() && mayWrite(other)
 		if other.UID != ms.UID && acts && older(ms, other) && (next == nil || older(other, next)) {
 			next = other
 		}

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/fluxcd/pkg/runtime/conditions"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -69,6 +71,47 @@ func TestAMeshSyncThatIsReplacedDeletesNothingThatTheNextOneDeclares(t *testing.
 		err := w.Admin.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "renamed"}, &v1alpha1.MeshSync{})
 		return apierrors.IsNotFound(err) && len(w.Objects()) == 0, cmp.Diff(nil, keysOf(w.Objects()))
 	})
+}
+
+func TestOneThatMayNotWriteDoesNotPromiseToTakeOver(t *testing.T) {
+	w := newWorld(t, withIstio)
+	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
+	w.Applied("mesh", w.Git.First)
+	before := uidsOf(w.Objects())
+	says := func(reason string, promises bool, want ...string) {
+		t.Helper()
+		w.Until(reason, func() (bool, string) {
+			ms := w.Get("renamed")
+			for _, kind := range []string{meta.ReadyCondition, meta.StalledCondition} {
+				message := conditions.GetMessage(ms, kind)
+				if promised := strings.Contains(message, "takes over"); promised != promises {
+					return false, describe(ms)
+				}
+				for _, mention := range want {
+					if !strings.Contains(message, mention) {
+						return false, describe(ms)
+					}
+				}
+			}
+			return true, ""
+		})
+	}
+
+	w.Create("renamed", func(ms *v1alpha1.MeshSync) { ms.Spec.Mode = v1alpha1.ModeObserve })
+	says("one that only observes claims nothing", false, namespace+"/mesh", "only observes", "deletes its objects if its spec.deletionPolicy is Delete", "spec.mode to Apply first")
+	w.Change("renamed", func(ms *v1alpha1.MeshSync) { ms.Spec.Mode = v1alpha1.ModeApply })
+	says("one that applies claims", true, namespace+"/mesh")
+	w.Change("renamed", func(ms *v1alpha1.MeshSync) { ms.Spec.Suspend = true })
+	says("one that is suspended takes back what it said before", false, namespace+"/mesh", "is suspended", "spec.suspend to false first")
+	w.Change("renamed", func(ms *v1alpha1.MeshSync) { ms.Spec.Mode = v1alpha1.ModeObserve })
+	says("both stand in the way", false, "is suspended and only observes", "spec.suspend to false and spec.mode to Apply first")
+
+	// Whoever follows the sentence loses nothing.
+	w.Change("renamed", func(ms *v1alpha1.MeshSync) { ms.Spec.Suspend, ms.Spec.Mode = false, v1alpha1.ModeApply })
+	says("one that applies claims", true)
+	must(t, w.Admin.Delete(t.Context(), w.Get("mesh")))
+	w.Applied("renamed", w.Git.First)
+	w.keeps(before)
 }
 
 func TestAnotherURLDeletesNothingThatIsThereAsWell(t *testing.T) {

@@ -24,12 +24,15 @@ func writeHealthy(ms *v1alpha1.MeshSync, o outcome) {
 		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonRefused, "%s belongs to somebody else or is opted out, and is not what the repository says", list(bad))
 	case len(o.plan.Complaints) > 0:
 		writeComplaints(ms, o.plan.Complaints)
-	case o.isApplied():
+	case o.inPlace():
 		except := ""
 		if n := len(left(o.plan)); n > 0 {
 			except = fmt.Sprintf(", except %d left alone", n)
 		}
 		conditions.MarkTrue(ms, meta.HealthyCondition, meta.SucceededReason, "All resources of %s are in place%s", short(o.bundle.Revision), except)
+	case o.observes:
+		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonObserved, "%d of %s of %s are in place; %s, and nothing is written, since spec.mode is Observe",
+			o.plan.Unchanged, count(len(o.bundle.Resources), "resource"), short(o.bundle.Revision), planned(o.plan).toDo())
 	}
 }
 

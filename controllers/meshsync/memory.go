@@ -42,6 +42,8 @@ type memory struct {
 	retry retries
 	// aheadSince is when a commit that is not yet applied was first seen, zero if there is none.
 	aheadSince time.Time
+	// reached is the last commit that the cluster was seen to have, applied or observed.
+	reached string
 	// generation is that of the last spec that a run acted on; another one voids what was fetched.
 	generation int64
 	// handled is the last request for a run that was heeded. The status has it too, but the cache may be behind.

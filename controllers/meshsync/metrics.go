@@ -6,6 +6,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 )
 
 // phase is a part of a run whose duration is measured.
@@ -27,6 +29,7 @@ type Metrics struct {
 	ready       *prometheus.GaugeVec
 	stalled     *prometheus.GaugeVec
 	suspended   *prometheus.GaugeVec
+	observing   *prometheus.GaugeVec
 	services    *prometheus.GaugeVec
 	resources   *prometheus.GaugeVec
 	findings    *prometheus.GaugeVec
@@ -61,12 +64,13 @@ func NewMetrics(now func() time.Time) *Metrics {
 			Buckets: []float64{.001, .005, .02, .1, .5, 1, 2, 5, 10, 30, 60, 120},
 		}, []string{"phase"}),
 		reconciles: counter("isthmus_reconciles_total", "Runs, by the reason of the Ready condition that they ended in.", "reason"),
-		ready:      gauge("isthmus_ready", "1 if the last run ended with everything applied, else 0."),
+		ready:      gauge("isthmus_ready", "1 if the last run ended with everything applied or, in mode Observe, looked at, else 0."),
 		stalled:    gauge("isthmus_stalled", "1 if a person has to act, else 0."),
 		suspended:  gauge("isthmus_suspended", "1 if the MeshSync is suspended, else 0."),
+		observing:  gauge("isthmus_observing", "1 while spec.mode is Observe, so that nothing is written, else 0."),
 		services:   gauge("isthmus_services", "Services that run in this cluster or are called from it."),
 		resources: gauge("isthmus_resources", "Resources by state: desired, unchanged, refused (an object of that name belongs to somebody else), "+
-			"left (it stays although the repository does not say so; status.leftAlone tells why), withdrawing (it stays for a while).", "state"),
+			"left (not as the repository says, or opted out, and left alone; status.leftAlone tells why), withdrawing (it stays for a while).", "state"),
 		findings: gauge("isthmus_findings", "Errors in the last commit that was looked at."),
 		frozen:   gauge("isthmus_frozen_services", "Services that are broken in the last commit and kept as they were when they were good last."),
 		preflight: gauge("isthmus_preflight_problems", "Respects in which the cluster is not as the repository takes it to be, by reason: those of the Preflight "+
@@ -94,9 +98,22 @@ func (m *Metrics) Build(version string) { m.build.WithLabelValues(version).Set(1
 
 func (m *Metrics) perMeshSync() []prometheus.Collector {
 	return []prometheus.Collector{
-		m.reconciles, m.ready, m.stalled, m.suspended, m.services, m.resources, m.findings,
+		m.reconciles, m.ready, m.stalled, m.suspended, m.observing, m.services, m.resources, m.findings,
 		m.preflight, m.held, m.frozen, m.written, m.writeErrors, m.drift, m.fights, m.lastFetch, m.lastApplied, m.revision,
 	}
+}
+
+// countIdle tells what of a MeshSync's spec keeps it from writing.
+func (m *Metrics) countIdle(ms *v1alpha1.MeshSync) {
+	m.suspended.WithLabelValues(ms.Namespace, ms.Name).Set(truth(ms.Spec.Suspend))
+	m.observing.WithLabelValues(ms.Namespace, ms.Name).Set(truth(ms.Spec.Mode == v1alpha1.ModeObserve))
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // timed measures a phase: defer m.timed(phaseFetch)().
@@ -127,7 +144,8 @@ type lagCollector struct {
 }
 
 var lagDesc = prometheus.NewDesc("isthmus_branch_lag_seconds",
-	"How long ago a commit was first seen that is not applied yet; 0 if everything that was seen is applied.", meshSyncLabels, nil)
+	"How long ago a commit was first seen that is not applied yet; 0 if everything that was seen is applied. "+
+		"In mode Observe it grows while there is anything to write, or refused.", meshSyncLabels, nil)
 
 func (l *lagCollector) set(key types.NamespacedName, since time.Time, known bool) {
 	l.mutex.Lock()

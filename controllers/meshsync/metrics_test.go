@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/internal/apply"
 	"github.com/isthmus-mesh/isthmus/internal/preflight"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
@@ -87,6 +88,7 @@ func TestForgottenMeshSyncHasNoSeries(t *testing.T) {
 	m.resources.WithLabelValues("ns", "gone", "desired").Set(3)
 	m.preflight.WithLabelValues("ns", "gone", "GatewayOverlaps").Set(1)
 	m.ready.WithLabelValues("ns", "gone").Set(1)
+	m.observing.WithLabelValues("ns", "gone").Set(1)
 	m.ready.WithLabelValues("ns", "stays").Set(1)
 	m.forget(types.NamespacedName{Namespace: "ns", Name: "gone"})
 	families, err := registry.Gather()
@@ -106,6 +108,64 @@ func TestForgottenMeshSyncHasNoSeries(t *testing.T) {
 	}
 	if series != 1 {
 		t.Errorf("the series of the other MeshSync stays alone, and there are %d", series)
+	}
+}
+
+func TestWhatKeepsAMeshSyncFromWritingIsCounted(t *testing.T) {
+	steps := []struct {
+		reason string
+		spec   v1alpha1.MeshSyncSpec
+		want   map[string]float64
+	}{
+		{"it writes", v1alpha1.MeshSyncSpec{Mode: v1alpha1.ModeApply}, map[string]float64{"isthmus_suspended": 0, "isthmus_observing": 0}},
+		{"it only observes, and may be well in that", v1alpha1.MeshSyncSpec{Mode: v1alpha1.ModeObserve}, map[string]float64{"isthmus_suspended": 0, "isthmus_observing": 1}},
+		{"both", v1alpha1.MeshSyncSpec{Mode: v1alpha1.ModeObserve, Suspend: true}, map[string]float64{"isthmus_suspended": 1, "isthmus_observing": 1}},
+		{"it writes again", v1alpha1.MeshSyncSpec{}, map[string]float64{"isthmus_suspended": 0, "isthmus_observing": 0}},
+	}
+	r := &Reconciler{now: time.Now, metrics: NewMetrics(time.Now)}
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(r.metrics.suspended, r.metrics.observing)
+	for _, step := range steps {
+		ms := &v1alpha1.MeshSync{ObjectMeta: metav1.ObjectMeta{Namespace: "isthmus-system", Name: "mesh"}, Spec: step.spec}
+		r.writeMetrics(ms, &memory{}, observed(&render.Bundle{}, &apply.Plan{}))
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]float64{}
+		for _, family := range families {
+			got[family.GetName()] = family.GetMetric()[0].GetGauge().GetValue()
+		}
+		if diff := cmp.Diff(step.want, got); diff != "" {
+			t.Errorf("%s: -want, +got:\n%s", step.reason, diff)
+		}
+	}
+}
+
+func TestFrozenServicesAreCountedWheneverTheStatusListsThem(t *testing.T) {
+	frozen := &render.Bundle{Frozen: []render.Frozen{{Service: "cart"}}}
+	refuses := &apply.Plan{Actions: []apply.Action{{Verb: apply.Refuse}}}
+	r := &Reconciler{now: time.Now, metrics: NewMetrics(time.Now)}
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(r.metrics.frozen)
+	for _, step := range []struct {
+		reason  string
+		outcome outcome
+		want    float64
+	}{
+		{"one is broken", observed(frozen, &apply.Plan{}), 1},
+		{"it is mended, and nothing is written", observed(&render.Bundle{}, &apply.Plan{}), 0},
+		{"one is broken, and something else is refused", applied(frozen, refuses, apply.Result{}, nil), 1},
+		{"an outage says nothing of it", outcome{verdict: retrying, reason: v1alpha1.ReasonFetchFailed, unread: true}, 1},
+	} {
+		r.writeMetrics(&v1alpha1.MeshSync{}, &memory{}, step.outcome)
+		families, err := registry.Gather()
+		if err != nil || len(families) != 1 {
+			t.Fatalf("%s: %d families, %v", step.reason, len(families), err)
+		}
+		if got := families[0].GetMetric()[0].GetGauge().GetValue(); got != step.want {
+			t.Errorf("%s: got %v, want %v", step.reason, got, step.want)
+		}
 	}
 }
 

@@ -75,11 +75,10 @@ func failedInternally(doing string, err error) outcome {
 	return outcome{verdict: retrying, reason: v1alpha1.ReasonInternal, message: fmt.Sprintf("%s: %v", doing, err), cause: err, unread: true}
 }
 
-func anotherMeshSync(rival *v1alpha1.MeshSync) outcome {
+func anotherMeshSync(ms, rival *v1alpha1.MeshSync) outcome {
 	return outcome{
 		verdict: waiting, reason: v1alpha1.ReasonAnotherMeshSync, unread: true,
-		message: fmt.Sprintf("MeshSync %s/%s is older and manages this cluster; only one can. This one does nothing, and takes over when the other is deleted.",
-			rival.Namespace, rival.Name),
+		message: fmt.Sprintf("MeshSync %s/%s is older and manages this cluster; only one can. %s", rival.Namespace, rival.Name, inheritance(ms)),
 	}
 }
 
@@ -174,14 +173,14 @@ func planFailed(bundle *render.Bundle, err error) outcome {
 
 // braked is a plan that loses more than it may without a person's agreement.
 func braked(ms *v1alpha1.MeshSync, bundle *render.Bundle, plan *apply.Plan) outcome {
-	digest := plan.Brake.Digest
+	digest, todo := plan.Brake.Digest, pending(plan)
 	return outcome{
 		verdict: waiting, reason: plan.Brake.Kind, bundle: bundle, plan: plan,
-		pending: pending(plan), unapplied: true,
+		pending: todo, unapplied: true,
 		errors: syncErrors(bundle.Findings), broken: len(bundle.Findings),
 		held: &v1alpha1.Held{Kind: plan.Brake.Kind, Digest: digest, Revision: bundle.Revision, Reason: plan.Brake.Reason},
-		message: fmt.Sprintf("Revision %s is held: %s %s %s If it is not, revert the commit. What waits is listed in status.pending.",
-			short(bundle.Revision), sentence(plan.Brake.Reason), untouched, wayOn(ms, digest)),
+		message: fmt.Sprintf("Revision %s is held: %s %s %s If it is not, revert the commit. %s",
+			short(bundle.Revision), sentence(plan.Brake.Reason), untouched, wayOn(ms, digest), whereListed(todo)),
 	}
 }
 
@@ -200,15 +199,24 @@ func wayBack(ms *v1alpha1.MeshSync, bundle *render.Bundle, digest string) string
 }
 
 func observed(bundle *render.Bundle, plan *apply.Plan) outcome {
-	todo := pending(plan)
-	what := "nothing to change."
+	todo, refused := pending(plan), refusals(plan)
+	var counts []string
+	var what string
 	if len(todo) > 0 {
-		what = fmt.Sprintf("%s. Nothing is written, since spec.mode is Observe. It would: %s.", planned(plan).toDo(), firstPending(todo))
+		counts = append(counts, planned(plan).toDo())
+		what = fmt.Sprintf(" Nothing is written, since spec.mode is Observe. It would: %s.", firstPending(todo))
+	}
+	if len(refused) > 0 {
+		counts = append(counts, fmt.Sprintf("%d refused", len(refused)))
+		what += " Refused: " + sentence(firstRefused(refused))
+	}
+	if len(counts) == 0 {
+		counts = append(counts, "nothing to change")
 	}
 	o := outcome{
 		verdict: done, reason: v1alpha1.ReasonObserved, observes: true, bundle: bundle, plan: plan, pending: todo,
-		errors: append(refusals(plan), syncErrors(bundle.Findings)...), broken: len(bundle.Findings),
-		message: fmt.Sprintf("Observed %s: %s", short(bundle.Revision), what),
+		errors: append(refused, syncErrors(bundle.Findings)...), broken: len(bundle.Findings),
+		message: fmt.Sprintf("Observed %s: %s.%s", short(bundle.Revision), strings.Join(counts, ", "), what),
 	}
 	if len(bundle.Findings) > 0 {
 		o.verdict, o.reason = waiting, v1alpha1.ReasonServicesFrozen
@@ -230,8 +238,7 @@ func applied(bundle *render.Bundle, plan *apply.Plan, result apply.Result, err e
 		o.message = fmt.Sprintf("Revision %s could not be applied whole, so nothing was deleted; it is tried again: %s", short(bundle.Revision), sentence(firstOf(err)))
 	case len(refused) > 0:
 		o.verdict, o.reason, o.errors = waiting, v1alpha1.ReasonRefused, refused
-		o.message = fmt.Sprintf("Revision %s is applied, except for %s: %s", short(bundle.Revision), count(len(refused), "resource"),
-			sentence(refused[0].Resource+": "+refused[0].Message))
+		o.message = fmt.Sprintf("Revision %s is applied, except for %s: %s", short(bundle.Revision), count(len(refused), "resource"), sentence(firstRefused(refused)))
 	case len(plan.Waits()) > 0:
 		waits := plan.Waits()
 		o.verdict, o.reason = settling, v1alpha1.ReasonSettling
@@ -282,4 +289,10 @@ func frozenMessage(bundle *render.Bundle) string {
 // isApplied tells whether the outcome has a commit applied, frozen services aside.
 func (o outcome) isApplied() bool {
 	return !o.observes && (o.verdict == done && o.reason == meta.ReconciliationSucceededReason || o.reason == v1alpha1.ReasonServicesFrozen)
+}
+
+// inPlace tells whether the cluster has the commit, frozen services and what is left alone aside: since it is applied, or since there was nothing to
+// write when it was only observed.
+func (o outcome) inPlace() bool {
+	return o.isApplied() || o.observes && len(o.pending) == 0 && len(refusals(o.plan)) == 0
 }

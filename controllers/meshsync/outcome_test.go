@@ -77,6 +77,41 @@ func TestEveryEndOfARunHasAReasonAndSaysWhatIsUntouched(t *testing.T) {
 	}
 }
 
+func TestAMessageTellsHowMuchItDoesNotName(t *testing.T) {
+	bundle := &render.Bundle{Revision: "main@sha1:abc"}
+	plan := func(verb apply.Verb, n int) *apply.Plan {
+		plan := &apply.Plan{}
+		for i := range n {
+			key := render.Key{Kind: "Gateway", Namespace: "a", Name: fmt.Sprintf("g%02d", i)}
+			plan.Actions = append(plan.Actions, apply.Action{Verb: verb, Key: key, Reason: "somebody else's"})
+		}
+		return plan
+	}
+	held := func(n int) outcome {
+		plan := plan(apply.Delete, n)
+		plan.Brake = &apply.Brake{Kind: apply.MassDeletion, Reason: "many would go"}
+		return braked(&v1alpha1.MeshSync{}, bundle, plan)
+	}
+	refused := func(n int) outcome { return applied(bundle, plan(apply.Refuse, n), apply.Result{}, nil) }
+	cases := map[string]struct {
+		reason string
+		got    outcome
+		ends   string
+	}{
+		"HeldWhole":  {"the status has room for twenty", held(20), " What waits is listed in status.pending."},
+		"HeldMore":   {"the status has not all of them", held(21), " The first 20 of 21 writes that wait are listed in status.pending, all of them in the controller's log."},
+		"RefusedOne": {"it is named", refused(1), "except for 1 resource: Gateway/a/g00: somebody else's."},
+		"RefusedAll": {"one is named", refused(3), "except for 3 resources: Gateway/a/g00: somebody else's; and 2 more."},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if !strings.HasSuffix(tc.got.message, tc.ends) {
+				t.Errorf("%s: got %q, want it to end with %q", tc.reason, tc.got.message, tc.ends)
+			}
+		})
+	}
+}
+
 func TestConditionsFollowTheVerdict(t *testing.T) {
 	cases := map[string]struct {
 		reason                      string
@@ -110,6 +145,9 @@ func TestBranchIsAheadWhileACommitIsNotApplied(t *testing.T) {
 	now := time.Unix(1000, 0)
 	bundle := &render.Bundle{Revision: "main@sha1:a"}
 	succeeded := outcome{verdict: done, reason: meta.ReconciliationSucceededReason, bundle: bundle}
+	create := apply.Action{Verb: apply.Create, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "new"}}
+	foreign := apply.Action{Verb: apply.Refuse, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "foreign"}}
+	observing := func(actions ...apply.Action) outcome { return observed(bundle, &apply.Plan{Actions: actions}) }
 	cases := map[string]struct {
 		reason             string
 		attempted, applied string
@@ -121,6 +159,10 @@ func TestBranchIsAheadWhileACommitIsNotApplied(t *testing.T) {
 		"Outage":       {"while Git is down nobody knows of a newer commit", "main@sha1:a", "main@sha1:a", outcome{verdict: retrying, reason: v1alpha1.ReasonFetchFailed}, false},
 		"NeverFetched": {"there is nothing to be behind of", "", "", outcome{verdict: retrying, reason: v1alpha1.ReasonFetchFailed}, false},
 		"Applied":      {"the cluster has what the branch has", "main@sha1:a", "main@sha1:a", succeeded, false},
+		"ToCreate":     {"what is only observed is not in the cluster", "main@sha1:a", "", observing(create), true},
+		"ToRefuse":     {"what would be refused does not get into the cluster", "main@sha1:a", "", observing(foreign), true},
+		"Drifted":      {"it was applied, and nobody puts it right", "main@sha1:a", "main@sha1:a", observing(create), true},
+		"InPlace":      {"there is nothing to write", "main@sha1:a", "", observing(), false},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -130,6 +172,71 @@ func TestBranchIsAheadWhileACommitIsNotApplied(t *testing.T) {
 			r.writeLag(ms, m, tc.outcome)
 			if got := !m.aheadSince.IsZero(); got != tc.ahead {
 				t.Errorf("%s: ahead is %v, want %v", tc.reason, got, tc.ahead)
+			}
+		})
+	}
+}
+
+func TestWhatIsObservedToBeInPlaceIsNotBehindWhileGitIsDown(t *testing.T) {
+	create := apply.Action{Verb: apply.Create, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "new"}}
+	at := func(revision string, actions ...apply.Action) outcome {
+		return observed(&render.Bundle{Revision: revision}, &apply.Plan{Actions: actions})
+	}
+	outage := outcome{verdict: retrying, reason: v1alpha1.ReasonFetchFailed, unread: true}
+	steps := []struct {
+		reason    string
+		attempted string
+		outcome   outcome
+		ahead     bool
+	}{
+		{"there is nothing to write", "main@sha1:a", at("main@sha1:a"), false},
+		{"nobody knows of a newer commit", "main@sha1:a", outage, false},
+		{"a newer one was fetched, and cannot be compared", "main@sha1:b", outcome{verdict: waiting, reason: v1alpha1.ReasonInvalidContent}, true},
+		{"it is reverted", "main@sha1:c", at("main@sha1:c"), false},
+		{"a newer one is not written", "main@sha1:d", at("main@sha1:d", create), true},
+		{"which an outage does not change", "main@sha1:d", outage, true},
+	}
+	r := &Reconciler{now: time.Now, metrics: NewMetrics(time.Now)}
+	ms, m := &v1alpha1.MeshSync{Spec: v1alpha1.MeshSyncSpec{Mode: v1alpha1.ModeObserve}}, &memory{}
+	for _, step := range steps {
+		ms.Status.LastAttemptedRevision = step.attempted
+		r.writeLag(ms, m, step.outcome)
+		if got := !m.aheadSince.IsZero(); got != step.ahead {
+			t.Errorf("%s: ahead is %v, want %v", step.reason, got, step.ahead)
+		}
+	}
+}
+
+func TestHealthyDoesNotTakeWhatIsObservedForWritten(t *testing.T) {
+	key := render.Key{Kind: "Gateway", Namespace: "a", Name: "g"}
+	cases := map[string]struct {
+		reason  string
+		plan    apply.Plan
+		healthy bool
+		want    string
+	}{
+		"ToWrite": {
+			"one of three is there",
+			apply.Plan{Unchanged: 1, Actions: []apply.Action{{Verb: apply.Create, Key: key}, {Verb: apply.Update, Key: key}}},
+			false,
+			"1 of 3 resources of main@sha1:a are in place; 1 to create, 1 to update, and nothing is written, since spec.mode is Observe",
+		},
+		"ToDelete": {
+			"all are there, and one too many",
+			apply.Plan{Unchanged: 3, Actions: []apply.Action{{Verb: apply.Delete, Key: key}}},
+			false,
+			"3 of 3 resources of main@sha1:a are in place; 1 to delete, and nothing is written, since spec.mode is Observe",
+		},
+		"InPlace": {"there is nothing to write", apply.Plan{Unchanged: 3}, true, "All resources of main@sha1:a are in place"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			ms := &v1alpha1.MeshSync{}
+			// What stands there from the time before it only observed.
+			conditions.MarkTrue(ms, meta.HealthyCondition, meta.SucceededReason, "All resources of main@sha1:b are in place")
+			(&Reconciler{}).writeConditions(ms, observed(&render.Bundle{Revision: "main@sha1:a", Resources: make([]render.Resource, 3)}, &tc.plan))
+			if got := conditions.GetMessage(ms, meta.HealthyCondition); got != tc.want || conditions.IsTrue(ms, meta.HealthyCondition) != tc.healthy {
+				t.Errorf("%s: got %q, want %q", tc.reason, got, tc.want)
 			}
 		})
 	}
@@ -158,15 +265,18 @@ func TestHealthyNamesTheRevisionAndWhatIsLeftAlone(t *testing.T) {
 
 func TestObservedPlanIsNamed(t *testing.T) {
 	commit := "main@sha1:0123456789abcdef0123456789abcdef01234567"
-	plan := apply.Plan{Namespaces: []string{"shop"}, Actions: []apply.Action{{Verb: apply.Refuse, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "foreign"}}}}
+	plan := apply.Plan{Namespaces: []string{"shop"}, Actions: []apply.Action{
+		{Verb: apply.Refuse, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "foreign"}, Reason: "somebody else's"},
+		{Verb: apply.Refuse, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "other"}, Reason: "somebody else's"},
+	}}
 	for i := range 25 {
 		key := render.Key{Kind: "Gateway", Namespace: "a", Name: fmt.Sprintf("g%02d", i)}
 		plan.Actions = append(plan.Actions, apply.Action{Verb: apply.Update, Key: key, Fields: []string{"spec.servers"}})
 	}
 	o := observed(&render.Bundle{Revision: commit}, &plan)
-	want := "Observed main@sha1:0123456789ab: 1 to create, 25 to update. Nothing is written, since spec.mode is Observe. " +
+	want := "Observed main@sha1:0123456789ab: 1 to create, 25 to update, 2 refused. Nothing is written, since spec.mode is Observe. " +
 		"It would: create Namespace/shop; update Gateway/a/g00; update Gateway/a/g01; "
-	if !strings.HasPrefix(o.message, want) || !strings.HasSuffix(o.message, "update Gateway/a/g08; and 16 more.") {
+	if !strings.HasPrefix(o.message, want) || !strings.HasSuffix(o.message, "update Gateway/a/g08; and 16 more. Refused: Gateway/a/foreign: somebody else's; and 1 more.") {
 		t.Errorf("got %q, want it to begin with %q", o.message, want)
 	}
 	ms := &v1alpha1.MeshSync{}
@@ -177,6 +287,9 @@ func TestObservedPlanIsNamed(t *testing.T) {
 	}
 	if o := observed(&render.Bundle{Revision: commit}, &apply.Plan{}); o.message != "Observed main@sha1:0123456789ab: nothing to change." {
 		t.Errorf("without a plan: %q", o.message)
+	}
+	if o := observed(&render.Bundle{Revision: commit}, &apply.Plan{Actions: plan.Actions[:1]}); o.message != "Observed main@sha1:0123456789ab: 1 refused. Refused: Gateway/a/foreign: somebody else's." {
+		t.Errorf("with nothing but what is refused: %q", o.message)
 	}
 }
 

@@ -159,7 +159,7 @@ func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 	}
 	if rival != nil {
 		m.abandon()
-		return anotherMeshSync(rival)
+		return anotherMeshSync(ms, rival)
 	}
 
 	snapshot, err := r.fetch(run, ms, m)
@@ -370,14 +370,23 @@ func (r *Reconciler) mark(ctx context.Context, ms *v1alpha1.MeshSync, p *patcher
 }
 
 // suspended does nothing and says so. The conditions stay as they were, as in Flux, except for Reconciling: what waits
-// to be resumed is not tried again, and kstatus would wait for it in vain.
+// to be resumed is not tried again, and kstatus would wait for it in vain. One that waits for another takes back that it takes over.
 func (r *Reconciler) suspended(ctx context.Context, ms *v1alpha1.MeshSync, p *patcher) (ctrl.Result, error) {
-	r.metrics.suspended.WithLabelValues(ms.Namespace, ms.Name).Set(1)
+	r.metrics.countIdle(ms)
 	m := r.memories.get(client.ObjectKeyFromObject(ms))
 	// After it is resumed, Git is asked at once.
 	m.fetched.due = time.Time{}
 	ctrl.LoggerFrom(ctx).V(1).Info("suspended: nothing is done")
 	conditions.Delete(ms, meta.ReconcilingCondition)
+	if conditions.GetReason(ms, meta.ReadyCondition) == v1alpha1.ReasonAnotherMeshSync {
+		rival, err := olderRival(ctx, r.client, ms)
+		if err != nil {
+			return ctrl.Result{}, err
+		}
+		if rival != nil {
+			r.writeConditions(ms, anotherMeshSync(ms, rival))
+		}
+	}
 	if err := p.status(ctx, ms); client.IgnoreNotFound(err) != nil {
 		return ctrl.Result{}, fmt.Errorf("cannot write the status of MeshSync %s/%s: %w", ms.Namespace, ms.Name, err)
 	}

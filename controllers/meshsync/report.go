@@ -176,16 +176,10 @@ func (r *Reconciler) writeHistory(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 
 func (r *Reconciler) writeMetrics(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 	namespace, name := ms.Namespace, ms.Name
-	truth := func(b bool) float64 {
-		if b {
-			return 1
-		}
-		return 0
-	}
 	r.metrics.reconciles.WithLabelValues(namespace, name, o.reason).Inc()
 	r.metrics.ready.WithLabelValues(namespace, name).Set(truth(o.verdict == done))
 	r.metrics.stalled.WithLabelValues(namespace, name).Set(truth(o.verdict == waiting))
-	r.metrics.suspended.WithLabelValues(namespace, name).Set(0)
+	r.metrics.countIdle(ms)
 	if !o.unread {
 		r.metrics.findings.WithLabelValues(namespace, name).Set(float64(o.broken))
 		r.metrics.held.WithLabelValues(namespace, name).Set(truth(o.held != nil))
@@ -198,6 +192,9 @@ func (r *Reconciler) writeMetrics(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 		} {
 			r.metrics.resources.WithLabelValues(namespace, name, state).Set(float64(n))
 		}
+	}
+	if o.carriedOut || o.observes {
+		r.metrics.frozen.WithLabelValues(namespace, name).Set(float64(len(o.bundle.Frozen)))
 	}
 	r.metrics.countProblems(ms, o)
 	for verb, n := range map[string]int{
@@ -214,19 +211,27 @@ func (r *Reconciler) writeMetrics(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 func (r *Reconciler) writeLag(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 	key := client.ObjectKeyFromObject(ms)
 	switch {
-	case o.isApplied(), o.observes:
-		m.aheadSince = time.Time{}
-	case m.aheadSince.IsZero() && ms.Status.LastAttemptedRevision != ms.Status.LastAppliedRevision:
+	case o.inPlace():
+		m.aheadSince, m.reached = time.Time{}, o.bundle.Revision
+	case m.aheadSince.IsZero() && isAhead(ms, m, o):
 		m.aheadSince = r.now()
 	}
 	r.metrics.lag.set(key, m.aheadSince, true)
 	if !o.isApplied() {
 		return
 	}
-	r.metrics.frozen.WithLabelValues(key.Namespace, key.Name).Set(float64(len(o.bundle.Frozen)))
 	r.metrics.lastApplied.WithLabelValues(key.Namespace, key.Name).Set(float64(r.now().Unix()))
 	r.metrics.revision.DeletePartialMatch(map[string]string{"namespace": key.Namespace, "name": key.Name})
 	r.metrics.revision.WithLabelValues(key.Namespace, key.Name, o.bundle.Cluster, o.bundle.Revision).Set(1)
+}
+
+// isAhead tells whether a commit is known that the cluster does not have. Where nothing is applied, what was observed to be in place stands for it.
+func isAhead(ms *v1alpha1.MeshSync, m *memory, o outcome) bool {
+	if o.observes {
+		return true
+	}
+	attempted := ms.Status.LastAttemptedRevision
+	return attempted != ms.Status.LastAppliedRevision && (ms.Spec.Mode != v1alpha1.ModeObserve || attempted != m.reached)
 }
 
 // nextRun is how long to wait for it, if nothing wakes the reconciler before.

@@ -3,6 +3,7 @@ package meshsync
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -21,6 +22,27 @@ func olderRival(ctx context.Context, reader client.Reader, ms *v1alpha1.MeshSync
 		return nil, nil
 	}
 	return oldest, nil
+}
+
+// inheritance says what one that waits gets when the older one is deleted: somebody reads it to learn whether that is safe.
+func inheritance(ms *v1alpha1.MeshSync) string {
+	if mayWrite(ms) {
+		return "This one does nothing, and takes over when the other is deleted."
+	}
+	var why, first []string
+	if ms.Spec.Suspend {
+		why, first = append(why, "is suspended"), append(first, "spec.suspend to false")
+	}
+	if ms.Spec.Mode == v1alpha1.ModeObserve {
+		why, first = append(why, "only observes"), append(first, "spec.mode to Apply")
+	}
+	return fmt.Sprintf("This one %s, so it does not count as a successor: deleting the other deletes its objects if its spec.deletionPolicy is Delete. "+
+		"For this one to take them over, set %s first.", strings.Join(why, " and "), strings.Join(first, " and "))
+}
+
+// mayWrite tells whether a MeshSync writes at all, once the cluster is its own.
+func mayWrite(ms *v1alpha1.MeshSync) bool {
+	return !ms.Spec.Suspend && ms.Spec.Mode != v1alpha1.ModeObserve
 }
 
 // Oldest is the MeshSync that manages the cluster, of all that it has; nil if it has none.

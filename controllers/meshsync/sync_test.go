@@ -1,6 +1,7 @@
 package meshsync_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -317,6 +318,13 @@ func TestObserveWritesNothing(t *testing.T) {
 	if len(w.all()) != 0 || ms.Status.Applied == 0 || ms.Status.LastAppliedRevision != "" {
 		t.Errorf("the plan is told and not carried out: %d objects, %s", len(w.all()), describe(ms))
 	}
+	healthy := func(want metav1.ConditionStatus, mentions string) {
+		t.Helper()
+		if c := conditions.Get(ms, meta.HealthyCondition); c == nil || c.Status != want || !strings.Contains(c.Message, mentions) {
+			t.Errorf("Healthy is %s and says %q: %s", want, mentions, describe(ms))
+		}
+	}
+	healthy(metav1.ConditionFalse, fmt.Sprintf("0 of %d resources", ms.Status.Resources))
 	planned := ms.Status.Pending
 	for _, p := range planned {
 		if p.Verb != "create" || !strings.Contains(conditions.GetMessage(ms, meta.ReadyCondition), "create "+p.Resource) {
@@ -328,6 +336,7 @@ func TestObserveWritesNothing(t *testing.T) {
 	if ms = w.Applied("mesh", w.Git.First); len(ms.Status.Pending) != 0 {
 		t.Errorf("what is carried out waits no more: %s", describe(ms))
 	}
+	healthy(metav1.ConditionTrue, "are in place")
 	made := w.Objects()
 	for _, p := range planned {
 		if !strings.HasPrefix(p.Resource, "Namespace/") && made[p.Resource] == nil {

@@ -68,6 +68,11 @@ func list(errors []v1alpha1.SyncError) string {
 	return and(named, len(errors))
 }
 
+// firstRefused says why the first of them is refused, and how many there are beside.
+func firstRefused(refused []v1alpha1.SyncError) string {
+	return and([]string{refused[0].Resource + ": " + refused[0].Message}, len(refused))
+}
+
 func and(named []string, all int) string {
 	text := strings.Join(named, "; ")
 	if all > len(named) {
@@ -137,7 +142,8 @@ func optedOut(action apply.Action) bool {
 	return action.Verb == apply.Refuse && live != nil && live.GetAnnotations()[apply.AnnotationReconcile] == "disabled"
 }
 
-// left are the objects that stay although the repository does not say so: by a person's wish, or until one has judged.
+// left are the objects that may differ from what the repository says and stay so all the same: by a person's wish, until one has judged, or while
+// somebody fights over them.
 func left(plan *apply.Plan) []v1alpha1.LeftAlone {
 	var out []v1alpha1.LeftAlone
 	for _, action := range plan.Actions {

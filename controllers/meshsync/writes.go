@@ -128,6 +128,14 @@ func adoptions(plan *apply.Plan) []v1alpha1.Pending {
 	return out
 }
 
+// whereListed says where to read what waits, and how much of it stands there.
+func whereListed(all []v1alpha1.Pending) string {
+	if len(all) > maxPending {
+		return fmt.Sprintf("The first %d of %d writes that wait are listed in status.pending, all of them in the controller's log.", maxPending, len(all))
+	}
+	return "What waits is listed in status.pending."
+}
+
 // firstPending names the first of them and how many there are beside.
 func firstPending(all []v1alpha1.Pending) string {
 	named := make([]string, 0, maxPendingNamed)
