@@ -132,8 +132,8 @@ type MeshSyncStatus struct {
 	// +optional
 	Withdrawing []Withdrawal `json:"withdrawing,omitempty"`
 
-	// UnusedNamespaces are the first namespaces that were created for the mesh and that nothing of it needs any more. They
-	// are never deleted, since somebody else may have put something there.
+	// UnusedNamespaces are the first namespaces that were created for the mesh and that nothing of it needs any more, nor stands in, withdrawn
+	// or held. They are never deleted, since somebody else may have put something there.
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=10
 	// +optional

@@ -50,7 +50,7 @@ type beside struct{ owned, resources int }
 // stays as well. The first plan without Keep narrows as after any commit.
 func Make(bundle *render.Bundle, view View, options PlanOptions) Plan {
 	plan := Plan{owner: options.Owner.ID, known: Record{}, NamespaceLabels: bundle.NamespaceLabels, Owned: options.beside.owned, Unchanged: options.beside.resources}
-	plan.Namespaces, plan.UnusedNamespaces = planNamespaces(bundle, view)
+	plan.Namespaces, plan.UnusedNamespaces = planNamespaces(bundle, view, options.Owner)
 
 	live := make(map[render.Key]*unstructured.Unstructured, len(view.Objects))
 	for _, object := range view.Objects {
