@@ -188,7 +188,8 @@ type Pending struct {
 	Verb string `json:"verb"`
 	// Resource is "Kind/namespace/name"; for a namespace "Namespace/name".
 	Resource string `json:"resource"`
-	// Effect is what it would do to those who use it: widens, narrows or replaces.
+	// Effect is what it would do to those who use it: widens (they go on as before), alters (nothing goes, but values are others, so that calls may fail),
+	// narrows (something goes) or replaces (something comes and something goes).
 	// +optional
 	Effect string `json:"effect,omitempty"`
 	// Fields are the paths that an update would change, "spec.hosts".
