@@ -67,7 +67,7 @@ func (f *Failure) consequence() string {
 	case Invalid:
 		return "nothing was changed; mend the manifest, or the policy that refuses it"
 	case Appeared:
-		return "nothing was changed, and it is not taken over; delete it if the repository shall have its way, or rename the service"
+		return "nothing was changed, and it is left alone; " + adviceForeign
 	case Altered:
 		return "it was written, but an older CRD or a webhook alters it; upgrade Istio's CRDs or exempt " + FieldManager + " from the webhook"
 	case NoSuchKind:
@@ -91,7 +91,12 @@ func (e *BrakedError) Error() string {
 }
 
 func failure(action Action, err error) *Failure {
-	return &Failure{Class: classify(err), Verb: action.Verb, Key: action.Key, Service: action.Service, Err: err}
+	class := classify(err)
+	// What is classified already does not know of which action it was.
+	if known := (*Failure)(nil); errors.As(err, &known) {
+		err = known.Err
+	}
+	return &Failure{Class: class, Verb: action.Verb, Key: action.Key, Service: action.Service, Err: err}
 }
 
 // classify reads the API server's answer. The order matters: one status code has several meanings.

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/isthmus-mesh/isthmus/internal/render"
@@ -64,6 +65,21 @@ func TestFailuresAreClassifiedByWhoHasToAct(t *testing.T) {
 				t.Error("the API server's own error is lost")
 			}
 		})
+	}
+}
+
+func TestWhatToDoAboutAnObjectOfSomebodyElseBeginsWithWhatHarmsNobody(t *testing.T) {
+	foreign := rule("shop", "cart")
+	plan := Make(bundleOf(foreign), View{Objects: []*unstructured.Unstructured{foreign}}, PlanOptions{Owner: testOwner})
+	appeared := failure(Action{Verb: Create, Key: keyOf(foreign), Service: "cart"}, &Failure{Class: Appeared, Err: errors.New("it appeared")})
+	if text := appeared.Error(); appeared.Class != Appeared || !strings.HasPrefix(text, "create DestinationRule/shop/cart of service cart: it appeared; nothing was changed") {
+		t.Errorf("%s: %s", appeared.Class, text)
+	}
+	for _, text := range []string{plan.Actions[0].Reason, appeared.Error()} {
+		adopt, rename, remove := strings.Index(text, "spec.adopt"), strings.Index(text, "rename the service"), strings.Index(text, "delete it")
+		if adopt < 0 || rename < adopt || remove < rename || strings.Count(text, "rename the service") > 1 {
+			t.Errorf("it says: %s", text)
+		}
 	}
 }
 

@@ -227,9 +227,9 @@ func holdBehindRefusals(actions []Action) []Action {
 
 func foreignReason(live *unstructured.Unstructured) string {
 	if partOf := live.GetLabels()[LabelPartOf]; partOf != "" {
-		return "it belongs to another MeshSync or ApplySet (" + partOf + ") and is not taken over; delete it there, or rename the service"
+		return "it belongs to another MeshSync or ApplySet (" + partOf + ") and is not taken over; rename the service, or delete it there"
 	}
-	return "an object of that name exists that Isthmus did not write, and it is not taken over; delete it if the repository shall have its way, or rename the service"
+	return "an object of that name exists that Isthmus did not write, and it is left alone; " + adviceForeign
 }
 
 func finalizers(live *unstructured.Unstructured) string {
