@@ -18,6 +18,8 @@ type Class string
 const (
 	// Forbidden: the controller's role lacks a right.
 	Forbidden Class = "Forbidden"
+	// OverQuota: a ResourceQuota of the namespace leaves no room for the object.
+	OverQuota Class = "OverQuota"
 	// Invalid: the API server, or an admission webhook or policy, refused the object.
 	Invalid Class = "Invalid"
 	// Appeared: an object of that name that is not ours came into being between plan and write.
@@ -64,6 +66,8 @@ func (f *Failure) consequence() string {
 	switch f.Class {
 	case Forbidden:
 		return "nothing was changed; give the controller's role the right, or have the role generated again for the managed kinds"
+	case OverQuota:
+		return "nothing was changed; raise the ResourceQuota of the namespace, or take something out of it"
 	case Invalid:
 		return "nothing was changed; mend the manifest, or the policy that refuses it"
 	case Appeared:
@@ -111,6 +115,8 @@ func classify(err error) Class {
 		return classifyNotFound(err)
 	case isDenial(err):
 		return Invalid
+	case isOverQuota(err):
+		return OverQuota
 	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
 		return Forbidden
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
@@ -134,6 +140,19 @@ func classifyNotFound(err error) Class {
 		return NoSuchKind
 	}
 	return Conflict
+}
+
+// A ResourceQuota refuses with 403, too, and only the text tells; see k8s.io/apiserver/pkg/admission/plugin/resourcequota.
+func isOverQuota(err error) bool {
+	if !apierrors.IsForbidden(err) {
+		return false
+	}
+	for _, text := range []string{"exceeded quota: ", "failed quota: ", "status unknown for quota: ", "insufficient quota to "} {
+		if strings.Contains(err.Error(), text) {
+			return true
+		}
+	}
+	return false
 }
 
 // A webhook may deny with 403, which is not a lack of rights, with any other code, and without a reason.

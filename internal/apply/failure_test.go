@@ -34,6 +34,8 @@ func TestFailuresAreClassifiedByWhoHasToAct(t *testing.T) {
 		says      string
 	}{
 		"no right":            {"the role", apierrors.NewForbidden(rules, "cart", errors.New("no")), Forbidden, false, "role"},
+		"quota":               {"who raises the quota of the namespace", apierrors.NewForbidden(rules, "cart", errors.New("exceeded quota: few, requested: count/destinationrules.networking.istio.io=1, used: count/destinationrules.networking.istio.io=9, limited: count/destinationrules.networking.istio.io=9")), OverQuota, false, "ResourceQuota"},
+		"quota, unknown yet":  {"who raises the quota of the namespace", apierrors.NewForbidden(rules, "cart", errors.New("status unknown for quota: few, resources: count/destinationrules.networking.istio.io")), OverQuota, false, "ResourceQuota"},
 		"no credentials":      {"the role, or the account", apierrors.NewUnauthorized("no"), Forbidden, false, "role"},
 		"webhook":             {"403, and yet no lack of rights", denied, Invalid, false, "policy"},
 		"webhook, no reason":  {"it need not give one", unreasoned, Invalid, false, "policy"},
