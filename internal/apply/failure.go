@@ -155,9 +155,12 @@ func isOverQuota(err error) bool {
 	return false
 }
 
-// A webhook may deny with 403, which is not a lack of rights, with any other code, and without a reason.
+// A webhook or a policy may deny with 403, which is not a lack of rights, with any other code, and without a reason.
 func isDenial(err error) bool {
 	var status apierrors.APIStatus
-	return errors.As(err, &status) &&
-		strings.Contains(err.Error(), "admission webhook") && strings.Contains(err.Error(), "denied the request")
+	if !errors.As(err, &status) {
+		return false
+	}
+	says := func(text string) bool { return strings.Contains(err.Error(), text) }
+	return says("admission webhook") && says("denied the request") || says("ValidatingAdmissionPolicy '") && says("denied request: ")
 }

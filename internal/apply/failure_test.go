@@ -38,6 +38,7 @@ func TestFailuresAreClassifiedByWhoHasToAct(t *testing.T) {
 		"quota, unknown yet":  {"who raises the quota of the namespace", apierrors.NewForbidden(rules, "cart", errors.New("status unknown for quota: few, resources: count/destinationrules.networking.istio.io")), OverQuota, false, "ResourceQuota"},
 		"no credentials":      {"the role, or the account", apierrors.NewUnauthorized("no"), Forbidden, false, "role"},
 		"webhook":             {"403, and yet no lack of rights", denied, Invalid, false, "policy"},
+		"policy":              {"403, if it says so", apierrors.NewForbidden(rules, "cart", errors.New("ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no wildcard hosts")), Invalid, false, "policy"},
 		"webhook, no reason":  {"it need not give one", unreasoned, Invalid, false, "policy"},
 		"webhook that hangs":  {"nobody, as far as this is concerned", hangs, Transient, true, "next run"},
 		"schema":              {"the manifest", apierrors.NewInvalid(schema.GroupKind{Kind: "DestinationRule"}, "cart", nil), Invalid, false, "manifest"},
