@@ -136,8 +136,8 @@ type MeshSyncStatus struct {
 	// +optional
 	Withdrawing []Withdrawal `json:"withdrawing,omitempty"`
 
-	// UnusedNamespaces are the first namespaces that were created for the mesh and that nothing of it needs any more. They
-	// are never deleted, since somebody else may have put something there.
+	// UnusedNamespaces are the first namespaces that were created for the mesh and that nothing of it needs any more, nor stands in, withdrawn
+	// or held. They are never deleted, since somebody else may have put something there.
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=10
 	// +optional
@@ -200,7 +200,8 @@ type Pending struct {
 	Verb string `json:"verb"`
 	// Resource is "Kind/namespace/name"; for a namespace "Namespace/name".
 	Resource string `json:"resource"`
-	// Effect is what it would do to those who use it: widens, narrows or replaces.
+	// Effect is what it would do to those who use it: widens (they go on as before), alters (nothing goes, but values are others, so that calls may fail),
+	// narrows (something goes) or replaces (something comes and something goes).
 	// +optional
 	Effect string `json:"effect,omitempty"`
 	// Fields are the paths that an update would change, "spec.hosts".

@@ -1,8 +1,10 @@
 package apply
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -10,6 +12,37 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
+
+func TestAQuotaIsNamedAndNotARight(t *testing.T) {
+	c := newCluster(t)
+	namespace := fmt.Sprintf("full-%d", time.Now().UnixNano())
+	c.namespace(namespace, nil)
+	const counted = "count/destinationrules.networking.istio.io"
+	quotas := c.admin.Resource(schema.GroupVersionResource{Version: "v1", Resource: "resourcequotas"}).Namespace(namespace)
+	quota, err := quotas.Create(t.Context(), &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "ResourceQuota", "metadata": map[string]any{"name": "none"}, "spec": map[string]any{"hard": map[string]any{counted: "0"}},
+	}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What the controller of quotas would say, which these clusters do not have.
+	quota.Object["status"] = map[string]any{"hard": map[string]any{counted: "0"}, "used": map[string]any{counted: "0"}}
+	if _, err := quotas.UpdateStatus(t.Context(), quota, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	k := c.start()
+	k.until("the quota is in force", func() bool {
+		_, err := c.of(rule(namespace, "cart")).Create(t.Context(), rule(namespace, "cart"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		return err != nil && strings.Contains(err.Error(), "exceeded quota")
+	})
+	result, err := k.apply(k.plan(bundleOf(rule(namespace, "cart"))))
+	if diff := cmp.Diff(map[string]Class{"DestinationRule/" + namespace + "/cart": OverQuota}, failures(result)); diff != "" {
+		t.Errorf("failures (-want +got):\n%s", diff)
+	}
+	if err == nil || !strings.Contains(err.Error(), "raise the ResourceQuota") || strings.Contains(err.Error(), "role") {
+		t.Errorf("it says: %v", err)
+	}
+}
 
 // A policy of the platform that rewrites our object would otherwise be fought in every run, unseen.
 func TestObjectThatTheClusterAltersIsReported(t *testing.T) {

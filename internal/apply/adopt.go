@@ -10,6 +10,9 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
+// adviceForeign is what to do about an object of somebody else, what harms callers least first.
+const adviceForeign = "take it over in place with spec.adopt of the MeshSync (docs/operate.md), or rename the service, or delete it"
+
 // adopt makes of a foreign object, which the owner asked for, one of ours: an update like any other, after which it carries both marks. Without
 // [PlanOptions].Adopt that is told and not done. What others put into its metadata stays.
 func adopt(action Action, resource render.Resource, options PlanOptions) Action {

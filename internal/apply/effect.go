@@ -14,12 +14,16 @@ import (
 type Effect string
 
 const (
-	// Widens: whoever used it before can go on. A change that takes nothing away is one, too.
+	// Widens: whoever used it before goes on as before.
 	Widens Effect = "widens"
+	// Alters: it takes no host, endpoint, subset or caller away, but sets other values: a timeout, a fault, a limit, a TLS mode. Whoever used it may fail
+	// from then on. It is written once, in the order of what widens.
+	Alters Effect = "alters"
 	// Narrows: it only takes away.
 	Narrows Effect = "narrows"
 	// Replaces: it adds, and takes away. Such an update is written twice: first with all of both, and as it shall be when
 	// everybody who may use the new has been told of it. What somebody else put there nobody shall use, and it is written once.
+	// Values may be others, too.
 	Replaces Effect = "replaces"
 )
 
@@ -62,9 +66,9 @@ func withEffects(actions []Action, live map[render.Key]*unstructured.Unstructure
 			}
 		case Update:
 			out[i].Effect = effectOf(action)
-			if torn.Has(action.Service) && isRouting(action.Key.Kind) {
+			if action.between != nil && torn.Has(action.Service) && isRouting(action.Key.Kind) {
 				// Its entries would not fit each other in between: Istio would lose endpoints of both.
-				out[i].Effect, out[i].between = Widens, nil
+				out[i].Effect, out[i].between = Alters, nil
 			}
 		case Delete:
 			out[i].Effect = Narrows
@@ -134,8 +138,10 @@ func effectOf(update Action) Effect {
 	switch {
 	case update.Drift:
 		return Replaces
-	case update.between == nil:
+	case update.between == nil && adds(update.desired, update.live):
 		return Widens
+	case update.between == nil:
+		return Alters
 	case same(update.between.Object["spec"], withoutAllotted(update.live)):
 		return Narrows
 	default:

@@ -18,6 +18,8 @@ type Class string
 const (
 	// Forbidden: the controller's role lacks a right.
 	Forbidden Class = "Forbidden"
+	// OverQuota: a ResourceQuota of the namespace leaves no room for the object.
+	OverQuota Class = "OverQuota"
 	// Invalid: the API server, or an admission webhook or policy, refused the object.
 	Invalid Class = "Invalid"
 	// Appeared: an object of that name that is not ours came into being between plan and write.
@@ -64,10 +66,12 @@ func (f *Failure) consequence() string {
 	switch f.Class {
 	case Forbidden:
 		return "nothing was changed; give the controller's role the right, or have the role generated again for the managed kinds"
+	case OverQuota:
+		return "nothing was changed; raise the ResourceQuota of the namespace, or take something out of it"
 	case Invalid:
 		return "nothing was changed; mend the manifest, or the policy that refuses it"
 	case Appeared:
-		return "nothing was changed, and it is not taken over; delete it if the repository shall have its way, or rename the service"
+		return "nothing was changed, and it is left alone; " + adviceForeign
 	case Altered:
 		return "it was written, but an older CRD or a webhook alters it; upgrade Istio's CRDs or exempt " + FieldManager + " from the webhook"
 	case NoSuchKind:
@@ -91,7 +95,12 @@ func (e *BrakedError) Error() string {
 }
 
 func failure(action Action, err error) *Failure {
-	return &Failure{Class: classify(err), Verb: action.Verb, Key: action.Key, Service: action.Service, Err: err}
+	class := classify(err)
+	// What is classified already does not know of which action it was.
+	if known := (*Failure)(nil); errors.As(err, &known) {
+		err = known.Err
+	}
+	return &Failure{Class: class, Verb: action.Verb, Key: action.Key, Service: action.Service, Err: err}
 }
 
 // classify reads the API server's answer. The order matters: one status code has several meanings.
@@ -106,6 +115,8 @@ func classify(err error) Class {
 		return classifyNotFound(err)
 	case isDenial(err):
 		return Invalid
+	case isOverQuota(err):
+		return OverQuota
 	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
 		return Forbidden
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
@@ -131,9 +142,25 @@ func classifyNotFound(err error) Class {
 	return Conflict
 }
 
-// A webhook may deny with 403, which is not a lack of rights, with any other code, and without a reason.
+// A ResourceQuota refuses with 403, too, and only the text tells; see k8s.io/apiserver/pkg/admission/plugin/resourcequota.
+func isOverQuota(err error) bool {
+	if !apierrors.IsForbidden(err) {
+		return false
+	}
+	for _, text := range []string{"exceeded quota: ", "failed quota: ", "status unknown for quota: ", "insufficient quota to "} {
+		if strings.Contains(err.Error(), text) {
+			return true
+		}
+	}
+	return false
+}
+
+// A webhook or a policy may deny with 403, which is not a lack of rights, with any other code, and without a reason.
 func isDenial(err error) bool {
 	var status apierrors.APIStatus
-	return errors.As(err, &status) &&
-		strings.Contains(err.Error(), "admission webhook") && strings.Contains(err.Error(), "denied the request")
+	if !errors.As(err, &status) {
+		return false
+	}
+	says := func(text string) bool { return strings.Contains(err.Error(), text) }
+	return says("admission webhook") && says("denied the request") || says("ValidatingAdmissionPolicy '") && says("denied request: ")
 }

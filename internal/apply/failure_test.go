@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/isthmus-mesh/isthmus/internal/render"
@@ -33,8 +34,11 @@ func TestFailuresAreClassifiedByWhoHasToAct(t *testing.T) {
 		says      string
 	}{
 		"no right":            {"the role", apierrors.NewForbidden(rules, "cart", errors.New("no")), Forbidden, false, "role"},
+		"quota":               {"who raises the quota of the namespace", apierrors.NewForbidden(rules, "cart", errors.New("exceeded quota: few, requested: count/destinationrules.networking.istio.io=1, used: count/destinationrules.networking.istio.io=9, limited: count/destinationrules.networking.istio.io=9")), OverQuota, false, "ResourceQuota"},
+		"quota, unknown yet":  {"who raises the quota of the namespace", apierrors.NewForbidden(rules, "cart", errors.New("status unknown for quota: few, resources: count/destinationrules.networking.istio.io")), OverQuota, false, "ResourceQuota"},
 		"no credentials":      {"the role, or the account", apierrors.NewUnauthorized("no"), Forbidden, false, "role"},
 		"webhook":             {"403, and yet no lack of rights", denied, Invalid, false, "policy"},
+		"policy":              {"403, if it says so", apierrors.NewForbidden(rules, "cart", errors.New("ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no wildcard hosts")), Invalid, false, "policy"},
 		"webhook, no reason":  {"it need not give one", unreasoned, Invalid, false, "policy"},
 		"webhook that hangs":  {"nobody, as far as this is concerned", hangs, Transient, true, "next run"},
 		"schema":              {"the manifest", apierrors.NewInvalid(schema.GroupKind{Kind: "DestinationRule"}, "cart", nil), Invalid, false, "manifest"},
@@ -64,6 +68,21 @@ func TestFailuresAreClassifiedByWhoHasToAct(t *testing.T) {
 				t.Error("the API server's own error is lost")
 			}
 		})
+	}
+}
+
+func TestWhatToDoAboutAnObjectOfSomebodyElseBeginsWithWhatHarmsNobody(t *testing.T) {
+	foreign := rule("shop", "cart")
+	plan := Make(bundleOf(foreign), View{Objects: []*unstructured.Unstructured{foreign}}, PlanOptions{Owner: testOwner})
+	appeared := failure(Action{Verb: Create, Key: keyOf(foreign), Service: "cart"}, &Failure{Class: Appeared, Err: errors.New("it appeared")})
+	if text := appeared.Error(); appeared.Class != Appeared || !strings.HasPrefix(text, "create DestinationRule/shop/cart of service cart: it appeared; nothing was changed") {
+		t.Errorf("%s: %s", appeared.Class, text)
+	}
+	for _, text := range []string{plan.Actions[0].Reason, appeared.Error()} {
+		adopt, rename, remove := strings.Index(text, "spec.adopt"), strings.Index(text, "rename the service"), strings.Index(text, "delete it")
+		if adopt < 0 || rename < adopt || remove < rename || strings.Count(text, "rename the service") > 1 {
+			t.Errorf("it says: %s", text)
+		}
 	}
 }
 

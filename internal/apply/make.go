@@ -54,7 +54,7 @@ type beside struct{ owned, resources int }
 // stays as well. The first plan without Keep narrows as after any commit.
 func Make(bundle *render.Bundle, view View, options PlanOptions) Plan {
 	plan := Plan{owner: options.Owner.ID, known: Record{}, NamespaceLabels: bundle.NamespaceLabels, Owned: options.beside.owned, Unchanged: options.beside.resources}
-	plan.Namespaces, plan.UnusedNamespaces = planNamespaces(bundle, view)
+	plan.Namespaces, plan.UnusedNamespaces = planNamespaces(bundle, view, options.Owner)
 
 	live := make(map[render.Key]*unstructured.Unstructured, len(view.Objects))
 	for _, object := range view.Objects {
@@ -218,9 +218,9 @@ func decideStale(key render.Key, live *unstructured.Unstructured, options PlanOp
 
 func foreignReason(live *unstructured.Unstructured) string {
 	if partOf := live.GetLabels()[LabelPartOf]; partOf != "" {
-		return "it belongs to another MeshSync or ApplySet (" + partOf + ") and is not taken over; delete it there, or rename the service"
+		return "it belongs to another MeshSync or ApplySet (" + partOf + ") and is not taken over; rename the service, or delete it there"
 	}
-	return "an object of that name exists that Isthmus did not write, and it is not taken over; delete it if the repository shall have its way, or rename the service"
+	return "an object of that name exists that Isthmus did not write, and it is left alone; " + adviceForeign
 }
 
 func finalizers(live *unstructured.Unstructured) string {

@@ -1,10 +1,12 @@
 package apply
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
@@ -19,7 +21,7 @@ func TestOrder(t *testing.T) {
 		action(Create, "ServiceEntry", "a"),
 		action(Update, "ServiceEntry", "b"),
 		action(Claim, "ServiceEntry", "c"),
-		action(Update, "VirtualService", "a"),
+		{Verb: Update, Effect: Alters, Key: render.Key{Kind: "VirtualService", Namespace: "shop", Name: "a"}},
 		action(Create, "AuthorizationPolicy", "p"),
 		action(Delete, "AuthorizationPolicy", "q"),
 		action(Delete, "VirtualService", "b"),
@@ -58,5 +60,45 @@ func TestOrder(t *testing.T) {
 	}
 	if got, _ := stages(order(want[12:])); len(got) != 0 {
 		t.Errorf("what is only told became a stage: %v", got)
+	}
+}
+
+func TestWhatAltersIsWrittenInTheOrderOfWhatWidens(t *testing.T) {
+	random := rand.New(rand.NewPCG(seedOf(t), 0))
+	some := func() []*unstructured.Unstructured {
+		var objects []*unstructured.Unstructured
+		for _, name := range []string{"a", "b", "c"} {
+			objects = append(objects, randomService(random, name)...)
+		}
+		return objects
+	}
+	steps := func(plan Plan) (out [][]string, beforePause int) {
+		all, beforePause := stages(order(plan.Actions))
+		for _, stage := range all {
+			var names []string
+			for _, step := range stage {
+				names = append(names, fmt.Sprint(step.action.Verb, " ", step.action.Key, " ", step.first))
+			}
+			out = append(out, names)
+		}
+		return out, beforePause
+	}
+	altered := 0
+	for range 200 {
+		plan := Make(bundleOf(some()...), ourObjects(some()...), PlanOptions{Owner: testOwner, Prune: true, MaxPrunePercent: 100})
+		got, pause := steps(plan)
+		for i := range plan.Actions {
+			if plan.Actions[i].Effect == Alters {
+				altered++
+				plan.Actions[i].Effect = Widens
+			}
+		}
+		want, at := steps(plan)
+		if diff := cmp.Diff(want, got); diff != "" || pause != at {
+			t.Fatalf("as if it widened, with the pause after %d, and as it is, after %d: -widens, +alters:\n%s", at, pause, diff)
+		}
+	}
+	if altered == 0 {
+		t.Error("nothing altered: that proves nothing")
 	}
 }

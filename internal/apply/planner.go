@@ -147,7 +147,7 @@ func (p *Planner) Make(bundle *render.Bundle, view View, options PlanOptions) Pl
 	}
 	plan := Make(of, view, options)
 	if view.part != nil {
-		_, plan.UnusedNamespaces = planNamespaces(bundle, view)
+		_, plan.UnusedNamespaces = planNamespaces(bundle, view, options.Owner)
 	}
 	p.note(view, plan, options.Owner)
 	p.last = &lastPlan{bundle: bundle, owner: options.Owner, next: view.next, missing: view.Missing, part: view.part, open: open(plan)}

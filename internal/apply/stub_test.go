@@ -205,7 +205,7 @@ func TestAForeignServiceIsRefusedAndCostsNoMemory(t *testing.T) {
 		t.Errorf("plan (-want +got):\n%s", diff)
 	}
 	for _, action := range plan.Actions {
-		if action.Verb == Refuse && !strings.Contains(action.Reason, "not taken over") {
+		if action.Verb == Refuse && !strings.Contains(action.Reason, "did not write") {
 			t.Errorf("the reason: %s", action.Reason)
 		}
 	}

@@ -92,7 +92,7 @@ func (r *run) update(ctx context.Context, step step, again bool) error {
 	if apierrors.IsConflict(err) && !step.first {
 		written, err = r.anew(ctx, target, live, err)
 	}
-	if class := classify(err); step.first && err != nil && (class == Invalid || class == Forbidden) {
+	if class := classify(err); step.first && err != nil && (class == Invalid || class == Forbidden || class == OverQuota) {
 		// The two cannot stand together, which only the API server, or a webhook of the cluster, knew.
 		r.begin(action.Key, live)
 		return nil
