@@ -113,11 +113,20 @@ func (l *Live) Look(ctx context.Context) (View, error) {
 func (l *Live) look(ctx context.Context, list func(*kindWatch) []any, wanted func(render.Key) bool) (View, error) {
 	all := append(slices.Clone(l.watches), l.namespaces)
 	missing := make([]bool, len(all))
+	var unread error
 	for i, watch := range all {
 		var err error
-		if missing[i], err = watch.settle(ctx); err != nil {
-			return View{}, describe(all, err)
+		missing[i], err = watch.settle(ctx)
+		if err != nil && unread == nil {
+			unread = err
 		}
+		if err != nil && !isForbidden(err) {
+			break
+		}
+	}
+	if unread != nil {
+		// By then every kind has answered, so that all that may not be read are named.
+		return View{}, describe(all, unread)
 	}
 	view := View{Namespaces: l.allNamespaces()}
 	for i, watch := range l.watches {
