@@ -85,12 +85,16 @@ func (r *Reconciler) successor(ctx context.Context, ms *v1alpha1.MeshSync) (*v1a
 	var next *v1alpha1.MeshSync
 	for i := range all.Items {
 		other := &all.Items[i]
-		acts := other.DeletionTimestamp.IsZero() && !other.Spec.Suspend && other.Spec.Mode != v1alpha1.ModeObserve
-		if other.UID != ms.UID && acts && older(ms, other) && (next == nil || older(other, next)) {
+		if other.UID != ms.UID && mayWrite(other) && older(ms, other) && (next == nil || older(other, next)) {
 			next = other
 		}
 	}
 	return next, nil
+}
+
+// mayWrite tells whether a MeshSync writes when it is the oldest.
+func mayWrite(ms *v1alpha1.MeshSync) bool {
+	return ms.DeletionTimestamp.IsZero() && !ms.Spec.Suspend && ms.Spec.Mode != v1alpha1.ModeObserve
 }
 
 // inherit notes on the next MeshSync that the objects of these ApplySets are its own from now on: if it is deleted before it has claimed them, they go with it. The

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -27,13 +28,13 @@ type Preview struct {
 	Stops []string
 }
 
-// NewPreview makes the plan by the steps of a run, for this MeshSync, and writes nothing. The MeshSync need not exist yet; then it is the plan of a first sync. What
-// only a running controller knows, which objects somebody fights over and since when something waits for other clusters, begins anew.
+// NewPreview makes the plan by the steps of a run, for this MeshSync, and writes nothing. The MeshSync need not exist yet; then it is the plan of a first sync. While an
+// older one acts, it is the plan of the run after that is gone. What only a running controller knows, which objects somebody fights over and since when something waits for other clusters, begins anew.
 //
 // It is an error where the cluster cannot be compared: it may not be read, lacks a kind, or is another one than the repository says.
 func NewPreview(ctx context.Context, cluster client.Client, looker Looker, ms *v1alpha1.MeshSync, bundle *render.Bundle) (Preview, error) {
 	r := &Reconciler{
-		client: cluster, looker: looker, kinds: istio.Kinds, identity: &ClusterIdentity{Reader: cluster}, now: time.Now, metrics: NewMetrics(time.Now),
+		client: succeeding{cluster, ms}, looker: looker, kinds: istio.Kinds, identity: &ClusterIdentity{Reader: cluster}, now: time.Now, metrics: NewMetrics(time.Now),
 	}
 	if bundle.UID != "" {
 		uid, err := r.identity.UID(ctx)
@@ -64,6 +65,20 @@ func NewPreview(ctx context.Context, cluster client.Client, looker Looker, ms *v
 	return Preview{Plan: plan, Problems: problems, Refused: len(refusals(&plan)), Stops: stops(ms, rival, &plan, problems)}, nil
 }
 
+// succeeding is the cluster without the MeshSyncs before this one, whose objects it claims.
+type succeeding struct {
+	client.Client
+	ms *v1alpha1.MeshSync
+}
+
+func (s succeeding) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+	err := s.Client.List(ctx, list, options...)
+	if all, is := list.(*v1alpha1.MeshSyncList); is {
+		all.Items = slices.DeleteFunc(all.Items, func(other v1alpha1.MeshSync) bool { return other.UID != s.ms.UID && older(&other, s.ms) })
+	}
+	return err
+}
+
 // strict keeps the error of an object that may be adopted and cannot be read: a run refuses it until it can, and who reads a plan would take that for an answer.
 type strict struct {
 	Looker
@@ -76,10 +91,20 @@ func (s *strict) Whole(ctx context.Context, foreign *unstructured.Unstructured) 
 	return object, err
 }
 
+// succession says what the plan of a MeshSync that waits is of. One that may not write inherits nothing.
+func succession(ms, rival *v1alpha1.MeshSync) string {
+	text := fmt.Sprintf("MeshSync %s/%s is older and manages this cluster; of several the oldest acts. The plan is of what this one would do once the other is gone and has left its objects.",
+		rival.Namespace, rival.Name)
+	if !leaves(rival) && !mayWrite(ms) {
+		text += " As they are now, the other would delete them: its spec.deletionPolicy is Delete, and this one may not write."
+	}
+	return text
+}
+
 func stops(ms, rival *v1alpha1.MeshSync, plan *apply.Plan, problems []preflight.Problem) []string {
 	var stops []string
 	if rival != nil && ms.UID != "" {
-		stops = append(stops, fmt.Sprintf("MeshSync %s/%s is older and manages this cluster; of several the oldest acts.", rival.Namespace, rival.Name))
+		stops = append(stops, succession(ms, rival))
 	}
 	if !ms.DeletionTimestamp.IsZero() {
 		stops = append(stops, "It is being deleted and applies nothing any more; what becomes of its objects is up to spec.deletionPolicy.")

@@ -77,6 +77,7 @@ type report struct {
 	Namespaces, Stops          []string
 	Unchanged                  int
 	Brake                      *struct{ Kind, Digest string }
+	Problems                   []struct{ Message string }
 	Actions                    []struct {
 		Verb, Kind, Namespace, Name, Service, Effect, Reason string
 		Fields                                               []string
@@ -329,6 +330,37 @@ func TestAPlanTellsDriftFromAChange(t *testing.T) {
 		t.Errorf("a MeshSync that is being deleted applies nothing: %q", r.Stops)
 	}
 	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Finalizers = nil })
+}
+
+// A hand-over is planned beforehand: the one that waits claims what the older one leaves.
+func TestAPlanOfOneThatWaitsIsThatOfTheSuccessor(t *testing.T) {
+	w := newWorld(t)
+	p := w.person(reader)
+	commit := w.Git.Commit(map[string]string{
+		"services/depot.cue": gitops.Service{Name: "depot", In: []string{east}}.String(), "services/shop.cue": gitops.Service{Name: "shop", In: []string{west}, Egress: []string{"depot"}}.String(),
+	})
+	w.start()
+	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
+	w.ready("mesh", commit)
+	w.Create("renamed")
+	next := p.report(1, "--meshsync", namespace+"/renamed")
+	if len(next.Stops) != 1 || !strings.Contains(next.Stops[0], namespace+"/mesh is older") || !strings.Contains(next.Stops[0], "once the other is gone") {
+		t.Errorf("it says that another one acts, and what the plan is of: %q", next.Stops)
+	}
+	if len(next.Actions) != len(w.ours()) || next.verbs()["Gateway/istio-system/isthmus-crosscluster"] != "update" {
+		t.Errorf("it is to claim all %d objects, and the plan is %v", len(w.ours()), next.verbs())
+	}
+	if len(next.Problems) > 0 {
+		t.Errorf("nothing is wrong with the cluster: %+v", next.Problems)
+	}
+	w.Change("renamed", func(ms *v1alpha1.MeshSync) { ms.Spec.Mode = v1alpha1.ModeObserve })
+	if r := p.report(1, "--meshsync", namespace+"/renamed"); !strings.Contains(strings.Join(r.Stops, " "), "the other would delete them") {
+		t.Errorf("one that may not write inherits nothing: %q", r.Stops)
+	}
+	w.Change("renamed", func(ms *v1alpha1.MeshSync) { ms.Spec.Mode = v1alpha1.ModeApply })
+	w.delete("mesh")
+	w.ready("renamed", commit)
+	w.isAsShown(next, "update")
 }
 
 // Whatever is wrong with the cluster or the command line, it is said, and nothing else.
