@@ -175,7 +175,7 @@ type planAction struct {
 	Fields    []string   `json:"fields,omitempty"`
 	Reason    string     `json:"reason,omitempty"`
 	Until     *time.Time `json:"until,omitempty"`
-	// Before and After are the object without what the API server fills in, of what is written.
+	// Before and After are the object without what the API server fills in, of what is written, or would be if it were adopted.
 	Before map[string]any `json:"before,omitempty"`
 	After  map[string]any `json:"after,omitempty"`
 }
@@ -226,16 +226,27 @@ func (p planned) reported(action apply.Action) planAction {
 		until := action.Until.UTC()
 		out.Until = &until
 	}
-	switch before, after := p.Plan.Writing(action); action.Verb {
-	case apply.Hold, apply.Refuse, apply.Withdraw, apply.Report:
-		// Nothing is written.
-	default:
-		if before != nil {
-			out.Before = before.Object
-		}
-		if after != nil {
-			out.After = after.Object
-		}
+	if !showsWrite(action) {
+		return out
+	}
+	before, after := p.Plan.Writing(action)
+	if before != nil {
+		out.Before = before.Object
+	}
+	if after != nil {
+		out.After = after.Object
 	}
 	return out
+}
+
+// showsWrite tells whether an action writes, or says what would be written.
+func showsWrite(action apply.Action) bool {
+	switch action.Verb {
+	case apply.Refuse:
+		return action.Adopts
+	case apply.Hold, apply.Withdraw, apply.Report:
+		return false
+	default:
+		return true
+	}
 }

@@ -363,6 +363,28 @@ func TestAPlanOfOneThatWaitsIsThatOfTheSuccessor(t *testing.T) {
 	w.isAsShown(next, "update")
 }
 
+// What would be adopted is shown as the controller then writes it.
+func TestAPlanShowsWhatAnAdoptionWouldWrite(t *testing.T) {
+	w := newWorld(t)
+	p := w.person(reader)
+	const key = "ServiceEntry/stock/stock.stock.global-remote"
+	w.make(stranger("stock", "stock.stock.global-remote"))
+	w.start()
+	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Adopt = &v1alpha1.Adopt{Names: []string{key}} })
+	w.NotReady("mesh", v1alpha1.ReasonRefused)
+
+	told := p.report(1)
+	if told.verbs()[key] != "refuse" || len(told.Actions) != 1 || told.Actions[0].Before == nil || told.Actions[0].After == nil {
+		t.Fatalf("it is refused, with what would be written: %+v", told.Actions)
+	}
+	if diff, _ := p.plan(1, "-o", "diff"); !strings.Contains(diff, "\n-  - stock.stock.global-remote.example.com\n") || !strings.Contains(diff, "\n+  - stock.stock.global\n") {
+		t.Errorf("the diff does not have both hosts:\n%s", diff)
+	}
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Adopt.Mode = v1alpha1.ModeApply })
+	w.ready("mesh", w.Git.First)
+	w.isAsShown(told, "refuse")
+}
+
 // Whatever is wrong with the cluster or the command line, it is said, and nothing else.
 func TestAPlanThatCannotBeMadeSaysWhy(t *testing.T) {
 	w := newWorld(t)
