@@ -12,9 +12,11 @@ import (
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/evaluate"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/internal/preflight"
 	"github.com/isthmus-mesh/isthmus/internal/render"
+	"github.com/isthmus-mesh/isthmus/internal/source"
 )
 
 // Preview is what a controller would do if a bundle were the next that it gets.
@@ -24,27 +26,23 @@ type Preview struct {
 	Problems []preflight.Problem
 	// Refused counts the resources that the rest is applied without, until a person has acted.
 	Refused int
+	// Keeps is why nothing is taken away, since something is broken, "" if it may be.
+	Keeps string
 	// Stops says, in sentences for a person, why nothing of the plan would be written now, and what to do; empty if nothing stands in the way.
 	Stops []string
 }
 
 // NewPreview makes the plan by the steps of a run, for this MeshSync, and writes nothing. The MeshSync need not exist yet; then it is the plan of a first sync. While an
-// older one acts, it is the plan of the run after that is gone. What only a running controller knows, which objects somebody fights over and since when something waits for other clusters, begins anew.
+// older one acts, it is the plan of the run after that is gone. What only a running controller knows, which objects somebody fights over and since when something
+// waits for other clusters, begins anew.
 //
 // It is an error where the cluster cannot be compared: it may not be read, lacks a kind, or is another one than the repository says.
 func NewPreview(ctx context.Context, cluster client.Client, looker Looker, ms *v1alpha1.MeshSync, bundle *render.Bundle) (Preview, error) {
 	r := &Reconciler{
 		client: succeeding{cluster, ms}, looker: looker, kinds: istio.Kinds, identity: &ClusterIdentity{Reader: cluster}, now: time.Now, metrics: NewMetrics(time.Now),
 	}
-	if bundle.UID != "" {
-		uid, err := r.identity.UID(ctx)
-		if err != nil {
-			return Preview{}, err
-		}
-		if uid != bundle.UID {
-			return Preview{}, fmt.Errorf("the inventory says that cluster %q has the uid %s, but the kube-system namespace of this one has %s: this is another cluster",
-				bundle.Cluster, bundle.UID, uid)
-		}
+	if err := r.isThis(ctx, bundle); err != nil {
+		return Preview{}, err
 	}
 	if was := ms.Status.History.Latest(); was != nil && was.Digest == bundleDigest+bundle.Digest && was.Metadata["revision"] == ms.Status.LastAppliedRevision {
 		// What is applied already: what differs is drift, and waits for nobody.
@@ -54,15 +52,66 @@ func NewPreview(ctx context.Context, cluster client.Client, looker Looker, ms *v
 	}
 	whole := &strict{Looker: looker}
 	r.looker = whole
+	bundle, err := r.withoutBasis(ctx, ms, bundle)
+	if err != nil {
+		return Preview{}, err
+	}
 	plan, problems, err := r.planAndCheck(ctx, ms, r.memories.get(client.ObjectKeyFromObject(ms)), bundle)
 	if err := errors.Join(err, whole.err); err != nil {
 		return Preview{}, err
+	}
+	if keeping(bundle) != "" {
+		// What is kept needs its namespace.
+		plan.UnusedNamespaces = nil
 	}
 	rival, err := olderRival(ctx, cluster, ms)
 	if err != nil {
 		return Preview{}, err
 	}
-	return Preview{Plan: plan, Problems: problems, Refused: len(refusals(&plan)), Stops: stops(ms, rival, &plan, problems)}, nil
+	return Preview{
+		Plan: plan, Problems: problems, Refused: len(refusals(&plan)), Keeps: keeping(bundle), Stops: stops(ms, rival, &plan, problems),
+	}, nil
+}
+
+// RenderBroken renders files of which something is broken for a [NewPreview], as a run does that does not know how it was before. It is an error where that
+// halts the whole commit.
+func RenderBroken(ctx context.Context, evaluator *evaluate.Evaluator, renderer *render.Renderer, snapshot *source.Snapshot, cluster string) (*render.Bundle, error) {
+	all := pipeline{evaluator: evaluator, renderer: renderer, metrics: NewMetrics(time.Now)}
+	bundle, _, err := all.Render(ctx, RenderRequest{Snapshot: snapshot, Cluster: cluster})
+	return bundle, err
+}
+
+// isThis holds the cluster against the uid in the inventory.
+func (r *Reconciler) isThis(ctx context.Context, bundle *render.Bundle) error {
+	if bundle.UID == "" {
+		return nil
+	}
+	uid, err := r.identity.UID(ctx)
+	if err == nil && uid != bundle.UID {
+		err = fmt.Errorf("the inventory says that cluster %q has the uid %s, but the kube-system namespace of this one has %s: this is another cluster",
+			bundle.Cluster, bundle.UID, uid)
+	}
+	return err
+}
+
+// withoutBasis does for what is broken what a run does: where nothing of a mesh is here, nothing stems from it. Else a run asks Git, of which a folder tells nothing.
+func (r *Reconciler) withoutBasis(ctx context.Context, ms *v1alpha1.MeshSync, bundle *render.Bundle) (*render.Bundle, error) {
+	if len(bundle.Lost) == 0 {
+		return bundle, nil
+	}
+	out := *bundle
+	out.LostReason = "a folder does not tell"
+	if ms.Status.BasisRevision != "" {
+		return &out, nil
+	}
+	owned, err := r.owns(ctx, ms)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	if !owned {
+		out.Lost, out.LostReason = nil, ""
+	}
+	return &out, nil
 }
 
 // succeeding is the cluster without the MeshSyncs before this one, whose objects it claims.
@@ -93,8 +142,8 @@ func (s *strict) Whole(ctx context.Context, foreign *unstructured.Unstructured) 
 
 // succession says what the plan of a MeshSync that waits is of. One that may not write inherits nothing.
 func succession(ms, rival *v1alpha1.MeshSync) string {
-	text := fmt.Sprintf("MeshSync %s/%s is older and manages this cluster; of several the oldest acts. The plan is of what this one would do once the other is gone and has left its objects.",
-		rival.Namespace, rival.Name)
+	text := fmt.Sprintf("MeshSync %s/%s is older and manages this cluster; of several the oldest acts. The plan is of what this one would do once the other is gone "+
+		"and has left its objects.", rival.Namespace, rival.Name)
 	if !leaves(rival) && !mayWrite(ms) {
 		text += " As they are now, the other would delete them: its spec.deletionPolicy is Delete, and this one may not write."
 	}

@@ -162,6 +162,8 @@ type planReport struct {
 	Stops    []string      `json:"stops"`
 	Brake    *planBrake    `json:"brake,omitempty"`
 	Problems []planProblem `json:"problems"`
+	// Findings are of services that are broken, and planned as left as they are.
+	Findings []problem `json:"findings,omitempty"`
 }
 
 type planAction struct {
@@ -214,6 +216,7 @@ func writePlanJSON(w *bufio.Writer, p planned, _ style) error {
 		}
 		report.Problems = append(report.Problems, one)
 	}
+	report.Findings = merge(p.broken)
 	return encodeJSON(w, report)
 }
 

@@ -78,6 +78,7 @@ type report struct {
 	Unchanged                  int
 	Brake                      *struct{ Kind, Digest string }
 	Problems                   []struct{ Message string }
+	Findings                   []struct{ Service string }
 	Actions                    []struct {
 		Verb, Kind, Namespace, Name, Service, Effect, Reason string
 		Fields                                               []string
@@ -288,10 +289,6 @@ func TestAPlanTellsWhatAPersonHasToDo(t *testing.T) {
 		}
 	}
 
-	w.Git.Write("services/web.cue", "package config\n\nservices: web: egres: {}\n")
-	if out, stderr := p.plan(1); out != "" || !strings.Contains(stderr, "web.cue:3") || !strings.Contains(stderr, "nothing was planned") {
-		t.Errorf("findings are told as vet tells them: %s%s", out, stderr)
-	}
 	w.Git.Restore(w.Git.First)
 	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Suspend = true })
 	if suspended := p.report(1); len(suspended.Stops) == 0 || !strings.Contains(suspended.Stops[0], "suspend") {
@@ -383,6 +380,61 @@ func TestAPlanShowsWhatAnAdoptionWouldWrite(t *testing.T) {
 	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Adopt.Mode = v1alpha1.ModeApply })
 	w.ready("mesh", w.Git.First)
 	w.isAsShown(told, "refuse")
+}
+
+// broken is a service that does not evaluate.
+func broken(name string) string { return "package config\n\nservices: " + name + ": egres: {}\n" }
+
+// What is broken is told as vet tells it, and the rest is planned as it is applied.
+func TestAPlanHasTheRestBesideABrokenService(t *testing.T) {
+	w := newWorld(t)
+	p := w.person(reader)
+	w.Git.Write("services/web.cue", broken("web"))
+	first := p.report(1, "--cluster", east)
+	if len(first.Actions) == 0 || len(first.Findings) == 0 || first.Findings[0].Service != "web" {
+		t.Fatalf("nothing of the mesh is here, so all but the broken service is made: %+v", first)
+	}
+	if _, stderr := p.plan(1, "--cluster", east); !strings.Contains(stderr, "web.cue:3") || !strings.Contains(stderr, "the rest was planned") {
+		t.Errorf("findings are told as vet tells them: %s", stderr)
+	}
+	w.start()
+	w.Create("mesh")
+	w.refuses("mesh", v1alpha1.ReasonServicesFrozen, w.Git.Commit(nil))
+	w.isAsShown(first, "create")
+	if len(w.ours()) != len(first.Actions) {
+		t.Errorf("the controller made %d objects, and %d were shown", len(w.ours()), len(first.Actions))
+	}
+
+	w.ready("mesh", w.Git.Restore(w.Git.First))
+	w.ready("mesh", w.Git.Commit(many(2)))
+	w.Git.Write("services/stock.cue", broken("stock"))
+	w.Git.Write("services/item-0.cue", gitops.Service{Name: "item-0", In: []string{west}, More: `ports: admin: {port: 81, protocol: "HTTP"}`}.String())
+	w.Git.Write("services/item-1.cue", "")
+	w.Git.Write("services/hub.cue", gitops.Service{Name: "hub", In: []string{east}, Egress: []string{"item-0"}}.String())
+	next := p.report(1)
+	for key, verb := range next.verbs() {
+		of := strings.Split(key, "/")[1]
+		if want := map[string]string{"stock": "hold", "item-0": "update", "item-1": "hold"}[of]; want != "" && verb != want {
+			t.Errorf("the plan is to %s %s, want %s", verb, key, want)
+		}
+	}
+	if next.verbs()["ServiceEntry/stock/stock.stock.global-remote"] != "hold" || next.verbs()["ServiceEntry/item-0/item-0.item-0.global-remote"] != "update" {
+		t.Errorf("the plan is %v", next.verbs())
+	}
+	out, stderr := p.plan(1, "--service", "stock")
+	if !strings.Contains(stderr, "stock.cue:3") || !strings.Contains(stderr, "left as they are here") {
+		t.Errorf("it does not say what becomes of the broken service: %s", stderr)
+	}
+	if strings.Contains(out, "namespace stock") {
+		t.Errorf("what is left as it is needs its namespace:\n%s", out)
+	}
+	w.refuses("mesh", v1alpha1.ReasonServicesFrozen, w.Git.Commit(nil))
+	w.isAsShown(next, "create", "update", "hold")
+
+	w.Change("mesh", halting)
+	if out, stderr := p.plan(1); out != "" || !strings.Contains(stderr, "stock.cue:3") || !strings.Contains(stderr, "nothing was planned") {
+		t.Errorf("nothing of it is applied, so nothing is planned: %s%s", out, stderr)
+	}
 }
 
 // Whatever is wrong with the cluster or the command line, it is said, and nothing else.
