@@ -26,6 +26,8 @@ type Preview struct {
 	Problems []preflight.Problem
 	// Refused counts the resources that the rest is applied without, until a person has acted.
 	Refused int
+	// LeftAlone counts the objects that stay although the repository does not say so, as status.leftAlone has them.
+	LeftAlone int
 	// Keeps is why nothing is taken away, since something is broken, "" if it may be.
 	Keeps string
 	// Stops says, in sentences for a person, why nothing of the plan would be written now, and what to do; empty if nothing stands in the way.
@@ -69,7 +71,7 @@ func NewPreview(ctx context.Context, cluster client.Client, looker Looker, ms *v
 		return Preview{}, err
 	}
 	return Preview{
-		Plan: plan, Problems: problems, Refused: len(refusals(&plan)), Keeps: keeping(bundle), Stops: stops(ms, rival, &plan, problems),
+		Plan: plan, Problems: problems, Refused: len(refusals(&plan)), LeftAlone: len(left(&plan)), Keeps: keeping(bundle), Stops: stops(ms, rival, &plan, problems),
 	}, nil
 }
 

@@ -299,12 +299,11 @@ func (p planned) summary() string {
 		{"delete", "to delete"},
 		{"wait", "that wait for other clusters"},
 		{"withdraw", "being withdrawn"},
-		{"hold", "held"},
-		{"refuse", "refused"},
-		{"report", "reported"},
 	} {
 		add(counts[v.verb], v.what)
 	}
+	add(p.LeftAlone, "left alone")
+	add(p.Refused, "refused")
 	add(p.Plan.Unchanged, "unchanged")
 	if len(parts) == 0 {
 		return "nothing to do"

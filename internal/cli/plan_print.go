@@ -58,9 +58,6 @@ func cells(action apply.Action) []string {
 	if action.Reason != "" {
 		about = append(about, action.Reason)
 	}
-	if !action.Until.IsZero() && action.Verb != apply.Wait {
-		about = append(about, "goes at "+action.Until.UTC().Format(time.RFC3339))
-	}
 	all := []string{verb(action), action.Key.String(), action.Service, string(action.Effect), strings.Join(about, "; ")}
 	for i, cell := range all {
 		all[i] = oneLine(cell)

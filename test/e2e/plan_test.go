@@ -289,6 +289,10 @@ func TestAPlanTellsWhatAPersonHasToDo(t *testing.T) {
 		}
 	}
 
+	if text, _ := p.plan(1); !strings.Contains(text, " 1 refused") || strings.Contains(text, "left alone,") {
+		t.Errorf("it counts as the status does:\n%s", text)
+	}
+
 	w.Git.Restore(w.Git.First)
 	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Suspend = true })
 	if suspended := p.report(1); len(suspended.Stops) == 0 || !strings.Contains(suspended.Stops[0], "suspend") {
@@ -320,6 +324,9 @@ func TestAPlanTellsDriftFromAChange(t *testing.T) {
 	w.Until("the entry is back", func() (bool, string) { return w.Objects()[entry] != nil, "it is not" })
 	if got := p.report(0).verbs(); got[rule] != "refuse" || len(got) != 1 {
 		t.Errorf("with what is left alone the plan is %v", got)
+	}
+	if text, _ := p.plan(0); !strings.Contains(text, "plan: 1 left alone, ") || strings.Contains(text, "refused") {
+		t.Errorf("it counts as the status does:\n%s", text)
 	}
 	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Finalizers = append(ms.Finalizers, "example.com/kept") })
 	must(t, w.Admin.Delete(t.Context(), w.Get("mesh")))
@@ -434,6 +441,39 @@ func TestAPlanHasTheRestBesideABrokenService(t *testing.T) {
 	w.Change("mesh", halting)
 	if out, stderr := p.plan(1); out != "" || !strings.Contains(stderr, "stock.cue:3") || !strings.Contains(stderr, "nothing was planned") {
 		t.Errorf("nothing of it is applied, so nothing is planned: %s%s", out, stderr)
+	}
+}
+
+// What stays for a while is told with its time, once; and what is held without a brake is left alone.
+func TestAPlanTellsWhatStaysAndForHowLong(t *testing.T) {
+	w := newWorld(t)
+	p := w.person(reader)
+	w.start()
+	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.WithdrawAfter = &metav1.Duration{Duration: time.Hour} })
+	w.ready("mesh", w.Git.Commit(map[string]string{
+		"services/depot.cue": gitops.Service{Name: "depot", In: []string{east}}.String(), "services/shop.cue": gitops.Service{Name: "shop", In: []string{west}, Egress: []string{"depot"}}.String(),
+	}))
+	kept := w.Objects()["DestinationRule/stock/stock.stock.global"]
+	kept.SetAnnotations(map[string]string{"isthmus.dev/prune": "disabled"})
+	must(t, w.Admin.Update(t.Context(), kept))
+	w.Git.Write("services/depot.cue", "")
+	w.Git.Write("services/shop.cue", "")
+	w.Git.Write("services/stock.cue", "")
+	w.Git.Write("services/cart.cue", gitops.Service{Name: "cart", In: []string{east, west}}.String())
+	w.Git.Write("services/web.cue", gitops.Service{Name: "web", In: []string{east}, Egress: []string{"cart"}}.String())
+
+	text, _ := p.plan(0)
+	staying := 0
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, "spec.withdrawAfter is 1h0m0s") {
+			staying++
+			if times := strings.Count(line, "goes at"); times != 1 {
+				t.Errorf("it says %d times when it goes: %s", times, line)
+			}
+		}
+	}
+	if staying == 0 || !strings.Contains(text, "1 left alone") || strings.Contains(text, "held") {
+		t.Errorf("the plan is\n%s", text)
 	}
 }
 
