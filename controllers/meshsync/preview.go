@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -11,9 +12,11 @@ import (
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/evaluate"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/internal/preflight"
 	"github.com/isthmus-mesh/isthmus/internal/render"
+	"github.com/isthmus-mesh/isthmus/internal/source"
 )
 
 // Preview is what a controller would do if a bundle were the next that it gets.
@@ -23,27 +26,25 @@ type Preview struct {
 	Problems []preflight.Problem
 	// Refused counts the resources that the rest is applied without, until a person has acted.
 	Refused int
+	// LeftAlone counts the objects that stay although the repository does not say so, as status.leftAlone has them.
+	LeftAlone int
+	// Keeps is why nothing is taken away, since something is broken, "" if it may be.
+	Keeps string
 	// Stops says, in sentences for a person, why nothing of the plan would be written now, and what to do; empty if nothing stands in the way.
 	Stops []string
 }
 
-// NewPreview makes the plan by the steps of a run, for this MeshSync, and writes nothing. The MeshSync need not exist yet; then it is the plan of a first sync. What
-// only a running controller knows, which objects somebody fights over and since when something waits for other clusters, begins anew.
+// NewPreview makes the plan by the steps of a run, for this MeshSync, and writes nothing. The MeshSync need not exist yet; then it is the plan of a first sync. While an
+// older one acts, it is the plan of the run after that is gone. What only a running controller knows, which objects somebody fights over and since when something
+// waits for other clusters, begins anew.
 //
 // It is an error where the cluster cannot be compared: it may not be read, lacks a kind, or is another one than the repository says.
 func NewPreview(ctx context.Context, cluster client.Client, looker Looker, ms *v1alpha1.MeshSync, bundle *render.Bundle) (Preview, error) {
 	r := &Reconciler{
-		client: cluster, looker: looker, kinds: istio.Kinds, identity: &ClusterIdentity{Reader: cluster}, now: time.Now, metrics: NewMetrics(time.Now),
+		client: succeeding{cluster, ms}, looker: looker, kinds: istio.Kinds, identity: &ClusterIdentity{Reader: cluster}, now: time.Now, metrics: NewMetrics(time.Now),
 	}
-	if bundle.UID != "" {
-		uid, err := r.identity.UID(ctx)
-		if err != nil {
-			return Preview{}, err
-		}
-		if uid != bundle.UID {
-			return Preview{}, fmt.Errorf("the inventory says that cluster %q has the uid %s, but the kube-system namespace of this one has %s: this is another cluster",
-				bundle.Cluster, bundle.UID, uid)
-		}
+	if err := r.isThis(ctx, bundle); err != nil {
+		return Preview{}, err
 	}
 	if was := ms.Status.History.Latest(); was != nil && was.Digest == bundleDigest+bundle.Digest && was.Metadata["revision"] == ms.Status.LastAppliedRevision {
 		// What is applied already: what differs is drift, and waits for nobody.
@@ -53,6 +54,10 @@ func NewPreview(ctx context.Context, cluster client.Client, looker Looker, ms *v
 	}
 	whole := &strict{Looker: looker}
 	r.looker = whole
+	bundle, err := r.withoutBasis(ctx, ms, bundle)
+	if err != nil {
+		return Preview{}, err
+	}
 	plan, problems, err := r.planAndCheck(ctx, ms, r.memories.get(client.ObjectKeyFromObject(ms)), bundle)
 	if err := errors.Join(err, whole.err); err != nil {
 		return Preview{}, err
@@ -61,7 +66,64 @@ func NewPreview(ctx context.Context, cluster client.Client, looker Looker, ms *v
 	if err != nil {
 		return Preview{}, err
 	}
-	return Preview{Plan: plan, Problems: problems, Refused: len(refusals(&plan)), Stops: stops(ms, rival, &plan, problems)}, nil
+	return Preview{
+		Plan: plan, Problems: problems, Refused: len(refusals(&plan)), LeftAlone: len(left(&plan)), Keeps: keeping(bundle), Stops: stops(ms, rival, &plan, problems),
+	}, nil
+}
+
+// RenderBroken renders files of which something is broken for a [NewPreview], as a run does that does not know how it was before. It is an error where that
+// halts the whole commit.
+func RenderBroken(ctx context.Context, evaluator *evaluate.Evaluator, renderer *render.Renderer, snapshot *source.Snapshot, cluster string) (*render.Bundle, error) {
+	all := pipeline{evaluator: evaluator, renderer: renderer, metrics: NewMetrics(time.Now)}
+	bundle, _, err := all.Render(ctx, RenderRequest{Snapshot: snapshot, Cluster: cluster})
+	return bundle, err
+}
+
+// isThis holds the cluster against the uid in the inventory.
+func (r *Reconciler) isThis(ctx context.Context, bundle *render.Bundle) error {
+	if bundle.UID == "" {
+		return nil
+	}
+	uid, err := r.identity.UID(ctx)
+	if err == nil && uid != bundle.UID {
+		err = fmt.Errorf("the inventory says that cluster %q has the uid %s, but the kube-system namespace of this one has %s: this is another cluster",
+			bundle.Cluster, bundle.UID, uid)
+	}
+	return err
+}
+
+// withoutBasis does for what is broken what a run does: where nothing of a mesh is here, nothing stems from it. Else a run asks Git, of which a folder tells nothing.
+func (r *Reconciler) withoutBasis(ctx context.Context, ms *v1alpha1.MeshSync, bundle *render.Bundle) (*render.Bundle, error) {
+	if len(bundle.Lost) == 0 {
+		return bundle, nil
+	}
+	out := *bundle
+	out.LostReason = "a folder does not tell"
+	if ms.Status.BasisRevision != "" {
+		return &out, nil
+	}
+	owned, err := r.owns(ctx, ms)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	if !owned {
+		out.Lost, out.LostReason = nil, ""
+	}
+	return &out, nil
+}
+
+// succeeding is the cluster without the MeshSyncs before this one, whose objects it claims.
+type succeeding struct {
+	client.Client
+	ms *v1alpha1.MeshSync
+}
+
+func (s succeeding) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+	err := s.Client.List(ctx, list, options...)
+	if all, is := list.(*v1alpha1.MeshSyncList); is {
+		all.Items = slices.DeleteFunc(all.Items, func(other v1alpha1.MeshSync) bool { return other.UID != s.ms.UID && older(&other, s.ms) })
+	}
+	return err
 }
 
 // strict keeps the error of an object that may be adopted and cannot be read: a run refuses it until it can, and who reads a plan would take that for an answer.
@@ -76,10 +138,20 @@ func (s *strict) Whole(ctx context.Context, foreign *unstructured.Unstructured) 
 	return object, err
 }
 
+// succession says what the plan of a MeshSync that waits is of. One that may not write inherits nothing.
+func succession(ms, rival *v1alpha1.MeshSync) string {
+	text := fmt.Sprintf("MeshSync %s/%s is older and manages this cluster; of several the oldest acts. The plan is of what this one would do once the other is gone "+
+		"and has left its objects.", rival.Namespace, rival.Name)
+	if !leaves(rival) && !mayWrite(ms) {
+		text += " As they are now, the other would delete them: its spec.deletionPolicy is Delete, and this one may not write."
+	}
+	return text
+}
+
 func stops(ms, rival *v1alpha1.MeshSync, plan *apply.Plan, problems []preflight.Problem) []string {
 	var stops []string
 	if rival != nil && ms.UID != "" {
-		stops = append(stops, fmt.Sprintf("MeshSync %s/%s is older and manages this cluster; of several the oldest acts.", rival.Namespace, rival.Name))
+		stops = append(stops, succession(ms, rival))
 	}
 	if !ms.DeletionTimestamp.IsZero() {
 		stops = append(stops, "It is being deleted and applies nothing any more; what becomes of its objects is up to spec.deletionPolicy.")

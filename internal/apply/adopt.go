@@ -25,7 +25,7 @@ func adopt(action Action, resource render.Resource, options PlanOptions) Action 
 	}
 	action.Fields = differences(action.desired, action.live, options.Owner.ID)
 	if !options.Adopt {
-		action.Verb, action.desired = Refuse, nil
+		action.Verb, action.desired, action.adopted = Refuse, nil, action.desired
 		action.Reason = "an object of that name exists that Isthmus did not write; spec.adopt names it and would take it over: set spec.adopt.mode to Apply for that"
 	}
 	return action

@@ -50,6 +50,8 @@ type Action struct {
 	// between, of an update that takes something away, is the desired object with what the live one has and would lose.
 	between *unstructured.Unstructured
 	live    *unstructured.Unstructured
+	// adopted, of a Refuse that adopts, is the desired object of the Update that it would be.
+	adopted *unstructured.Unstructured
 	hash    string
 }
 

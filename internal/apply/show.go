@@ -3,7 +3,7 @@ package apply
 import "k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 // Writing returns how the object of an action is before and after it is written, without what the API server fills in, nil where there is none. Both are copies. Of a Wait it is
-// the write that comes then; what is not written is the same before and after.
+// the write that comes then, of a Refuse that adopts the one that it would be; what else is not written is the same before and after.
 func (p Plan) Writing(a Action) (before, after *unstructured.Unstructured) {
 	before = toRead(a.live)
 	switch {
@@ -16,6 +16,8 @@ func (p Plan) Writing(a Action) (before, after *unstructured.Unstructured) {
 		labels[LabelPartOf] = p.owner
 		after.SetLabels(labels)
 		return before, after
+	case a.adopted != nil:
+		return before, toRead(update(a.adopted, a.live, p.owner))
 	case !a.writes() && a.Verb != Wait:
 		return before, toRead(a.live)
 	case a.desired == nil:

@@ -24,6 +24,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/controllers/meshsync"
 	"github.com/isthmus-mesh/isthmus/internal/apply"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
+	"github.com/isthmus-mesh/isthmus/internal/manifest"
 )
 
 // clusterTimeout bounds all that is asked of a cluster; listing 10,000 objects takes seconds.
@@ -49,7 +50,8 @@ It asks the cluster, with the rights of your kubeconfig: get, list and watch on 
 
 The plan is the controller's own, for the MeshSync that manages the cluster. If there is none yet, it is the plan of a first sync.
 With -o diff each write is shown as a diff. What only the running controller knows begins anew: which objects somebody changed (it puts them right at
-once), with whom it fights over them, and since when something waits for other clusters.
+once), with whom it fights over them, and since when something waits for other clusters. Of a broken service the controller finds in Git how it was before and
+keeps it so; here it is planned as left as it is in the cluster, nothing is deleted or narrowed beside it, and with spec.onError: Halt nothing is planned.
 
 Exit status: 0 fine, 1 if a person has to act before all of it is done (findings, a brake, what would be refused), 2 could not run.`,
 		Example: `  isthmus plan                                # the cluster of the current kubectl context
@@ -88,6 +90,11 @@ func (p *planning) run(cmd *cobra.Command) error {
 	if err != nil {
 		return p.refuse(cmd, nil, err, "nothing was planned")
 	}
+	if len(made.broken) > 0 {
+		if err := p.refuse(cmd, nil, made.broken, made.withoutBroken()); !errors.Is(err, errFindings) {
+			return err
+		}
+	}
 	out := bufio.NewWriter(cmd.OutOrStdout())
 	if err := errors.Join(print(out, made, styleFor(cmd.OutOrStdout())), out.Flush()); err != nil {
 		return err
@@ -116,7 +123,7 @@ func (p *planning) make(ctx context.Context, shown *progress) (planned, error) {
 		return planned{}, err
 	}
 	p.cluster = ms.Spec.Cluster
-	result, bundle, err := p.render(ctx, shown)
+	result, bundle, err := p.bundle(ctx, ms, shown)
 	var unknown *usageError
 	if errors.As(err, &unknown) && ms.UID != "" {
 		return planned{}, fmt.Errorf("MeshSync %s/%s says that this is cluster %s: %w", ms.Namespace, ms.Name, ms.Spec.Cluster, err)
@@ -124,10 +131,8 @@ func (p *planning) make(ctx context.Context, shown *progress) (planned, error) {
 	if err != nil {
 		return planned{}, err
 	}
-	if p.service != "" {
-		if err := hasCallable(result.Mesh, p.service); err != nil {
-			return planned{}, err
-		}
+	if err := p.knows(result); err != nil {
+		return planned{}, err
 	}
 
 	shown.step("comparing with cluster %s", p.cluster)
@@ -145,7 +150,7 @@ func (p *planning) make(ctx context.Context, shown *progress) (planned, error) {
 	if err := errors.Join(err, <-watching); err != nil {
 		return planned{}, fmt.Errorf("comparing with the cluster at %s: %w", config.Host, err)
 	}
-	return planned{Preview: preview, meshSync: ms, service: p.service}, nil
+	return planned{Preview: preview, meshSync: ms, service: p.service, broken: bundle.Findings}, nil
 }
 
 func (p *planning) loader() clientcmd.ClientConfig {
@@ -233,10 +238,12 @@ type planned struct {
 	meshSync *v1alpha1.MeshSync
 	// service is whose actions are shown, "" for all.
 	service string
+	// broken is what is wrong with the files, and does not keep the rest of them from being planned.
+	broken manifest.Findings
 }
 
 // needsSomebody tells whether a person has to act before all of it is done.
-func (p planned) needsSomebody() bool { return len(p.Stops) > 0 || p.Refused > 0 }
+func (p planned) needsSomebody() bool { return len(p.Stops) > 0 || p.Refused > 0 || len(p.broken) > 0 }
 
 // actions are those that are shown, in the order in which they are carried out.
 func (p planned) actions() []apply.Action {
@@ -292,12 +299,11 @@ func (p planned) summary() string {
 		{"delete", "to delete"},
 		{"wait", "that wait for other clusters"},
 		{"withdraw", "being withdrawn"},
-		{"hold", "held"},
-		{"refuse", "refused"},
-		{"report", "reported"},
 	} {
 		add(counts[v.verb], v.what)
 	}
+	add(p.LeftAlone, "left alone")
+	add(p.Refused, "refused")
 	add(p.Plan.Unchanged, "unchanged")
 	if len(parts) == 0 {
 		return "nothing to do"

@@ -58,9 +58,6 @@ func cells(action apply.Action) []string {
 	if action.Reason != "" {
 		about = append(about, action.Reason)
 	}
-	if !action.Until.IsZero() && action.Verb != apply.Wait {
-		about = append(about, "goes at "+action.Until.UTC().Format(time.RFC3339))
-	}
 	all := []string{verb(action), action.Key.String(), action.Service, string(action.Effect), strings.Join(about, "; ")}
 	for i, cell := range all {
 		all[i] = oneLine(cell)
@@ -162,6 +159,8 @@ type planReport struct {
 	Stops    []string      `json:"stops"`
 	Brake    *planBrake    `json:"brake,omitempty"`
 	Problems []planProblem `json:"problems"`
+	// Findings are of services that are broken, and planned as left as they are.
+	Findings []problem `json:"findings,omitempty"`
 }
 
 type planAction struct {
@@ -175,7 +174,7 @@ type planAction struct {
 	Fields    []string   `json:"fields,omitempty"`
 	Reason    string     `json:"reason,omitempty"`
 	Until     *time.Time `json:"until,omitempty"`
-	// Before and After are the object without what the API server fills in, of what is written.
+	// Before and After are the object without what the API server fills in, of what is written, or would be if it were adopted.
 	Before map[string]any `json:"before,omitempty"`
 	After  map[string]any `json:"after,omitempty"`
 }
@@ -214,6 +213,7 @@ func writePlanJSON(w *bufio.Writer, p planned, _ style) error {
 		}
 		report.Problems = append(report.Problems, one)
 	}
+	report.Findings = merge(p.broken)
 	return encodeJSON(w, report)
 }
 
@@ -226,16 +226,27 @@ func (p planned) reported(action apply.Action) planAction {
 		until := action.Until.UTC()
 		out.Until = &until
 	}
-	switch before, after := p.Plan.Writing(action); action.Verb {
-	case apply.Hold, apply.Refuse, apply.Withdraw, apply.Report:
-		// Nothing is written.
-	default:
-		if before != nil {
-			out.Before = before.Object
-		}
-		if after != nil {
-			out.After = after.Object
-		}
+	if !showsWrite(action) {
+		return out
+	}
+	before, after := p.Plan.Writing(action)
+	if before != nil {
+		out.Before = before.Object
+	}
+	if after != nil {
+		out.After = after.Object
 	}
 	return out
+}
+
+// showsWrite tells whether an action writes, or says what would be written.
+func showsWrite(action apply.Action) bool {
+	switch action.Verb {
+	case apply.Refuse:
+		return action.Adopts
+	case apply.Hold, apply.Withdraw, apply.Report:
+		return false
+	default:
+		return true
+	}
 }

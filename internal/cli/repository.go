@@ -80,6 +80,20 @@ func (r *repository) prepare() {
 	r.evaluator = evaluate.New(r.limits, r.cache)
 }
 
+// prepareRendering is prepare for who renders as well.
+func (r *repository) prepareRendering() error {
+	r.prepare()
+	if r.renderer != nil {
+		return nil
+	}
+	validator, err := istio.NewValidator()
+	if err != nil {
+		return fmt.Errorf("reading the embedded CRDs of Istio: %w", err)
+	}
+	r.renderer = render.New(validator, r.cache)
+	return nil
+}
+
 // read takes the files as they are now. A folder that is no mesh repository is refused before anything below it is read:
 // it may be a whole disk.
 func (r *repository) read(ctx context.Context) error {
@@ -101,27 +115,31 @@ func (r *repository) read(ctx context.Context) error {
 }
 
 // evaluate evaluates for a cluster, or for none ("").
-func (r *repository) evaluate(ctx context.Context, cluster string) (*evaluate.Result, error) {
+func (r *repository) evaluate(ctx context.Context, cluster string) (result *evaluate.Result, err error) {
+	r.prepare()
+	err = r.inTime(ctx, func(ctx context.Context) error {
+		result, err = r.evaluator.Evaluate(ctx, r.snapshot, evaluate.Options{Cluster: cluster})
+		return err
+	})
+	return result, err
+}
+
+// inTime ends an evaluation that takes too long, and says so.
+func (r *repository) inTime(ctx context.Context, do func(context.Context) error) error {
 	late := fmt.Errorf("evaluating the mesh repository took more than %s; either a comprehension in it does not end, or it needs longer: see --timeout", r.timeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, r.timeout, late)
 	defer cancel()
-	r.prepare()
-	result, err := r.evaluator.Evaluate(ctx, r.snapshot, evaluate.Options{Cluster: cluster})
+	err := do(ctx)
 	if err != nil && errors.Is(context.Cause(ctx), late) {
-		return nil, late
+		return late
 	}
-	return result, err
+	return err
 }
 
 // bundle renders for a cluster and holds the resources against Istio's rules.
 func (r *repository) bundle(ctx context.Context, cluster string) (*evaluate.Result, *render.Bundle, error) {
-	r.prepare()
-	if r.renderer == nil {
-		validator, err := istio.NewValidator()
-		if err != nil {
-			return nil, nil, fmt.Errorf("reading the embedded CRDs of Istio: %w", err)
-		}
-		r.renderer = render.New(validator, r.cache)
+	if err := r.prepareRendering(); err != nil {
+		return nil, nil, err
 	}
 	result, err := r.evaluate(ctx, cluster)
 	if err != nil {

@@ -40,7 +40,8 @@ func overlaps(gateways, foreign []*unstructured.Unstructured, plan apply.Plan) [
 	for _, gateway := range gateways {
 		was, written := written(plan, keyOf(gateway))
 		for _, other := range foreign {
-			if other.GetKind() != "Gateway" {
+			// Of the same name, it is refused or becomes ours: there is one of the two.
+			if other.GetKind() != "Gateway" || keyOf(other) == keyOf(gateway) {
 				continue
 			}
 			port, mine, theirs, is := overlapping(gateway, other)
@@ -53,13 +54,21 @@ func overlaps(gateways, foreign []*unstructured.Unstructured, plan apply.Plan) [
 			}
 			out = append(out, Problem{
 				Reason: GatewayOverlaps, Resource: keyOf(gateway), Blocks: written && !before,
-				Message: fmt.Sprintf("%s, which Isthmus did not write, serves %s on port %s of the same workload (%s) as %s serves %s, both with AUTO_PASSTHROUGH: "+
-					"of two such servers Istio drops one, or gives Envoy a listener that it refuses; take %[2]s out of %[1]s, or delete it",
-					keyOf(other), theirs, port, labelsOf(selector(other)), keyOf(gateway), mine),
+				Message: fmt.Sprintf("%s, %s, serves %s on port %s of the same workload (%s) as %s serves %s, both with AUTO_PASSTHROUGH: "+
+					"of two such servers Istio drops one, or gives Envoy a listener that it refuses; take %[3]s out of %[1]s, or delete it",
+					keyOf(other), whose(other), theirs, port, labelsOf(selector(other)), keyOf(gateway), mine),
 			})
 		}
 	}
 	return out
+}
+
+// whose says who else a Gateway is of.
+func whose(other *unstructured.Unstructured) string {
+	if partOf := other.GetLabels()[apply.LabelPartOf]; partOf != "" {
+		return "which belongs to another MeshSync or ApplySet (" + partOf + ")"
+	}
+	return "which Isthmus did not write"
 }
 
 // written tells whether a plan writes a Gateway, and how it is before.

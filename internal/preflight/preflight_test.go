@@ -89,6 +89,34 @@ func TestOverlappingGatewaysBlock(t *testing.T) {
 	}
 }
 
+// cross is another Gateway that serves names of ours.
+func cross(t *testing.T, name, labels string) *unstructured.Unstructured {
+	t.Helper()
+	return object(t, "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: "+name+", namespace: istio-system, labels: "+labels+"}\nspec:\n"+
+		"  selector: {istio: eastwestgateway}\n  servers:\n  - {port: {number: 15443, name: tls, protocol: TLS}, tls: {mode: AUTO_PASSTHROUGH}, hosts: [\"*.local\"]}\n")
+}
+
+func TestAGatewayDoesNotOverlapWithItself(t *testing.T) {
+	for _, labels := range []string{"{}", "{applyset.kubernetes.io/part-of: applyset-of-another-v1}"} {
+		if problems := check(t, bundle(t), cross(t, "isthmus-crosscluster", labels)); len(problems) > 0 {
+			t.Errorf("there is one of that name, with the labels %s: %+v", labels, problems)
+		}
+	}
+}
+
+func TestAnOverlapTellsWhoseTheOtherGatewayIs(t *testing.T) {
+	for labels, want := range map[string]string{
+		"{}": "which Isthmus did not write",
+		"{applyset.kubernetes.io/part-of: applyset-of-another-v1}": "which belongs to another MeshSync or ApplySet (applyset-of-another-v1)",
+	} {
+		problems := check(t, bundle(t), cross(t, "cross", labels))
+		if len(problems) != 1 || !strings.HasPrefix(problems[0].Message, "Gateway/istio-system/cross, "+want+", serves *.local") ||
+			!strings.HasSuffix(problems[0].Message, "take *.local out of Gateway/istio-system/cross, or delete it") {
+			t.Errorf("%s: %+v, want %q", labels, problems, want)
+		}
+	}
+}
+
 func TestTheAddressIsToldToDiffer(t *testing.T) {
 	cases := map[string]struct {
 		reason    string

@@ -77,6 +77,8 @@ type report struct {
 	Namespaces, Stops          []string
 	Unchanged                  int
 	Brake                      *struct{ Kind, Digest string }
+	Problems                   []struct{ Message string }
+	Findings                   []struct{ Service string }
 	Actions                    []struct {
 		Verb, Kind, Namespace, Name, Service, Effect, Reason string
 		Fields                                               []string
@@ -287,10 +289,10 @@ func TestAPlanTellsWhatAPersonHasToDo(t *testing.T) {
 		}
 	}
 
-	w.Git.Write("services/web.cue", "package config\n\nservices: web: egres: {}\n")
-	if out, stderr := p.plan(1); out != "" || !strings.Contains(stderr, "web.cue:3") || !strings.Contains(stderr, "nothing was planned") {
-		t.Errorf("findings are told as vet tells them: %s%s", out, stderr)
+	if text, _ := p.plan(1); !strings.Contains(text, " 1 refused") || strings.Contains(text, "left alone,") {
+		t.Errorf("it counts as the status does:\n%s", text)
 	}
+
 	w.Git.Restore(w.Git.First)
 	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Suspend = true })
 	if suspended := p.report(1); len(suspended.Stops) == 0 || !strings.Contains(suspended.Stops[0], "suspend") {
@@ -323,12 +325,156 @@ func TestAPlanTellsDriftFromAChange(t *testing.T) {
 	if got := p.report(0).verbs(); got[rule] != "refuse" || len(got) != 1 {
 		t.Errorf("with what is left alone the plan is %v", got)
 	}
+	if text, _ := p.plan(0); !strings.Contains(text, "plan: 1 left alone, ") || strings.Contains(text, "refused") {
+		t.Errorf("it counts as the status does:\n%s", text)
+	}
 	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Finalizers = append(ms.Finalizers, "example.com/kept") })
 	must(t, w.Admin.Delete(t.Context(), w.Get("mesh")))
 	if r := p.report(1); len(r.Stops) != 1 || !strings.Contains(r.Stops[0], "deleted") {
 		t.Errorf("a MeshSync that is being deleted applies nothing: %q", r.Stops)
 	}
 	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Finalizers = nil })
+}
+
+// A hand-over is planned beforehand: the one that waits claims what the older one leaves.
+func TestAPlanOfOneThatWaitsIsThatOfTheSuccessor(t *testing.T) {
+	w := newWorld(t)
+	p := w.person(reader)
+	commit := w.Git.Commit(map[string]string{
+		"services/depot.cue": gitops.Service{Name: "depot", In: []string{east}}.String(), "services/shop.cue": gitops.Service{Name: "shop", In: []string{west}, Egress: []string{"depot"}}.String(),
+	})
+	w.start()
+	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
+	w.ready("mesh", commit)
+	w.Create("renamed")
+	next := p.report(1, "--meshsync", namespace+"/renamed")
+	if len(next.Stops) != 1 || !strings.Contains(next.Stops[0], namespace+"/mesh is older") || !strings.Contains(next.Stops[0], "once the other is gone") {
+		t.Errorf("it says that another one acts, and what the plan is of: %q", next.Stops)
+	}
+	if len(next.Actions) != len(w.ours()) || next.verbs()["Gateway/istio-system/isthmus-crosscluster"] != "update" {
+		t.Errorf("it is to claim all %d objects, and the plan is %v", len(w.ours()), next.verbs())
+	}
+	if len(next.Problems) > 0 {
+		t.Errorf("nothing is wrong with the cluster: %+v", next.Problems)
+	}
+	w.Change("renamed", func(ms *v1alpha1.MeshSync) { ms.Spec.Mode = v1alpha1.ModeObserve })
+	if r := p.report(1, "--meshsync", namespace+"/renamed"); !strings.Contains(strings.Join(r.Stops, " "), "the other would delete them") {
+		t.Errorf("one that may not write inherits nothing: %q", r.Stops)
+	}
+	w.Change("renamed", func(ms *v1alpha1.MeshSync) { ms.Spec.Mode = v1alpha1.ModeApply })
+	w.delete("mesh")
+	w.ready("renamed", commit)
+	w.isAsShown(next, "update")
+}
+
+// What would be adopted is shown as the controller then writes it.
+func TestAPlanShowsWhatAnAdoptionWouldWrite(t *testing.T) {
+	w := newWorld(t)
+	p := w.person(reader)
+	const key = "ServiceEntry/stock/stock.stock.global-remote"
+	w.make(stranger("stock", "stock.stock.global-remote"))
+	w.start()
+	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Adopt = &v1alpha1.Adopt{Names: []string{key}} })
+	w.NotReady("mesh", v1alpha1.ReasonRefused)
+
+	told := p.report(1)
+	if told.verbs()[key] != "refuse" || len(told.Actions) != 1 || told.Actions[0].Before == nil || told.Actions[0].After == nil {
+		t.Fatalf("it is refused, with what would be written: %+v", told.Actions)
+	}
+	if diff, _ := p.plan(1, "-o", "diff"); !strings.Contains(diff, "\n-  - stock.stock.global-remote.example.com\n") || !strings.Contains(diff, "\n+  - stock.stock.global\n") {
+		t.Errorf("the diff does not have both hosts:\n%s", diff)
+	}
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Adopt.Mode = v1alpha1.ModeApply })
+	w.ready("mesh", w.Git.First)
+	w.isAsShown(told, "refuse")
+}
+
+// broken is a service that does not evaluate.
+func broken(name string) string { return "package config\n\nservices: " + name + ": egres: {}\n" }
+
+// What is broken is told as vet tells it, and the rest is planned as it is applied.
+func TestAPlanHasTheRestBesideABrokenService(t *testing.T) {
+	w := newWorld(t)
+	p := w.person(reader)
+	w.Git.Write("services/web.cue", broken("web"))
+	first := p.report(1, "--cluster", east)
+	if len(first.Actions) == 0 || len(first.Findings) == 0 || first.Findings[0].Service != "web" {
+		t.Fatalf("nothing of the mesh is here, so all but the broken service is made: %+v", first)
+	}
+	if _, stderr := p.plan(1, "--cluster", east); !strings.Contains(stderr, "web.cue:3") || !strings.Contains(stderr, "the rest was planned") {
+		t.Errorf("findings are told as vet tells them: %s", stderr)
+	}
+	w.start()
+	w.Create("mesh")
+	w.refuses("mesh", v1alpha1.ReasonServicesFrozen, w.Git.Commit(nil))
+	w.isAsShown(first, "create")
+	if len(w.ours()) != len(first.Actions) {
+		t.Errorf("the controller made %d objects, and %d were shown", len(w.ours()), len(first.Actions))
+	}
+
+	w.ready("mesh", w.Git.Restore(w.Git.First))
+	w.ready("mesh", w.Git.Commit(many(2)))
+	w.Git.Write("services/stock.cue", broken("stock"))
+	w.Git.Write("services/item-0.cue", gitops.Service{Name: "item-0", In: []string{west}, More: `ports: admin: {port: 81, protocol: "HTTP"}`}.String())
+	w.Git.Write("services/item-1.cue", "")
+	w.Git.Write("services/hub.cue", gitops.Service{Name: "hub", In: []string{east}, Egress: []string{"item-0"}}.String())
+	next := p.report(1)
+	for key, verb := range next.verbs() {
+		of := strings.Split(key, "/")[1]
+		if want := map[string]string{"stock": "hold", "item-0": "update", "item-1": "hold"}[of]; want != "" && verb != want {
+			t.Errorf("the plan is to %s %s, want %s", verb, key, want)
+		}
+	}
+	if next.verbs()["ServiceEntry/stock/stock.stock.global-remote"] != "hold" || next.verbs()["ServiceEntry/item-0/item-0.item-0.global-remote"] != "update" {
+		t.Errorf("the plan is %v", next.verbs())
+	}
+	out, stderr := p.plan(1, "--service", "stock")
+	if !strings.Contains(stderr, "stock.cue:3") || !strings.Contains(stderr, "left as they are here") {
+		t.Errorf("it does not say what becomes of the broken service: %s", stderr)
+	}
+	if strings.Contains(out, "namespace stock") {
+		t.Errorf("what is left as it is needs its namespace:\n%s", out)
+	}
+	w.refuses("mesh", v1alpha1.ReasonServicesFrozen, w.Git.Commit(nil))
+	w.isAsShown(next, "create", "update", "hold")
+
+	w.Change("mesh", halting)
+	if out, stderr := p.plan(1); out != "" || !strings.Contains(stderr, "stock.cue:3") || !strings.Contains(stderr, "nothing was planned") {
+		t.Errorf("nothing of it is applied, so nothing is planned: %s%s", out, stderr)
+	}
+}
+
+// What stays for a while is told with its time, once; and what is held without a brake is left alone.
+func TestAPlanTellsWhatStaysAndForHowLong(t *testing.T) {
+	w := newWorld(t)
+	p := w.person(reader)
+	w.start()
+	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.WithdrawAfter = &metav1.Duration{Duration: time.Hour} })
+	w.ready("mesh", w.Git.Commit(map[string]string{
+		"services/depot.cue": gitops.Service{Name: "depot", In: []string{east}}.String(), "services/shop.cue": gitops.Service{Name: "shop", In: []string{west}, Egress: []string{"depot"}}.String(),
+	}))
+	kept := w.Objects()["DestinationRule/stock/stock.stock.global"]
+	kept.SetAnnotations(map[string]string{"isthmus.dev/prune": "disabled"})
+	must(t, w.Admin.Update(t.Context(), kept))
+	w.Git.Write("services/depot.cue", "")
+	w.Git.Write("services/shop.cue", "")
+	w.Git.Write("services/stock.cue", "")
+	w.Git.Write("services/cart.cue", gitops.Service{Name: "cart", In: []string{east, west}}.String())
+	w.Git.Write("services/web.cue", gitops.Service{Name: "web", In: []string{east}, Egress: []string{"cart"}}.String())
+
+	text, _ := p.plan(0)
+	staying := 0
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, "spec.withdrawAfter is 1h0m0s") {
+			staying++
+			if times := strings.Count(line, "goes at"); times != 1 {
+				t.Errorf("it says %d times when it goes: %s", times, line)
+			}
+		}
+	}
+	if staying == 0 || !strings.Contains(text, "1 left alone") || strings.Contains(text, "held") {
+		t.Errorf("the plan is\n%s", text)
+	}
 }
 
 // Whatever is wrong with the cluster or the command line, it is said, and nothing else.

@@ -1,0 +1,57 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/controllers/meshsync"
+	"github.com/isthmus-mesh/isthmus/internal/evaluate"
+	"github.com/isthmus-mesh/isthmus/internal/render"
+)
+
+// bundle is what the controller would render: without broken services, where it applies the rest of a commit.
+func (p *planning) bundle(ctx context.Context, ms *v1alpha1.MeshSync, shown *progress) (*evaluate.Result, *render.Bundle, error) {
+	result, bundle, err := p.render(ctx, shown)
+	if _, broken := asFindings(err); !broken || p.repo.snapshot == nil || ms.Spec.OnError == v1alpha1.OnErrorHalt {
+		return result, bundle, err
+	}
+	shown.step("rendering the rest for cluster %s", p.cluster)
+	result, bundle, restErr := p.repo.rest(ctx, p.cluster)
+	if restErr != nil {
+		return nil, nil, err
+	}
+	return result, bundle, nil
+}
+
+// knows tells whether the service to show is one, be it broken.
+func (p *planning) knows(result *evaluate.Result) error {
+	if p.service == "" || result.Broken[p.service] != nil {
+		return nil
+	}
+	return hasCallable(result.Mesh, p.service)
+}
+
+// rest renders for a cluster what is not broken.
+func (r *repository) rest(ctx context.Context, cluster string) (result *evaluate.Result, bundle *render.Bundle, err error) {
+	if err := r.prepareRendering(); err != nil {
+		return nil, nil, err
+	}
+	err = r.inTime(ctx, func(ctx context.Context) error {
+		if bundle, err = meshsync.RenderBroken(ctx, r.evaluator, r.renderer, r.snapshot, cluster); err != nil {
+			return err
+		}
+		result, err = r.evaluator.Partial(ctx, r.snapshot, evaluate.Options{Cluster: cluster})
+		return err
+	})
+	return result, bundle, err
+}
+
+// withoutBroken says what the plan has of what is broken.
+func (p planned) withoutBroken() string {
+	if p.Keeps == "" {
+		return "the rest was planned, as the controller applies it"
+	}
+	return fmt.Sprintf("the rest was planned; broken services are left as they are here, and nothing else is deleted or narrowed, since %s. "+
+		"A controller that finds that in Git keeps the broken services only", p.Keeps)
+}
