@@ -50,27 +50,39 @@ func TestNoRouteLeadsToAVersionThatARefusedRuleLacks(t *testing.T) {
 		want   map[string]Verb
 	}{
 		"a new version": {
-			"the rule that stays lacks it", ourObjects(optedOut, leadingTo("v1")), objects{versioned("v1", "v2"), leadingTo("v2")}, nil,
+			"the rule that stays lacks it", ourObjects(optedOut, leadingTo("v1")),
+			objects{versioned("v1", "v2"), leadingTo("v2")},
+			nil,
 			map[string]Verb{"DestinationRule/shop/cart": Refuse, "VirtualService/shop/cart": Hold},
 		},
 		"an old version": {
-			"the rule that stays has it", ourObjects(optedOut, leadingTo("v1")), objects{versioned("v1", "v2"), leadingTo("")}, nil,
+			"the rule that stays has it", ourObjects(optedOut, leadingTo("v1")),
+			objects{versioned("v1", "v2"), leadingTo("")},
+			nil,
 			map[string]Verb{"DestinationRule/shop/cart": Refuse, "VirtualService/shop/cart": Update},
 		},
 		"the first route": {
-			"it leads nowhere as well", ourObjects(optedOut), objects{versioned("v1", "v2"), leadingTo("v2")}, nil,
+			"it leads nowhere as well", ourObjects(optedOut),
+			objects{versioned("v1", "v2"), leadingTo("v2")},
+			nil,
 			map[string]Verb{"DestinationRule/shop/cart": Refuse, "VirtualService/shop/cart": Hold},
 		},
 		"somebody else's rule": {
-			"nobody knows what it has", foreign(ourObjects(versioned("v1"), leadingTo(""))), objects{versioned("v1"), leadingTo("v1")}, nil,
+			"nobody knows what it has", foreign(ourObjects(versioned("v1"), leadingTo(""))),
+			objects{versioned("v1"), leadingTo("v1")},
+			nil,
 			map[string]Verb{"DestinationRule/shop/cart": Refuse, "VirtualService/shop/cart": Hold},
 		},
 		"no version": {
-			"it needs no rule", foreign(ourObjects(versioned("v1"))), objects{versioned("v1"), leadingTo("")}, nil,
+			"it needs no rule", foreign(ourObjects(versioned("v1"))),
+			objects{versioned("v1"), leadingTo("")},
+			nil,
 			map[string]Verb{"DestinationRule/shop/cart": Refuse, "VirtualService/shop/cart": Create},
 		},
 		"drift": {
-			"it led there before", ourObjects(optedOut, drifted), objects{versioned("v1", "v2"), leadingTo("v2")}, objects{leadingTo("v2")},
+			"it led there before", ourObjects(optedOut, drifted),
+			objects{versioned("v1", "v2"), leadingTo("v2")},
+			objects{leadingTo("v2")},
 			map[string]Verb{"DestinationRule/shop/cart": Refuse, "VirtualService/shop/cart": Update},
 		},
 	}
