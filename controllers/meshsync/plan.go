@@ -45,7 +45,7 @@ func (r *Reconciler) planAndCheck(
 		Truces:          truces,
 		Keep:            keeping(bundle),
 		Adopt:           adopts(ms),
-		Again:           wasCarriedOut(ms, bundle),
+		Again:           wasInPlace(ms, bundle),
 		Timing:          apply.Timing{Now: r.now(), WithdrawAfter: withdraws(ms), SettleAfter: settles(ms, bundle), First: ms.Status.LastAppliedRevision == "", Seen: m.seen},
 	}
 	if m.planner == nil {
@@ -74,11 +74,10 @@ func withdraws(ms *v1alpha1.MeshSync) time.Duration {
 	return ms.Withdraws()
 }
 
-// settles is how long what newly depends on other clusters waits. In a first sync, also one that takes several runs, and when what was carried out is
+// settles is how long what newly depends on other clusters waits. In a first sync, also one that takes several runs, and when a revision that was applied is
 // seen again after a restart, nothing does.
 func settles(ms *v1alpha1.MeshSync, bundle *render.Bundle) time.Duration {
-	again := ms.Status.LastAppliedRevision == bundle.Revision || wasCarriedOut(ms, bundle)
-	if again || isFirst(ms, bundle) || ms.Spec.Mode == v1alpha1.ModeObserve {
+	if ms.Status.LastAppliedRevision == bundle.Revision || isFirst(ms, bundle) || ms.Spec.Mode == v1alpha1.ModeObserve {
 		return 0
 	}
 	return ms.Settles()
@@ -86,7 +85,7 @@ func settles(ms *v1alpha1.MeshSync, bundle *render.Bundle) time.Duration {
 
 // agreedRest is, for a new process, how much is ahead of what a person let pass of this commit.
 func agreedRest(ms *v1alpha1.MeshSync, m *memory, bundle *render.Bundle) int {
-	if agreed := ms.Status.Agreed; m.agreed == nil && agreed != nil && agreed.Revision == bundle.Revision {
+	if agreed := ms.Status.Agreed; m.agreed == nil && agreed != nil && agreed.Revision == bundle.Revision && isOf(lastWritten(ms), bundle) {
 		return int(agreed.Ahead)
 	}
 	return 0

@@ -78,10 +78,11 @@ func wasApplied(ms *v1alpha1.MeshSync, bundle *render.Bundle) bool {
 	return entry.LastReconciledStatus == meta.ReconciliationSucceededReason || entry.LastReconciledStatus == v1alpha1.ReasonServicesFrozen
 }
 
-// wasCarriedOut reports whether all of the bundle was written that could be: what differs now was changed since.
-func wasCarriedOut(ms *v1alpha1.MeshSync, bundle *render.Bundle) bool {
-	entry := lastWritten(ms)
-	return wasApplied(ms, bundle) || isOf(entry, bundle) && entry.LastReconciledStatus == v1alpha1.ReasonRefused && ms.Status.SettlingCount == 0
+// wasInPlace reports whether all of the bundle was here when the last run ended, nothing refused, left alone, or kept for what was broken: what differs
+// now was changed since.
+func wasInPlace(ms *v1alpha1.MeshSync, bundle *render.Bundle) bool {
+	status := ms.Status
+	return wasApplied(ms, bundle) && status.BasisRevision == bundle.Revision && status.Refused == 0 && status.SettlingCount == 0 && len(status.LeftAlone) == 0
 }
 
 // isFirst reports whether nothing of another bundle was ever written here.

@@ -68,17 +68,43 @@ func TestWhatWaitsForOtherClusters(t *testing.T) {
 		"Applied": {"all of it was written before", v1alpha1.MeshSyncStatus{
 			LastAppliedRevision: "main@sha1:2", History: meta.History{entry("b", meta.ReconciliationSucceededReason, "2")},
 		}, false},
-		"Refused": {"all of it was written before that could be", v1alpha1.MeshSyncStatus{
+		"Refused": {"what was refused may newly depend on others", v1alpha1.MeshSyncStatus{
 			LastAppliedRevision: "main@sha1:1", History: meta.History{entry("b", v1alpha1.ReasonRefused, "2")},
-		}, false},
-		"RefusedAndSettling": {"a part of it was not", v1alpha1.MeshSyncStatus{
-			LastAppliedRevision: "main@sha1:1", SettlingCount: 1, History: meta.History{entry("b", v1alpha1.ReasonRefused, "2")},
 		}, true},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			ms := &v1alpha1.MeshSync{Status: tc.status}
 			if got := settles(ms, bundle) > 0; got != tc.waits {
+				t.Errorf("%s: got %v", tc.reason, got)
+			}
+		})
+	}
+}
+
+func TestWhatDiffersAfterARestartWasChangedOnlyIfAllWasInPlace(t *testing.T) {
+	bundle := &render.Bundle{Digest: "b", Revision: "main@sha1:2"}
+	cases := map[string]struct {
+		reason string
+		change func(*v1alpha1.MeshSyncStatus)
+		want   bool
+	}{
+		"InPlace":   {"nothing else can have changed it", func(*v1alpha1.MeshSyncStatus) {}, true},
+		"Frozen":    {"what is frozen is in the bundle as it was", func(s *v1alpha1.MeshSyncStatus) { s.History[0].LastReconciledStatus = v1alpha1.ReasonServicesFrozen }, true},
+		"LeftAlone": {"what a person left alone never was as the bundle says", func(s *v1alpha1.MeshSyncStatus) { s.LeftAlone = []v1alpha1.LeftAlone{{}} }, false},
+		"Refused":   {"what is somebody else's never was", func(s *v1alpha1.MeshSyncStatus) { s.Refused = 1 }, false},
+		"Settling":  {"what waits never was", func(s *v1alpha1.MeshSyncStatus) { s.SettlingCount = 1 }, false},
+		"Kept":      {"objects kept more, since it was not known what something broken was before", func(s *v1alpha1.MeshSyncStatus) { s.BasisRevision = "main@sha1:1" }, false},
+		"Begun":     {"it was not done", func(s *v1alpha1.MeshSyncStatus) { s.History[0].LastReconciledStatus = meta.ProgressingReason }, false},
+		"Another":   {"another version of Isthmus makes something else of the commit", func(s *v1alpha1.MeshSyncStatus) { s.History[0].Digest = "sha256:a" }, false},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			ms := &v1alpha1.MeshSync{Status: v1alpha1.MeshSyncStatus{BasisRevision: bundle.Revision, History: meta.History{{
+				Digest: "sha256:b", LastReconciledStatus: meta.ReconciliationSucceededReason, Metadata: map[string]string{"revision": bundle.Revision},
+			}}}}
+			tc.change(&ms.Status)
+			if got := wasInPlace(ms, bundle); got != tc.want {
 				t.Errorf("%s: got %v", tc.reason, got)
 			}
 		})

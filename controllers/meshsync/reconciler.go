@@ -285,8 +285,9 @@ func (r *Reconciler) retried(ms *v1alpha1.MeshSync, m *memory, o outcome) outcom
 // begin notes that a bundle may be written in part from now on. Whoever comes after a process that ends before it can tell how that went must neither make anything
 // older of it again nor take what it brought for what never was good.
 func (r *Reconciler) begin(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, p *patcher, bundle *render.Bundle, plan apply.Plan) error {
-	begun := isOf(lastWritten(ms), bundle)
-	if !plan.Writes() || begun && plan.Passed == nil {
+	// A bundle that could not be compared with the cluster stands in the history as well, and was not begun.
+	begun := isOf(lastWritten(ms), bundle) && (!isKnown(bundle) || ms.Status.BasisRevision == bundle.Revision)
+	if plan.Passed == nil && (begun || !plan.Writes()) {
 		return nil
 	}
 	if err := r.applier.Leads(ctx); err != nil {

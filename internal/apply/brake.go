@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -41,6 +42,10 @@ func brake(
 		losses = append(losses, fmt.Sprintf("%s -> %s", call.Caller, call.Callee))
 	}
 	agreed = options.Agreed.of(deletions, losses)
+	if options.Keep != "" {
+		// What was agreed to is not done now, and is when all is known again.
+		agreed = Agreement{}.with(slices.Collect(maps.Keys(options.Agreed)))
+	}
 	found, lines := judge(bundle, owned, agreed.without(deletions), agreed.without(losses), options)
 	switch {
 	case found == nil:
@@ -141,16 +146,19 @@ func lostCalls(bundle *render.Bundle, live map[render.Key]*unstructured.Unstruct
 	if !slices.ContainsFunc(actions, isEntry) {
 		return nil
 	}
-	// What the plan makes of each entry that it touches; nil where it deletes it. What somebody put into one was never there by the repository, and is
-	// no loss.
+	// What the plan makes of each entry that it touches; nil where it deletes it. What somebody changed is taken as the repository had it: what it
+	// gets back is no gain, and what it loses of theirs no loss.
 	after := map[render.Key]*unstructured.Unstructured{}
+	before := map[render.Key]*unstructured.Unstructured{}
 	for _, action := range actions {
 		switch {
-		case action.Drift:
 		case action.Verb == Create, action.Verb == Update:
 			after[action.Key] = action.desired
 		case action.Verb == Delete:
 			after[action.Key] = nil
+		}
+		if action.Drift {
+			before[action.Key] = action.desired
 		}
 	}
 	// Entries may have another name after the change, so those of today are found by what they are for.
@@ -168,6 +176,9 @@ func lostCalls(bundle *render.Bundle, live map[render.Key]*unstructured.Unstruct
 	for _, call := range bundle.Calls {
 		entries := slices.Concat(today[call.Callee], call.Entries)
 		reachedToday := slices.ContainsFunc(entries, func(key render.Key) bool {
+			if object := before[key]; object != nil {
+				return hasEndpoints(object)
+			}
 			object := live[key]
 			return object != nil && owner.Possession(object) != Foreign && hasEndpoints(object)
 		})

@@ -246,6 +246,64 @@ func TestUndoingAnEditTripsNoBrake(t *testing.T) {
 	}
 }
 
+// Beside a change of somebody's, a commit drops one of two entries for a service.
+func TestALossIsJudgedByWhatTheRepositoryHad(t *testing.T) {
+	named := func(name string, endpoints ...string) *unstructured.Unstructured {
+		entry := entry("shop", "cart", endpoints...)
+		entry.SetName(name)
+		return entry
+	}
+	tests := map[string]struct {
+		reason        string
+		before, after []*unstructured.Unstructured
+		change        func(*View)
+		want          bool
+	}{
+		"the other one was deleted": {
+			"it comes back, and calls go there",
+			[]*unstructured.Unstructured{named("cart-a", "192.0.2.1"), named("cart-b", "192.0.2.2")},
+			[]*unstructured.Unstructured{named("cart-b", "192.0.2.2")},
+			func(v *View) { v.Objects = v.Objects[:1] }, false,
+		},
+		"the other one was given an endpoint": {
+			"it is taken away again, and calls go nowhere",
+			[]*unstructured.Unstructured{named("cart-a", "192.0.2.1"), named("cart-b")},
+			[]*unstructured.Unstructured{named("cart-b")},
+			func(v *View) {
+				v.Objects[1].Object["spec"].(map[string]any)["endpoints"] = []any{map[string]any{"address": "192.0.2.66"}}
+			}, true,
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			view := ourObjects(test.before...)
+			options := PlanOptions{Owner: testOwner, Prune: true, MaxPrunePercent: 20}
+			options.Known = Make(bundleOf(test.before...), view, options).known
+			test.change(&view)
+			bundle := bundleOf(test.after...)
+			bundle.Calls = []render.Call{{Caller: "web", Callee: "cart", Entries: []render.Key{keyOf(test.after[0])}}}
+			plan := Make(bundle, view, options)
+			if plan.Drifted() != 1 || plan.Count(Delete) != 1 || (plan.Brake != nil) != test.want {
+				t.Errorf("%s: held by %+v; %v", test.reason, plan.Brake, verbs(plan))
+			}
+		})
+	}
+}
+
+// Of a service that is broken nobody knows how it was: nothing is deleted meanwhile, and what may go is not forgotten.
+func TestWhatMayPassIsNotForgottenWhileSomethingIsBroken(t *testing.T) {
+	all := rules(100)
+	options := PlanOptions{Owner: testOwner, Prune: true, MaxPrunePercent: 20}
+	options.Acknowledged = []string{Make(bundleOf(all[60:]...), ourObjects(all...), options).Brake.Digest}
+	options.Agreed = Make(bundleOf(all[60:]...), ourObjects(all...), options).Agreed
+	options.Keep = "something is broken"
+	options.Agreed = Make(bundleOf(all[60:]...), ourObjects(all[25:]...), options).Agreed
+	options.Keep = ""
+	if plan := Make(bundleOf(all[60:]...), ourObjects(all[25:]...), options); plan.Brake != nil || plan.Count(Delete) != 35 {
+		t.Errorf("held by %+v; %d would go", plan.Brake, plan.Count(Delete))
+	}
+}
+
 // What is held as a whole still has the drift beside it put right.
 func TestCorrectionsAreHeldByNothing(t *testing.T) {
 	all := rules(30)

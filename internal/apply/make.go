@@ -34,7 +34,7 @@ type PlanOptions struct {
 	Truces map[render.Key]string
 	// Known is [Result.Known] of the run before, nil after a restart.
 	Known Record
-	// Again says that this very bundle was carried out before: what differs from it, and is not known yet, was changed by somebody.
+	// Again says that all of this very bundle was in place when a process before this one ended: what differs from it, and is not known yet, was changed by somebody.
 	Again bool
 
 	// beside is what there is beside the part that a [Planner] looks at.
