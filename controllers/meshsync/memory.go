@@ -32,7 +32,7 @@ type memory struct {
 	// seen is since when what waits for other clusters is wanted, by the plans of the last run that made any; seeing is by those of this run, which
 	// may be of two bundles.
 	seen, seeing apply.Sightings
-	// agreed is what a person let pass of the last plan that was carried out, and what was ahead of it.
+	// agreed is what a person let pass and the last plan that was carried out had ahead of it.
 	agreed apply.Agreement
 	// fights are objects that somebody changes again and again.
 	fights apply.Fights

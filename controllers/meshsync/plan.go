@@ -3,7 +3,6 @@ package meshsync
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -83,22 +82,6 @@ func settles(ms *v1alpha1.MeshSync, bundle *render.Bundle) time.Duration {
 	return ms.Settles()
 }
 
-// agreedRest is, for a new process, how much is ahead of what a person let pass of this commit.
-func agreedRest(ms *v1alpha1.MeshSync, m *memory, bundle *render.Bundle) int {
-	if agreed := ms.Status.Agreed; m.agreed == nil && agreed != nil && agreed.Revision == bundle.Revision && isOf(lastWritten(ms), bundle) {
-		return int(agreed.Ahead)
-	}
-	return 0
-}
-
-// writeAgreed notes what a plan does that a person let pass.
-func writeAgreed(ms *v1alpha1.MeshSync, bundle *render.Bundle, agreed apply.Agreement) {
-	ms.Status.Agreed = nil
-	if len(agreed) > 0 {
-		ms.Status.Agreed = &v1alpha1.Agreed{Revision: bundle.Revision, Ahead: int64(len(agreed))}
-	}
-}
-
 // apply carries a plan out.
 func (r *Reconciler) apply(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, plan apply.Plan) (apply.Result, error) {
 	if plan.Writes() {
@@ -127,11 +110,6 @@ func (r *Reconciler) unpermitted(ctx context.Context, plan apply.Plan) []preflig
 		})
 	}
 	return problems
-}
-
-// acknowledged are the digests that a person let pass on this cluster: one, or several with commas between.
-func acknowledged(ms *v1alpha1.MeshSync) []string {
-	return strings.FieldsFunc(ms.Annotations[v1alpha1.AcknowledgeAnnotation], func(c rune) bool { return c == ',' || c == ' ' })
 }
 
 // owner says whose objects are ours, and that those of MeshSyncs which are gone may be claimed.

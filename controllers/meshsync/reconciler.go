@@ -253,8 +253,7 @@ func (r *Reconciler) keep(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 	return o
 }
 
-// hold keeps everything as it was. What would be lost is told as it is without somebody's edits: their digest would be
-// another one, and gone as soon as they are undone.
+// hold keeps everything as it was. What waits is told as it is when somebody's edits are undone.
 func (r *Reconciler) hold(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, bundle *render.Bundle, plan *apply.Plan) outcome {
 	o := r.keep(ctx, ms, m, braked(ms, bundle, plan))
 	if !o.wrote.any() {
@@ -280,32 +279,6 @@ func (r *Reconciler) retried(ms *v1alpha1.MeshSync, m *memory, o outcome) outcom
 		m.retry.failed(r.now(), r.firstRetry, ms.RetryAfter())
 	}
 	return o
-}
-
-// begin notes that a bundle may be written in part from now on. Whoever comes after a process that ends before it can tell how that went must neither make anything
-// older of it again nor take what it brought for what never was good.
-func (r *Reconciler) begin(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, p *patcher, bundle *render.Bundle, plan apply.Plan) error {
-	// A bundle that could not be compared with the cluster stands in the history as well, and was not begun.
-	begun := isOf(lastWritten(ms), bundle) && (!isKnown(bundle) || ms.Status.BasisRevision == bundle.Revision)
-	if plan.Passed == nil && (begun || !plan.Writes()) {
-		return nil
-	}
-	if err := r.applier.Leads(ctx); err != nil {
-		return err
-	}
-	if !begun {
-		writeBasis(ms, bundle)
-		ms.Status.History.Upsert(bundleDigest+bundle.Digest, r.now(), r.now().Sub(m.started), meta.ProgressingReason, map[string]string{"revision": bundle.Revision})
-	}
-	writeAgreed(ms, bundle, plan.Agreed)
-	if err := p.status(ctx, ms); err != nil {
-		return err
-	}
-	if passed := plan.Passed; passed != nil {
-		r.events.Eventf(ms, corev1.EventTypeNormal, v1alpha1.ReasonAcknowledged, "Revision %s is no longer held: %s. It was let pass by %s, and so would be the same another time: %s",
-			short(bundle.Revision), passed.Reason, passed.Digest, wayBack(ms, bundle, passed.Digest))
-	}
-	return nil
 }
 
 // progress tells of a new commit before the work on it begins, which may take long.

@@ -3,7 +3,6 @@ package meshsync
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -14,7 +13,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
 // report turns an outcome into conditions, status, events, metrics and the time of the next run. It writes the
@@ -119,20 +117,6 @@ func (r *Reconciler) writeStatus(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 	r.writeHistory(ms, m, o)
 }
 
-// writeBasis notes what a later commit falls back to, if all of it is known: otherwise what the status says of earlier commits is all that there is
-// to find out how things were.
-func writeBasis(ms *v1alpha1.MeshSync, bundle *render.Bundle) {
-	if !isKnown(bundle) {
-		return
-	}
-	ms.Status.BasisRevision = bundle.Revision
-	ms.Status.FrozenCount = int64(len(bundle.Frozen))
-	ms.Status.Frozen = nil
-	for _, f := range bundle.Frozen[:min(len(bundle.Frozen), maxFrozen)] {
-		ms.Status.Frozen = append(ms.Status.Frozen, v1alpha1.FrozenService{Service: f.Service, Revision: f.Revision})
-	}
-}
-
 // writeLastChange keeps the counts of the last run that changed something, so that they can still be read an hour later.
 func (r *Reconciler) writeLastChange(ms *v1alpha1.MeshSync, o outcome) {
 	change := o.wrote
@@ -144,34 +128,6 @@ func (r *Reconciler) writeLastChange(ms *v1alpha1.MeshSync, o outcome) {
 	ms.Status.Applied = int64(change.created + change.updated + change.claimed + change.adopted)
 	ms.Status.Pruned = int64(change.deleted)
 	ms.Status.Drifted = int64(len(change.drifted))
-}
-
-// bundleDigest begins the history's digest of a bundle, in contrast to that of a commit of which none could be made.
-const bundleDigest = "sha256:"
-
-// writeHistory notes a result that differs from the latest, or that wrote something. Equal results are not counted: that
-// would be a write in every interval.
-func (r *Reconciler) writeHistory(ms *v1alpha1.MeshSync, m *memory, o outcome) {
-	// What is refused while it is fetched leaves no snapshot: the one in memory is of a commit before, which was good.
-	if o.unread || m.fetched.snapshot == nil || o.reason == v1alpha1.ReasonContentRefused {
-		return
-	}
-	digest, revision := "sha1:"+m.fetched.snapshot.Commit, m.fetched.snapshot.Revision
-	if o.bundle != nil {
-		digest = bundleDigest + o.bundle.Digest
-	}
-	latest := ms.Status.History.Latest()
-	same := latest != nil && latest.Digest == digest && latest.LastReconciledStatus == o.reason && latest.Metadata["revision"] == revision
-	if same && !o.wrote.any() {
-		return
-	}
-	if !keptOut(o.reason) {
-		// It takes the place of what was noted when it began.
-		ms.Status.History = slices.DeleteFunc(ms.Status.History, func(entry meta.Snapshot) bool {
-			return entry.Digest == digest && entry.LastReconciledStatus == meta.ProgressingReason
-		})
-	}
-	ms.Status.History.Upsert(digest, r.now(), r.now().Sub(m.started), o.reason, map[string]string{"revision": revision})
 }
 
 func (r *Reconciler) writeMetrics(ms *v1alpha1.MeshSync, m *memory, o outcome) {

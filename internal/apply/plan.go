@@ -32,8 +32,8 @@ type Action struct {
 	Key     render.Key
 	Service string
 	Side    render.Side
-	// Drift is set when the object was changed in the cluster by someone else since this process last
-	// knew it to be equal to the same desired object: the repository did not change, the cluster did.
+	// Drift is set when the object was changed in the cluster by someone else since it was last known to be equal to the same
+	// desired object, by this process or, with [PlanOptions].Again, by one before it: the repository did not change, the cluster did.
 	Drift bool
 	// Adopts is set where the object is not ours: an Update takes it over, a Refuse tells that it would.
 	Adopts bool
@@ -101,7 +101,7 @@ type Plan struct {
 
 // Record says, for each object, the hash of the desired object that the cluster was last known to have; with [PlanOptions].Keep
 // that is another one than the bundle's, where more was kept.
-// It lives in memory: after a restart nothing counts as drift until it was seen to be equal once.
+// It lives in memory: after a restart only [PlanOptions].Again tells what is drift, until an object was seen to be equal once.
 type Record map[render.Key]string
 
 // Count returns how many actions have that verb.
