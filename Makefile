@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 
 TOOL := go tool -modfile=tools/go.mod
-ASSETS = $$(test/controlplane/build.sh)
+ASSETS = $$(test/support/controlplane/build.sh)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/isthmus-mesh/isthmus/internal/version.version=$(VERSION)
 EXAMPLES := $(patsubst %/,%,$(wildcard examples/*/))
@@ -22,19 +22,19 @@ test: verify ## everything: lint, freshness, unit, API server, end-to-end and co
 
 .PHONY: conformance
 conformance: ## follow every declared call through Istio's own translation (the first build takes minutes)
-	cd test/conformance && go vet ./... && go test -count 1 -timeout 30m ./...
+	cd test/suites/conformance && go vet ./... && go test -count 1 -timeout 30m ./...
 
 .PHONY: e2e
 e2e: ## only the end-to-end tests, on real API servers and a real Git server
-	KUBEBUILDER_ASSETS=$(ASSETS) go test -timeout 30m -count 1 -v ./test/e2e/...
+	KUBEBUILDER_ASSETS=$(ASSETS) go test -timeout 30m -count 1 -v ./test/suites/e2e/...
 
 .PHONY: torture
 torture: ## FAULTS=300 random faults over three clusters; the seed is printed, and SEED=n repeats it
-	ISTHMUS_FAULTS=$(or $(FAULTS),300) ISTHMUS_SEED=$(SEED) KUBEBUILDER_ASSETS=$(ASSETS) go test -timeout 120m -count 1 -v ./test/torture/...
+	ISTHMUS_FAULTS=$(or $(FAULTS),300) ISTHMUS_SEED=$(SEED) KUBEBUILDER_ASSETS=$(ASSETS) go test -timeout 120m -count 1 -v ./test/suites/torture/...
 
 .PHONY: order
 order: ## MOVES=300 random commits over three clusters, none of which may call what is not offered (SEED=n repeats it)
-	ISTHMUS_ORDER_MOVES=$(or $(MOVES),300) ISTHMUS_ORDER_SEED=$(SEED) KUBEBUILDER_ASSETS=$(ASSETS) go test -timeout 60m -count 1 -v ./test/order/...
+	ISTHMUS_ORDER_MOVES=$(or $(MOVES),300) ISTHMUS_ORDER_SEED=$(SEED) KUBEBUILDER_ASSETS=$(ASSETS) go test -timeout 60m -count 1 -v ./test/suites/order/...
 
 .PHONY: lint
 lint: ## run the linters

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/isthmus-mesh/isthmus/test/bench"
-	"github.com/isthmus-mesh/isthmus/test/cuecmd"
+	"github.com/isthmus-mesh/isthmus/test/support/cuecmd"
 )
 
 // cost is what CUE says of one evaluation: counts of the evaluator, bytes allocated, CPU time.

@@ -15,7 +15,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 	"github.com/isthmus-mesh/isthmus/internal/source"
-	"github.com/isthmus-mesh/isthmus/test/cuecmd"
+	"github.com/isthmus-mesh/isthmus/test/support/cuecmd"
 )
 
 // good is a manifest to which a row adds one mistake.

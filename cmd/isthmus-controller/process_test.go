@@ -24,8 +24,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/test/apiserver"
-	"github.com/isthmus-mesh/isthmus/test/gitops"
+	"github.com/isthmus-mesh/isthmus/test/support/apiserver"
+	"github.com/isthmus-mesh/isthmus/test/support/gitops"
 )
 
 const namespace = gitops.Namespace

@@ -12,7 +12,7 @@ import (
 	"github.com/fluxcd/pkg/runtime/conditions"
 	"k8s.io/client-go/rest"
 
-	"github.com/isthmus-mesh/isthmus/test/gitops"
+	"github.com/isthmus-mesh/isthmus/test/support/gitops"
 )
 
 // death lets a controller tell nothing any more, once it was armed and an entry was made.

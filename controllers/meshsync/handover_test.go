@@ -15,7 +15,7 @@ import (
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/internal/apply"
-	"github.com/isthmus-mesh/isthmus/test/gitops"
+	"github.com/isthmus-mesh/isthmus/test/support/gitops"
 )
 
 // keeps fails the test if the controller deleted anything, or made anew what had these uids.

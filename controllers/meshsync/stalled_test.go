@@ -23,7 +23,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/internal/apply"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
-	"github.com/isthmus-mesh/isthmus/test/apiserver"
+	"github.com/isthmus-mesh/isthmus/test/support/apiserver"
 )
 
 func TestYoungerMeshSyncWaitsAndTakesOver(t *testing.T) {

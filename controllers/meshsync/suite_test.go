@@ -30,8 +30,8 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/apply"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/internal/sandbox"
-	"github.com/isthmus-mesh/isthmus/test/apiserver"
-	"github.com/isthmus-mesh/isthmus/test/gitops"
+	"github.com/isthmus-mesh/isthmus/test/support/apiserver"
+	"github.com/isthmus-mesh/isthmus/test/support/gitops"
 )
 
 const namespace = gitops.Namespace

@@ -21,7 +21,7 @@ import (
 
 	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/internal/render"
-	"github.com/isthmus-mesh/isthmus/test/apiserver"
+	"github.com/isthmus-mesh/isthmus/test/support/apiserver"
 )
 
 // deadline bounds every wait in these tests; the machine may be busy.

@@ -68,7 +68,7 @@ var strangers = map[string][]string{
 // specimens are objects of every kind that is widened: all of the examples' golden bundles, and the strangers.
 func specimens(t *testing.T, validator *istio.Validator) map[string][]*unstructured.Unstructured {
 	t.Helper()
-	files, err := filepath.Glob("../../test/examples/testdata/*/*.yaml")
+	files, err := filepath.Glob("../../test/suites/examples/testdata/*/*.yaml")
 	if err != nil || len(files) < 8 {
 		t.Fatalf("golden bundles: %v, %v", files, err)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
-	"github.com/isthmus-mesh/isthmus/test/cuecmd"
+	"github.com/isthmus-mesh/isthmus/test/support/cuecmd"
 )
 
 // sorted is JSON with its keys sorted and its numbers as they were written.

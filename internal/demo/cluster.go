@@ -21,7 +21,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/apply"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/internal/render"
-	"github.com/isthmus-mesh/isthmus/test/apiserver"
+	"github.com/isthmus-mesh/isthmus/test/support/apiserver"
 )
 
 const (

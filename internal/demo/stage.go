@@ -11,7 +11,7 @@ import (
 
 	"github.com/isthmus-mesh/isthmus/examples"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
-	"github.com/isthmus-mesh/isthmus/test/apiserver"
+	"github.com/isthmus-mesh/isthmus/test/support/apiserver"
 )
 
 // clusterNames are those of the shop's six clusters that are started here.

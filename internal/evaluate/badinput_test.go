@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
-	"github.com/isthmus-mesh/isthmus/test/cuecmd"
+	"github.com/isthmus-mesh/isthmus/test/support/cuecmd"
 )
 
 // small are limits that are met soon.

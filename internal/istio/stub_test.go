@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/isthmus-mesh/isthmus/test/apiserver"
+	"github.com/isthmus-mesh/isthmus/test/support/apiserver"
 )
 
 // stubs are Services and what is wrong with them, without the sentence on what may be rendered. Rows without want must be what a

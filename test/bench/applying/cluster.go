@@ -18,8 +18,8 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/isthmus-mesh/isthmus/internal/istio"
-	"github.com/isthmus-mesh/isthmus/test/apiserver"
 	"github.com/isthmus-mesh/isthmus/test/bench/figure"
+	"github.com/isthmus-mesh/isthmus/test/support/apiserver"
 )
 
 // cluster is the API server that both sides write to.

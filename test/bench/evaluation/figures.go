@@ -13,7 +13,7 @@ import (
 
 	"github.com/isthmus-mesh/isthmus/test/bench"
 	"github.com/isthmus-mesh/isthmus/test/bench/figure"
-	"github.com/isthmus-mesh/isthmus/test/cuecmd"
+	"github.com/isthmus-mesh/isthmus/test/support/cuecmd"
 )
 
 // benchmark is one run of the plan.

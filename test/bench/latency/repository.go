@@ -10,7 +10,7 @@ import (
 	"github.com/fluxcd/pkg/gittestserver"
 
 	"github.com/isthmus-mesh/isthmus/test/bench"
-	"github.com/isthmus-mesh/isthmus/test/gitops"
+	"github.com/isthmus-mesh/isthmus/test/support/gitops"
 )
 
 // repository is a mesh repository on a Git server, and a clone to push from.

@@ -23,11 +23,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/test/apiserver"
 	"github.com/isthmus-mesh/isthmus/test/bench"
 	"github.com/isthmus-mesh/isthmus/test/bench/figure"
-	"github.com/isthmus-mesh/isthmus/test/cuecmd"
-	"github.com/isthmus-mesh/isthmus/test/gitops"
+	"github.com/isthmus-mesh/isthmus/test/support/apiserver"
+	"github.com/isthmus-mesh/isthmus/test/support/cuecmd"
+	"github.com/isthmus-mesh/isthmus/test/support/gitops"
 )
 
 const namespace = gitops.Namespace

@@ -1,0 +1,173 @@
+package repo
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+// Command is a built isthmus.
+type Command struct {
+	path string
+}
+
+// Build builds the isthmus command of this checkout into dir.
+func Build(dir string) (Command, error) {
+	path := filepath.Join(dir, "isthmus")
+	build := exec.Command("go", "build", "-o", path, "./cmd/isthmus")
+	build.Dir = Root()
+	if out, err := build.CombinedOutput(); err != nil {
+		return Command{}, fmt.Errorf("build ./cmd/isthmus in %s: %w\n%s", build.Dir, err, out)
+	}
+	return Command{path: path}, nil
+}
+
+// Root is the folder of the checkout.
+func Root() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(file), "..", "..", "..", "..")
+}
+
+// Bundles renders the resources of every cluster: by cluster, then by Kind/namespace/name.
+func (c Command) Bundles(dir string) (map[string]map[string]map[string]any, error) {
+	out, err := c.run("render", "--repo", dir, "--all", "-o", "json")
+	if err != nil {
+		return nil, err
+	}
+	bundles := map[string]map[string]map[string]any{}
+	if err := json.Unmarshal([]byte(out), &bundles); err != nil {
+		return nil, fmt.Errorf("read what isthmus render printed for %s: %w", dir, err)
+	}
+	return bundles, nil
+}
+
+// Vendor puts the CUE module of this checkout into the repository.
+func (c Command) Vendor(dir string) error {
+	_, err := c.run("vendor", "--repo", dir)
+	return err
+}
+
+// Vet returns the messages of what isthmus vet finds wrong. An error says that it could not tell.
+func (c Command) Vet(dir string) ([]string, error) {
+	cmd := exec.Command(c.path, "vet", "--repo", dir, "-o", "json")
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return nil, nil
+	case !errors.As(err, &exit) || exit.ExitCode() != 1:
+		return nil, fmt.Errorf("isthmus vet --repo %s: %w\n%s", dir, err, out)
+	}
+	report := struct {
+		Findings []struct {
+			Message string `json:"message"`
+		} `json:"findings"`
+	}{}
+	if err := json.Unmarshal(out, &report); err != nil {
+		return nil, fmt.Errorf("read what isthmus vet printed for %s: %w", dir, err)
+	}
+	messages := []string{}
+	for _, f := range report.Findings {
+		messages = append(messages, f.Message)
+	}
+	return messages, nil
+}
+
+func (c Command) run(args ...string) (string, error) {
+	cmd := exec.Command(c.path, args...)
+	var out, problems bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &problems
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("isthmus %s: %w\n%s", strings.Join(args, " "), err, problems.String())
+	}
+	return out.String(), nil
+}
+
+// Repo is a mesh repository, read both ways.
+type Repo struct {
+	Mesh    Mesh
+	Bundles map[string]map[string]map[string]any
+}
+
+// Load reads the repository in dir, whose CUE module is in place.
+func Load(c Command, dir string) (Repo, error) {
+	mesh, err := Evaluate(dir)
+	if err != nil {
+		return Repo{}, err
+	}
+	bundles, err := c.Bundles(dir)
+	if err != nil {
+		return Repo{}, err
+	}
+	return Repo{Mesh: mesh, Bundles: bundles}, nil
+}
+
+// Copy copies the mesh repository in from into the empty folder to, lays the files of overlays over it one after the other, and puts the CUE module of this
+// checkout in.
+func (c Command) Copy(to, from string, overlays ...string) error {
+	for _, dir := range append([]string{from}, overlays...) {
+		if err := copyCUE(to, dir); err != nil {
+			return err
+		}
+	}
+	return c.finish(to)
+}
+
+// Compose makes a mesh repository in the empty folder to out of single files.
+func (c Command) Compose(to string, files ...string) error {
+	for _, file := range files {
+		if err := copyFile(filepath.Join(to, filepath.Base(filepath.Dir(file))+"-"+filepath.Base(file)), file); err != nil {
+			return err
+		}
+	}
+	return c.finish(to)
+}
+
+// finish makes the files a CUE module with ours in it.
+func (c Command) finish(to string) error {
+	module := filepath.Join(to, "cue.mod", "module.cue")
+	if err := os.MkdirAll(filepath.Dir(module), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(module, []byte("module: \"example.com/mesh\"\nlanguage: version: \"v0.17.0\"\n"), 0o644); err != nil {
+		return err
+	}
+	return c.Vendor(to)
+}
+
+// copyCUE copies mesh.cue, clusters.cue and what else is on top, and services/.
+func copyCUE(to, from string) error {
+	for _, pattern := range []string{"*.cue", "services/*.cue"} {
+		files, err := filepath.Glob(filepath.Join(from, pattern))
+		if err != nil {
+			return err
+		}
+		for _, file := range files {
+			name, err := filepath.Rel(from, file)
+			if err != nil {
+				return err
+			}
+			if err := copyFile(filepath.Join(to, name), file); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func copyFile(to, from string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, 0o644)
+}

@@ -1,0 +1,147 @@
+package gitops
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/config"
+	"github.com/isthmus-mesh/isthmus/internal/istio"
+	"github.com/isthmus-mesh/isthmus/test/support/apiserver"
+)
+
+// Start starts API servers that have the CRDs of Istio and that of MeshSync.
+func Start(ctx context.Context, options apiserver.Options) (*apiserver.Fleet, error) {
+	own, err := apiserver.OwnCRD()
+	if err != nil {
+		return nil, err
+	}
+	options.CRDs = append(istio.CRDs(), own)
+	return apiserver.Start(ctx, options)
+}
+
+// Connect makes a client that knows MeshSync and the kinds of Kubernetes that an installation, or a fault, is made of.
+func Connect(config *rest.Config) (client.WithWatch, error) {
+	scheme := runtime.NewScheme()
+	err := errors.Join(corev1.AddToScheme(scheme), rbacv1.AddToScheme(scheme), coordinationv1.AddToScheme(scheme), authenticationv1.AddToScheme(scheme),
+		authorizationv1.AddToScheme(scheme), apiextensionsv1.AddToScheme(scheme), admissionv1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme))
+	if err != nil {
+		return nil, err
+	}
+	return client.NewWithWatch(config, client.Options{Scheme: scheme})
+}
+
+// Namespaces makes Isthmus's own and Istio's, as far as they are not there.
+func Namespaces(ctx context.Context, admin client.Client) error {
+	for _, name := range []string{Namespace, "istio-system"} {
+		err := admin.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
+		if client.IgnoreAlreadyExists(err) != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Install makes what an installation with kustomize makes before the Deployment, from the files of the checkout, and Istio's own namespace.
+func Install(ctx context.Context, admin client.Client, checkout string) error {
+	if err := Namespaces(ctx, admin); err != nil {
+		return err
+	}
+	for _, file := range []string{"manager/namespace.yaml", "rbac/service_account.yaml", "rbac/role.yaml", "rbac/role_binding.yaml"} {
+		if err := Apply(ctx, admin, filepath.Join(checkout, "config", file)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Apply creates or replaces all objects of a file.
+func Apply(ctx context.Context, admin client.Client, file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	decoder := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096)
+	for {
+		object := &unstructured.Unstructured{}
+		if err := decoder.Decode(object); err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		if len(object.Object) == 0 {
+			continue
+		}
+		err := admin.Create(ctx, object.DeepCopy())
+		if apierrors.IsAlreadyExists(err) {
+			err = admin.Update(ctx, object)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+	}
+}
+
+// AddController makes a user of this name with the rights of config/rbac/role.yaml, no more and no less.
+func AddController(ctx context.Context, cluster *apiserver.Cluster, name string) (connection *rest.Config, err error) {
+	admin, err := Connect(cluster.Config)
+	if err != nil {
+		return nil, err
+	}
+	for _, document := range bytes.Split(config.Roles, []byte("\n---\n")) {
+		var kind metav1.TypeMeta
+		if err := yaml.Unmarshal(document, &kind); err != nil {
+			return nil, err
+		}
+		switch kind.Kind {
+		case "": // the comment that opens the file
+		case "ClusterRole":
+			role := &rbacv1.ClusterRole{}
+			if err := yaml.UnmarshalStrict(document, role); err != nil {
+				return nil, err
+			}
+			if connection, err = cluster.AddUser(ctx, name, role.Rules...); err != nil {
+				return nil, err
+			}
+		case "Role":
+			role := &rbacv1.Role{}
+			if err := yaml.UnmarshalStrict(document, role); err != nil {
+				return nil, err
+			}
+			role.Name = name
+			binding := &rbacv1.RoleBinding{
+				ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: role.Namespace},
+				RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name},
+				Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: name}},
+			}
+			if err := errors.Join(admin.Create(ctx, role), admin.Create(ctx, binding)); err != nil {
+				return nil, err
+			}
+		default:
+			return nil, fmt.Errorf("role.yaml holds a %q", kind.Kind)
+		}
+	}
+	return connection, nil
+}
