@@ -51,15 +51,15 @@ const (
 	ReasonFight = "Fight"
 	// ReasonIstioRefuses is that of Healthy: istiod says in the status of an object that it does not pass validation.
 	ReasonIstioRefuses = "IstioRefuses"
-	// ReasonSettling: all is applied but for what newly leads to other clusters, which have a while to offer it.
-	ReasonSettling = "Settling"
+	// ReasonRoutingDeferred: all is applied but for what newly leads to other clusters, which have a while to offer it.
+	ReasonRoutingDeferred = "RoutingDeferred"
 	// ReasonTimeout: the run did not end within spec.timeout.
 	ReasonTimeout = "Timeout"
 	// ReasonInternal: a defect of the controller.
 	ReasonInternal = "InternalError"
 
-	// ReasonRewound is the reason of the event that reports a branch whose history was rewritten.
-	ReasonRewound = "HistoryRewound"
+	// ReasonHistoryRewritten is the reason of the event that reports a branch whose history was rewritten.
+	ReasonHistoryRewritten = "HistoryRewritten"
 	// ReasonDriftCorrected is the reason of the event that reports objects which somebody changed and which were put right.
 	ReasonDriftCorrected = "DriftCorrected"
 )

@@ -27,10 +27,10 @@ type MeshSyncStatus struct {
 	// +optional
 	LastAppliedRevision string `json:"lastAppliedRevision,omitempty"`
 
-	// RewoundFrom is the commit that the branch held before its history was rewritten; it stands until the next
+	// RewrittenFrom is the commit that the branch held before its history was rewritten; it stands until the next
 	// ordinary commit is applied.
 	// +optional
-	RewoundFrom string `json:"rewoundFrom,omitempty"`
+	RewrittenFrom string `json:"rewrittenFrom,omitempty"`
 
 	// Services is the number of services that run here or are called from here.
 	// +optional
@@ -60,9 +60,9 @@ type MeshSyncStatus struct {
 	// +optional
 	Held *Held `json:"held,omitempty"`
 
-	// Agreed is a change set that a person let pass and that is not carried out whole yet: what is left of it is not held again.
+	// Acknowledged is a change set that a person let pass and that is not carried out whole yet: what is left of it is not held again.
 	// +optional
-	Agreed *Agreed `json:"agreed,omitempty"`
+	Acknowledged *Acknowledged `json:"acknowledged,omitempty"`
 
 	// Pending are the first writes of a plan that is not carried out, in the order in which they would be: in mode Observe, and
 	// while a change set is held. The controller's log has all of them.
@@ -91,9 +91,9 @@ type MeshSyncStatus struct {
 	// +optional
 	Errors []SyncError `json:"errors,omitempty"`
 
-	// BasisRevision is the last commit that was carried out, whole or in part: what is broken later is kept as it has it.
+	// LastKnownGoodRevision is the last commit that was carried out, whole or in part: what is broken later is kept as it has it.
 	// +optional
-	BasisRevision string `json:"basisRevision,omitempty"`
+	LastKnownGoodRevision string `json:"lastKnownGoodRevision,omitempty"`
 
 	// FrozenCount is the number of services that are kept as they were when they were good last, or left out, since they are broken now;
 	// Frozen lists them.
@@ -108,22 +108,22 @@ type MeshSyncStatus struct {
 	// +optional
 	Frozen []FrozenService `json:"frozen,omitempty"`
 
-	// LeftAlone are the first objects that are not as the repository says and stay so all the same, with the reason.
+	// Skipped are the first objects that are not as the repository says and stay so all the same, with the reason.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=10
 	// +optional
-	LeftAlone []LeftAlone `json:"leftAlone,omitempty"`
+	Skipped []Skipped `json:"skipped,omitempty"`
 
-	// SettlingCount is the number of objects that newly lead to other clusters and are written when spec.settleAfter is over; Settling lists
+	// DeferredCount is the number of objects that newly lead to other clusters and are written when spec.routingDelay is over; Deferred lists
 	// the first.
 	// +optional
-	SettlingCount int64 `json:"settlingCount,omitempty"`
+	DeferredCount int64 `json:"deferredCount,omitempty"`
 
-	// Settling are the objects that are written first among those that wait until other clusters have had the time to offer what they lead to.
+	// Deferred are the objects that are written first among those that wait until other clusters have had the time to offer what they lead to.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=20
 	// +optional
-	Settling []Settling `json:"settling,omitempty"`
+	Deferred []Deferred `json:"deferred,omitempty"`
 
 	// WithdrawingCount is the number of objects of which something left the repository and stays until spec.withdrawAfter is over; Withdrawing
 	// lists the first.
@@ -163,16 +163,16 @@ type Held struct {
 	Reason string `json:"reason"`
 }
 
-// Agreed is a change set that was held, that a person let pass, and that is not carried out whole yet.
-type Agreed struct {
+// Acknowledged is a change set that was held, that a person let pass, and that is not carried out whole yet.
+type Acknowledged struct {
 	// Revision is the commit that loses it.
 	Revision string `json:"revision"`
-	// Ahead counts the deletions, and the calls that lose their last endpoint, that were ahead when this was written.
-	Ahead int64 `json:"ahead"`
+	// Remaining counts the deletions, and the calls that lose their last endpoint, that were ahead when this was written.
+	Remaining int64 `json:"remaining"`
 }
 
-// Settling is an object that is not written yet.
-type Settling struct {
+// Deferred is an object that is not written yet.
+type Deferred struct {
 	// Service is whose it is.
 	// +optional
 	Service string `json:"service,omitempty"`
@@ -241,8 +241,8 @@ type FrozenService struct {
 	Revision string `json:"revision,omitempty"`
 }
 
-// LeftAlone is an object that is not as the repository says and stays so all the same.
-type LeftAlone struct {
+// Skipped is an object that is not as the repository says and stays so all the same.
+type Skipped struct {
 	// Service is the service that it was made for, if its labels tell.
 	// +optional
 	Service string `json:"service,omitempty"`

@@ -88,12 +88,12 @@ type MeshSyncSpec struct {
 	// +optional
 	Mode Mode `json:"mode,omitempty"`
 
-	// SettleAfter is how long what newly leads callers to another cluster waits, after this one saw the commit: the other one sees it at another
+	// RoutingDelay is how long what newly leads callers to another cluster waits, after this one saw the commit: the other one sees it at another
 	// moment. One and a half intervals if not set. With 0s nothing waits, and nothing does in a first sync.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
 	// +optional
-	SettleAfter *metav1.Duration `json:"settleAfter,omitempty"`
+	RoutingDelay *metav1.Duration `json:"routingDelay,omitempty"`
 
 	// WithdrawAfter is how long what other clusters may still call stays after it left the repository: they see a commit at other moments than
 	// this one. Access that ends, and what is public, does not wait. With 0s nothing does.
@@ -296,10 +296,10 @@ func (m *MeshSync) Within() time.Duration {
 
 // Settles is how long what newly leads to other clusters waits.
 func (m *MeshSync) Settles() time.Duration {
-	if m.Spec.SettleAfter == nil {
+	if m.Spec.RoutingDelay == nil {
 		return m.Every() * 3 / 2
 	}
-	return m.Spec.SettleAfter.Duration
+	return m.Spec.RoutingDelay.Duration
 }
 
 // Withdraws is how long what was offered to other clusters stays; an hour where an object predates the default.

@@ -17,17 +17,17 @@ func acknowledged(ms *v1alpha1.MeshSync) []string {
 
 // agreedRest is, for a new process, how much is ahead of what a person let pass of this commit.
 func agreedRest(ms *v1alpha1.MeshSync, m *memory, bundle *render.Bundle) int {
-	if agreed := ms.Status.Agreed; m.agreed == nil && agreed != nil && agreed.Revision == bundle.Revision && isOf(lastWritten(ms), bundle) {
-		return int(agreed.Ahead)
+	if agreed := ms.Status.Acknowledged; m.agreed == nil && agreed != nil && agreed.Revision == bundle.Revision && isOf(lastWritten(ms), bundle) {
+		return int(agreed.Remaining)
 	}
 	return 0
 }
 
 // writeAgreed notes what a plan does that a person let pass.
 func writeAgreed(ms *v1alpha1.MeshSync, bundle *render.Bundle, agreed apply.Agreement) {
-	ms.Status.Agreed = nil
+	ms.Status.Acknowledged = nil
 	if len(agreed) > 0 {
-		ms.Status.Agreed = &v1alpha1.Agreed{Revision: bundle.Revision, Ahead: int64(len(agreed))}
+		ms.Status.Acknowledged = &v1alpha1.Acknowledged{Revision: bundle.Revision, Remaining: int64(len(agreed))}
 	}
 }
 

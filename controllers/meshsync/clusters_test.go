@@ -78,7 +78,7 @@ func TestTwoThatFightAreToldAndDoNotLoop(t *testing.T) {
 	key := object.GetKind() + "/" + object.GetNamespace() + "/" + object.GetName()
 	edits, began := 0, time.Now()
 	told := func() bool {
-		return slices.ContainsFunc(w.Get("mesh").Status.LeftAlone, func(left v1alpha1.LeftAlone) bool {
+		return slices.ContainsFunc(w.Get("mesh").Status.Skipped, func(left v1alpha1.Skipped) bool {
 			return left.Resource == key && strings.Contains(left.Reason, "rival") && strings.Contains(left.Reason, apply.AnnotationReconcile)
 		})
 	}
@@ -132,7 +132,7 @@ func TestWhatIstiodRefusesIsToldAndHoldsNothingUp(t *testing.T) {
 
 func TestWhatNewlyLeadsElsewhereWaitsAndIsTold(t *testing.T) {
 	w := newWorld(t, withIstio)
-	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.SettleAfter = &metav1.Duration{Duration: time.Hour} })
+	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.RoutingDelay = &metav1.Duration{Duration: time.Hour} })
 	w.Applied("mesh", w.Git.First)
 	if len(w.objects("ServiceEntry")) == 0 {
 		t.Fatal("a first sync waits")
@@ -144,15 +144,15 @@ func TestWhatNewlyLeadsElsewhereWaitsAndIsTold(t *testing.T) {
 	var ms *v1alpha1.MeshSync
 	w.Until("it settles", func() (bool, string) {
 		ms = w.Get("mesh")
-		return conditions.GetReason(ms, meta.ReadyCondition) == v1alpha1.ReasonSettling, describe(ms)
+		return conditions.GetReason(ms, meta.ReadyCondition) == v1alpha1.ReasonRoutingDeferred, describe(ms)
 	})
 	if !conditions.IsUnknown(ms, meta.ReadyCondition) || !conditions.IsReconciling(ms) || strings.Contains(ms.Status.LastAppliedRevision, commit) || len(w.objects("ServiceEntry")) == 0 {
 		t.Errorf("not all of it is applied: %s", describe(ms))
 	}
-	if len(ms.Status.Settling) == 0 || ms.Status.SettlingCount != int64(len(ms.Status.Settling)) {
+	if len(ms.Status.Deferred) == 0 || ms.Status.DeferredCount != int64(len(ms.Status.Deferred)) {
 		t.Errorf("what waits is listed: %s", describe(ms))
 	}
-	for _, waits := range ms.Status.Settling {
+	for _, waits := range ms.Status.Deferred {
 		if wait := time.Until(waits.Until.Time); waits.Service != "ledger" || w.Objects()[waits.Resource] != nil || wait < 50*time.Minute || wait > time.Hour {
 			t.Errorf("%+v is written in %s", waits, wait)
 		}
@@ -167,14 +167,14 @@ func TestWhatNewlyLeadsElsewhereWaitsAndIsTold(t *testing.T) {
 			t.Errorf("%s is there already", key)
 		}
 	}
-	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.SettleAfter = &metav1.Duration{} })
-	if ms = w.Applied("mesh", commit); len(ms.Status.Settling) > 0 || ms.Status.SettlingCount > 0 {
+	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.RoutingDelay = &metav1.Duration{} })
+	if ms = w.Applied("mesh", commit); len(ms.Status.Deferred) > 0 || ms.Status.DeferredCount > 0 {
 		t.Errorf("nothing waits any more: %s", describe(ms))
 	}
 	if len(w.Objects()) <= before {
 		t.Errorf("nothing came of it")
 	}
-	if events := w.events.with(corev1.EventTypeWarning, v1alpha1.ReasonSettling); len(events) > 0 {
+	if events := w.events.with(corev1.EventTypeWarning, v1alpha1.ReasonRoutingDeferred); len(events) > 0 {
 		t.Errorf("nobody has to be warned: %v", events)
 	}
 }

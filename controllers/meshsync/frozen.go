@@ -19,7 +19,7 @@ import (
 // lastGood finds out, for a new process, how services were before they broke: as the commit has them that was carried out last, and those
 // that were frozen by then as the commits have them that the status names.
 func (r *Reconciler) lastGood(ctx context.Context, ms *v1alpha1.MeshSync) (*evaluate.Basis, error) {
-	if ms.Status.BasisRevision == "" {
+	if ms.Status.LastKnownGoodRevision == "" {
 		owned, err := r.owns(ctx, ms)
 		if err != nil {
 			return nil, err
@@ -57,7 +57,7 @@ func (r *Reconciler) lastGood(ctx context.Context, ms *v1alpha1.MeshSync) (*eval
 		}
 		frozen = frozen.With(then, services...)
 	}
-	snapshot, err := r.commit(ctx, ms, ms.Status.BasisRevision)
+	snapshot, err := r.commit(ctx, ms, ms.Status.LastKnownGoodRevision)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func (r *Reconciler) lastGood(ctx context.Context, ms *v1alpha1.MeshSync) (*eval
 		err = errors.New("it is evaluated in one piece, of which no service can be taken by itself")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("revision %s, which was applied before, cannot be evaluated any more: %w", ms.Status.BasisRevision, err)
+		return nil, fmt.Errorf("revision %s, which was applied before, cannot be evaluated any more: %w", ms.Status.LastKnownGoodRevision, err)
 	}
 	return good, nil
 }

@@ -254,7 +254,7 @@ func TestAHeldCommitTellsItsErrors(t *testing.T) {
 func TestWhileNobodyKnowsHowABrokenServiceWasNothingIsTakenAwayAndNothingForgotten(t *testing.T) {
 	c := newCluster(t, "east")
 	c.commit(nil)
-	basis := c.ms.Status.BasisRevision
+	basis := c.ms.Status.LastKnownGoodRevision
 	// The history was rewritten, and the process started anew: what the status names is nowhere.
 	first := c.commits[fmt.Sprintf("%040d", 1)]
 	c.commits[first.Commit] = nil
@@ -267,7 +267,7 @@ func TestWhileNobodyKnowsHowABrokenServiceWasNothingIsTakenAwayAndNothingForgott
 		if diff := cmp.Diff([]string{"cart"}, bundle.Lost); diff != "" || !strings.Contains(keeping(bundle), "how that was before is not known: ") {
 			t.Errorf("lost: %v, keeping: %q", bundle.Lost, keeping(bundle))
 		}
-		if c.ms.Status.BasisRevision != basis || len(c.ms.Status.Frozen) > 0 {
+		if c.ms.Status.LastKnownGoodRevision != basis || len(c.ms.Status.Frozen) > 0 {
 			t.Errorf("the status forgot what it knew: %+v", c.ms.Status)
 		}
 		if said := frozenMessage(bundle); !strings.Contains(said, "Nothing is deleted or narrowed") || !strings.Contains(said, "cart") {

@@ -28,7 +28,7 @@ func wasApplied(ms *v1alpha1.MeshSync, bundle *render.Bundle) bool {
 // now was changed since.
 func wasInPlace(ms *v1alpha1.MeshSync, bundle *render.Bundle) bool {
 	status := ms.Status
-	return wasApplied(ms, bundle) && status.BasisRevision == bundle.Revision && status.Refused == 0 && status.SettlingCount == 0 && len(status.LeftAlone) == 0
+	return wasApplied(ms, bundle) && status.LastKnownGoodRevision == bundle.Revision && status.Refused == 0 && status.DeferredCount == 0 && len(status.Skipped) == 0
 }
 
 // isFirst reports whether nothing of another bundle was ever written here.
@@ -99,7 +99,7 @@ func writeBasis(ms *v1alpha1.MeshSync, bundle *render.Bundle) {
 	if !isKnown(bundle) {
 		return
 	}
-	ms.Status.BasisRevision = bundle.Revision
+	ms.Status.LastKnownGoodRevision = bundle.Revision
 	ms.Status.FrozenCount = int64(len(bundle.Frozen))
 	ms.Status.Frozen = nil
 	for _, f := range bundle.Frozen[:min(len(bundle.Frozen), maxFrozen)] {
@@ -111,7 +111,7 @@ func writeBasis(ms *v1alpha1.MeshSync, bundle *render.Bundle) {
 // older of it again nor take what it brought for what never was good.
 func (r *Reconciler) begin(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, p *patcher, bundle *render.Bundle, plan apply.Plan) error {
 	// A bundle that could not be compared with the cluster stands in the history as well, and was not begun.
-	begun := isOf(lastWritten(ms), bundle) && (!isKnown(bundle) || ms.Status.BasisRevision == bundle.Revision)
+	begun := isOf(lastWritten(ms), bundle) && (!isKnown(bundle) || ms.Status.LastKnownGoodRevision == bundle.Revision)
 	if plan.Passed == nil && (begun || !plan.Writes()) {
 		return nil
 	}

@@ -54,11 +54,11 @@ func TestWhatWaitsForOtherClusters(t *testing.T) {
 		waits  bool
 	}{
 		"FirstSync":      {"there is nothing yet that calls could lose", v1alpha1.MeshSyncStatus{}, false},
-		"FirstIsCutOff":  {"it is the first one still", v1alpha1.MeshSyncStatus{BasisRevision: "main@sha1:2", History: meta.History{entry("b", v1alpha1.ReasonTimeout, "2")}}, false},
-		"FirstWasBegun":  {"the process died in it", v1alpha1.MeshSyncStatus{BasisRevision: "main@sha1:2", History: meta.History{entry("b", meta.ProgressingReason, "2")}}, false},
+		"FirstIsCutOff":  {"it is the first one still", v1alpha1.MeshSyncStatus{LastKnownGoodRevision: "main@sha1:2", History: meta.History{entry("b", v1alpha1.ReasonTimeout, "2")}}, false},
+		"FirstWasBegun":  {"the process died in it", v1alpha1.MeshSyncStatus{LastKnownGoodRevision: "main@sha1:2", History: meta.History{entry("b", meta.ProgressingReason, "2")}}, false},
 		"FirstWasHeld":   {"of what was held nothing was written", v1alpha1.MeshSyncStatus{History: meta.History{entry("a", apply.LastEndpoint, "1")}}, false},
-		"OnlyObserved":   {"nothing was written", v1alpha1.MeshSyncStatus{BasisRevision: "main@sha1:1", History: meta.History{entry("a", v1alpha1.ReasonObserved, "1")}}, false},
-		"AnotherRefused": {"all but one object of it is here", v1alpha1.MeshSyncStatus{BasisRevision: "main@sha1:1", History: meta.History{entry("a", v1alpha1.ReasonRefused, "1")}}, true},
+		"OnlyObserved":   {"nothing was written", v1alpha1.MeshSyncStatus{LastKnownGoodRevision: "main@sha1:1", History: meta.History{entry("a", v1alpha1.ReasonObserved, "1")}}, false},
+		"AnotherRefused": {"all but one object of it is here", v1alpha1.MeshSyncStatus{LastKnownGoodRevision: "main@sha1:1", History: meta.History{entry("a", v1alpha1.ReasonRefused, "1")}}, true},
 		"AnotherApplied": {"other clusters may not have seen the new one", v1alpha1.MeshSyncStatus{
 			LastAppliedRevision: "main@sha1:1", History: meta.History{entry("a", meta.ReconciliationSucceededReason, "1")},
 		}, true},
@@ -91,16 +91,16 @@ func TestWhatDiffersAfterARestartWasChangedOnlyIfAllWasInPlace(t *testing.T) {
 	}{
 		"InPlace":   {"nothing else can have changed it", func(*v1alpha1.MeshSyncStatus) {}, true},
 		"Frozen":    {"what is frozen is in the bundle as it was", func(s *v1alpha1.MeshSyncStatus) { s.History[0].LastReconciledStatus = v1alpha1.ReasonServicesFrozen }, true},
-		"LeftAlone": {"what a person left alone never was as the bundle says", func(s *v1alpha1.MeshSyncStatus) { s.LeftAlone = []v1alpha1.LeftAlone{{}} }, false},
+		"LeftAlone": {"what a person left alone never was as the bundle says", func(s *v1alpha1.MeshSyncStatus) { s.Skipped = []v1alpha1.Skipped{{}} }, false},
 		"Refused":   {"what is somebody else's never was", func(s *v1alpha1.MeshSyncStatus) { s.Refused = 1 }, false},
-		"Settling":  {"what waits never was", func(s *v1alpha1.MeshSyncStatus) { s.SettlingCount = 1 }, false},
-		"Kept":      {"objects kept more, since it was not known what something broken was before", func(s *v1alpha1.MeshSyncStatus) { s.BasisRevision = "main@sha1:1" }, false},
+		"Deferred":  {"what waits never was", func(s *v1alpha1.MeshSyncStatus) { s.DeferredCount = 1 }, false},
+		"Kept":      {"objects kept more, since it was not known what something broken was before", func(s *v1alpha1.MeshSyncStatus) { s.LastKnownGoodRevision = "main@sha1:1" }, false},
 		"Begun":     {"it was not done", func(s *v1alpha1.MeshSyncStatus) { s.History[0].LastReconciledStatus = meta.ProgressingReason }, false},
 		"Another":   {"another version of Isthmus makes something else of the commit", func(s *v1alpha1.MeshSyncStatus) { s.History[0].Digest = "sha256:a" }, false},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			ms := &v1alpha1.MeshSync{Status: v1alpha1.MeshSyncStatus{BasisRevision: bundle.Revision, History: meta.History{{
+			ms := &v1alpha1.MeshSync{Status: v1alpha1.MeshSyncStatus{LastKnownGoodRevision: bundle.Revision, History: meta.History{{
 				Digest: "sha256:b", LastReconciledStatus: meta.ReconciliationSucceededReason, Metadata: map[string]string{"revision": bundle.Revision},
 			}}}}
 			tc.change(&ms.Status)

@@ -70,7 +70,7 @@ func NewMetrics(now func() time.Time) *Metrics {
 		observing:  gauge("isthmus_observing", "1 while spec.mode is Observe, so that nothing is written, else 0."),
 		services:   gauge("isthmus_services", "Services that run in this cluster or are called from it."),
 		resources: gauge("isthmus_resources", "Resources by state: desired, unchanged, refused (an object of that name belongs to somebody else), "+
-			"left (not as the repository says, or opted out, and left alone; status.leftAlone tells why), withdrawing (it stays for a while).", "state"),
+			"left (not as the repository says, or opted out, and left alone; status.skipped tells why), withdrawing (it stays for a while).", "state"),
 		findings: gauge("isthmus_findings", "Errors in the last commit that was looked at."),
 		frozen:   gauge("isthmus_frozen_services", "Services that are broken in the last commit and kept as they were when they were good last."),
 		preflight: gauge("isthmus_preflight_problems", "Respects in which the cluster is not as the repository takes it to be, by reason: those of the Preflight "+

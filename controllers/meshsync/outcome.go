@@ -227,7 +227,7 @@ func applied(bundle *render.Bundle, plan *apply.Plan, result apply.Result, err e
 		o.message = fmt.Sprintf("Revision %s is applied, except for %s: %s", short(bundle.Revision), count(len(refused), "resource"), sentence(firstRefused(refused)))
 	case len(plan.Waits()) > 0:
 		waits := plan.Waits()
-		o.verdict, o.reason = settling, v1alpha1.ReasonSettling
+		o.verdict, o.reason = settling, v1alpha1.ReasonRoutingDeferred
 		o.message = fmt.Sprintf("Revision %s is applied, except for %s that newly lead to other clusters, which see it at another moment: written at %s, %s first.",
 			short(bundle.Revision), count(len(waits), "object"), plan.Due().UTC().Format(time.RFC3339), waits[0].Key)
 	case len(bundle.Findings) > 0:

@@ -308,22 +308,22 @@ func TestWhatHasItsTimeIsListedTheSoonestFirst(t *testing.T) {
 	r, m := &Reconciler{now: time.Now}, &memory{fetched: fetched{snapshot: &source.Snapshot{Revision: "main@sha1:a"}}}
 	bundle := &render.Bundle{Revision: "main@sha1:a"}
 	r.writeStatus(ms, m, applied(bundle, &plan, apply.Result{}, nil))
-	var settling []v1alpha1.Settling
+	var settling []v1alpha1.Deferred
 	var withdrawing []v1alpha1.Withdrawal
 	for i := range 20 {
 		resource, until := fmt.Sprintf("ServiceEntry/a/e%02d", 24-i), metav1.NewTime(start.Truncate(time.Second).Add(time.Duration(i-24)*time.Minute))
-		settling = append(settling, v1alpha1.Settling{Service: "cart", Resource: resource, Until: until})
+		settling = append(settling, v1alpha1.Deferred{Service: "cart", Resource: resource, Until: until})
 		withdrawing = append(withdrawing, v1alpha1.Withdrawal{Service: "cart", Resource: resource, Until: until})
 	}
-	if diff := cmp.Diff(settling, ms.Status.Settling); diff != "" || ms.Status.SettlingCount != 25 {
-		t.Errorf("%d settle: -want, +got:\n%s", ms.Status.SettlingCount, diff)
+	if diff := cmp.Diff(settling, ms.Status.Deferred); diff != "" || ms.Status.DeferredCount != 25 {
+		t.Errorf("%d settle: -want, +got:\n%s", ms.Status.DeferredCount, diff)
 	}
 	if diff := cmp.Diff(withdrawing, ms.Status.Withdrawing); diff != "" || ms.Status.WithdrawingCount != 25 {
 		t.Errorf("%d are withdrawn: -want, +got:\n%s", ms.Status.WithdrawingCount, diff)
 	}
 	r.writeStatus(ms, m, applied(bundle, &apply.Plan{}, apply.Result{}, nil))
-	if len(ms.Status.Settling) > 0 || ms.Status.SettlingCount > 0 {
-		t.Errorf("it is over, and is told: %+v", ms.Status.Settling)
+	if len(ms.Status.Deferred) > 0 || ms.Status.DeferredCount > 0 {
+		t.Errorf("it is over, and is told: %+v", ms.Status.Deferred)
 	}
 }
 

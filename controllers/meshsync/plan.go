@@ -45,7 +45,7 @@ func (r *Reconciler) planAndCheck(
 		Keep:            keeping(bundle),
 		Adopt:           adopts(ms),
 		Again:           wasInPlace(ms, bundle),
-		Timing:          apply.Timing{Now: r.now(), WithdrawAfter: withdraws(ms), SettleAfter: settles(ms, bundle), First: ms.Status.LastAppliedRevision == "", Seen: m.seen},
+		Timing:          apply.Timing{Now: r.now(), WithdrawAfter: withdraws(ms), RoutingDelay: settles(ms, bundle), First: ms.Status.LastAppliedRevision == "", Seen: m.seen},
 	}
 	if m.planner == nil {
 		m.planner = apply.NewPlanner(r.looker)
@@ -91,7 +91,7 @@ func (r *Reconciler) apply(ctx context.Context, ms *v1alpha1.MeshSync, m *memory
 	m.planner.Applied(result)
 	for _, key := range m.fights.Corrected(result, r.now()) {
 		r.events.Eventf(ms, corev1.EventTypeWarning, v1alpha1.ReasonFight,
-			"Somebody changes %s as often as it is put right. It is put right more rarely from now on; status.leftAlone names who", key)
+			"Somebody changes %s as often as it is put right. It is put right more rarely from now on; status.skipped names who", key)
 	}
 	return result, err
 }

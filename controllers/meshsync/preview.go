@@ -26,7 +26,7 @@ type Preview struct {
 	Problems []preflight.Problem
 	// Refused counts the resources that the rest is applied without, until a person has acted.
 	Refused int
-	// LeftAlone counts the objects that stay although the repository does not say so, as status.leftAlone has them.
+	// LeftAlone counts the objects that stay although the repository does not say so, as status.skipped has them.
 	LeftAlone int
 	// Keeps is why nothing is taken away, since something is broken, "" if it may be.
 	Keeps string
@@ -99,7 +99,7 @@ func (r *Reconciler) withoutBasis(ctx context.Context, ms *v1alpha1.MeshSync, bu
 	}
 	out := *bundle
 	out.LostReason = "a folder does not tell"
-	if ms.Status.BasisRevision != "" {
+	if ms.Status.LastKnownGoodRevision != "" {
 		return &out, nil
 	}
 	owned, err := r.owns(ctx, ms)

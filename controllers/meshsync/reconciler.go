@@ -316,8 +316,8 @@ func (r *Reconciler) attempted(ms *v1alpha1.MeshSync, m *memory, err error) {
 // saw notes the commit that is there now.
 func (r *Reconciler) saw(ms *v1alpha1.MeshSync, revision, rewound string) {
 	if rewound != "" && ms.Status.LastAttemptedRevision != revision {
-		ms.Status.RewoundFrom = rewound
-		r.events.Eventf(ms, corev1.EventTypeWarning, v1alpha1.ReasonRewound,
+		ms.Status.RewrittenFrom = rewound
+		r.events.Eventf(ms, corev1.EventTypeWarning, v1alpha1.ReasonHistoryRewritten,
 			"The history of the branch was rewritten: it holds %s, and no longer %s, which was there before. It is followed as it is now.", revision, rewound)
 	}
 	ms.Status.LastAttemptedRevision = revision

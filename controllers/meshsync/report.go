@@ -89,10 +89,10 @@ func (r *Reconciler) writeStatus(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 		status.Services = int64(o.bundle.Services)
 		status.Resources = int64(len(o.bundle.Resources))
 		status.Refused = int64(len(refusals(o.plan)))
-		status.LeftAlone = firstTen(left(o.plan))
+		status.Skipped = firstTen(left(o.plan))
 		settling := settlings(o.plan)
-		status.SettlingCount = int64(len(settling))
-		status.Settling = settling[:min(len(settling), maxTimed)]
+		status.DeferredCount = int64(len(settling))
+		status.Deferred = settling[:min(len(settling), maxTimed)]
 		withdrawing := withdrawals(o.plan)
 		status.WithdrawingCount = int64(len(withdrawing))
 		status.Withdrawing = withdrawing[:min(len(withdrawing), maxTimed)]
@@ -106,11 +106,11 @@ func (r *Reconciler) writeStatus(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 		writeBasis(ms, o.bundle)
 	}
 	if o.carriedOut && o.cause == nil && len(o.plan.Waits()) == 0 {
-		status.Agreed = nil
+		status.Acknowledged = nil
 	}
 	if o.isApplied() {
 		if status.LastAppliedRevision != o.bundle.Revision && m.fetched.snapshot.Rewound == "" {
-			status.RewoundFrom = ""
+			status.RewrittenFrom = ""
 		}
 		status.LastAppliedRevision = o.bundle.Revision
 	}
@@ -144,7 +144,7 @@ func (r *Reconciler) writeMetrics(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 		r.metrics.services.WithLabelValues(namespace, name).Set(float64(o.bundle.Services))
 		for state, n := range map[string]int{
 			"desired": len(o.bundle.Resources), "unchanged": o.plan.Unchanged,
-			"refused": len(refusals(o.plan)), "left": len(left(o.plan)), "withdrawing": len(o.plan.Withdrawals()),
+			"refused": len(refusals(o.plan)), "skipped": len(left(o.plan)), "withdrawing": len(o.plan.Withdrawals()),
 		} {
 			r.metrics.resources.WithLabelValues(namespace, name, state).Set(float64(n))
 		}

@@ -200,7 +200,7 @@ func TestHeldChangePassesWhenItIsAcknowledged(t *testing.T) {
 	// As a person does, who read it before somebody else edited objects: what is held does not depend on that.
 	w.acknowledge(digest)
 	ms = w.Applied("mesh", commit)
-	if ms.Status.Held != nil || ms.Status.Agreed != nil || len(ms.Status.Pending) > 0 || ms.Status.Pruned < 10 {
+	if ms.Status.Held != nil || ms.Status.Acknowledged != nil || len(ms.Status.Pending) > 0 || ms.Status.Pruned < 10 {
 		t.Errorf("the acknowledged change set is carried out: %s", describe(ms))
 	}
 	events := w.events.with(corev1.EventTypeNormal, v1alpha1.ReasonAcknowledged)
@@ -230,7 +230,7 @@ func TestWhatMayPassIsNotHeldAgainByANewProcess(t *testing.T) {
 	w.Until("a part is done", func() (bool, string) { return deleted.Load() > 3, fmt.Sprint(deleted.Load()) })
 	w.stop()
 	ms = w.Get("mesh")
-	if ms.Status.Agreed == nil || ms.Status.Agreed.Ahead < 20 {
+	if ms.Status.Acknowledged == nil || ms.Status.Acknowledged.Remaining < 20 {
 		t.Errorf("the status says what was let pass:%s", describe(ms))
 	}
 	w.start()

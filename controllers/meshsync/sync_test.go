@@ -374,14 +374,14 @@ func TestRewrittenHistoryIsFollowedAndReported(t *testing.T) {
 	w.Git.Rewind(w.Git.First)
 	third := w.Git.Commit(map[string]string{"services/other.cue": service("other")})
 	ms := w.Applied("mesh", third)
-	if !strings.Contains(ms.Status.RewoundFrom, second) {
+	if !strings.Contains(ms.Status.RewrittenFrom, second) {
 		t.Errorf("the status tells which commit the branch held: %s", describe(ms))
 	}
-	if events := w.events.with(corev1.EventTypeWarning, v1alpha1.ReasonRewound); len(events) != 1 {
+	if events := w.events.with(corev1.EventTypeWarning, v1alpha1.ReasonHistoryRewritten); len(events) != 1 {
 		t.Errorf("one warning tells of it: %q", events)
 	}
 	ms = w.Applied("mesh", w.Git.Commit(map[string]string{"services/more.cue": service("more")}))
-	if ms.Status.RewoundFrom != "" {
+	if ms.Status.RewrittenFrom != "" {
 		t.Errorf("the next ordinary commit ends it: %s", describe(ms))
 	}
 }

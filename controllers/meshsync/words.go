@@ -144,11 +144,11 @@ func optedOut(action apply.Action) bool {
 
 // left are the objects that may differ from what the repository says and stay so all the same: by a person's wish, until one has judged, or while
 // somebody fights over them.
-func left(plan *apply.Plan) []v1alpha1.LeftAlone {
-	var out []v1alpha1.LeftAlone
+func left(plan *apply.Plan) []v1alpha1.Skipped {
+	var out []v1alpha1.Skipped
 	for _, action := range plan.Actions {
 		if action.Verb == apply.Hold || action.Verb == apply.Report || optedOut(action) {
-			out = append(out, v1alpha1.LeftAlone{Service: action.Service, Resource: action.Key.String(), Reason: action.Reason})
+			out = append(out, v1alpha1.Skipped{Service: action.Service, Resource: action.Key.String(), Reason: action.Reason})
 		}
 	}
 	return out
@@ -168,12 +168,12 @@ func withdrawals(plan *apply.Plan) []v1alpha1.Withdrawal {
 }
 
 // settlings are what waits for other clusters, the first to be written first.
-func settlings(plan *apply.Plan) []v1alpha1.Settling {
-	var out []v1alpha1.Settling
+func settlings(plan *apply.Plan) []v1alpha1.Deferred {
+	var out []v1alpha1.Deferred
 	for _, action := range plan.Waits() {
-		out = append(out, v1alpha1.Settling{Service: action.Service, Resource: action.Key.String(), Until: until(action)})
+		out = append(out, v1alpha1.Deferred{Service: action.Service, Resource: action.Key.String(), Until: until(action)})
 	}
-	slices.SortStableFunc(out, func(a, b v1alpha1.Settling) int { return a.Until.Compare(b.Until.Time) })
+	slices.SortStableFunc(out, func(a, b v1alpha1.Deferred) int { return a.Until.Compare(b.Until.Time) })
 	return out
 }
 

@@ -104,7 +104,7 @@ func pending(plan *apply.Plan) []v1alpha1.Pending {
 		case apply.Create, apply.Update, apply.Claim, apply.Delete:
 			out = append(out, pendingOf(action))
 		case apply.Hold, apply.Refuse, apply.Withdraw, apply.Wait, apply.Report:
-			// Nothing would be written; status.leftAlone, status.errors, status.settling and status.withdrawing tell of these.
+			// Nothing would be written; status.skipped, status.errors, status.deferred and status.withdrawing tell of these.
 		}
 	}
 	return out

@@ -213,7 +213,7 @@ func (r *run) stage(ctx context.Context, steps []step) {
 	r.ended(ctx)
 	for i, outcome := range outcomes {
 		done := outcome.Failure == nil && outcome.Skipped == ""
-		r.widened = r.widened || done && outcome.Action.Effect != Narrows && isRouting(outcome.Action.Key.Kind)
+		r.widened = r.widened || done && outcome.Action.Effect != Removes && isRouting(outcome.Action.Key.Kind)
 		// Of two writes the second tells of both, unless the first was the last.
 		switch {
 		case done && steps[i].first:
@@ -233,7 +233,7 @@ func (r *run) skip(step step) string {
 	if action.Verb == Delete && len(r.errs) > 0 {
 		return "nothing is deleted before everything else is applied"
 	}
-	if narrows := action.Effect == Narrows || step.second(); narrows && action.Service == "" && len(r.errs) > 0 {
+	if narrows := action.Effect == Removes || step.second(); narrows && action.Service == "" && len(r.errs) > 0 {
 		return "what the cluster has once is not narrowed before everything else is applied"
 	}
 	if reason := r.unusable[action.Key.Namespace]; reason != "" {

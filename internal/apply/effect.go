@@ -14,13 +14,13 @@ import (
 type Effect string
 
 const (
-	// Widens: whoever used it before goes on as before.
-	Widens Effect = "widens"
-	// Alters: it takes no host, endpoint, subset or caller away, but sets other values: a timeout, a fault, a limit, a TLS mode. Whoever used it may fail
+	// Adds: whoever used it before goes on as before.
+	Adds Effect = "adds"
+	// Changes: it takes no host, endpoint, subset or caller away, but sets other values: a timeout, a fault, a limit, a TLS mode. Whoever used it may fail
 	// from then on. It is written once, in the order of what widens.
-	Alters Effect = "alters"
-	// Narrows: it only takes away.
-	Narrows Effect = "narrows"
+	Changes Effect = "changes"
+	// Removes: it only takes away.
+	Removes Effect = "removes"
 	// Replaces: it adds, and takes away. Such an update is written twice: first with all of both, and as it shall be when
 	// everybody who may use the new has been told of it. What somebody else put there nobody shall use, and it is written once.
 	// Values may be others, too.
@@ -60,20 +60,20 @@ func withEffects(actions []Action, live map[render.Key]*unstructured.Unstructure
 	for i, action := range out {
 		switch action.Verb {
 		case Create:
-			out[i].Effect = Widens
+			out[i].Effect = Adds
 			if narrows(action.desired, live, between) {
-				out[i].Effect = Narrows
+				out[i].Effect = Removes
 			}
 		case Update:
 			out[i].Effect = effectOf(action)
 			if action.between != nil && torn.Has(action.Service) && isRouting(action.Key.Kind) {
 				// Its entries would not fit each other in between: Istio would lose endpoints of both.
-				out[i].Effect, out[i].between = Alters, nil
+				out[i].Effect, out[i].between = Changes, nil
 			}
 		case Delete:
-			out[i].Effect = Narrows
+			out[i].Effect = Removes
 		case Claim:
-			out[i].Effect = Widens
+			out[i].Effect = Adds
 		case Hold, Refuse, Withdraw, Wait, Report:
 		}
 	}
@@ -139,11 +139,11 @@ func effectOf(update Action) Effect {
 	case update.Drift:
 		return Replaces
 	case update.between == nil && adds(update.desired, update.live):
-		return Widens
+		return Adds
 	case update.between == nil:
-		return Alters
+		return Changes
 	case same(update.between.Object["spec"], withoutAllotted(update.live)):
-		return Narrows
+		return Removes
 	default:
 		return Replaces
 	}

@@ -222,7 +222,7 @@ func admitted(s state, service string) map[string]bool {
 func careless(plan Plan) Plan {
 	for i := range plan.Actions {
 		if plan.Actions[i].Verb != Delete {
-			plan.Actions[i].Effect, plan.Actions[i].between = Widens, nil
+			plan.Actions[i].Effect, plan.Actions[i].between = Adds, nil
 		}
 	}
 	plan.Actions = order(plan.Actions)

@@ -51,7 +51,7 @@ func stages(actions []Action) (out [][]step, beforePause int) {
 func stageOf(action Action, first bool) int {
 	kinds := len(istio.Kinds)
 	kind := slices.IndexFunc(istio.Kinds, func(k istio.Kind) bool { return k.Kind == action.Key.Kind })
-	widens := action.Verb != Delete && action.Effect != Narrows && (!action.twice() || first)
+	widens := action.Verb != Delete && action.Effect != Removes && (!action.twice() || first)
 	switch {
 	case !action.writes():
 		return 3 * kinds

@@ -21,7 +21,7 @@ func TestOrder(t *testing.T) {
 		action(Create, "ServiceEntry", "a"),
 		action(Update, "ServiceEntry", "b"),
 		action(Claim, "ServiceEntry", "c"),
-		{Verb: Update, Effect: Alters, Key: render.Key{Kind: "VirtualService", Namespace: "shop", Name: "a"}},
+		{Verb: Update, Effect: Changes, Key: render.Key{Kind: "VirtualService", Namespace: "shop", Name: "a"}},
 		action(Create, "AuthorizationPolicy", "p"),
 		action(Delete, "AuthorizationPolicy", "q"),
 		action(Delete, "VirtualService", "b"),
@@ -88,9 +88,9 @@ func TestWhatAltersIsWrittenInTheOrderOfWhatWidens(t *testing.T) {
 		plan := Make(bundleOf(some()...), ourObjects(some()...), PlanOptions{Owner: testOwner, Prune: true, MaxPrunePercent: 100})
 		got, pause := steps(plan)
 		for i := range plan.Actions {
-			if plan.Actions[i].Effect == Alters {
+			if plan.Actions[i].Effect == Changes {
 				altered++
-				plan.Actions[i].Effect = Widens
+				plan.Actions[i].Effect = Adds
 			}
 		}
 		want, at := steps(plan)

@@ -35,7 +35,7 @@ func TestAPlanOfWhatChangedIsThePlanOfEverything(t *testing.T) {
 	c := newCluster(t)
 	random := rand.New(rand.NewPCG(seedOf(t), 0))
 	k := withdrawing(c)
-	k.options.Timing.SettleAfter = 10 * time.Minute
+	k.options.Timing.RoutingDelay = 10 * time.Minute
 	repository := map[string][]*unstructured.Unstructured{}
 	partial := 0
 	for step := range 120 {

@@ -22,7 +22,7 @@ type Sightings map[string]map[string]time.Time
 func settle(
 	actions []Action, live map[render.Key]*unstructured.Unstructured, owned int, options PlanOptions,
 ) ([]Action, Sightings) {
-	if options.Timing.SettleAfter <= 0 || options.Timing.First && owned == 0 || !slices.ContainsFunc(actions, routesCalls) {
+	if options.Timing.RoutingDelay <= 0 || options.Timing.First && owned == 0 || !slices.ContainsFunc(actions, routesCalls) {
 		return actions, nil
 	}
 	reached := reachedToday(live)
@@ -53,7 +53,7 @@ func settle(
 				since = before
 			}
 			seen[service][need] = since
-			if until := since.Add(options.Timing.SettleAfter); options.Timing.Now.Before(until) && until.After(waits[service]) {
+			if until := since.Add(options.Timing.RoutingDelay); options.Timing.Now.Before(until) && until.After(waits[service]) {
 				waits[service] = until
 			}
 		}

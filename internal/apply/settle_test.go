@@ -11,7 +11,7 @@ import (
 func settlesIn(c *cluster, wait time.Duration) *controller {
 	k := c.start()
 	k.options.MaxPrunePercent = 100
-	k.options.Timing = Timing{Now: time.Date(2026, 11, 21, 20, 0, 0, 0, time.UTC), SettleAfter: wait}
+	k.options.Timing = Timing{Now: time.Date(2026, 11, 21, 20, 0, 0, 0, time.UTC), RoutingDelay: wait}
 	return k
 }
 
@@ -42,10 +42,10 @@ func withSubset(rule *unstructured.Unstructured, names ...string) *unstructured.
 func TestWhatNewlyLeadsElsewhereWaits(t *testing.T) {
 	c := newCluster(t)
 	k := settlesIn(c, 90*time.Second)
-	k.options.Timing.SettleAfter = 0
+	k.options.Timing.RoutingDelay = 0
 	web := services("web")
 	k.sync(bundleOf(web...))
-	k.options.Timing.SettleAfter = 90 * time.Second
+	k.options.Timing.RoutingDelay = 90 * time.Second
 
 	moved := []*unstructured.Unstructured{entry("shop", "web", "192.0.2.2"), rule("shop", "web"), route("shop", "web", "9s")}
 	added := service("cart")
@@ -102,7 +102,7 @@ func TestWhatLeadsNowhereNewDoesNotWait(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			k := settlesIn(newCluster(t), 0)
 			k.sync(bundleOf(services("web")...))
-			k.options.Timing.SettleAfter = time.Hour
+			k.options.Timing.RoutingDelay = time.Hour
 			if waiting := k.waits(tc.to...); (len(waiting) > 0) != tc.waits {
 				t.Errorf("%s: %v", tc.reason, waiting)
 			}
@@ -117,7 +117,7 @@ func TestWhatSomebodyTookAwayDoesNotWait(t *testing.T) {
 	k.sync(bundle)
 	k.plan(bundle)
 	k.sync(bundle)
-	k.options.Timing.SettleAfter = time.Hour
+	k.options.Timing.RoutingDelay = time.Hour
 	c.remove(entry("shop", "web"))
 	k.planUntil(bundle, "it is seen to be gone", func(p Plan) bool { return p.Drifted() == 1 })
 	if waiting := k.waits(services("web")...); len(waiting) > 0 {

@@ -9,8 +9,8 @@ type Timing struct {
 	Now time.Time
 	// WithdrawAfter is how long what is offered to other clusters stays after it left the repository; with 0 it does not.
 	WithdrawAfter time.Duration
-	// SettleAfter is how long what newly depends on another cluster waits, counted from the first plan that had it; with 0 it does not.
-	SettleAfter time.Duration
+	// RoutingDelay is how long what newly depends on another cluster waits, counted from the first plan that had it; with 0 it does not.
+	RoutingDelay time.Duration
 	// First is set while nothing was ever applied whole: in a cluster without any object of ours nothing waits then. One whose last object went is none.
 	First bool
 	// Seen is [Plan.Seen] of the plan before.

@@ -334,7 +334,7 @@ func TestLeavingAClusterIsAgreedToOnce(t *testing.T) {
 		after = append(after, remote, rule("shop", name))
 	}
 	k.sync(bundleOf(before...))
-	k.options.Timing.SettleAfter = 90 * time.Second
+	k.options.Timing.RoutingDelay = 90 * time.Second
 	bundle := bundleOf(after...)
 	plan := k.plan(bundle)
 	if plan.Brake == nil || plan.Brake.Kind != MassDeletion {
@@ -372,7 +372,7 @@ func TestWhatChangesWhileNobodyWatchesIsUndoneAtOnce(t *testing.T) {
 	withdrawing(c).sync(bundle)
 
 	k := withdrawing(c)
-	k.options.Timing.SettleAfter = time.Hour
+	k.options.Timing.RoutingDelay = time.Hour
 	k.options.Again = true
 	c.patch(offer("cart")[0], `{"spec":{"exportTo":["*"],"endpoints":[{"address":"192.0.2.1","ports":{"http":15443}},{"address":"203.0.113.66","ports":{"http":15443}}]}}`)
 	c.remove(services("web")[0])

@@ -58,7 +58,7 @@ Exit status: 0 fine, 1 if a person has to act before all of it is done (findings
   isthmus plan --context east -o diff
   isthmus plan --context east --service cart
   isthmus plan --cluster west --context west  # before the controller is installed there
-  isthmus plan -o json | jq '.actions[] | select(.effect | IN("alters", "replaces", "narrows"))'  # what callers may notice`,
+  isthmus plan -o json | jq '.actions[] | select(.effect | IN("changes", "replaces", "removes"))'  # what callers may notice`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.run(cmd) },
 	}

@@ -103,7 +103,7 @@ func (c *cluster) follow(ctx context.Context, url string) error {
 			Source:   v1alpha1.Source{URL: url, Ref: &v1alpha1.Ref{Branch: branch}},
 			Interval: metav1.Duration{Duration: interval},
 			// Nobody waits an hour to see what goes, and the clusters are told of a commit at the same moment.
-			SettleAfter: &metav1.Duration{}, WithdrawAfter: &metav1.Duration{},
+			RoutingDelay: &metav1.Duration{}, WithdrawAfter: &metav1.Duration{},
 		},
 	})
 	if err != nil {

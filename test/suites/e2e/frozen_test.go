@@ -82,7 +82,7 @@ services: orders: {
 	if said := message(ms); !strings.Contains(said, "Nothing is deleted or narrowed meanwhile") || !strings.Contains(said, "web") {
 		t.Errorf("the message says what is not done, and why: %s", describe(ms))
 	}
-	if ms.Status.BasisRevision != "main@sha1:"+w.Git.First {
+	if ms.Status.LastKnownGoodRevision != "main@sha1:"+w.Git.First {
 		t.Errorf("the status forgot the commit that was good: %s", describe(ms))
 	}
 	after := w.versions()
@@ -100,7 +100,7 @@ services: orders: {
 
 	good := w.Git.Edit("services/web.cue", "egres: {", "egress: {")
 	ms = w.ready("mesh", good)
-	if ms.Status.BasisRevision != "main@sha1:"+good {
+	if ms.Status.LastKnownGoodRevision != "main@sha1:"+good {
 		t.Errorf("from now on this commit is known to be good: %s", describe(ms))
 	}
 }

@@ -69,15 +69,15 @@ func TestARewrittenHistoryIsFollowedAndReported(t *testing.T) {
 	w.Git.Rewind(w.Git.First)
 	third := w.Git.Edit("services/cart.cue", "targetPort: 8080", "targetPort: 7070")
 	ms := w.ready("mesh", third)
-	if !strings.Contains(ms.Status.RewoundFrom, second) {
+	if !strings.Contains(ms.Status.RewrittenFrom, second) {
 		t.Errorf("the status names the commit that the branch held: %s", describe(ms))
 	}
 	w.Until("a warning tells of it", func() (bool, string) {
-		events := w.events(v1alpha1.ReasonRewound)
+		events := w.events(v1alpha1.ReasonHistoryRewritten)
 		return len(events) == 1 && strings.Contains(events[0], second) && strings.Contains(events[0], third), strings.Join(events, "\n")
 	})
 	ms = w.ready("mesh", w.Git.Edit("services/cart.cue", "targetPort: 7070", "targetPort: 6060"))
-	if ms.Status.RewoundFrom != "" {
+	if ms.Status.RewrittenFrom != "" {
 		t.Errorf("the next ordinary commit ends it: %s", describe(ms))
 	}
 }
@@ -93,7 +93,7 @@ func TestAHistoryThatWasSetBackIsReportedAfterARestart(t *testing.T) {
 	w.Git.Push()
 	w.start()
 	ms := w.ready("mesh", w.Git.First)
-	if !strings.Contains(ms.Status.RewoundFrom, second) {
+	if !strings.Contains(ms.Status.RewrittenFrom, second) {
 		t.Errorf("the status names the commit that the branch held: %s", describe(ms))
 	}
 }

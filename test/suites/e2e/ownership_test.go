@@ -66,7 +66,7 @@ func TestAPersonsCopyOfOurObjectIsLeftAlone(t *testing.T) {
 	w.Until("the status tells of the copies", func() (bool, string) {
 		ms := w.Get("mesh")
 		told := 0
-		for _, left := range ms.Status.LeftAlone {
+		for _, left := range ms.Status.Skipped {
 			if strings.HasSuffix(left.Resource, "/a-copy") && strings.Contains(left.Reason, "did not write it") {
 				told++
 			}

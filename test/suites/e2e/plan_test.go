@@ -186,7 +186,7 @@ func TestAPlanTellsDriftFromAChange(t *testing.T) {
 	w := newWorld(t)
 	p := w.person(reader)
 	w.start()
-	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.SettleAfter = &metav1.Duration{Duration: time.Hour} })
+	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.RoutingDelay = &metav1.Duration{Duration: time.Hour} })
 	w.ready("mesh", w.Git.First)
 	const entry, rule = "ServiceEntry/stock/stock.stock.global-remote", "DestinationRule/stock/stock.stock.global"
 	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Suspend = true })

@@ -165,11 +165,11 @@ func (k *controller) plan(bundle *render.Bundle) apply.Plan {
 	options := apply.PlanOptions{
 		Owner: apply.Owner{ID: apply.ApplySetID("mesh", "isthmus-system", "MeshSync", "isthmus.dev")},
 		Prune: true, MaxPrunePercent: 100,
-		Timing: apply.Timing{Now: k.world.now, WithdrawAfter: k.rule.withdrawAfter, SettleAfter: k.rule.settleAfter, Seen: k.seen},
+		Timing: apply.Timing{Now: k.world.now, WithdrawAfter: k.rule.withdrawAfter, RoutingDelay: k.rule.routingDelay, Seen: k.seen},
 	}
 	if k.applied == "" || k.applied == bundle.Revision {
 		// As the reconciler does it: in a first sync, and of what was applied before, nothing waits.
-		options.Timing.SettleAfter = 0
+		options.Timing.RoutingDelay = 0
 	}
 	view, err := k.planner.Look(ctx, bundle, options)
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A service that waits and changes in something else, a timeout here, does not begin to wait anew: callers of one that changes more often than settleAfter would call
+// A service that waits and changes in something else, a timeout here, does not begin to wait anew: callers of one that changes more often than routingDelay would call
 // what is gone in the end.
 func TestCallersFollowAServiceThatKeepsChanging(t *testing.T) {
 	before := start()

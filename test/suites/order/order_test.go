@@ -74,7 +74,7 @@ func TestWithoutTheRuleItIsNot(t *testing.T) {
 		for name, by := range map[string]rule{
 			"NoRule":       {},
 			"NobodyWaits":  {withdrawAfter: timing.rule.withdrawAfter},
-			"NothingStays": {settleAfter: timing.rule.settleAfter},
+			"NothingStays": {routingDelay: timing.rule.routingDelay},
 		} {
 			t.Run(timing.name+name, func(t *testing.T) {
 				s := simulate(t, seed, timing, by, revisions)

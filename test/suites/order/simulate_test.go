@@ -13,8 +13,8 @@ import (
 
 // timing is how a history happens: by the settings of all three controllers, and how far what happens to them may go.
 //
-// Time keeps the order as long as nobody is away for too long. From the moment of a commit on, a publisher has settleAfter to see it, since callers
-// call it then. A caller has withdrawAfter, since what it calls is gone then, and needs settleAfter of it for its own wait, which begins anew
+// Time keeps the order as long as nobody is away for too long. From the moment of a commit on, a publisher has routingDelay to see it, since callers
+// call it then. A caller has withdrawAfter, since what it calls is gone then, and needs routingDelay of it for its own wait, which begins anew
 // with every further change of the same service and with a restart. So commits, restarts and the beginnings of holds come in episodes: the
 // time of an episode, a hold, two waits and two intervals are less than withdrawAfter, and the next episode begins when nobody waits any more.
 type timing struct {
@@ -25,8 +25,8 @@ type timing struct {
 	hold time.Duration
 }
 
-// rule is what keeps the order: spec.settleAfter and spec.withdrawAfter.
-type rule struct{ settleAfter, withdrawAfter time.Duration }
+// rule is what keeps the order: spec.routingDelay and spec.withdrawAfter.
+type rule struct{ routingDelay, withdrawAfter time.Duration }
 
 // With the defaults, whoever has something new to offer is back from a hold before callers come. The patient are so within a day in any case.
 var (
@@ -104,7 +104,7 @@ func (s *simulation) episode() bool {
 	if left == 0 {
 		return false
 	}
-	longest := s.timing.rule.withdrawAfter - 2*s.timing.rule.settleAfter - 2*s.timing.interval
+	longest := s.timing.rule.withdrawAfter - 2*s.timing.rule.routingDelay - 2*s.timing.interval
 	hold := s.between(s.timing.hold/4, s.timing.hold)
 	span := s.between(0, longest-hold)
 	begin := s.world.now
@@ -126,7 +126,7 @@ func (s *simulation) episode() bool {
 		}
 	}
 	// Then it is quiet until all have settled, or until some or all of what was withdrawn has gone.
-	quiet := hold + 2*s.timing.rule.settleAfter + 2*s.timing.interval
+	quiet := hold + 2*s.timing.rule.routingDelay + 2*s.timing.interval
 	s.plan(begin.Add(span+quiet+s.between(0, s.timing.rule.withdrawAfter)*time.Duration(s.r.IntN(2))), func() {})
 	return true
 }
@@ -151,7 +151,7 @@ func (s *simulation) land() {
 	s.world.knows(rev.gateways)
 	s.world.tell("commit %s: %s", short(rev.bundles[clusterNames[0]].Revision), strings.Join(rev.told, ", "))
 	for _, h := range s.hosts {
-		if latest := s.world.now.Add(s.between(0, s.timing.rule.settleAfter)); h.owes.IsZero() && offersMore(h.last, rev.bundles[h.name]) {
+		if latest := s.world.now.Add(s.between(0, s.timing.rule.routingDelay)); h.owes.IsZero() && offersMore(h.last, rev.bundles[h.name]) {
 			h.owes = latest
 		}
 		if !h.owes.IsZero() && h.owes.Before(h.held) {
@@ -224,7 +224,7 @@ func (h *host) plans(s *simulation, due time.Time) {
 // settled fails the test unless, some time after the last commit, every cluster is what the repository says and nothing is left to do.
 func (s *simulation) settled() {
 	s.t.Helper()
-	s.plan(s.world.now.Add(s.timing.rule.withdrawAfter+s.timing.rule.settleAfter+s.timing.hold+2*s.timing.interval), func() {})
+	s.plan(s.world.now.Add(s.timing.rule.withdrawAfter+s.timing.rule.routingDelay+s.timing.hold+2*s.timing.interval), func() {})
 	s.run()
 	if len(s.world.wrong) > 0 {
 		return

@@ -72,14 +72,14 @@ func TestInTheWorstCaseWhatIsCalledIsOffered(t *testing.T) {
 			revisions := repo.revisions(before, after)
 			for _, late := range clusterNames {
 				if offersMore(revisions[0].bundles[late], revisions[1].bundles[late]) {
-					inTheWorstCase(t, tc, revisions, defaults.rule.settleAfter-time.Second, late)
+					inTheWorstCase(t, tc, revisions, defaults.rule.routingDelay-time.Second, late)
 				}
 			}
 			callers := slices.DeleteFunc(slices.Clone(clusterNames), func(c string) bool {
 				return offersMore(revisions[0].bundles[c], revisions[1].bundles[c])
 			})
 			if len(callers) > 0 {
-				inTheWorstCase(t, tc, revisions, defaults.rule.withdrawAfter-defaults.rule.settleAfter-time.Second, callers...)
+				inTheWorstCase(t, tc, revisions, defaults.rule.withdrawAfter-defaults.rule.routingDelay-time.Second, callers...)
 			}
 		})
 	}

@@ -200,7 +200,7 @@ func (w *trial) waits(in []*cluster) bool {
 		for _, c := range in {
 			ms, err := c.get(w.Context())
 			must(w.T, err)
-			if ms.Status.WithdrawingCount > 0 || conditions.GetReason(ms, meta.ReadyCondition) == v1alpha1.ReasonSettling {
+			if ms.Status.WithdrawingCount > 0 || conditions.GetReason(ms, meta.ReadyCondition) == v1alpha1.ReasonRoutingDeferred {
 				return true
 			}
 		}

@@ -136,8 +136,8 @@ func (c *cluster) follow(t *testing.T) {
 				Interval:      metav1.Duration{Duration: interval},
 				RetryInterval: &metav1.Duration{Duration: interval},
 				// What hangs is given up soon.
-				Timeout:     metav1.Duration{Duration: 10 * time.Second},
-				SettleAfter: &metav1.Duration{}, WithdrawAfter: &metav1.Duration{},
+				Timeout:      metav1.Duration{Duration: 10 * time.Second},
+				RoutingDelay: &metav1.Duration{}, WithdrawAfter: &metav1.Duration{},
 				Prune:          v1alpha1.Prune{MaxPercent: &percent},
 				DeletionPolicy: v1alpha1.DeletionOrphan,
 			},
@@ -372,6 +372,6 @@ func (c *cluster) describe() string {
 func (c *cluster) timing(t *testing.T, settle, withdraw time.Duration) {
 	t.Helper()
 	c.change(t, func(ms *v1alpha1.MeshSync) {
-		ms.Spec.SettleAfter, ms.Spec.WithdrawAfter = &metav1.Duration{Duration: settle}, &metav1.Duration{Duration: withdraw}
+		ms.Spec.RoutingDelay, ms.Spec.WithdrawAfter = &metav1.Duration{Duration: settle}, &metav1.Duration{Duration: withdraw}
 	})
 }

@@ -265,7 +265,7 @@ func (w *trial) time() {
 	settle, withdraw := time.Duration(0), time.Duration(0)
 	if w.chance(0.2) {
 		settle, withdraw = time.Second, 2*time.Second
-		w.tell("settleAfter %s, withdrawAfter %s", settle, withdraw)
+		w.tell("routingDelay %s, withdrawAfter %s", settle, withdraw)
 	}
 	for _, c := range w.clusters {
 		c.timing(w.T, settle, withdraw)

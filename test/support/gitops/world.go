@@ -103,7 +103,7 @@ func (w *World) Create(name string, change ...func(*v1alpha1.MeshSync)) *v1alpha
 			Interval:      metav1.Duration{Duration: Interval},
 			RetryInterval: &metav1.Duration{Duration: Interval},
 			// Nothing waits for other clusters, but where a test says otherwise.
-			SettleAfter: &metav1.Duration{}, WithdrawAfter: &metav1.Duration{},
+			RoutingDelay: &metav1.Duration{}, WithdrawAfter: &metav1.Duration{},
 		},
 	}
 	for _, f := range change {
