@@ -54,15 +54,15 @@ func (r *Reconciler) planAndCheck(
 	if err != nil {
 		return apply.Plan{}, nil, unavailable(err)
 	}
-	if err := has(view, bundle); err != nil {
+	if err := has(view.View, bundle); err != nil {
 		return apply.Plan{}, nil, err
 	}
-	if view.Adoptable, err = r.adoptable(ctx, ms, m, bundle, view, owner); err != nil {
+	if view.Adoptable, err = r.adoptable(ctx, ms, m, bundle, view.View, owner); err != nil {
 		return apply.Plan{}, nil, err
 	}
 	plan := m.planner.Make(bundle, view, options)
 	m.saw(plan.Seen)
-	return plan, preflight.Check(bundle, view, plan, owner), nil
+	return plan, preflight.Check(bundle, view.View, plan, owner), nil
 }
 
 // withdraws is how long what was offered to other clusters stays. Who only observes is told what goes in the end.
@@ -88,8 +88,8 @@ func (r *Reconciler) apply(ctx context.Context, ms *v1alpha1.MeshSync, m *memory
 		defer r.metrics.timed(phaseApply)()
 	}
 	result, err := r.applier.Apply(ctx, plan)
-	m.planner.Applied(result)
-	for _, key := range m.fights.Corrected(result, r.now()) {
+	m.planner.Applied(result.Known)
+	for _, key := range m.fights.Corrected(result.Corrected(), r.now()) {
 		r.events.Eventf(ms, corev1.EventTypeWarning, v1alpha1.ReasonFight,
 			"Somebody changes %s as often as it is put right. It is put right more rarely from now on; status.skipped names who", key)
 	}

@@ -1,7 +1,6 @@
 package apply
 
 import (
-	"context"
 	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -40,20 +39,4 @@ func unadoptable(live *unstructured.Unstructured) string {
 		return "spec.adopt names it, but " + foreignReason(live)
 	}
 	return ""
-}
-
-// Whole reads a foreign object, of which a view only has the key and a few labels: one that may be adopted is compared field by field. It is stripped
-// as one of ours is.
-func (l *Live) Whole(ctx context.Context, foreign *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-	for _, watch := range l.watches {
-		if watch.kind.Kind != foreign.GetKind() {
-			continue
-		}
-		object, err := watch.resource.Namespace(foreign.GetNamespace()).Get(ctx, foreign.GetName(), metav1.GetOptions{})
-		if err != nil {
-			return nil, fmt.Errorf("read %s, which may be adopted: %w", keyOf(foreign), err)
-		}
-		return stripMarked(object), nil
-	}
-	return nil, fmt.Errorf("%s is of no kind that is watched", keyOf(foreign))
 }

@@ -83,6 +83,17 @@ type Result struct {
 // Wrote reports how many writes succeeded.
 func (r Result) Wrote() int { return r.Created + r.Updated + r.Claimed + r.Adopted + r.Deleted }
 
+// Corrected are the actions that corrected drift.
+func (r Result) Corrected() []Action {
+	var corrected []Action
+	for _, outcome := range r.Outcomes {
+		if outcome.Action.Drift && outcome.Failure == nil && outcome.Skipped == "" {
+			corrected = append(corrected, outcome.Action)
+		}
+	}
+	return corrected
+}
+
 // Apply carries the plan out: namespaces, then all that widens, kind by kind, then all that narrows, the other way round; what is deleted
 // only if all that was written before succeeded. A write that fails keeps later ones of the same service and all deletes from
 // being tried, and nothing else. A plan without writes sends no request, and a braked one neither.

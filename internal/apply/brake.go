@@ -168,21 +168,3 @@ func lostCalls(bundle *render.Bundle, live map[render.Key]*unstructured.Unstruct
 	}
 	return lost
 }
-
-// hasEndpoints reports whether a ServiceEntry leads anywhere. One for a host outside of the mesh needs no list
-// of endpoints: the name itself, or the address that was called, is the endpoint. One that only holds a name selects pods that
-// there are not.
-func hasEndpoints(entry *unstructured.Unstructured) bool {
-	if entry.GetLabels()[render.LabelNoEndpoint] == "true" {
-		return false
-	}
-	spec, _ := entry.Object["spec"].(map[string]any)
-	if endpoints, ok := spec["endpoints"].([]any); ok && len(endpoints) > 0 {
-		return true
-	}
-	if _, ok := spec["workloadSelector"].(map[string]any); ok {
-		return !selectsNone(spec)
-	}
-	inside := spec["location"] == "MESH_INTERNAL"
-	return len(spec) > 0 && !inside && spec["resolution"] != "STATIC"
-}

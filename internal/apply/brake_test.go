@@ -6,30 +6,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
-
-// ourObjects are as the API server has them after we created them.
-func ourObjects(objects ...*unstructured.Unstructured) View {
-	var view View
-	for _, object := range objects {
-		live := create(object, testOwner.ID)
-		live.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: FieldManager}})
-		view.Objects = append(view.Objects, live)
-	}
-	return view
-}
-
-func rules(count int) []*unstructured.Unstructured {
-	var objects []*unstructured.Unstructured
-	for i := range count {
-		objects = append(objects, rule("shop", fmt.Sprintf("s%03d", i)))
-	}
-	return objects
-}
 
 func TestBrakes(t *testing.T) {
 	calls := func(bundle *render.Bundle, calls ...render.Call) *render.Bundle {

@@ -3,9 +3,7 @@ package apply
 import (
 	"context"
 	"fmt"
-	"maps"
 	"os"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -67,8 +65,6 @@ type cluster struct {
 	admin  dynamic.Interface
 	owner  Owner
 }
-
-var testOwner = Owner{ID: ApplySetID("mesh", "isthmus-system", "MeshSync", "isthmus.dev")}
 
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
@@ -211,102 +207,4 @@ func managers(object *unstructured.Unstructured) []string {
 		names = append(names, entry.Manager+"/"+string(entry.Operation))
 	}
 	return names
-}
-
-// object makes an object of a service; the spec must be what the CRD's defaulting leaves alone.
-func object(kind, namespace, name, service string, spec map[string]any) *unstructured.Unstructured {
-	at := slices.IndexFunc(istio.Kinds, func(k istio.Kind) bool { return k.Kind == kind })
-	out := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
-	out.SetGroupVersionKind(istio.Kinds[at].GroupVersionKind)
-	out.SetNamespace(namespace)
-	out.SetName(name)
-	out.SetLabels(map[string]string{render.LabelService: service, render.LabelSide: string(render.SideCall)})
-	return out
-}
-
-func entry(namespace, service string, endpoints ...string) *unstructured.Unstructured {
-	addresses := make([]any, 0, len(endpoints))
-	for _, address := range endpoints {
-		addresses = append(addresses, map[string]any{"address": address, "ports": map[string]any{"http": int64(15443)}})
-	}
-	return object("ServiceEntry", namespace, service, service, map[string]any{
-		"hosts": []any{service + ".shop.example.com"}, "location": "MESH_INTERNAL", "resolution": "STATIC",
-		"ports":     []any{map[string]any{"name": "http", "number": int64(80), "protocol": "HTTP"}},
-		"endpoints": addresses,
-	})
-}
-
-func rule(namespace, service string) *unstructured.Unstructured {
-	return object("DestinationRule", namespace, service, service, map[string]any{
-		"host":          service + ".shop.example.com",
-		"trafficPolicy": map[string]any{"outlierDetection": map[string]any{"interval": "10s", "maxEjectionPercent": int64(100)}},
-	})
-}
-
-func route(namespace, service, timeout string) *unstructured.Unstructured {
-	host := service + ".shop.example.com"
-	return object("VirtualService", namespace, service, service, map[string]any{
-		"hosts": []any{host},
-		"http": []any{map[string]any{
-			"timeout": timeout,
-			"route":   []any{map[string]any{"destination": map[string]any{"host": host}, "weight": int64(100)}},
-		}},
-	})
-}
-
-func bundleOf(objects ...*unstructured.Unstructured) *render.Bundle {
-	bundle := &render.Bundle{Cluster: "use1-a"}
-	for _, object := range objects {
-		resource, err := render.NewResource(object)
-		if err != nil {
-			panic(err)
-		}
-		bundle.Resources = append(bundle.Resources, resource)
-	}
-	slices.SortFunc(bundle.Resources, func(a, b render.Resource) int {
-		if a.Key.String() < b.Key.String() {
-			return -1
-		}
-		return 1
-	})
-	return bundle
-}
-
-// service is the three objects that a called service has.
-func service(name string) []*unstructured.Unstructured {
-	return []*unstructured.Unstructured{entry("shop", name, "192.0.2.1"), rule("shop", name), route("shop", name, "5s")}
-}
-
-func services(names ...string) []*unstructured.Unstructured {
-	var objects []*unstructured.Unstructured
-	for _, name := range names {
-		objects = append(objects, service(name)...)
-	}
-	return objects
-}
-
-// with sets a label or annotation of a copy.
-func labelled(object *unstructured.Unstructured, labels map[string]string) *unstructured.Unstructured {
-	out := object.DeepCopy()
-	all := out.GetLabels()
-	if all == nil {
-		all = map[string]string{}
-	}
-	maps.Copy(all, labels)
-	out.SetLabels(all)
-	return out
-}
-
-func annotated(object *unstructured.Unstructured, annotations map[string]string) *unstructured.Unstructured {
-	out := object.DeepCopy()
-	out.SetAnnotations(annotations)
-	return out
-}
-
-func verbs(plan Plan) map[string]Verb {
-	out := map[string]Verb{}
-	for _, action := range plan.Actions {
-		out[action.Key.String()] = action.Verb
-	}
-	return out
 }

@@ -3,7 +3,6 @@ package apply
 import (
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -143,19 +142,4 @@ func equalScalars(a, b any) bool {
 		return x == y
 	}
 	return a == b
-}
-
-func integer(value any) (n int64, exact bool) {
-	switch v := value.(type) {
-	case int64:
-		return v, true
-	case int:
-		return int64(v), true
-	case float64:
-		// Above 2^53 a float64 no longer names one integer.
-		if v == math.Trunc(v) && math.Abs(v) <= 1<<53 {
-			return int64(v), true
-		}
-	}
-	return 0, false
 }

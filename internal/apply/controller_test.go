@@ -151,7 +151,7 @@ func (k *controller) until(what string, holds func() bool) {
 func (k *controller) apply(plan Plan) (Result, error) {
 	k.t.Helper()
 	result, err := k.applier.Apply(k.t.Context(), plan)
-	k.planner.Applied(result)
+	k.planner.Applied(result.Known)
 	k.options.Known = maps.Clone(k.planner.known)
 	return result, err
 }

@@ -15,5 +15,5 @@
 //	view, err := planner.Look(ctx, bundle, options) // from the watch cache: no request
 //	plan := planner.Make(bundle, view, options)     // no request either
 //	result, err := applier.Apply(ctx, plan)         // a request for each write, none for what is equal
-//	planner.Applied(result)                         // so that the next run can tell drift from a commit
+//	planner.Applied(result.Known)                         // so that the next run can tell drift from a commit
 package apply

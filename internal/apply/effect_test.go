@@ -92,53 +92,6 @@ func (r *recorder) take(k *controller, from state, to *render.Bundle) []state {
 	return states
 }
 
-// randomService is one as a commit may have it: several endpoints, subsets, a route among them, and who may call it.
-func randomService(random *rand.Rand, name string) []*unstructured.Unstructured {
-	var endpoints []string
-	for i := range 4 {
-		if random.IntN(2) == 0 {
-			endpoints = append(endpoints, fmt.Sprintf("192.0.2.%d", i+1))
-		}
-	}
-	if len(endpoints) == 0 {
-		endpoints = []string{"192.0.2.9"}
-	}
-	one := entry("shop", name, endpoints...)
-	if random.IntN(3) == 0 { // as when a service begins to run here
-		one.SetName(name + "-local")
-	}
-	subsets := []any{}
-	for i := range 4 {
-		if random.IntN(2) == 0 {
-			subsets = append(subsets, map[string]any{"name": fmt.Sprintf("v%d", i), "labels": map[string]any{"version": fmt.Sprintf("v%d", i)}})
-		}
-	}
-	rule, route := rule("shop", name), route("shop", name, fmt.Sprintf("%ds", 1+random.IntN(5)))
-	if len(subsets) > 0 {
-		_ = unstructured.SetNestedSlice(rule.Object, subsets, "spec", "subsets")
-		to := subsets[random.IntN(len(subsets))].(map[string]any)["name"]
-		_ = unstructured.SetNestedSlice(route.Object, []any{map[string]any{"route": []any{map[string]any{
-			"destination": map[string]any{"host": name + ".shop.example.com", "subset": to}, "weight": int64(100),
-		}}}}, "spec", "http")
-	}
-	objects := []*unstructured.Unstructured{one, rule, route}
-	var principals []any
-	for i := range 3 {
-		if random.IntN(2) == 0 {
-			principals = append(principals, fmt.Sprintf("cluster.local/ns/a/sa/caller-%d", i))
-		}
-	}
-	// The same callers by one policy or by another: whoever is in both must not be shut out in between.
-	if len(principals) > 0 {
-		policy := object(policyKind, "shop", fmt.Sprintf("%s-%d", name, random.IntN(2)), name, map[string]any{
-			"action": "ALLOW", "selector": map[string]any{"matchLabels": map[string]any{"app": name}},
-			"rules": []any{map[string]any{"from": []any{map[string]any{"source": map[string]any{"principals": principals}}}}},
-		})
-		objects = append(objects, policy)
-	}
-	return objects
-}
-
 // broken is what a caller would notice of a state on the way from one bundle to another.
 func broken(now, from, to state) []string {
 	var out []string

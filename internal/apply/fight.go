@@ -30,18 +30,15 @@ type fight struct {
 	rival       string
 }
 
-// Corrected notes what a run put right, and returns what is fought over since.
-func (f *Fights) Corrected(result Result, now time.Time) (begun []render.Key) {
-	for _, outcome := range result.Outcomes {
-		if !outcome.Action.Drift || outcome.Failure != nil || outcome.Skipped != "" {
-			continue
-		}
-		key := outcome.Action.Key
+// Corrected notes the drift that a run corrected, and returns the objects of fights that begin with it.
+func (f *Fights) Corrected(drift []Action, now time.Time) (begun []render.Key) {
+	for _, action := range drift {
+		key := action.Key
 		was := f.of[key]
 		if now.Sub(was.last) > calm {
 			was = fight{}
 		}
-		is := fight{corrections: was.corrections + 1, last: now, rival: rivalOf(outcome.Action.live)}
+		is := fight{corrections: was.corrections + 1, last: now, rival: rivalOf(action.live)}
 		if f.of == nil {
 			f.of = map[render.Key]fight{}
 		}

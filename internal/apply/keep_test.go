@@ -1,72 +1,18 @@
 package apply
 
 import (
-	"maps"
-	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// lost is the reason in these tests.
-const lost = "it may stem from service ledger, which is broken"
-
 func keeping() PlanOptions {
 	return PlanOptions{Owner: testOwner, Prune: true, MaxPrunePercent: 20, Keep: lost}
-}
-
-// carried is the view after a plan was carried out without a failure, and what is known then.
-func carried(t *testing.T, view View, plan Plan) (View, Record) {
-	t.Helper()
-	objects := map[render.Key]*unstructured.Unstructured{}
-	for _, one := range view.Objects {
-		objects[keyOf(one)] = one
-	}
-	known := maps.Clone(plan.known)
-	for _, action := range plan.Actions {
-		switch action.Verb {
-		case Create:
-			objects[action.Key] = create(action.desired, plan.owner)
-		case Update:
-			objects[action.Key] = update(action.desired, action.live, plan.owner)
-		case Delete:
-			delete(objects, action.Key)
-			continue
-		default:
-			continue
-		}
-		objects[action.Key].SetManagedFields([]metav1.ManagedFieldsEntry{{
-			Manager: FieldManager, FieldsV1: metav1.NewFieldsV1(text(map[string]any{"f:metadata": map[string]any{
-				"f:labels": ownFields(action.desired.GetLabels()), "f:annotations": ownFields(action.desired.GetAnnotations()),
-			}})),
-		}})
-		known[action.Key] = action.hash
-	}
-	return View{Objects: slices.Collect(maps.Values(objects))}, known
-}
-
-func ownFields(values map[string]string) map[string]any {
-	out := map[string]any{}
-	for name := range values {
-		out["f:"+name] = map[string]any{}
-	}
-	return out
-}
-
-// policy is an AuthorizationPolicy for the pods of one app.
-func policy(app, name, action string, principals ...any) *unstructured.Unstructured {
-	spec := map[string]any{"selector": map[string]any{"matchLabels": map[string]any{"app": app}}, "action": action}
-	if len(principals) > 0 {
-		spec["rules"] = []any{map[string]any{"from": []any{map[string]any{"source": map[string]any{"principals": principals}}}}}
-	}
-	return object("AuthorizationPolicy", "shop", name, app, spec)
 }
 
 func TestNothingIsDeletedWhileSomethingIsNotKnown(t *testing.T) {
@@ -212,11 +158,6 @@ func named(one *unstructured.Unstructured, identities ...any) *unstructured.Unst
 	return one
 }
 
-func exported(one *unstructured.Unstructured, to ...any) *unstructured.Unstructured {
-	specOf(one)["exportTo"] = to
-	return one
-}
-
 func TestWhatCannotStandBesideTheOldWaits(t *testing.T) {
 	byName := func(name string) *unstructured.Unstructured {
 		out := entry("shop", "cart", "gw.example.com")
@@ -311,145 +252,4 @@ func TestWhatCannotStandBesideTheOldWaits(t *testing.T) {
 			}
 		})
 	}
-}
-
-// Whole bundles, of which services vanish or change, come and go: nothing is taken away as long as there is something to keep, nothing is
-// written twice, and after that the cluster is as the bundle says.
-func TestPlansThatKeepSettleAndEnd(t *testing.T) {
-	validator, err := istio.NewValidator()
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := specimens(t, validator)
-	seed := rand.Uint64()
-	random := mutator{rand.New(rand.NewPCG(seed, 0))}
-	fail := func(format string, args ...any) {
-		t.Helper()
-		t.Fatalf("seed %d: "+format, append([]any{seed}, args...)...)
-	}
-	// drawn are a few objects, some of them changed.
-	drawn := func() *render.Bundle {
-		objects := map[render.Key]*unstructured.Unstructured{}
-		for range 30 {
-			kind := slices.Sorted(maps.Keys(pool))[random.IntN(len(pool))]
-			one := pool[kind][random.IntN(len(pool[kind]))].DeepCopy()
-			if random.IntN(2) == 0 {
-				random.change(fieldsOf(one.Object, "spec"), fieldsOf(pool[kind][random.IntN(len(pool[kind]))].Object, "spec"))
-			}
-			if valid(validator, one) {
-				objects[keyOf(one)] = one
-			}
-		}
-		return bundleOf(slices.Collect(maps.Values(objects))...)
-	}
-
-	for range 20 {
-		view, known := View{}, Record(nil)
-		for round := range 6 {
-			bundle := drawn()
-			options := PlanOptions{Owner: testOwner, Prune: true, MaxPrunePercent: 100, Known: known, Keep: lost}
-			if round%3 == 0 {
-				options.Keep = ""
-			}
-			plan := Make(bundle, view, options)
-			if plan.Brake != nil && plan.Brake.Kind != LastEndpoint || plan.Drifted() > 0 {
-				fail("brake %v, %d drifted", plan.Brake, plan.Drifted())
-			}
-			before := view
-			view, options.Known = carried(t, view, plan)
-			if again := Make(bundle, view, options); again.Writes() {
-				fail("the second plan writes: %v, %v", verbs(again), again.Actions[0].Fields)
-			}
-			if options.Keep == "" {
-				for _, resource := range bundle.Resources {
-					at := slices.IndexFunc(view.Objects, func(one *unstructured.Unstructured) bool { return keyOf(one) == resource.Key })
-					if fields := differences(resource.Object(), view.Objects[at], testOwner.ID); len(fields) > 0 {
-						fail("%s differs in %v", resource.Key, fields)
-					}
-				}
-				if len(view.Objects) != len(bundle.Resources) {
-					fail("%d objects for %d resources", len(view.Objects), len(bundle.Resources))
-				}
-				known = options.Known
-				continue
-			}
-			for _, had := range before.Objects {
-				at := slices.IndexFunc(view.Objects, func(one *unstructured.Unstructured) bool { return keyOf(one) == keyOf(had) })
-				if at < 0 {
-					fail("%s is gone", keyOf(had))
-				}
-				if gone := oracles[had.GetKind()](had, view.Objects[at], random); len(gone) > 0 {
-					fail("%s lost %s", keyOf(had), strings.Join(gone, ", "))
-				}
-			}
-			known = options.Known
-		}
-	}
-}
-
-func TestWhatIsKeptOnAClusterGoesWhenAllIsKnown(t *testing.T) {
-	c := newCluster(t)
-	k := c.start()
-	cart := exported(entry("shop", "cart", "192.0.2.1", "192.0.2.2"), "pay", "web")
-	first := bundleOf(cart, rule("shop", "cart"), route("shop", "cart", "5s"), entry("shop", "ledger", "192.0.2.1"),
-		stub(t, "shop", "cart"), policy("cart", "cart", "ALLOW", "spiffe/ledger", "spiffe/web"))
-	k.sync(first)
-
-	more := stub(t, "shop", "cart")
-	specOf(more)["ports"] = []any{map[string]any{"name": "grpc", "port": int64(9000), "protocol": "TCP", "targetPort": int64(9000)}}
-	second := bundleOf(exported(entry("shop", "cart", "192.0.2.1", "192.0.2.3"), "app", "web"), route("shop", "cart", "7s"), route("shop", "new", "1s"),
-		more, policy("cart", "cart", "ALLOW", "spiffe/app", "spiffe/web"), policy("stock", "stock", "ALLOW", "spiffe/web"))
-	k.options.Keep = lost
-	plan := k.plan(second)
-	want := map[string]Verb{
-		"Service/shop/cart": Update, "ServiceEntry/shop/cart": Update, "VirtualService/shop/cart": Update, "VirtualService/shop/new": Create, "AuthorizationPolicy/shop/cart": Update,
-		"ServiceEntry/shop/ledger": Hold, "DestinationRule/shop/cart": Hold, "AuthorizationPolicy/shop/stock": Hold,
-	}
-	if diff := cmp.Diff(want, verbs(plan)); diff != "" {
-		t.Errorf("plan (-want +got):\n%s", diff)
-	}
-	if result := k.sync(second); result.Wrote() != 5 || result.Drifted != 0 {
-		t.Errorf("the first run: %+v", result)
-	}
-	spec := specOf(c.get(cart))
-	if !cmp.Equal(spec["exportTo"], []any{"app", "pay", "web"}) || len(listOf(spec, "endpoints")) != 3 {
-		t.Errorf("the entry: %v", spec)
-	}
-	granted := specOf(c.get(policy("cart", "cart", "ALLOW")))
-	if !strings.Contains(text(granted), `["spiffe/app","spiffe/ledger","spiffe/web"]`) {
-		t.Errorf("the policy: %v", granted)
-	}
-	if ports := listOf(specOf(c.get(more)), "ports"); len(ports) != 2 {
-		t.Errorf("the stub: %v", ports)
-	}
-	for _, kept := range []*unstructured.Unstructured{entry("shop", "ledger"), rule("shop", "cart")} {
-		if !c.exists(kept) {
-			t.Errorf("%s is gone", keyOf(kept))
-		}
-	}
-
-	// The second run has nothing to do, and neither has that of a new process.
-	for _, run := range []*controller{k, c.start()} {
-		run.options.Keep = lost
-		before := run.look()
-		if plan := run.plan(second); plan.Writes() || plan.Unchanged != 5 || len(before.Objects) == 0 {
-			t.Errorf("the next run: %v, unchanged %d", verbs(plan), plan.Unchanged)
-		}
-	}
-
-	// Drift is put right all the while.
-	c.patch(cart, `{"spec":{"exportTo":["pay"]}}`)
-	plan = k.planUntil(second, "the edit is seen", func(p Plan) bool { return p.Count(Update) == 1 })
-	if _, err := k.apply(plan); err != nil {
-		t.Fatal(err)
-	}
-	if spec := specOf(c.get(cart)); !cmp.Equal(spec["exportTo"], []any{"app", "pay", "web"}) {
-		t.Errorf("after the edit: %v", spec)
-	}
-
-	k.options.Keep, k.options.MaxPrunePercent = "", 100
-	if result := k.sync(second); result.Drifted != 0 || result.Deleted != 2 || result.Created != 1 || result.Updated != 3 {
-		t.Errorf("when all is known: %+v", result)
-	}
-	c.equal(second)
 }

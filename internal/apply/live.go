@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/dynamic"
@@ -34,10 +35,6 @@ type View struct {
 	Adoptable map[render.Key]*unstructured.Unstructured
 	// Missing are the managed kinds that the cluster does not know.
 	Missing []istio.Kind
-
-	// part is what a [Planner] looked at, nil for everything; next is where it goes on.
-	part *part
-	next uint64
 }
 
 func (v View) lacks(kind string) bool {
@@ -281,3 +278,19 @@ func isForbidden(err error) bool {
 }
 
 var errUnsettled = errors.New("no answer yet")
+
+// Whole reads a foreign object, of which a view only has the key and a few labels: one that may be adopted is compared field by field. It is stripped
+// as one of ours is.
+func (l *Live) Whole(ctx context.Context, foreign *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	for _, watch := range l.watches {
+		if watch.kind.Kind != foreign.GetKind() {
+			continue
+		}
+		object, err := watch.resource.Namespace(foreign.GetNamespace()).Get(ctx, foreign.GetName(), metav1.GetOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("read %s, which may be adopted: %w", keyOf(foreign), err)
+		}
+		return stripMarked(object), nil
+	}
+	return nil, fmt.Errorf("%s is of no kind that is watched", keyOf(foreign))
+}

@@ -111,10 +111,6 @@ func Make(bundle *render.Bundle, view View, options PlanOptions) Plan {
 	return plan
 }
 
-func keyOf(object *unstructured.Unstructured) render.Key {
-	return render.Key{Kind: object.GetKind(), Namespace: object.GetNamespace(), Name: object.GetName()}
-}
-
 // decideWanted says what a resource of the bundle needs; an action without a verb is nothing.
 func decideWanted(resource render.Resource, live *unstructured.Unstructured, view View, options PlanOptions) Action {
 	action := Action{

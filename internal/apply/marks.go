@@ -148,3 +148,25 @@ func insertFields(into sets.Set[string], fields any) {
 func optedOut(live *unstructured.Unstructured, annotation string) bool {
 	return live.GetAnnotations()[annotation] == disabled
 }
+
+// lastOther is the entry of managedFields of whoever wrote an object last, besides us, without the fields; nil if nobody did.
+func lastOther(object *unstructured.Unstructured) map[string]any {
+	var last map[string]any
+	latest := ""
+	for _, item := range listOf(fieldsOf(object.Object, "metadata"), "managedFields") {
+		entry := fieldsOf(item)
+		at, _ := entry["time"].(string) // in UTC, so that their order is that of text
+		if entry["manager"] == FieldManager || entry["subresource"] != nil && entry["subresource"] != "" || at < latest {
+			continue
+		}
+		latest, last = at, map[string]any{"manager": entry["manager"], "operation": entry["operation"]}
+		if at != "" {
+			last["time"] = at
+		}
+	}
+	return last
+}
+
+// AnnotationWithdrawn stands on what this cluster offers to others and the repository does not have any more: "2026-11-21T20:00:00Z gone 5f2c…",
+// since when, a digest of what shall be left of it, and one of the spec as it stays.
+const AnnotationWithdrawn = "isthmus.dev/withdrawn"

@@ -66,5 +66,3 @@ func stageOf(action Action, first bool) int {
 
 // lastBeforePause is the stage after all that widens.
 func lastBeforePause() int { return len(istio.Kinds) }
-
-const policyKind = "AuthorizationPolicy"

@@ -30,7 +30,7 @@ type Watched interface {
 //	view, err := planner.Look(ctx, bundle, options)
 //	plan := planner.Make(bundle, view, options)
 //	result, err := applier.Apply(ctx, plan)
-//	planner.Applied(result)
+//	planner.Applied(result.Known)
 type Planner struct {
 	watched Watched
 	last    *lastPlan
@@ -52,6 +52,14 @@ type lastPlan struct {
 	part *part
 }
 
+// Observed is what a [Planner] looked at.
+type Observed struct {
+	View
+	// part is what was looked at, nil for everything; next is where the planner goes on.
+	part *part
+	next uint64
+}
+
 // part is the part of a bundle that a view is for.
 type part struct {
 	bundle *render.Bundle
@@ -62,7 +70,7 @@ type part struct {
 func NewPlanner(watched Watched) *Planner { return &Planner{watched: watched, known: Record{}} }
 
 // Look shows what the next plan for a bundle has to look at.
-func (p *Planner) Look(ctx context.Context, bundle *render.Bundle, options PlanOptions) (View, error) {
+func (p *Planner) Look(ctx context.Context, bundle *render.Bundle, options PlanOptions) (Observed, error) {
 	if p.last != nil && options.Keep == "" && p.last.owner.ID == options.Owner.ID && p.last.owner.Living.Equal(options.Owner.Living) {
 		if changed, next, known := p.watched.Changed(p.last.next); known {
 			view, err := p.lookFor(ctx, bundle, append(changed, p.last.open.UnsortedList()...))
@@ -74,13 +82,12 @@ func (p *Planner) Look(ctx context.Context, bundle *render.Bundle, options PlanO
 	}
 	_, next, _ := p.watched.Changed(0)
 	view, err := p.watched.Look(ctx)
-	view.next = next
-	return view, err
+	return Observed{View: view, next: next}, err
 }
 
 // lookFor shows these objects, those whose resources are others than in the last bundle, and all that has to do with them: the objects of the same
 // services, and for policies those beside them.
-func (p *Planner) lookFor(ctx context.Context, bundle *render.Bundle, changed []render.Key) (View, error) {
+func (p *Planner) lookFor(ctx context.Context, bundle *render.Bundle, changed []render.Key) (Observed, error) {
 	scope := Scope{Keys: sets.New(changed...), Services: sets.New[string](), Policies: sets.New[string]()}
 	p.index.follow(p.last.bundle, bundle, func(resource *render.Resource) {
 		scope.Keys.Insert(resource.Key)
@@ -97,7 +104,7 @@ func (p *Planner) lookFor(ctx context.Context, bundle *render.Bundle, changed []
 	scope.Services.Delete("")
 	view, err := p.watched.LookFor(ctx, scope)
 	if err != nil {
-		return View{}, err
+		return Observed{}, err
 	}
 	// What was relabelled may be of a service that nothing else led to.
 	further := sets.New[string]()
@@ -109,7 +116,7 @@ func (p *Planner) lookFor(ctx context.Context, bundle *render.Bundle, changed []
 	if further.Len() > 0 {
 		scope.Services = scope.Services.Union(further)
 		if view, err = p.watched.LookFor(ctx, scope); err != nil {
-			return View{}, err
+			return Observed{}, err
 		}
 	}
 
@@ -128,12 +135,11 @@ func (p *Planner) lookFor(ctx context.Context, bundle *render.Bundle, changed []
 		}
 	}
 	slices.SortFunc(some.Resources, func(a, b render.Resource) int { return strings.Compare(a.Key.String(), b.Key.String()) })
-	view.part = &part{bundle: &some, keys: keys}
-	return view, nil
+	return Observed{View: view, part: &part{bundle: &some, keys: keys}}, nil
 }
 
 // Make makes the plan of a bundle, with a view that Look gave for it.
-func (p *Planner) Make(bundle *render.Bundle, view View, options PlanOptions) Plan {
+func (p *Planner) Make(bundle *render.Bundle, view Observed, options PlanOptions) Plan {
 	options.Known = p.known
 	of := bundle
 	if view.part != nil {
@@ -145,9 +151,9 @@ func (p *Planner) Make(bundle *render.Bundle, view View, options PlanOptions) Pl
 			}
 		}
 	}
-	plan := Make(of, view, options)
+	plan := Make(of, view.View, options)
 	if view.part != nil {
-		_, plan.UnusedNamespaces = planNamespaces(bundle, view, options.Owner)
+		_, plan.UnusedNamespaces = planNamespaces(bundle, view.View, options.Owner)
 	}
 	p.note(view, plan, options.Owner)
 	p.last = &lastPlan{bundle: bundle, owner: options.Owner, next: view.next, missing: view.Missing, part: view.part, open: open(plan)}
@@ -170,7 +176,7 @@ func open(plan Plan) sets.Set[render.Key] {
 }
 
 // note keeps what a view and a plan tell of the cluster, whether the plan is carried out or not.
-func (p *Planner) note(view View, plan Plan, owner Owner) {
+func (p *Planner) note(view Observed, plan Plan, owner Owner) {
 	if view.part == nil {
 		p.owned = sets.New[render.Key]()
 	} else {
@@ -192,14 +198,14 @@ func (p *Planner) note(view View, plan Plan, owner Owner) {
 	}
 }
 
-// Applied notes what became of the last plan.
-func (p *Planner) Applied(result Result) {
+// Applied notes what the cluster is known to have after the last plan was carried out.
+func (p *Planner) Applied(known Record) {
 	if p.last == nil || p.last.part == nil {
-		p.known = maps.Clone(result.Known)
+		p.known = maps.Clone(known)
 		return
 	}
 	for key := range p.last.part.keys {
-		if hash, ok := result.Known[key]; ok {
+		if hash, ok := known[key]; ok {
 			p.known[key] = hash
 		} else {
 			delete(p.known, key)

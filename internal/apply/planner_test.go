@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
@@ -15,20 +13,6 @@ import (
 
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
-
-// seedOf is that of the environment variable SEED, or a new one; it is printed.
-func seedOf(t *testing.T) uint64 {
-	t.Helper()
-	seed := rand.Uint64()
-	if given := os.Getenv("SEED"); given != "" {
-		var err error
-		if seed, err = strconv.ParseUint(given, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("SEED=%d", seed)
-	return seed
-}
 
 // Every plan of these tests is compared with the one that is made of everything (see [controller.plan]); here nothing else is.
 func TestAPlanOfWhatChangedIsThePlanOfEverything(t *testing.T) {

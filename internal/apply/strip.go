@@ -101,24 +101,6 @@ func stripMarked(object *unstructured.Unstructured) *unstructured.Unstructured {
 	return out
 }
 
-// lastOther is the entry of managedFields of whoever wrote an object last, besides us, without the fields; nil if nobody did.
-func lastOther(object *unstructured.Unstructured) map[string]any {
-	var last map[string]any
-	latest := ""
-	for _, item := range listOf(fieldsOf(object.Object, "metadata"), "managedFields") {
-		entry := fieldsOf(item)
-		at, _ := entry["time"].(string) // in UTC, so that their order is that of text
-		if entry["manager"] == FieldManager || entry["subresource"] != nil && entry["subresource"] != "" || at < latest {
-			continue
-		}
-		latest, last = at, map[string]any{"manager": entry["manager"], "operation": entry["operation"]}
-		if at != "" {
-			last["time"] = at
-		}
-	}
-	return last
-}
-
 // ourMetadata is one entry of managedFields, in place of all, with the labels and annotations that we set.
 func ourMetadata(object *unstructured.Unstructured) map[string]any {
 	labels, annotations := writtenMetadata(object)

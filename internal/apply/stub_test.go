@@ -7,31 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-
-	"github.com/isthmus-mesh/isthmus/internal/istio"
 )
-
-// stub is a Service as the template makes it and render completes it.
-func stub(t *testing.T, namespace, service string) *unstructured.Unstructured {
-	t.Helper()
-	validator, err := istio.NewValidator()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := object("Service", namespace, service, service, map[string]any{
-		"ports": []any{map[string]any{"name": "http", "port": int64(80), "protocol": "TCP", "appProtocol": "http"}},
-	})
-	if violations := validator.Validate(out); len(violations) > 0 {
-		t.Fatal(violations)
-	}
-	validator.Default(out)
-	return out
-}
-
-func specOf(object *unstructured.Unstructured) map[string]any {
-	spec, _ := object.Object["spec"].(map[string]any)
-	return spec
-}
 
 func TestAStubIsMadeLeftAloneChangedAndPruned(t *testing.T) {
 	c := newCluster(t)

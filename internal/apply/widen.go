@@ -2,7 +2,6 @@ package apply
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -273,20 +272,6 @@ func (m merging) of(desired, live []any) []any {
 	return united
 }
 
-// fieldsOf descends into an object by the names of its fields; nil if there is none.
-func fieldsOf(value any, names ...string) map[string]any {
-	fields, _ := value.(map[string]any)
-	for _, name := range names {
-		fields, _ = fields[name].(map[string]any)
-	}
-	return fields
-}
-
-func listOf(value any, name string) []any {
-	list, _ := fieldsOf(value)[name].([]any)
-	return list
-}
-
 // within reports whether whatever is selected by some labels is selected by a few of them.
 func within(few, some map[string]any) bool {
 	for name, value := range few {
@@ -318,12 +303,6 @@ func restore(spec, from map[string]any, names ...string) {
 			spec[name] = value
 		}
 	}
-}
-
-// text is a value in one line, the same for equal values.
-func text(value any) string {
-	raw, _ := json.Marshal(value) // it was read from JSON
-	return string(raw)
 }
 
 func same(a, b any) bool {

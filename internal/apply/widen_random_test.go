@@ -1,14 +1,10 @@
 package apply
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,96 +12,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
 
 	"github.com/isthmus-mesh/isthmus/internal/istio"
 )
-
-// strangers are shapes that no example renders.
-var strangers = map[string][]string{
-	"Service": {"{ports: [{name: http, port: 80}, {name: grpc, port: 9000}]}", "{ports: [{name: web, port: 80}, {name: http, port: 8080}]}"},
-	"Gateway": {
-		"{selector: {istio: eastwestgateway}, servers: [{port: {number: 15443, name: tls, protocol: TLS}, tls: {mode: AUTO_PASSTHROUGH}, hosts: ['*.isthmus.internal']}, {port: {number: 15443, name: tls-discovery, protocol: TLS}, tls: {mode: AUTO_PASSTHROUGH}, hosts: ['*.local']}]}",
-		"{selector: {istio: ingressgateway}, servers: [{port: {number: 443, name: https, protocol: HTTPS}, tls: {mode: SIMPLE, credentialName: a}, hosts: [shop/a.example.com, shop/b.example.com]}]}",
-		"{selector: {istio: ingressgateway}, servers: [{port: {number: 443, name: tls, protocol: TLS}, tls: {mode: PASSTHROUGH}, hosts: [shop/a.example.com]}]}",
-	},
-	"ServiceEntry": {
-		"{hosts: [a.example.com], location: MESH_INTERNAL, resolution: STATIC, labels: {isthmus.dev/no-endpoint: 'true'}, ports: [{number: 80, name: http-isthmus-80, protocol: HTTP}], workloadSelector: {labels: {isthmus.dev/no-endpoint: 'true'}}}",
-		"{hosts: [a.example.com], location: MESH_INTERNAL, resolution: STATIC, ports: [{number: 80, name: http-isthmus-80, protocol: HTTP, targetPort: 8080}], workloadSelector: {labels: {app: a}}}",
-		"{hosts: [a.example.com], location: MESH_INTERNAL, resolution: DNS, ports: [{number: 80, name: http-isthmus-80, protocol: HTTP}], endpoints: [{address: a.shop.svc.cluster.local, ports: {http-isthmus-80: 8080}, labels: {isthmus.dev/cluster: c1}}]}",
-		"{hosts: [a.example.com, b.example.com], exportTo: ['*'], location: MESH_EXTERNAL, resolution: DNS, ports: [{number: 443, name: tls-isthmus-443, protocol: TLS}]}",
-		"{hosts: ['*.example.com'], exportTo: ['.'], location: MESH_EXTERNAL, resolution: NONE, ports: [{number: 443, name: tls-isthmus-443, protocol: TLS}]}",
-		"{hosts: [db.example.com], addresses: [198.51.100.0/24], location: MESH_EXTERNAL, ports: [{number: 5432, name: tcp-isthmus-5432, protocol: TCP}]}",
-		"{hosts: [db.example.com], location: MESH_EXTERNAL, resolution: DNS_ROUND_ROBIN, ports: [{number: 5432, name: tcp-isthmus-5432, protocol: TCP}], endpoints: [{address: db1.example.com}]}",
-		"{hosts: [s.example.com], exportTo: ['~'], location: MESH_EXTERNAL, resolution: STATIC, ports: [{number: 80, name: http-isthmus-80, protocol: HTTP}], endpoints: [{address: 'unix:///run/s'}]}",
-		"{hosts: ['*.example.com'], location: MESH_EXTERNAL, resolution: DYNAMIC_DNS, ports: [{number: 443, name: tls-isthmus-443, protocol: TLS}]}",
-	},
-	"DestinationRule": {
-		"{host: a.example.com, exportTo: ['.'], workloadSelector: {matchLabels: {app: a}}}",
-		"{host: a.example.com, trafficPolicy: {tls: {mode: SIMPLE}}, subsets: [{name: v1, labels: {version: v1}}]}",
-	},
-	"VirtualService": {
-		"{hosts: [a.example.com], exportTo: [a], http: [{match: [{port: 80, uri: {prefix: /a}}, {port: 90}], route: [{destination: {host: a}}]}, {match: [{port: 80}], route: [{destination: {host: a}}]}], tcp: [{match: [{port: 70}], route: [{destination: {host: a}}]}]}",
-		"{hosts: [a.example.com], gateways: [istio-system/isthmus-public-a], tls: [{match: [{port: 443, sniHosts: [a.example.com]}], route: [{destination: {host: a}}]}], http: [{route: [{destination: {host: a}}]}]}",
-	},
-	"Sidecar": {
-		"{workloadSelector: {labels: {app: a}}, egress: [{hosts: [istio-system/*, shop/a, shop/b]}]}",
-		"{workloadSelector: {labels: {app: a, version: v1}}, egress: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [shop/a]}, {hosts: ['*/*']}]}",
-		"{outboundTrafficPolicy: {mode: REGISTRY_ONLY}}",
-	},
-	"AuthorizationPolicy": {
-		"{action: ALLOW, selector: {matchLabels: {app: a}}, rules: [{from: [{source: {principals: [a, b, c]}}], to: [{operation: {ports: ['80']}}]}, {from: [{source: {principals: [d]}}], to: [{operation: {ports: ['80', '90'], methods: [GET], paths: [/a, /b]}}]}, {from: [{source: {principals: [gw]}}]}]}",
-		"{action: ALLOW, selector: {matchLabels: {app: a, version: v1}}, rules: [{from: [{source: {namespaces: [ns], notPrincipals: [a, b]}}, {source: {principals: [b]}}], to: [{operation: {notPorts: ['90']}}, {operation: {methods: [GET]}}], when: [{key: k, values: [v, w]}, {key: l, notValues: [x]}]}]}",
-		"{selector: {matchLabels: {app: a}}, annotations: {istio.io/dry-run: 'true'}, rules: [{from: [{source: {principals: [a]}}]}]}",
-		"{action: ALLOW, selector: {matchLabels: {app: b}}}",
-		"{action: DENY, selector: {matchLabels: {app: a}}, rules: [{from: [{source: {principals: [a]}}]}, {to: [{operation: {ports: ['80']}}]}]}",
-		"{action: AUDIT, rules: [{}]}",
-		"{action: ALLOW, targetRefs: [{kind: Service, name: a}], rules: [{}]}",
-	},
-}
-
-// specimens are objects of every kind that is widened: all of the examples' golden bundles, and the strangers.
-func specimens(t *testing.T, validator *istio.Validator) map[string][]*unstructured.Unstructured {
-	t.Helper()
-	files, err := filepath.Glob("../../test/suites/examples/testdata/*/*.yaml")
-	if err != nil || len(files) < 8 {
-		t.Fatalf("golden bundles: %v, %v", files, err)
-	}
-	out := map[string][]*unstructured.Unstructured{}
-	for _, file := range files {
-		raw, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		decoder := utilyaml.NewYAMLToJSONDecoder(bytes.NewReader(raw))
-		for {
-			read := &unstructured.Unstructured{}
-			if err := decoder.Decode(&read.Object); errors.Is(err, io.EOF) {
-				break
-			} else if err != nil {
-				t.Fatalf("%s: %v", file, err)
-			}
-			if len(read.Object) > 0 {
-				out[read.GetKind()] = append(out[read.GetKind()], read)
-			}
-		}
-	}
-	for kind, texts := range strangers {
-		for _, text := range texts {
-			out[kind] = append(out[kind], specimen(t, kind, text))
-		}
-	}
-	for _, objects := range out {
-		for _, one := range objects {
-			validator.Default(one)
-			if violations := validator.Validate(one); len(violations) > 0 {
-				t.Fatalf("%s: %v", text(one.Object), violations)
-			}
-		}
-	}
-	return out
-}
 
 // mutator changes specs at random, with what other objects of the kind have in the same place.
 type mutator struct{ *rand.Rand }

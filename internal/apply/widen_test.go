@@ -5,7 +5,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/yaml"
 
 	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/internal/render"
@@ -52,31 +51,6 @@ func testWidenings(t *testing.T, kind string, tests map[string]widening) {
 			}
 		})
 	}
-}
-
-// specimen is an object of one kind in namespace shop; text has its spec, and under annotations and labels those of its own.
-func specimen(t *testing.T, kind, text string) *unstructured.Unstructured {
-	t.Helper()
-	var spec map[string]any
-	if err := yaml.Unmarshal([]byte(text), &spec); err != nil {
-		t.Fatalf("%v:\n%s", err, text)
-	}
-	out := object(kind, "shop", "cart", "cart", spec)
-	metadata := map[string]map[string]string{}
-	for _, name := range []string{"labels", "annotations"} {
-		for key, value := range fieldsOf(spec, name) {
-			if metadata[name] == nil {
-				metadata[name] = map[string]string{}
-			}
-			metadata[name][key] = value.(string)
-		}
-		delete(spec, name)
-	}
-	out = labelled(out, metadata["labels"])
-	if metadata["annotations"] != nil {
-		out = annotated(out, metadata["annotations"])
-	}
-	return out
 }
 
 func TestAServiceEntryLosesNothing(t *testing.T) {

@@ -8,10 +8,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// AnnotationWithdrawn stands on what this cluster offers to others and the repository does not have any more: "2026-11-21T20:00:00Z gone 5f2c…",
-// since when, a digest of what shall be left of it, and one of the spec as it stays.
-const AnnotationWithdrawn = "isthmus.dev/withdrawn"
-
 // gone stands in the annotation of what shall not be there at all.
 const gone = "gone"
 

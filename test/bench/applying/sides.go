@@ -69,7 +69,7 @@ func (k *controller) sync(ctx context.Context, bundle *render.Bundle) (apply.Res
 	planned := time.Now()
 	result, err := k.applier.Apply(ctx, plan)
 	ended := time.Now()
-	k.planner.Applied(result)
+	k.planner.Applied(result.Known)
 	return result, steps{look: looked.Sub(began), plan: planned.Sub(looked), apply: ended.Sub(planned)}, err
 }
 

@@ -149,7 +149,7 @@ func (k *controller) sync(to revision) (due time.Time) {
 	if err != nil {
 		k.t.Fatalf("%s: %v\n%s", k.name, err, k.world.end())
 	}
-	k.planner.Applied(result)
+	k.planner.Applied(result.Known)
 	if len(plan.Waits()) == 0 {
 		k.applied = bundle.Revision
 	}

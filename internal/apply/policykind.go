@@ -1,0 +1,3 @@
+package apply
+
+const policyKind = "AuthorizationPolicy"
