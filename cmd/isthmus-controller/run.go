@@ -28,9 +28,10 @@ import (
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/controllers/meshsync"
-	"github.com/isthmus-mesh/isthmus/internal/apply"
 	"github.com/isthmus-mesh/isthmus/internal/cache"
+	"github.com/isthmus-mesh/isthmus/internal/clustercache"
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
+	"github.com/isthmus-mesh/isthmus/internal/execute"
 	"github.com/isthmus-mesh/isthmus/internal/version"
 )
 
@@ -117,7 +118,7 @@ func leads(lease resourcelock.Interface) func(context.Context) error {
 			return fmt.Errorf("it cannot be told who leads: %w", err)
 		}
 		if record.HolderIdentity != lease.Identity() {
-			return fmt.Errorf("%w: %s", apply.ErrNotLeading, record.HolderIdentity)
+			return fmt.Errorf("%w: %s", execute.ErrNotLeading, record.HolderIdentity)
 		}
 		return nil
 	}
@@ -132,7 +133,7 @@ func addReconciler(mgr ctrl.Manager, o options, lease resourcelock.Interface) er
 		return err
 	}
 	alarm := meshsync.NewAlarm()
-	live := apply.NewLive(dynamicClient, o.kinds, alarm.Ring)
+	live := clustercache.New(dynamicClient, o.kinds, alarm.Ring)
 	if err := mgr.Add(live); err != nil {
 		return err
 	}
@@ -151,13 +152,13 @@ func addReconciler(mgr ctrl.Manager, o options, lease resourcelock.Interface) er
 	if err != nil {
 		return err
 	}
-	writer, err := apply.NewClient(unthrottled)
+	writer, err := execute.NewClient(unthrottled)
 	if err != nil {
 		return err
 	}
-	applier := apply.NewApplier(writer, live).Pause(o.settle, wait)
+	applier := execute.NewApplier(writer, live).WithSettleTime(o.settle, wait)
 	if o.leaderElection.Enable {
-		applier.Fence(leads(lease))
+		applier.WithLeaderCheck(leads(lease))
 	}
 	reconciler, err := meshsync.NewReconciler(mgr.GetClient(), mgr.GetAPIReader(), live, applier,
 		meshsync.WithKinds(o.kinds),

@@ -12,14 +12,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/clustercache"
+	"github.com/isthmus-mesh/isthmus/internal/ownership"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
 // adoptable are the objects of somebody else that the bundle has as well and that spec.adopt chooses. A view has only their keys, so they are read, once
 // for each version; what a run finds out is kept for the next one.
 func (r *Reconciler) adoptable(
-	ctx context.Context, ms *v1alpha1.MeshSync, m *memory, bundle *render.Bundle, view apply.View, owner apply.Owner,
+	ctx context.Context, ms *v1alpha1.MeshSync, m *memory, bundle *render.Bundle, view clustercache.State, owner ownership.Owner,
 ) (map[render.Key]*unstructured.Unstructured, error) {
 	adopt := ms.Spec.Adopt
 	if adopt == nil {
@@ -32,7 +33,7 @@ func (r *Reconciler) adoptable(
 	}
 	foreign := map[render.Key]*unstructured.Unstructured{}
 	for _, object := range view.Objects {
-		if owner.Possession(object) == apply.Foreign {
+		if owner.Ownership(object) == ownership.Foreign {
 			foreign[render.Key{Kind: object.GetKind(), Namespace: object.GetNamespace(), Name: object.GetName()}] = object
 		}
 	}
@@ -45,7 +46,7 @@ func (r *Reconciler) adoptable(
 		}
 		whole := m.read[resource.Key]
 		if whole == nil || whole.GetUID() != object.GetUID() || whole.GetResourceVersion() != object.GetResourceVersion() {
-			if whole, err = r.looker.Whole(ctx, object); err != nil {
+			if whole, err = r.reader.GetFull(ctx, object); err != nil {
 				// It is refused like any other of somebody else, and read again in the next run.
 				ctrl.LoggerFrom(ctx).Error(client.IgnoreNotFound(err), "an object that spec.adopt may choose cannot be read", "object", resource.Key.String())
 				continue

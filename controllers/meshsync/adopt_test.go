@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/ownership"
 )
 
 // byHand leaves the cluster with what the repository says, all of it written by a person, and no MeshSync.
@@ -80,7 +80,7 @@ func TestWhatWasWrittenByHandIsAdoptedAfterAPlan(t *testing.T) {
 		return ms.Status.ObservedGeneration == ms.Generation && ms.Status.AdoptableCount == 0, describe(ms)
 	})
 	for key, object := range w.Objects() {
-		taken := object.GetLabels()[apply.LabelPartOf] != ""
+		taken := object.GetLabels()[ownership.LabelPartOf] != ""
 		if want := object.GetKind() != "DestinationRule" && key != operated; taken != want {
 			t.Errorf("%s is adopted: %v; chosen: %v", key, taken, want)
 		}
@@ -111,7 +111,7 @@ func TestOnlyWhatIsNamedIsAdopted(t *testing.T) {
 	})
 	var taken []string
 	for _, key := range names {
-		if w.Objects()[key].GetLabels()[apply.LabelPartOf] != "" {
+		if w.Objects()[key].GetLabels()[ownership.LabelPartOf] != "" {
 			taken = append(taken, key)
 		}
 	}

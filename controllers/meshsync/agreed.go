@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
@@ -24,7 +24,7 @@ func agreedRest(ms *v1alpha1.MeshSync, m *memory, bundle *render.Bundle) int {
 }
 
 // writeAgreed notes what a plan does that a person let pass.
-func writeAgreed(ms *v1alpha1.MeshSync, bundle *render.Bundle, agreed apply.Agreement) {
+func writeAgreed(ms *v1alpha1.MeshSync, bundle *render.Bundle, agreed plans.Acknowledgements) {
 	ms.Status.Acknowledged = nil
 	if len(agreed) > 0 {
 		ms.Status.Acknowledged = &v1alpha1.Acknowledged{Revision: bundle.Revision, Remaining: int64(len(agreed))}

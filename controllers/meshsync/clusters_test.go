@@ -16,7 +16,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/ownership"
+	"github.com/isthmus-mesh/isthmus/internal/plans"
 )
 
 // published are the objects that other clusters may depend on.
@@ -79,7 +80,7 @@ func TestTwoThatFightAreToldAndDoNotLoop(t *testing.T) {
 	edits, began := 0, time.Now()
 	told := func() bool {
 		return slices.ContainsFunc(w.Get("mesh").Status.Skipped, func(left v1alpha1.Skipped) bool {
-			return left.Resource == key && strings.Contains(left.Reason, "rival") && strings.Contains(left.Reason, apply.AnnotationReconcile)
+			return left.Resource == key && strings.Contains(left.Reason, "rival") && strings.Contains(left.Reason, ownership.AnnotationReconcile)
 		})
 	}
 	w.Until("the status names the other one", func() (bool, string) {
@@ -193,7 +194,7 @@ func TestAHeldCommitIsNotWhatWasGoodLast(t *testing.T) {
 	w.Applied("mesh", w.Git.First)
 	before := len(w.Objects())
 	w.Git.Commit(map[string]string{"services/web.cue": "", "services/cart.cue": "", "services/stock.cue": ""})
-	w.NotReady("mesh", apply.EmptyBundle)
+	w.NotReady("mesh", plans.EmptyBundle)
 	w.Git.Commit(map[string]string{
 		"services/web.cue": shipped(t, "services/web.cue"), "services/stock.cue": shipped(t, "services/stock.cue"),
 		"services/cart.cue": strings.Replace(shipped(t, "services/cart.cue"), "egress:", "egres:", 1),

@@ -17,7 +17,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/execute"
+	"github.com/isthmus-mesh/isthmus/internal/plans"
 )
 
 // goneWithin is how soon it is looked again whether deleted objects are gone; a watch usually tells before.
@@ -53,7 +54,7 @@ func (r *Reconciler) finalize(ctx context.Context, ms *v1alpha1.MeshSync, p *pat
 		return r.release(ctx, ms, p)
 	}
 	remaining, err := r.deleteOwned(run, ms, heirlooms)
-	if errors.Is(err, apply.ErrNotLeading) {
+	if errors.Is(err, execute.ErrNotLeading) {
 		return ctrl.Result{RequeueAfter: goneWithin}, nil
 	}
 	if err != nil {
@@ -131,17 +132,17 @@ func (r *Reconciler) deleteOwned(ctx context.Context, ms *v1alpha1.MeshSync, hei
 	owner.Inherited = heirlooms
 	// The cache may still show those that handed them over.
 	owner.Living = owner.Living.Difference(heirlooms)
-	view, err := r.looker.Look(ctx)
+	view, err := r.reader.Snapshot(ctx)
 	if err != nil {
 		return 0, err
 	}
-	if _, err := r.applier.Apply(ctx, apply.MakeRelease(view, owner)); err != nil {
+	if _, err := r.applier.Apply(ctx, plans.MakeRelease(view, owner)); err != nil {
 		return 0, err
 	}
-	if view, err = r.looker.Look(ctx); err != nil {
+	if view, err = r.reader.Snapshot(ctx); err != nil {
 		return 0, err
 	}
-	return len(apply.Remaining(view, owner)), nil
+	return len(plans.Remaining(view, owner)), nil
 }
 
 func (r *Reconciler) release(ctx context.Context, ms *v1alpha1.MeshSync, p *patcher) (ctrl.Result, error) {

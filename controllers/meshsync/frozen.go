@@ -10,8 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/internal/apply"
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
+	"github.com/isthmus-mesh/isthmus/internal/ownership"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 	"github.com/isthmus-mesh/isthmus/internal/source"
 )
@@ -73,7 +73,7 @@ func (r *Reconciler) lastGood(ctx context.Context, ms *v1alpha1.MeshSync) (*eval
 
 // owns tells whether anything in the cluster is, or was, of a MeshSync.
 func (r *Reconciler) owns(ctx context.Context, ms *v1alpha1.MeshSync) (bool, error) {
-	view, err := r.looker.Look(ctx)
+	view, err := r.reader.Snapshot(ctx)
 	if err != nil || len(view.Objects) == 0 {
 		return false, err
 	}
@@ -82,7 +82,7 @@ func (r *Reconciler) owns(ctx context.Context, ms *v1alpha1.MeshSync) (bool, err
 		return false, err
 	}
 	return slices.ContainsFunc(view.Objects, func(object *unstructured.Unstructured) bool {
-		return owner.Possession(object) != apply.Foreign
+		return owner.Ownership(object) != ownership.Foreign
 	}), nil
 }
 

@@ -17,9 +17,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/clustercache"
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
+	"github.com/isthmus-mesh/isthmus/internal/execute"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
+	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 	"github.com/isthmus-mesh/isthmus/internal/source"
 )
@@ -86,21 +88,25 @@ func (c *cluster) restart() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.r = &Reconciler{looker: nobody{}, now: time.Now, metrics: NewMetrics(time.Now), fetcher: c.commits, firstRetry: time.Second}
+	c.r = &Reconciler{reader: emptyCluster{}, now: time.Now, metrics: NewMetrics(time.Now), fetcher: c.commits, firstRetry: time.Second}
 	c.r.renderer = pipeline{evaluator: evaluate.New(evaluate.Limits{}, nil), renderer: render.New(v, nil), metrics: c.r.metrics}
 	c.m = &memory{}
 }
 
 // nobody has anything.
-type nobody struct{}
+type emptyCluster struct{}
 
-func (nobody) Look(context.Context) (apply.View, error) { return apply.View{}, nil }
+func (emptyCluster) Snapshot(context.Context) (clustercache.State, error) {
+	return clustercache.State{}, nil
+}
 
-func (nobody) LookFor(context.Context, apply.Scope) (apply.View, error) { return apply.View{}, nil }
+func (emptyCluster) Select(context.Context, clustercache.Selector) (clustercache.State, error) {
+	return clustercache.State{}, nil
+}
 
-func (nobody) Changed(uint64) ([]render.Key, uint64, bool) { return nil, 0, true }
+func (emptyCluster) ChangedSince(uint64) ([]render.Key, uint64, bool) { return nil, 0, true }
 
-func (nobody) Whole(context.Context, *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+func (emptyCluster) GetFull(context.Context, *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	return nil, errors.New("nobody has anything")
 }
 
@@ -132,7 +138,7 @@ func (c *cluster) run() map[string]string {
 	if err != nil {
 		c.t.Fatalf("%s halts: %v", c.m.fetched.snapshot.Revision, err)
 	}
-	c.r.writeStatus(c.ms, c.m, applied(bundle, &apply.Plan{}, apply.Result{}, nil))
+	c.r.writeStatus(c.ms, c.m, applied(bundle, &plans.Plan{}, execute.Result{}, nil))
 	out := map[string]string{}
 	for _, r := range bundle.Resources {
 		out[r.Key.String()] = r.Hash
@@ -245,7 +251,7 @@ func TestAHeldCommitTellsItsErrors(t *testing.T) {
 	c := newCluster(t, "east")
 	c.commit(nil)
 	c.commit(map[string]string{"services/cart.cue": pipelineService("cart", bothClusters, "egres: stock: {}")})
-	o := braked(c.ms, c.m.rendered.bundle, &apply.Plan{Brake: &apply.Brake{Kind: apply.MassDeletion}})
+	o := braked(c.ms, c.m.rendered.bundle, &plans.Plan{Guard: &plans.Guard{Kind: plans.MassDeletion}})
 	if len(o.errors) == 0 || o.broken == 0 {
 		t.Errorf("errors: %v, broken: %d", o.errors, o.broken)
 	}

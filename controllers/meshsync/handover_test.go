@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/ownership"
 	"github.com/isthmus-mesh/isthmus/test/support/gitops"
 )
 
@@ -54,9 +54,9 @@ func TestAMeshSyncThatIsReplacedDeletesNothingThatTheNextOneDeclares(t *testing.
 	must(t, w.Admin.Delete(t.Context(), w.Get("mesh")))
 	w.Applied("renamed", w.Git.First)
 	w.keeps(before)
-	id := apply.ApplySetID("renamed", namespace, "MeshSync", "isthmus.dev")
+	id := ownership.ApplySetID("renamed", namespace, "MeshSync", "isthmus.dev")
 	for key, object := range w.Objects() {
-		if object.GetLabels()[apply.LabelPartOf] != id {
+		if object.GetLabels()[ownership.LabelPartOf] != id {
 			t.Errorf("%s does not belong to the renamed one", key)
 		}
 	}

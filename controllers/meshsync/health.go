@@ -7,7 +7,7 @@ import (
 	"github.com/fluxcd/pkg/runtime/conditions"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/clustercache"
 )
 
 // Healthy is about the resources, Ready about the run: a run that could not read the repository says nothing
@@ -22,8 +22,8 @@ func writeHealthy(ms *v1alpha1.MeshSync, o outcome) {
 		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonApplyFailed, "%s could not be written", count(o.wrote.failed, "object"))
 	case len(bad) > 0:
 		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonRefused, "%s belongs to somebody else or is opted out, and is not what the repository says", list(bad))
-	case len(o.plan.Complaints) > 0:
-		writeComplaints(ms, o.plan.Complaints)
+	case len(o.plan.StatusProblems) > 0:
+		writeComplaints(ms, o.plan.StatusProblems)
 	case o.inPlace():
 		except := ""
 		if n := len(left(o.plan)); n > 0 {
@@ -37,13 +37,13 @@ func writeHealthy(ms *v1alpha1.MeshSync, o outcome) {
 }
 
 // writeComplaints tells what istiod says, of what it refuses first.
-func writeComplaints(ms *v1alpha1.MeshSync, all []apply.Complaint) {
+func writeComplaints(ms *v1alpha1.MeshSync, all []clustercache.StatusProblem) {
 	first, refused := all[0], 0
 	for _, c := range all {
-		if c.Refused {
+		if c.Rejected {
 			refused++
 		}
-		if c.Refused && !first.Refused {
+		if c.Rejected && !first.Rejected {
 			first = c
 		}
 	}

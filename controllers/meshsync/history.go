@@ -9,7 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/preflight"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
@@ -53,7 +53,7 @@ func lastWritten(ms *v1alpha1.MeshSync) *meta.Snapshot {
 // keptOut tells whether a result means that nothing of the bundle was written: it was held, or not begun.
 func keptOut(reason string) bool {
 	switch reason {
-	case apply.EmptyBundle, apply.MassDeletion, apply.LastEndpoint, preflight.GatewayOverlaps, v1alpha1.ReasonPermissionDenied, v1alpha1.ReasonKindUnavailable:
+	case plans.EmptyBundle, plans.MassDeletion, plans.LastEndpoint, preflight.GatewayOverlaps, v1alpha1.ReasonPermissionDenied, v1alpha1.ReasonKindUnavailable:
 		return true
 	default:
 		return false
@@ -109,24 +109,24 @@ func writeBasis(ms *v1alpha1.MeshSync, bundle *render.Bundle) {
 
 // begin notes that a bundle may be written in part from now on. Whoever comes after a process that ends before it can tell how that went must neither make anything
 // older of it again nor take what it brought for what never was good.
-func (r *Reconciler) begin(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, p *patcher, bundle *render.Bundle, plan apply.Plan) error {
+func (r *Reconciler) begin(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, p *patcher, bundle *render.Bundle, plan plans.Plan) error {
 	// A bundle that could not be compared with the cluster stands in the history as well, and was not begun.
 	begun := isOf(lastWritten(ms), bundle) && (!isKnown(bundle) || ms.Status.LastKnownGoodRevision == bundle.Revision)
-	if plan.Passed == nil && (begun || !plan.Writes()) {
+	if plan.Overridden == nil && (begun || !plan.Writes()) {
 		return nil
 	}
-	if err := r.applier.Leads(ctx); err != nil {
+	if err := r.applier.CheckLeader(ctx); err != nil {
 		return err
 	}
 	if !begun {
 		writeBasis(ms, bundle)
 		ms.Status.History.Upsert(bundleDigest+bundle.Digest, r.now(), r.now().Sub(m.started), meta.ProgressingReason, map[string]string{"revision": bundle.Revision})
 	}
-	writeAgreed(ms, bundle, plan.Agreed)
+	writeAgreed(ms, bundle, plan.Acknowledged)
 	if err := p.status(ctx, ms); err != nil {
 		return err
 	}
-	if passed := plan.Passed; passed != nil {
+	if passed := plan.Overridden; passed != nil {
 		r.events.Eventf(ms, corev1.EventTypeNormal, v1alpha1.ReasonAcknowledged, "Revision %s is no longer held: %s. It was let pass by %s, and so would be the same another time: %s",
 			short(bundle.Revision), passed.Reason, passed.Digest, wayBack(ms, bundle, passed.Digest))
 	}

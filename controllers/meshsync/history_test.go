@@ -6,7 +6,7 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
@@ -23,11 +23,11 @@ func TestOnlyWhatTheClusterHasIsRecalled(t *testing.T) {
 	}{
 		"Applied":        {"it is the last result", meta.History{good}, true},
 		"Invalid":        {"a commit with errors wrote nothing since", meta.History{entry("sha1:2", v1alpha1.ReasonInvalidContent, "main@sha1:2"), good}, true},
-		"Held":           {"a held commit wrote nothing since", meta.History{entry("sha256:b", apply.LastEndpoint, "main@sha1:2"), good}, true},
+		"Held":           {"a held commit wrote nothing since", meta.History{entry("sha256:b", plans.LastEndpoint, "main@sha1:2"), good}, true},
 		"PartlyRefused":  {"the next commit was applied all but one object, and must not be rolled back", meta.History{entry("sha256:b", v1alpha1.ReasonRefused, "main@sha1:2"), good}, false},
 		"PartlyApplied":  {"the next commit was applied in part, and must not be rolled back", meta.History{entry("sha256:b", v1alpha1.ReasonApplyFailed, "main@sha1:2"), good}, false},
 		"Begun":          {"a process died that had begun the next commit, which must not be rolled back", meta.History{entry("sha256:b", meta.ProgressingReason, "main@sha1:2"), good}, false},
-		"BegunThenHeld":  {"the same, and it was held since", meta.History{entry("sha256:b", apply.MassDeletion, "main@sha1:2"), entry("sha256:b", meta.ProgressingReason, "main@sha1:2"), good}, false},
+		"BegunThenHeld":  {"the same, and it was held since", meta.History{entry("sha256:b", plans.MassDeletion, "main@sha1:2"), entry("sha256:b", meta.ProgressingReason, "main@sha1:2"), good}, false},
 		"WrongCluster":   {"Git said since that this is another cluster", meta.History{entry("sha256:b", v1alpha1.ReasonWrongCluster, "main@sha1:2"), good}, false},
 		"AnotherBundle":  {"the same commit means something else under the spec of today", meta.History{entry("sha256:b", meta.ReconciliationSucceededReason, "main@sha1:1")}, false},
 		"AnotherCommit":  {"it is not the commit that the status names", meta.History{entry("sha256:a", meta.ReconciliationSucceededReason, "main@sha1:2")}, false},
@@ -56,7 +56,7 @@ func TestWhatWaitsForOtherClusters(t *testing.T) {
 		"FirstSync":      {"there is nothing yet that calls could lose", v1alpha1.MeshSyncStatus{}, false},
 		"FirstIsCutOff":  {"it is the first one still", v1alpha1.MeshSyncStatus{LastKnownGoodRevision: "main@sha1:2", History: meta.History{entry("b", v1alpha1.ReasonTimeout, "2")}}, false},
 		"FirstWasBegun":  {"the process died in it", v1alpha1.MeshSyncStatus{LastKnownGoodRevision: "main@sha1:2", History: meta.History{entry("b", meta.ProgressingReason, "2")}}, false},
-		"FirstWasHeld":   {"of what was held nothing was written", v1alpha1.MeshSyncStatus{History: meta.History{entry("a", apply.LastEndpoint, "1")}}, false},
+		"FirstWasHeld":   {"of what was held nothing was written", v1alpha1.MeshSyncStatus{History: meta.History{entry("a", plans.LastEndpoint, "1")}}, false},
 		"OnlyObserved":   {"nothing was written", v1alpha1.MeshSyncStatus{LastKnownGoodRevision: "main@sha1:1", History: meta.History{entry("a", v1alpha1.ReasonObserved, "1")}}, false},
 		"AnotherRefused": {"all but one object of it is here", v1alpha1.MeshSyncStatus{LastKnownGoodRevision: "main@sha1:1", History: meta.History{entry("a", v1alpha1.ReasonRefused, "1")}}, true},
 		"AnotherApplied": {"other clusters may not have seen the new one", v1alpha1.MeshSyncStatus{

@@ -8,7 +8,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/clustercache"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
@@ -41,7 +41,7 @@ func (r *Reconciler) manages(bundle *render.Bundle) error {
 }
 
 // has refuses a cluster that lacks a kind which the bundle has: half of a mesh is worse than the old one.
-func has(view apply.View, bundle *render.Bundle) error {
+func has(view clustercache.State, bundle *render.Bundle) error {
 	var missing []string
 	for _, kind := range view.Missing {
 		if slices.ContainsFunc(bundle.Resources, func(resource render.Resource) bool { return resource.GVK == kind.GroupVersionKind }) {

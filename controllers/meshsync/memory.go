@@ -8,8 +8,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/isthmus-mesh/isthmus/internal/apply"
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
+	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 	"github.com/isthmus-mesh/isthmus/internal/source"
 )
@@ -28,14 +28,14 @@ type memory struct {
 	// recalled is how far a process without a good bundle has come in making the last one again.
 	recalled recalled
 	// planner knows what the cluster was last seen to have: what differs from it without a change in Git is drift.
-	planner *apply.Planner
+	planner *plans.Planner
 	// seen is since when what waits for other clusters is wanted, by the plans of the last run that made any; seeing is by those of this run, which
 	// may be of two bundles.
-	seen, seeing apply.Sightings
+	seen, seeing plans.FirstNeeded
 	// agreed is what a person let pass and the last plan that was carried out had ahead of it.
-	agreed apply.Agreement
+	agreed plans.Acknowledgements
 	// fights are objects that somebody changes again and again.
-	fights apply.Fights
+	fights plans.Fights
 	// read are objects of somebody else that spec.adopt may choose, as they were read last.
 	read map[render.Key]*unstructured.Unstructured
 	// retry spaces runs that failed after the fetch.
@@ -169,9 +169,9 @@ func (m *memory) began() {
 }
 
 // saw notes since when a plan of this run wants what it waits for.
-func (m *memory) saw(seen apply.Sightings) {
+func (m *memory) saw(seen plans.FirstNeeded) {
 	if m.seeing == nil {
-		m.seeing = apply.Sightings{}
+		m.seeing = plans.FirstNeeded{}
 	}
 	for service, needs := range seen {
 		if m.seeing[service] == nil {

@@ -15,7 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/execute"
+	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/preflight"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
@@ -127,7 +128,7 @@ func TestWhatKeepsAMeshSyncFromWritingIsCounted(t *testing.T) {
 	registry.MustRegister(r.metrics.suspended, r.metrics.observing)
 	for _, step := range steps {
 		ms := &v1alpha1.MeshSync{ObjectMeta: metav1.ObjectMeta{Namespace: "isthmus-system", Name: "mesh"}, Spec: step.spec}
-		r.writeMetrics(ms, &memory{}, observed(&render.Bundle{}, &apply.Plan{}))
+		r.writeMetrics(ms, &memory{}, observed(&render.Bundle{}, &plans.Plan{}))
 		families, err := registry.Gather()
 		if err != nil {
 			t.Fatal(err)
@@ -144,7 +145,7 @@ func TestWhatKeepsAMeshSyncFromWritingIsCounted(t *testing.T) {
 
 func TestFrozenServicesAreCountedWheneverTheStatusListsThem(t *testing.T) {
 	frozen := &render.Bundle{Frozen: []render.Frozen{{Service: "cart"}}}
-	refuses := &apply.Plan{Actions: []apply.Action{{Verb: apply.Refuse}}}
+	refuses := &plans.Plan{Actions: []plans.Action{{Verb: plans.Refuse}}}
 	r := &Reconciler{now: time.Now, metrics: NewMetrics(time.Now)}
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(r.metrics.frozen)
@@ -153,9 +154,9 @@ func TestFrozenServicesAreCountedWheneverTheStatusListsThem(t *testing.T) {
 		outcome outcome
 		want    float64
 	}{
-		{"one is broken", observed(frozen, &apply.Plan{}), 1},
-		{"it is mended, and nothing is written", observed(&render.Bundle{}, &apply.Plan{}), 0},
-		{"one is broken, and something else is refused", applied(frozen, refuses, apply.Result{}, nil), 1},
+		{"one is broken", observed(frozen, &plans.Plan{}), 1},
+		{"it is mended, and nothing is written", observed(&render.Bundle{}, &plans.Plan{}), 0},
+		{"one is broken, and something else is refused", applied(frozen, refuses, execute.Result{}, nil), 1},
 		{"an outage says nothing of it", outcome{verdict: retrying, reason: v1alpha1.ReasonFetchFailed, unread: true}, 1},
 	} {
 		r.writeMetrics(&v1alpha1.MeshSync{}, &memory{}, step.outcome)

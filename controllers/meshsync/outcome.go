@@ -11,8 +11,9 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/execute"
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
+	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/preflight"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 	"github.com/isthmus-mesh/isthmus/internal/source"
@@ -41,7 +42,7 @@ type outcome struct {
 	cause error
 	// bundle and plan are of the commit that was looked at, nil where it did not get so far.
 	bundle *render.Bundle
-	plan   *apply.Plan
+	plan   *plans.Plan
 	// problems are the respects in which the cluster is not as the repository takes it to be; checked is set if that was looked at.
 	problems []preflight.Problem
 	checked  bool
@@ -172,19 +173,19 @@ func planFailed(bundle *render.Bundle, err error) outcome {
 }
 
 // braked is a plan that loses more than it may without a person's agreement.
-func braked(ms *v1alpha1.MeshSync, bundle *render.Bundle, plan *apply.Plan) outcome {
-	digest, todo := plan.Brake.Digest, pending(plan)
+func braked(ms *v1alpha1.MeshSync, bundle *render.Bundle, plan *plans.Plan) outcome {
+	digest, todo := plan.Guard.Digest, pending(plan)
 	return outcome{
-		verdict: waiting, reason: plan.Brake.Kind, bundle: bundle, plan: plan,
+		verdict: waiting, reason: plan.Guard.Kind, bundle: bundle, plan: plan,
 		pending: todo, unapplied: true,
 		errors: syncErrors(bundle.Findings), broken: len(bundle.Findings),
-		held: &v1alpha1.Held{Kind: plan.Brake.Kind, Digest: digest, Revision: bundle.Revision, Reason: plan.Brake.Reason},
+		held: &v1alpha1.Held{Kind: plan.Guard.Kind, Digest: digest, Revision: bundle.Revision, Reason: plan.Guard.Reason},
 		message: fmt.Sprintf("Revision %s is held: %s %s %s If it is not, revert the commit. %s",
-			short(bundle.Revision), sentence(plan.Brake.Reason), untouched, wayOn(ms, digest), whereListed(todo)),
+			short(bundle.Revision), sentence(plan.Guard.Reason), untouched, wayOn(ms, digest), whereListed(todo)),
 	}
 }
 
-func observed(bundle *render.Bundle, plan *apply.Plan) outcome {
+func observed(bundle *render.Bundle, plan *plans.Plan) outcome {
 	todo, refused := pending(plan), refusals(plan)
 	var counts []string
 	var what string
@@ -212,7 +213,7 @@ func observed(bundle *render.Bundle, plan *apply.Plan) outcome {
 }
 
 // applied is a plan that was carried out, whole or in part.
-func applied(bundle *render.Bundle, plan *apply.Plan, result apply.Result, err error) outcome {
+func applied(bundle *render.Bundle, plan *plans.Plan, result execute.Result, err error) outcome {
 	o := outcome{bundle: bundle, plan: plan, wrote: wrote(result), cause: err, errors: failures(result), carriedOut: true}
 	refused := refusals(plan)
 	switch {
@@ -225,8 +226,8 @@ func applied(bundle *render.Bundle, plan *apply.Plan, result apply.Result, err e
 	case len(refused) > 0:
 		o.verdict, o.reason, o.errors = waiting, v1alpha1.ReasonRefused, refused
 		o.message = fmt.Sprintf("Revision %s is applied, except for %s: %s", short(bundle.Revision), count(len(refused), "resource"), sentence(firstRefused(refused)))
-	case len(plan.Waits()) > 0:
-		waits := plan.Waits()
+	case len(plan.Deferrals()) > 0:
+		waits := plan.Deferrals()
 		o.verdict, o.reason = settling, v1alpha1.ReasonRoutingDeferred
 		o.message = fmt.Sprintf("Revision %s is applied, except for %s that newly lead to other clusters, which see it at another moment: written at %s, %s first.",
 			short(bundle.Revision), count(len(waits), "object"), plan.Due().UTC().Format(time.RFC3339), waits[0].Key)

@@ -15,8 +15,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/execute"
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
+	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 	"github.com/isthmus-mesh/isthmus/internal/source"
 )
@@ -30,8 +31,8 @@ func TestEveryEndOfARunHasAReasonAndSaysWhatIsUntouched(t *testing.T) {
 	if invalid != nil || invalidErr == nil {
 		t.Fatal("a URL of FTP is accepted, so a case below proves nothing")
 	}
-	conflict := &apply.Failure{Class: apply.Conflict, Verb: apply.Update, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "b"}, Err: errors.New("newer")}
-	forbidden := &apply.Failure{Class: apply.Forbidden, Verb: apply.Create, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "c"}, Err: errors.New("no")}
+	conflict := &execute.Failure{Class: execute.Conflict, Verb: plans.Update, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "b"}, Err: errors.New("newer")}
+	forbidden := &execute.Failure{Class: execute.Forbidden, Verb: plans.Create, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "c"}, Err: errors.New("no")}
 
 	cases := map[string]struct {
 		why      string
@@ -50,12 +51,12 @@ func TestEveryEndOfARunHasAReasonAndSaysWhatIsUntouched(t *testing.T) {
 		"WrongCluster":   {"only a person knows which cluster this is", wrongCluster(bundle, "wrong"), waiting, v1alpha1.ReasonWrongCluster, []string{"right", "wrong", "Nothing is touched"}},
 		"KindMissing":    {"the CRDs may be installed a minute later", planFailed(bundle, &unavailableError{errors.New("no gateways.networking.istio.io")}), retrying, v1alpha1.ReasonKindUnavailable, []string{"gateways", "Nothing was written"}},
 		"Braked": {
-			"only a person can agree to a loss", braked(ms, bundle, &apply.Plan{Brake: &apply.Brake{Kind: apply.EmptyBundle, Digest: "d1", Reason: "12 would go"}}), waiting, apply.EmptyBundle,
+			"only a person can agree to a loss", braked(ms, bundle, &plans.Plan{Guard: &plans.Guard{Kind: plans.EmptyBundle, Digest: "d1", Reason: "12 would go"}}), waiting, plans.EmptyBundle,
 			[]string{"12 would go", "kubectl -n isthmus-system annotate --overwrite meshsync mesh isthmus.dev/acknowledge=d1", `in Git, for every cluster that is held, by its own digest (status.held.digest): settings: acknowledge: ["d1"]`, untouched},
 		},
-		"WriteForbidden": {"rights may be given", applied(bundle, &apply.Plan{}, apply.Result{}, errors.Join(forbidden, conflict)), retrying, v1alpha1.ReasonApplyFailed, []string{"Gateway/a/c", "and 1 more", "nothing was deleted"}},
-		"RunTooShort":    {"the next run goes on", applied(bundle, &apply.Plan{}, apply.Result{}, errors.Join(context.DeadlineExceeded)), retrying, v1alpha1.ReasonTimeout, []string{"spec.timeout"}},
-		"Done":           {"nobody has to do anything", applied(bundle, &apply.Plan{}, apply.Result{}, nil), done, meta.ReconciliationSucceededReason, []string{"main@sha1:abc"}},
+		"WriteForbidden": {"rights may be given", applied(bundle, &plans.Plan{}, execute.Result{}, errors.Join(forbidden, conflict)), retrying, v1alpha1.ReasonApplyFailed, []string{"Gateway/a/c", "and 1 more", "nothing was deleted"}},
+		"RunTooShort":    {"the next run goes on", applied(bundle, &plans.Plan{}, execute.Result{}, errors.Join(context.DeadlineExceeded)), retrying, v1alpha1.ReasonTimeout, []string{"spec.timeout"}},
+		"Done":           {"nobody has to do anything", applied(bundle, &plans.Plan{}, execute.Result{}, nil), done, meta.ReconciliationSucceededReason, []string{"main@sha1:abc"}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -69,30 +70,30 @@ func TestEveryEndOfARunHasAReasonAndSaysWhatIsUntouched(t *testing.T) {
 			}
 		})
 	}
-	if o := applied(bundle, &apply.Plan{}, apply.Result{}, errors.Join(conflict, conflict)); !o.fleeting {
+	if o := applied(bundle, &plans.Plan{}, execute.Result{}, errors.Join(conflict, conflict)); !o.fleeting {
 		t.Error("races that were lost are no alarm")
 	}
-	if o := applied(bundle, &apply.Plan{}, apply.Result{}, errors.Join(conflict, forbidden)); o.fleeting {
+	if o := applied(bundle, &plans.Plan{}, execute.Result{}, errors.Join(conflict, forbidden)); o.fleeting {
 		t.Error("a failure beside a lost race is an alarm")
 	}
 }
 
 func TestAMessageTellsHowMuchItDoesNotName(t *testing.T) {
 	bundle := &render.Bundle{Revision: "main@sha1:abc"}
-	plan := func(verb apply.Verb, n int) *apply.Plan {
-		plan := &apply.Plan{}
+	plan := func(verb plans.Verb, n int) *plans.Plan {
+		plan := &plans.Plan{}
 		for i := range n {
 			key := render.Key{Kind: "Gateway", Namespace: "a", Name: fmt.Sprintf("g%02d", i)}
-			plan.Actions = append(plan.Actions, apply.Action{Verb: verb, Key: key, Reason: "somebody else's"})
+			plan.Actions = append(plan.Actions, plans.Action{Verb: verb, Key: key, Reason: "somebody else's"})
 		}
 		return plan
 	}
 	held := func(n int) outcome {
-		plan := plan(apply.Delete, n)
-		plan.Brake = &apply.Brake{Kind: apply.MassDeletion, Reason: "many would go"}
+		plan := plan(plans.Delete, n)
+		plan.Guard = &plans.Guard{Kind: plans.MassDeletion, Reason: "many would go"}
 		return braked(&v1alpha1.MeshSync{}, bundle, plan)
 	}
-	refused := func(n int) outcome { return applied(bundle, plan(apply.Refuse, n), apply.Result{}, nil) }
+	refused := func(n int) outcome { return applied(bundle, plan(plans.Refuse, n), execute.Result{}, nil) }
 	cases := map[string]struct {
 		reason string
 		got    outcome
@@ -145,9 +146,9 @@ func TestBranchIsAheadWhileACommitIsNotApplied(t *testing.T) {
 	now := time.Unix(1000, 0)
 	bundle := &render.Bundle{Revision: "main@sha1:a"}
 	succeeded := outcome{verdict: done, reason: meta.ReconciliationSucceededReason, bundle: bundle}
-	create := apply.Action{Verb: apply.Create, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "new"}}
-	foreign := apply.Action{Verb: apply.Refuse, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "foreign"}}
-	observing := func(actions ...apply.Action) outcome { return observed(bundle, &apply.Plan{Actions: actions}) }
+	create := plans.Action{Verb: plans.Create, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "new"}}
+	foreign := plans.Action{Verb: plans.Refuse, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "foreign"}}
+	observing := func(actions ...plans.Action) outcome { return observed(bundle, &plans.Plan{Actions: actions}) }
 	cases := map[string]struct {
 		reason             string
 		attempted, applied string
@@ -178,9 +179,9 @@ func TestBranchIsAheadWhileACommitIsNotApplied(t *testing.T) {
 }
 
 func TestWhatIsObservedToBeInPlaceIsNotBehindWhileGitIsDown(t *testing.T) {
-	create := apply.Action{Verb: apply.Create, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "new"}}
-	at := func(revision string, actions ...apply.Action) outcome {
-		return observed(&render.Bundle{Revision: revision}, &apply.Plan{Actions: actions})
+	create := plans.Action{Verb: plans.Create, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "new"}}
+	at := func(revision string, actions ...plans.Action) outcome {
+		return observed(&render.Bundle{Revision: revision}, &plans.Plan{Actions: actions})
 	}
 	outage := outcome{verdict: retrying, reason: v1alpha1.ReasonFetchFailed, unread: true}
 	steps := []struct {
@@ -211,23 +212,23 @@ func TestHealthyDoesNotTakeWhatIsObservedForWritten(t *testing.T) {
 	key := render.Key{Kind: "Gateway", Namespace: "a", Name: "g"}
 	cases := map[string]struct {
 		reason  string
-		plan    apply.Plan
+		plan    plans.Plan
 		healthy bool
 		want    string
 	}{
 		"ToWrite": {
 			"one of three is there",
-			apply.Plan{Unchanged: 1, Actions: []apply.Action{{Verb: apply.Create, Key: key}, {Verb: apply.Update, Key: key}}},
+			plans.Plan{Unchanged: 1, Actions: []plans.Action{{Verb: plans.Create, Key: key}, {Verb: plans.Update, Key: key}}},
 			false,
 			"1 of 3 resources of main@sha1:a are in place; 1 to create, 1 to update, and nothing is written, since spec.mode is Observe",
 		},
 		"ToDelete": {
 			"all are there, and one too many",
-			apply.Plan{Unchanged: 3, Actions: []apply.Action{{Verb: apply.Delete, Key: key}}},
+			plans.Plan{Unchanged: 3, Actions: []plans.Action{{Verb: plans.Delete, Key: key}}},
 			false,
 			"3 of 3 resources of main@sha1:a are in place; 1 to delete, and nothing is written, since spec.mode is Observe",
 		},
-		"InPlace": {"there is nothing to write", apply.Plan{Unchanged: 3}, true, "All resources of main@sha1:a are in place"},
+		"InPlace": {"there is nothing to write", plans.Plan{Unchanged: 3}, true, "All resources of main@sha1:a are in place"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -246,16 +247,16 @@ func TestHealthyNamesTheRevisionAndWhatIsLeftAlone(t *testing.T) {
 	commit := "main@sha1:0123456789abcdef0123456789abcdef01234567"
 	cases := map[string]struct {
 		reason string
-		plan   apply.Plan
+		plan   plans.Plan
 		want   string
 	}{
-		"All":       {"all is as the repository says", apply.Plan{}, "All resources of main@sha1:0123456789ab are in place"},
-		"LeftAlone": {"somebody wants two objects kept", apply.Plan{Actions: []apply.Action{{Verb: apply.Hold}, {Verb: apply.Report}}}, "All resources of main@sha1:0123456789ab are in place, except 2 left alone"},
+		"All":       {"all is as the repository says", plans.Plan{}, "All resources of main@sha1:0123456789ab are in place"},
+		"LeftAlone": {"somebody wants two objects kept", plans.Plan{Actions: []plans.Action{{Verb: plans.Skip}, {Verb: plans.Report}}}, "All resources of main@sha1:0123456789ab are in place, except 2 left alone"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			ms := &v1alpha1.MeshSync{}
-			(&Reconciler{}).writeConditions(ms, applied(&render.Bundle{Revision: commit}, &tc.plan, apply.Result{}, nil))
+			(&Reconciler{}).writeConditions(ms, applied(&render.Bundle{Revision: commit}, &tc.plan, execute.Result{}, nil))
 			if got := conditions.GetMessage(ms, meta.HealthyCondition); got != tc.want {
 				t.Errorf("%s: got %q, want %q", tc.reason, got, tc.want)
 			}
@@ -265,13 +266,13 @@ func TestHealthyNamesTheRevisionAndWhatIsLeftAlone(t *testing.T) {
 
 func TestObservedPlanIsNamed(t *testing.T) {
 	commit := "main@sha1:0123456789abcdef0123456789abcdef01234567"
-	plan := apply.Plan{Namespaces: []string{"shop"}, Actions: []apply.Action{
-		{Verb: apply.Refuse, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "foreign"}, Reason: "somebody else's"},
-		{Verb: apply.Refuse, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "other"}, Reason: "somebody else's"},
+	plan := plans.Plan{Namespaces: []string{"shop"}, Actions: []plans.Action{
+		{Verb: plans.Refuse, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "foreign"}, Reason: "somebody else's"},
+		{Verb: plans.Refuse, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "other"}, Reason: "somebody else's"},
 	}}
 	for i := range 25 {
 		key := render.Key{Kind: "Gateway", Namespace: "a", Name: fmt.Sprintf("g%02d", i)}
-		plan.Actions = append(plan.Actions, apply.Action{Verb: apply.Update, Key: key, Fields: []string{"spec.servers"}})
+		plan.Actions = append(plan.Actions, plans.Action{Verb: plans.Update, Key: key, Fields: []string{"spec.servers"}})
 	}
 	o := observed(&render.Bundle{Revision: commit}, &plan)
 	want := "Observed main@sha1:0123456789ab: 1 to create, 25 to update, 2 refused. Nothing is written, since spec.mode is Observe. " +
@@ -285,29 +286,29 @@ func TestObservedPlanIsNamed(t *testing.T) {
 	if got := ms.Status.Pending; len(got) != 20 || cmp.Diff(v1alpha1.Pending{Verb: "update", Resource: "Gateway/a/g00", Fields: []string{"spec.servers"}}, got[1]) != "" {
 		t.Errorf("the status lists the first twenty: %+v", got)
 	}
-	if o := observed(&render.Bundle{Revision: commit}, &apply.Plan{}); o.message != "Observed main@sha1:0123456789ab: nothing to change." {
+	if o := observed(&render.Bundle{Revision: commit}, &plans.Plan{}); o.message != "Observed main@sha1:0123456789ab: nothing to change." {
 		t.Errorf("without a plan: %q", o.message)
 	}
-	if o := observed(&render.Bundle{Revision: commit}, &apply.Plan{Actions: plan.Actions[:1]}); o.message != "Observed main@sha1:0123456789ab: 1 refused. Refused: Gateway/a/foreign: somebody else's." {
+	if o := observed(&render.Bundle{Revision: commit}, &plans.Plan{Actions: plan.Actions[:1]}); o.message != "Observed main@sha1:0123456789ab: 1 refused. Refused: Gateway/a/foreign: somebody else's." {
 		t.Errorf("with nothing but what is refused: %q", o.message)
 	}
 }
 
 func TestWhatHasItsTimeIsListedTheSoonestFirst(t *testing.T) {
 	start := time.Date(2026, 3, 1, 12, 0, 0, 7, time.UTC)
-	plan := apply.Plan{}
+	plan := plans.Plan{}
 	for i := range 25 {
 		key := render.Key{Kind: "ServiceEntry", Namespace: "a", Name: fmt.Sprintf("e%02d", i)}
-		for _, verb := range []apply.Verb{apply.Wait, apply.Withdraw} {
+		for _, verb := range []plans.Verb{plans.Defer, plans.Withdraw} {
 			// The last one is due first.
-			plan.Actions = append(plan.Actions, apply.Action{Verb: verb, Key: key, Service: "cart", Until: start.Add(-time.Duration(i) * time.Minute)})
+			plan.Actions = append(plan.Actions, plans.Action{Verb: verb, Key: key, Service: "cart", Until: start.Add(-time.Duration(i) * time.Minute)})
 		}
 	}
-	plan.Actions = append(plan.Actions, apply.Action{Verb: apply.Create, Key: render.Key{Kind: "ServiceEntry", Namespace: "a", Name: "now"}})
+	plan.Actions = append(plan.Actions, plans.Action{Verb: plans.Create, Key: render.Key{Kind: "ServiceEntry", Namespace: "a", Name: "now"}})
 	ms := &v1alpha1.MeshSync{}
 	r, m := &Reconciler{now: time.Now}, &memory{fetched: fetched{snapshot: &source.Snapshot{Revision: "main@sha1:a"}}}
 	bundle := &render.Bundle{Revision: "main@sha1:a"}
-	r.writeStatus(ms, m, applied(bundle, &plan, apply.Result{}, nil))
+	r.writeStatus(ms, m, applied(bundle, &plan, execute.Result{}, nil))
 	var settling []v1alpha1.Deferred
 	var withdrawing []v1alpha1.Withdrawal
 	for i := range 20 {
@@ -321,7 +322,7 @@ func TestWhatHasItsTimeIsListedTheSoonestFirst(t *testing.T) {
 	if diff := cmp.Diff(withdrawing, ms.Status.Withdrawing); diff != "" || ms.Status.WithdrawingCount != 25 {
 		t.Errorf("%d are withdrawn: -want, +got:\n%s", ms.Status.WithdrawingCount, diff)
 	}
-	r.writeStatus(ms, m, applied(bundle, &apply.Plan{}, apply.Result{}, nil))
+	r.writeStatus(ms, m, applied(bundle, &plans.Plan{}, execute.Result{}, nil))
 	if len(ms.Status.Deferred) > 0 || ms.Status.DeferredCount > 0 {
 		t.Errorf("it is over, and is told: %+v", ms.Status.Deferred)
 	}

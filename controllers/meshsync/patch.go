@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/ownership"
 )
 
 // patcher writes what a run changed of its MeshSync. Unlike the patch helper of Flux it writes the status in one
@@ -33,7 +33,7 @@ func (p *patcher) status(ctx context.Context, ms *v1alpha1.MeshSync) error {
 		return nil
 	}
 	answer := ms.DeepCopy()
-	if err := p.client.Status().Patch(ctx, answer, client.MergeFrom(p.before), client.FieldOwner(apply.FieldManager)); err != nil {
+	if err := p.client.Status().Patch(ctx, answer, client.MergeFrom(p.before), client.FieldOwner(ownership.FieldManager)); err != nil {
 		return err
 	}
 	ms.Status = answer.Status
@@ -45,7 +45,7 @@ func (p *patcher) status(ctx context.Context, ms *v1alpha1.MeshSync) error {
 // be lost otherwise.
 func (p *patcher) metadata(ctx context.Context, ms *v1alpha1.MeshSync) error {
 	lock := client.MergeFromWithOptions(p.before, client.MergeFromWithOptimisticLock{})
-	if err := p.client.Patch(ctx, ms, lock, client.FieldOwner(apply.FieldManager)); err != nil {
+	if err := p.client.Patch(ctx, ms, lock, client.FieldOwner(ownership.FieldManager)); err != nil {
 		return err
 	}
 	p.before, p.version = ms.DeepCopy(), ms.ResourceVersion

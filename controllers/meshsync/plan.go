@@ -10,13 +10,15 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/execute"
+	"github.com/isthmus-mesh/isthmus/internal/ownership"
+	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/preflight"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
 // plan compares the bundle with the cluster.
-func (r *Reconciler) plan(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, bundle *render.Bundle) (apply.Plan, error) {
+func (r *Reconciler) plan(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, bundle *render.Bundle) (plans.Plan, error) {
 	plan, _, err := r.planAndCheck(ctx, ms, m, bundle)
 	return plan, err
 }
@@ -24,45 +26,45 @@ func (r *Reconciler) plan(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 // planAndCheck compares, and tells in which respects the cluster is not as the repository takes it to be.
 func (r *Reconciler) planAndCheck(
 	ctx context.Context, ms *v1alpha1.MeshSync, m *memory, bundle *render.Bundle,
-) (apply.Plan, []preflight.Problem, error) {
+) (plans.Plan, []preflight.Problem, error) {
 	defer r.metrics.timed(phasePlan)()
 	if err := r.manages(bundle); err != nil {
-		return apply.Plan{}, nil, err
+		return plans.Plan{}, nil, err
 	}
 	owner, err := r.owner(ctx, ms)
 	if err != nil {
-		return apply.Plan{}, nil, err
+		return plans.Plan{}, nil, err
 	}
-	truces, _ := m.fights.Truces(r.now())
-	options := apply.PlanOptions{
-		Owner:           owner,
-		Prune:           ms.Prunes(),
-		MaxPrunePercent: ms.MaxPrunePercent(),
-		Acknowledged:    acknowledged(ms),
-		Agreed:          m.agreed,
-		AgreedRest:      agreedRest(ms, m, bundle),
-		Truces:          truces,
-		Keep:            keeping(bundle),
-		Adopt:           adopts(ms),
-		Again:           wasInPlace(ms, bundle),
-		Timing:          apply.Timing{Now: r.now(), WithdrawAfter: withdraws(ms), RoutingDelay: settles(ms, bundle), First: ms.Status.LastAppliedRevision == "", Seen: m.seen},
+	truces, _ := m.fights.Backoffs(r.now())
+	options := plans.Options{
+		Owner:                 owner,
+		Prune:                 ms.Prunes(),
+		MaxPrunePercent:       ms.MaxPrunePercent(),
+		AcknowledgedDigests:   acknowledged(ms),
+		Acknowledged:          m.agreed,
+		RemainingAcknowledged: agreedRest(ms, m, bundle),
+		Backoffs:              truces,
+		AdditiveOnly:          keeping(bundle),
+		Adopt:                 adopts(ms),
+		WasInSync:             wasInPlace(ms, bundle),
+		Timing:                plans.Timing{Now: r.now(), WithdrawAfter: withdraws(ms), RoutingDelay: settles(ms, bundle), FirstSync: ms.Status.LastAppliedRevision == "", FirstNeeded: m.seen},
 	}
 	if m.planner == nil {
-		m.planner = apply.NewPlanner(r.looker)
+		m.planner = plans.NewPlanner(r.reader)
 	}
-	view, err := m.planner.Look(ctx, bundle, options)
+	view, err := m.planner.Observe(ctx, bundle, options)
 	if err != nil {
-		return apply.Plan{}, nil, unavailable(err)
+		return plans.Plan{}, nil, unavailable(err)
 	}
-	if err := has(view.View, bundle); err != nil {
-		return apply.Plan{}, nil, err
+	if err := has(view.State, bundle); err != nil {
+		return plans.Plan{}, nil, err
 	}
-	if view.Adoptable, err = r.adoptable(ctx, ms, m, bundle, view.View, owner); err != nil {
-		return apply.Plan{}, nil, err
+	if view.Adoptable, err = r.adoptable(ctx, ms, m, bundle, view.State, owner); err != nil {
+		return plans.Plan{}, nil, err
 	}
 	plan := m.planner.Make(bundle, view, options)
-	m.saw(plan.Seen)
-	return plan, preflight.Check(bundle, view.View, plan, owner), nil
+	m.saw(plan.FirstNeeded)
+	return plan, preflight.Check(bundle, view.State, plan, owner), nil
 }
 
 // withdraws is how long what was offered to other clusters stays. Who only observes is told what goes in the end.
@@ -83,7 +85,7 @@ func settles(ms *v1alpha1.MeshSync, bundle *render.Bundle) time.Duration {
 }
 
 // apply carries a plan out.
-func (r *Reconciler) apply(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, plan apply.Plan) (apply.Result, error) {
+func (r *Reconciler) apply(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, plan plans.Plan) (execute.Result, error) {
 	if plan.Writes() {
 		defer r.metrics.timed(phaseApply)()
 	}
@@ -97,8 +99,8 @@ func (r *Reconciler) apply(ctx context.Context, ms *v1alpha1.MeshSync, m *memory
 }
 
 // unpermitted are the rights that a plan needs and this controller does not have. Where the API server does not tell, the writes will.
-func (r *Reconciler) unpermitted(ctx context.Context, plan apply.Plan) []preflight.Problem {
-	missing, err := r.applier.Missing(ctx, plan)
+func (r *Reconciler) unpermitted(ctx context.Context, plan plans.Plan) []preflight.Problem {
+	missing, err := r.applier.MissingPermissions(ctx, plan)
 	if err != nil {
 		ctrl.LoggerFrom(ctx).V(1).Info("it cannot be told beforehand whether all rights are there", "error", err.Error())
 	}
@@ -113,12 +115,12 @@ func (r *Reconciler) unpermitted(ctx context.Context, plan apply.Plan) []preflig
 }
 
 // owner says whose objects are ours, and that those of MeshSyncs which are gone may be claimed.
-func (r *Reconciler) owner(ctx context.Context, ms *v1alpha1.MeshSync) (apply.Owner, error) {
+func (r *Reconciler) owner(ctx context.Context, ms *v1alpha1.MeshSync) (ownership.Owner, error) {
 	all := &v1alpha1.MeshSyncList{}
 	if err := r.client.List(ctx, all); err != nil {
-		return apply.Owner{}, fmt.Errorf("cannot list the MeshSyncs of this cluster, whose objects must not be claimed: %w", err)
+		return ownership.Owner{}, fmt.Errorf("cannot list the MeshSyncs of this cluster, whose objects must not be claimed: %w", err)
 	}
-	owner := apply.Owner{ID: applySetID(ms), Living: sets.New[string]()}
+	owner := ownership.Owner{ID: applySetID(ms), Living: sets.New[string]()}
 	for i := range all.Items {
 		if all.Items[i].UID != ms.UID {
 			owner.Living.Insert(applySetID(&all.Items[i]))
@@ -128,5 +130,5 @@ func (r *Reconciler) owner(ctx context.Context, ms *v1alpha1.MeshSync) (apply.Ow
 }
 
 func applySetID(ms *v1alpha1.MeshSync) string {
-	return apply.ApplySetID(ms.Name, ms.Namespace, v1alpha1.MeshSyncKind, v1alpha1.GroupVersion.Group)
+	return ownership.ApplySetID(ms.Name, ms.Namespace, v1alpha1.MeshSyncKind, v1alpha1.GroupVersion.Group)
 }

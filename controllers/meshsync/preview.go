@@ -11,9 +11,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/internal/apply"
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
+	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/preflight"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 	"github.com/isthmus-mesh/isthmus/internal/source"
@@ -21,7 +21,7 @@ import (
 
 // Preview is what a controller would do if a bundle were the next that it gets.
 type Preview struct {
-	Plan apply.Plan
+	Plan plans.Plan
 	// Problems are the respects in which the cluster is not as the repository takes it to be.
 	Problems []preflight.Problem
 	// Refused counts the resources that the rest is applied without, until a person has acted.
@@ -39,9 +39,9 @@ type Preview struct {
 // waits for other clusters, begins anew.
 //
 // It is an error where the cluster cannot be compared: it may not be read, lacks a kind, or is another one than the repository says.
-func NewPreview(ctx context.Context, cluster client.Client, looker Looker, ms *v1alpha1.MeshSync, bundle *render.Bundle) (Preview, error) {
+func NewPreview(ctx context.Context, cluster client.Client, looker ClusterReader, ms *v1alpha1.MeshSync, bundle *render.Bundle) (Preview, error) {
 	r := &Reconciler{
-		client: succeeding{cluster, ms}, looker: looker, kinds: istio.Kinds, identity: &ClusterIdentity{Reader: cluster}, now: time.Now, metrics: NewMetrics(time.Now),
+		client: succeeding{cluster, ms}, reader: looker, kinds: istio.Kinds, identity: &ClusterIdentity{Reader: cluster}, now: time.Now, metrics: NewMetrics(time.Now),
 	}
 	if err := r.isThis(ctx, bundle); err != nil {
 		return Preview{}, err
@@ -52,8 +52,8 @@ func NewPreview(ctx context.Context, cluster client.Client, looker Looker, ms *v
 		applied.Revision = ms.Status.LastAppliedRevision
 		bundle = &applied
 	}
-	whole := &strict{Looker: looker}
-	r.looker = whole
+	whole := &strict{ClusterReader: looker}
+	r.reader = whole
 	bundle, err := r.withoutBasis(ctx, ms, bundle)
 	if err != nil {
 		return Preview{}, err
@@ -128,12 +128,12 @@ func (s succeeding) List(ctx context.Context, list client.ObjectList, options ..
 
 // strict keeps the error of an object that may be adopted and cannot be read: a run refuses it until it can, and who reads a plan would take that for an answer.
 type strict struct {
-	Looker
+	ClusterReader
 	err error
 }
 
-func (s *strict) Whole(ctx context.Context, foreign *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-	object, err := s.Looker.Whole(ctx, foreign)
+func (s *strict) GetFull(ctx context.Context, foreign *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	object, err := s.ClusterReader.GetFull(ctx, foreign)
 	s.err = errors.Join(s.err, client.IgnoreNotFound(err))
 	return object, err
 }
@@ -148,7 +148,7 @@ func succession(ms, rival *v1alpha1.MeshSync) string {
 	return text
 }
 
-func stops(ms, rival *v1alpha1.MeshSync, plan *apply.Plan, problems []preflight.Problem) []string {
+func stops(ms, rival *v1alpha1.MeshSync, plan *plans.Plan, problems []preflight.Problem) []string {
 	var stops []string
 	if rival != nil && ms.UID != "" {
 		stops = append(stops, succession(ms, rival))
@@ -162,8 +162,8 @@ func stops(ms, rival *v1alpha1.MeshSync, plan *apply.Plan, problems []preflight.
 	if ms.Spec.Mode == v1alpha1.ModeObserve {
 		stops = append(stops, "It only observes: spec.mode is Observe.")
 	}
-	if plan.Brake != nil {
-		stops = append(stops, fmt.Sprintf("It would be held: %s %s", sentence(plan.Brake.Reason), wayOn(ms, plan.Brake.Digest)))
+	if plan.Guard != nil {
+		stops = append(stops, fmt.Sprintf("It would be held: %s %s", sentence(plan.Guard.Reason), wayOn(ms, plan.Guard.Digest)))
 	}
 	for _, problem := range problems {
 		if problem.Blocks {

@@ -18,10 +18,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/internal/apply"
 	"github.com/isthmus-mesh/isthmus/internal/cache"
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
+	"github.com/isthmus-mesh/isthmus/internal/execute"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
+	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 	"github.com/isthmus-mesh/isthmus/internal/source"
 )
@@ -59,19 +60,19 @@ type RenderRequest struct {
 }
 
 // Looker tells what the cluster holds of the managed kinds, from watches.
-type Looker interface {
-	apply.Watched
+type ClusterReader interface {
+	plans.Reader
 	// Whole reads an object of which a view only has the key.
-	Whole(ctx context.Context, foreign *unstructured.Unstructured) (*unstructured.Unstructured, error)
+	GetFull(ctx context.Context, foreign *unstructured.Unstructured) (*unstructured.Unstructured, error)
 }
 
 // Applier carries a plan out.
 type Applier interface {
 	// Leads is apply.ErrNotLeading where another controller leads.
-	Leads(ctx context.Context) error
-	Apply(ctx context.Context, plan apply.Plan) (apply.Result, error)
+	CheckLeader(ctx context.Context) error
+	Apply(ctx context.Context, plan plans.Plan) (execute.Result, error)
 	// Missing are the rights that carrying it out takes and that are not granted.
-	Missing(ctx context.Context, plan apply.Plan) ([]apply.Right, error)
+	MissingPermissions(ctx context.Context, plan plans.Plan) ([]execute.Permission, error)
 }
 
 // Identifier tells which cluster this is.
@@ -88,7 +89,7 @@ type Reconciler struct {
 	kinds    []istio.Kind
 	fetcher  Fetcher
 	renderer Renderer
-	looker   Looker
+	reader   ClusterReader
 	applier  Applier
 	identity Identifier
 	events   record.EventRecorder
@@ -135,7 +136,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	m.began()
 	m.started = r.now()
 	o := r.sync(ctx, ms, m, p)
-	if errors.Is(o.cause, apply.ErrNotLeading) {
+	if errors.Is(o.cause, execute.ErrNotLeading) {
 		// Whoever leads tells how it is.
 		ctrl.LoggerFrom(ctx).Info("nothing is written any more: another controller leads")
 		return ctrl.Result{RequeueAfter: time.Second}, nil
@@ -198,7 +199,7 @@ func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 		}
 		return o
 	}
-	if plan.Brake != nil {
+	if plan.Guard != nil {
 		return r.hold(ctx, ms, m, bundle, &plan).with(problems)
 	}
 	problems = append(problems, r.unpermitted(run, plan)...)
@@ -215,7 +216,7 @@ func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 	if err := r.begin(run, ms, m, p, bundle, plan); err != nil {
 		return r.retried(ms, m, failedInternally("It cannot be noted that revision "+short(bundle.Revision)+" is begun, so nothing of it is written", err))
 	}
-	m.good, m.agreed = bundle, plan.Agreed
+	m.good, m.agreed = bundle, plan.Acknowledged
 	result, err := r.apply(run, ms, m, plan)
 	return r.retried(ms, m, applied(bundle, &plan, result, err)).with(problems)
 }
@@ -239,12 +240,12 @@ func (r *Reconciler) keep(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 		ctrl.LoggerFrom(ctx).Error(err, "what was applied before could not be compared with this cluster, and is left as it is")
 		return o
 	}
-	if plan.Brake != nil {
+	if plan.Guard != nil {
 		plan = plan.Corrections()
 	}
 	result, err := r.apply(run, ms, m, plan)
 	o.wrote = wrote(result)
-	if errors.Is(err, apply.ErrNotLeading) {
+	if errors.Is(err, execute.ErrNotLeading) {
 		o.cause = err
 	}
 	if err != nil {
@@ -254,13 +255,13 @@ func (r *Reconciler) keep(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 }
 
 // hold keeps everything as it was. What waits is told as it is when somebody's edits are undone.
-func (r *Reconciler) hold(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, bundle *render.Bundle, plan *apply.Plan) outcome {
+func (r *Reconciler) hold(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, bundle *render.Bundle, plan *plans.Plan) outcome {
 	o := r.keep(ctx, ms, m, braked(ms, bundle, plan))
 	if !o.wrote.any() {
 		return o
 	}
 	again, err := r.plan(ctx, ms, m, bundle)
-	if err != nil || again.Brake == nil {
+	if err != nil || again.Guard == nil {
 		return o
 	}
 	kept := o.wrote

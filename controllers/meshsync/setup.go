@@ -66,9 +66,9 @@ func WithFirstRetry(wait time.Duration) Option { return func(r *Reconciler) { r.
 
 // NewReconciler makes one that reads MeshSyncs through client, Secrets and kube-system through uncached, looks at the
 // cluster through looker and writes through applier.
-func NewReconciler(client client.Client, uncached client.Reader, looker Looker, applier Applier, options ...Option) (*Reconciler, error) {
+func NewReconciler(client client.Client, uncached client.Reader, looker ClusterReader, applier Applier, options ...Option) (*Reconciler, error) {
 	r := &Reconciler{
-		client: client, uncached: uncached, looker: looker, applier: applier,
+		client: client, uncached: uncached, reader: looker, applier: applier,
 		kinds:      istio.Kinds,
 		identity:   &ClusterIdentity{Reader: uncached},
 		events:     &record.FakeRecorder{},

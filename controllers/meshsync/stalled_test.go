@@ -21,8 +21,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/internal/apply"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
+	"github.com/isthmus-mesh/isthmus/internal/ownership"
+	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/test/support/apiserver"
 )
 
@@ -47,13 +48,13 @@ func TestYoungerMeshSyncWaitsAndTakesOver(t *testing.T) {
 	w.NotReady("b-second", v1alpha1.ReasonAnotherMeshSync)
 	must(t, w.Admin.Delete(t.Context(), w.Get("a-first")))
 	w.Applied("b-second", w.Git.First)
-	id := apply.ApplySetID("b-second", namespace, "MeshSync", "isthmus.dev")
+	id := ownership.ApplySetID("b-second", namespace, "MeshSync", "isthmus.dev")
 	for name, object := range w.Objects() {
 		was := before[name]
 		if was == nil || was.GetUID() != object.GetUID() {
 			t.Errorf("%s was made anew instead of claimed", name)
 		}
-		if object.GetLabels()[apply.LabelPartOf] != id {
+		if object.GetLabels()[ownership.LabelPartOf] != id {
 			t.Errorf("%s was not claimed", name)
 		}
 	}
@@ -167,7 +168,7 @@ func (w *world) holdMassDeletion() (commit string, ms *v1alpha1.MeshSync) {
 		files[name] = ""
 	}
 	commit = w.Git.Commit(files)
-	return commit, w.NotReady("mesh", apply.MassDeletion)
+	return commit, w.NotReady("mesh", plans.MassDeletion)
 }
 
 func (w *world) acknowledge(digest string) {

@@ -27,7 +27,8 @@ import (
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/controllers/meshsync"
-	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/clustercache"
+	"github.com/isthmus-mesh/isthmus/internal/execute"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/internal/sandbox"
 	"github.com/isthmus-mesh/isthmus/test/support/apiserver"
@@ -112,16 +113,16 @@ func (w *world) startAs(config *rest.Config, options ...meshsync.Option) {
 	dynamicClient, err := dynamic.NewForConfig(config)
 	must(w.T, err)
 	alarm := meshsync.NewAlarm()
-	live := apply.NewLive(dynamicClient, istio.Kinds, alarm.Ring)
+	live := clustercache.New(dynamicClient, istio.Kinds, alarm.Ring)
 	must(w.T, mgr.Add(live))
 	w.events = &recorder{}
 	w.metrics = meshsync.NewMetrics(time.Now)
 	options = append([]meshsync.Option{
 		meshsync.WithEvents(w.events), meshsync.WithMetrics(w.metrics), meshsync.WithFirstRetry(50 * time.Millisecond),
 	}, options...)
-	writer, err := apply.NewClient(config)
+	writer, err := execute.NewClient(config)
 	must(w.T, err)
-	reconciler, err := meshsync.NewReconciler(mgr.GetClient(), mgr.GetAPIReader(), live, apply.NewApplier(writer, live), options...)
+	reconciler, err := meshsync.NewReconciler(mgr.GetClient(), mgr.GetAPIReader(), live, execute.NewApplier(writer, live), options...)
 	must(w.T, err)
 	again := true
 	must(w.T, reconciler.SetupWithManager(mgr, alarm, controller.Options{MaxConcurrentReconciles: 2, SkipNameValidation: &again}))

@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/ownership"
 )
 
 func TestFirstSyncSaysWhatItDid(t *testing.T) {
@@ -22,7 +22,7 @@ func TestFirstSyncSaysWhatItDid(t *testing.T) {
 	w.Create("mesh")
 	ms := w.Applied("mesh", w.Git.First)
 
-	id := apply.ApplySetID("mesh", namespace, "MeshSync", "isthmus.dev")
+	id := ownership.ApplySetID("mesh", namespace, "MeshSync", "isthmus.dev")
 	if got := ms.Labels[v1alpha1.ApplySetIDLabel]; got != id {
 		t.Errorf("the MeshSync is the parent of an ApplySet: label is %q, want %q", got, id)
 	}
@@ -37,7 +37,7 @@ func TestFirstSyncSaysWhatItDid(t *testing.T) {
 		t.Errorf("the status counts %d resources and %d applied, the cluster has %d objects", ms.Status.Resources, ms.Status.Applied, len(objects))
 	}
 	for _, object := range objects {
-		if object.GetLabels()[apply.LabelPartOf] != id {
+		if object.GetLabels()[ownership.LabelPartOf] != id {
 			t.Errorf("%s %s/%s does not carry the label of its MeshSync", object.GetKind(), object.GetNamespace(), object.GetName())
 		}
 	}
@@ -115,7 +115,7 @@ func (w *world) drift() {
 	must(w.T, w.Admin.Update(w.T.Context(), entries[0]))
 	must(w.T, w.Admin.Delete(w.T.Context(), entries[1]))
 	labels := rules[0].GetLabels()
-	delete(labels, apply.LabelPartOf)
+	delete(labels, ownership.LabelPartOf)
 	rules[0].SetLabels(labels)
 	must(w.T, w.Admin.Update(w.T.Context(), rules[0]))
 
@@ -127,7 +127,7 @@ func (w *world) drift() {
 		got := w.Objects()
 		hosts, _, _ := unstructured.NestedStringSlice(entryOf(got, entries[0]), "spec", "hosts")
 		deleted := entryOf(got, entries[1]) != nil
-		label := got["DestinationRule/"+rules[0].GetNamespace()+"/"+rules[0].GetName()].GetLabels()[apply.LabelPartOf]
+		label := got["DestinationRule/"+rules[0].GetNamespace()+"/"+rules[0].GetName()].GetLabels()[ownership.LabelPartOf]
 		ok := deleted && label != "" && !strings.Contains(strings.Join(hosts, " "), "elsewhere")
 		return ok, strings.Join(hosts, " ") + " " + label
 	})

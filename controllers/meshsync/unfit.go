@@ -8,7 +8,7 @@ import (
 	"github.com/fluxcd/pkg/runtime/conditions"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/preflight"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
@@ -19,7 +19,7 @@ func blocks(problems []preflight.Problem) bool {
 }
 
 // unfit is a plan that would leave this cluster with half of a mesh, or a broken gateway.
-func unfit(bundle *render.Bundle, plan *apply.Plan, problems []preflight.Problem) outcome {
+func unfit(bundle *render.Bundle, plan *plans.Plan, problems []preflight.Problem) outcome {
 	blocking := slices.DeleteFunc(slices.Clone(problems), func(p preflight.Problem) bool { return !p.Blocks })
 	o := outcome{
 		verdict: waiting, reason: blocking[0].Reason, bundle: bundle, plan: plan, pending: pending(plan), unapplied: true,

@@ -10,8 +10,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/execute"
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
+	"github.com/isthmus-mesh/isthmus/internal/ownership"
+	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
@@ -90,7 +92,7 @@ func syncErrors(findings manifest.Findings) []v1alpha1.SyncError {
 }
 
 // failures are the writes that did not succeed.
-func failures(result apply.Result) []v1alpha1.SyncError {
+func failures(result execute.Result) []v1alpha1.SyncError {
 	var out []v1alpha1.SyncError
 	for _, o := range result.Outcomes {
 		if o.Failure != nil {
@@ -117,8 +119,8 @@ func conflicts(err error) bool {
 		return false
 	}
 	for _, one := range joined.Unwrap() {
-		var failure *apply.Failure
-		if !errors.As(one, &failure) || failure.Class != apply.Conflict {
+		var failure *execute.Failure
+		if !errors.As(one, &failure) || failure.Class != execute.Conflict {
 			return false
 		}
 	}
@@ -126,10 +128,10 @@ func conflicts(err error) bool {
 }
 
 // refusals are the resources of the bundle that the plan leaves to somebody else.
-func refusals(plan *apply.Plan) []v1alpha1.SyncError {
+func refusals(plan *plans.Plan) []v1alpha1.SyncError {
 	var out []v1alpha1.SyncError
 	for _, action := range plan.Actions {
-		if action.Verb == apply.Refuse && !optedOut(action) {
+		if action.Verb == plans.Refuse && !optedOut(action) {
 			out = append(out, v1alpha1.SyncError{Service: action.Service, Resource: action.Key.String(), Message: action.Reason})
 		}
 	}
@@ -137,17 +139,17 @@ func refusals(plan *apply.Plan) []v1alpha1.SyncError {
 }
 
 // optedOut tells an object of ours that a person wants left alone, which is as it should be, from one of somebody else.
-func optedOut(action apply.Action) bool {
+func optedOut(action plans.Action) bool {
 	live, _ := action.Objects()
-	return action.Verb == apply.Refuse && live != nil && live.GetAnnotations()[apply.AnnotationReconcile] == "disabled"
+	return action.Verb == plans.Refuse && live != nil && live.GetAnnotations()[ownership.AnnotationReconcile] == "disabled"
 }
 
 // left are the objects that may differ from what the repository says and stay so all the same: by a person's wish, until one has judged, or while
 // somebody fights over them.
-func left(plan *apply.Plan) []v1alpha1.Skipped {
+func left(plan *plans.Plan) []v1alpha1.Skipped {
 	var out []v1alpha1.Skipped
 	for _, action := range plan.Actions {
-		if action.Verb == apply.Hold || action.Verb == apply.Report || optedOut(action) {
+		if action.Verb == plans.Skip || action.Verb == plans.Report || optedOut(action) {
 			out = append(out, v1alpha1.Skipped{Service: action.Service, Resource: action.Key.String(), Reason: action.Reason})
 		}
 	}
@@ -158,7 +160,7 @@ func left(plan *apply.Plan) []v1alpha1.Skipped {
 const maxTimed = 20
 
 // withdrawals are what stays for a while, the first to go first.
-func withdrawals(plan *apply.Plan) []v1alpha1.Withdrawal {
+func withdrawals(plan *plans.Plan) []v1alpha1.Withdrawal {
 	var out []v1alpha1.Withdrawal
 	for _, action := range plan.Withdrawals() {
 		out = append(out, v1alpha1.Withdrawal{Service: action.Service, Resource: action.Key.String(), Until: until(action)})
@@ -168,9 +170,9 @@ func withdrawals(plan *apply.Plan) []v1alpha1.Withdrawal {
 }
 
 // settlings are what waits for other clusters, the first to be written first.
-func settlings(plan *apply.Plan) []v1alpha1.Deferred {
+func settlings(plan *plans.Plan) []v1alpha1.Deferred {
 	var out []v1alpha1.Deferred
-	for _, action := range plan.Waits() {
+	for _, action := range plan.Deferrals() {
 		out = append(out, v1alpha1.Deferred{Service: action.Service, Resource: action.Key.String(), Until: until(action)})
 	}
 	slices.SortStableFunc(out, func(a, b v1alpha1.Deferred) int { return a.Until.Compare(b.Until.Time) })
@@ -178,7 +180,7 @@ func settlings(plan *apply.Plan) []v1alpha1.Deferred {
 }
 
 // until is the time of an action as the API has it, in seconds: with more of it the status would differ from itself, and be written in each run.
-func until(action apply.Action) metav1.Time {
+func until(action plans.Action) metav1.Time {
 	return metav1.NewTime(action.Until.Truncate(time.Second))
 }
 

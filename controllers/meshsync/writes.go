@@ -5,7 +5,8 @@ import (
 	"strings"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/execute"
+	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
@@ -17,7 +18,7 @@ type writes struct {
 }
 
 // wrote counts what was carried out.
-func wrote(result apply.Result) writes {
+func wrote(result execute.Result) writes {
 	w := writes{
 		namespaces: len(result.Namespaces), created: result.Created, updated: result.Updated,
 		claimed: result.Claimed, adopted: result.Adopted, deleted: result.Deleted, failed: result.Failed,
@@ -31,13 +32,13 @@ func wrote(result apply.Result) writes {
 }
 
 // planned counts what a plan would write.
-func planned(plan *apply.Plan) writes {
+func planned(plan *plans.Plan) writes {
 	w := writes{
-		namespaces: len(plan.Namespaces), created: plan.Count(apply.Create), updated: plan.Count(apply.Update),
-		claimed: plan.Count(apply.Claim), deleted: plan.Count(apply.Delete),
+		namespaces: len(plan.Namespaces), created: plan.Count(plans.Create), updated: plan.Count(plans.Update),
+		claimed: plan.Count(plans.Claim), deleted: plan.Count(plans.Delete),
 	}
 	for _, action := range plan.Actions {
-		if action.Adopts && action.Verb == apply.Update {
+		if action.Adopts && action.Verb == plans.Update {
 			w.updated--
 			w.adopted++
 		}
@@ -94,23 +95,23 @@ const (
 )
 
 // pending are the writes that a plan would make, in the order in which it would.
-func pending(plan *apply.Plan) []v1alpha1.Pending {
+func pending(plan *plans.Plan) []v1alpha1.Pending {
 	var out []v1alpha1.Pending
 	for _, namespace := range plan.Namespaces {
-		out = append(out, v1alpha1.Pending{Verb: string(apply.Create), Resource: "Namespace/" + namespace})
+		out = append(out, v1alpha1.Pending{Verb: string(plans.Create), Resource: "Namespace/" + namespace})
 	}
 	for _, action := range plan.Actions {
 		switch action.Verb {
-		case apply.Create, apply.Update, apply.Claim, apply.Delete:
+		case plans.Create, plans.Update, plans.Claim, plans.Delete:
 			out = append(out, pendingOf(action))
-		case apply.Hold, apply.Refuse, apply.Withdraw, apply.Wait, apply.Report:
+		case plans.Skip, plans.Refuse, plans.Withdraw, plans.Defer, plans.Report:
 			// Nothing would be written; status.skipped, status.errors, status.deferred and status.withdrawing tell of these.
 		}
 	}
 	return out
 }
 
-func pendingOf(action apply.Action) v1alpha1.Pending {
+func pendingOf(action plans.Action) v1alpha1.Pending {
 	verb := string(action.Verb)
 	if action.Adopts {
 		verb = "adopt"
@@ -120,7 +121,7 @@ func pendingOf(action apply.Action) v1alpha1.Pending {
 }
 
 // adoptions are what spec.adopt chooses and its mode keeps from being taken over.
-func adoptions(plan *apply.Plan) []v1alpha1.Pending {
+func adoptions(plan *plans.Plan) []v1alpha1.Pending {
 	var out []v1alpha1.Pending
 	for _, action := range plan.Adoptable() {
 		out = append(out, pendingOf(action))

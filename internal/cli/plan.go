@@ -22,9 +22,10 @@ import (
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/controllers/meshsync"
-	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/clustercache"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
+	"github.com/isthmus-mesh/isthmus/internal/plans"
 )
 
 // clusterTimeout bounds all that is asked of a cluster; listing 10,000 objects takes seconds.
@@ -142,7 +143,7 @@ func (p *planning) make(ctx context.Context, shown *progress) (planned, error) {
 	if err != nil {
 		return planned{}, err
 	}
-	live := apply.NewLive(dynamicClient, istio.Kinds, nil)
+	live := clustercache.New(dynamicClient, istio.Kinds, nil)
 	watching := make(chan error, 1)
 	go func() { watching <- live.Start(looking) }()
 	preview, err := meshsync.NewPreview(looking, cluster, live, ms, bundle)
@@ -246,11 +247,11 @@ type planned struct {
 func (p planned) needsSomebody() bool { return len(p.Stops) > 0 || p.Refused > 0 || len(p.broken) > 0 }
 
 // actions are those that are shown, in the order in which they are carried out.
-func (p planned) actions() []apply.Action {
+func (p planned) actions() []plans.Action {
 	if p.service == "" {
 		return p.Plan.Actions
 	}
-	var some []apply.Action
+	var some []plans.Action
 	for _, action := range p.Plan.Actions {
 		if action.Service == p.service {
 			some = append(some, action)
@@ -260,8 +261,8 @@ func (p planned) actions() []apply.Action {
 }
 
 // verb is what is done, as status.pending has it.
-func verb(action apply.Action) string {
-	if action.Adopts && action.Verb == apply.Update {
+func verb(action plans.Action) string {
+	if action.Adopts && action.Verb == plans.Update {
 		return "adopt"
 	}
 	return string(action.Verb)

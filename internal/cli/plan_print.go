@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
-	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/plans"
 )
 
 // maxFields is how many fields of a write its line names; diff and JSON have all.
@@ -46,7 +46,7 @@ func writePlanText(w *bufio.Writer, p planned, s style) error {
 }
 
 // cells are what the line of an action says. Names of fields come from a repository, and from objects that others wrote.
-func cells(action apply.Action) []string {
+func cells(action plans.Action) []string {
 	var about []string
 	if len(action.Fields) > 0 {
 		fields := strings.Join(action.Fields[:min(len(action.Fields), maxFields)], ", ")
@@ -203,7 +203,7 @@ func writePlanJSON(w *bufio.Writer, p planned, _ style) error {
 	for _, action := range p.actions() {
 		report.Actions = append(report.Actions, p.reported(action))
 	}
-	if brake := p.Plan.Brake; brake != nil {
+	if brake := p.Plan.Guard; brake != nil {
 		report.Brake = &planBrake{brake.Kind, brake.Digest, brake.Reason}
 	}
 	for _, problem := range p.Problems {
@@ -217,7 +217,7 @@ func writePlanJSON(w *bufio.Writer, p planned, _ style) error {
 	return encodeJSON(w, report)
 }
 
-func (p planned) reported(action apply.Action) planAction {
+func (p planned) reported(action plans.Action) planAction {
 	out := planAction{
 		Verb: verb(action), Kind: action.Key.Kind, Namespace: action.Key.Namespace, Name: action.Key.Name, Service: action.Service, Side: string(action.Side),
 		Effect: string(action.Effect), Fields: action.Fields, Reason: action.Reason,
@@ -240,11 +240,11 @@ func (p planned) reported(action apply.Action) planAction {
 }
 
 // showsWrite tells whether an action writes, or says what would be written.
-func showsWrite(action apply.Action) bool {
+func showsWrite(action plans.Action) bool {
 	switch action.Verb {
-	case apply.Refuse:
+	case plans.Refuse:
 		return action.Adopts
-	case apply.Hold, apply.Withdraw, apply.Report:
+	case plans.Skip, plans.Withdraw, plans.Report:
 		return false
 	default:
 		return true

@@ -18,8 +18,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/internal/apply"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
+	"github.com/isthmus-mesh/isthmus/internal/ownership"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 	"github.com/isthmus-mesh/isthmus/test/support/apiserver"
 )
@@ -167,5 +167,5 @@ func (c *cluster) live(ctx context.Context) (objects, error) {
 
 // applySetID is what every object of the cluster must be labelled with.
 func applySetID() string {
-	return apply.ApplySetID(syncName, namespace, v1alpha1.MeshSyncKind, v1alpha1.GroupVersion.Group)
+	return ownership.ApplySetID(syncName, namespace, v1alpha1.MeshSyncKind, v1alpha1.GroupVersion.Group)
 }

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/ownership"
 )
 
 // differences are how a cluster departs from what the repository says for it, sorted; none if it is exactly that.
@@ -25,7 +25,7 @@ func differences(want, live objects) []string {
 		if labels == nil {
 			labels = map[string]string{}
 		}
-		labels[apply.LabelPartOf] = applySetID()
+		labels[ownership.LabelPartOf] = applySetID()
 		for _, part := range []struct {
 			path       string
 			want, live any

@@ -6,7 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/ownership"
 )
 
 func entry(change func(map[string]any)) *unstructured.Unstructured {
@@ -29,7 +29,7 @@ func entry(change func(map[string]any)) *unstructured.Unstructured {
 func marked(change func(map[string]any)) *unstructured.Unstructured {
 	return entry(func(o map[string]any) {
 		metadata := o["metadata"].(map[string]any)
-		metadata["labels"].(map[string]any)[apply.LabelPartOf] = applySetID()
+		metadata["labels"].(map[string]any)[ownership.LabelPartOf] = applySetID()
 		metadata["resourceVersion"] = "7"
 		change(o)
 	})
@@ -70,7 +70,7 @@ func TestDifferencesAreAllThatARepositoryDecides(t *testing.T) {
 		"unmarked": {
 			"an object without the mark would be nobody's",
 			objects{key: entry(asIs)},
-			[]string{key + " differs in metadata.labels." + apply.LabelPartOf},
+			[]string{key + " differs in metadata.labels." + ownership.LabelPartOf},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

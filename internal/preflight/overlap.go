@@ -7,7 +7,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/ownership"
+	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
@@ -35,7 +36,7 @@ func servers(gateway *unstructured.Unstructured) []server {
 
 // overlaps are servers of others, on a workload and port of ours, that take a host of ours. For such a pair istiod gives Envoy two filter chains with one
 // SNI, or drops the younger server as a whole.
-func overlaps(gateways, foreign []*unstructured.Unstructured, plan apply.Plan) []Problem {
+func overlaps(gateways, foreign []*unstructured.Unstructured, plan plans.Plan) []Problem {
 	var out []Problem
 	for _, gateway := range gateways {
 		was, written := written(plan, keyOf(gateway))
@@ -65,16 +66,16 @@ func overlaps(gateways, foreign []*unstructured.Unstructured, plan apply.Plan) [
 
 // whose says who else a Gateway is of.
 func whose(other *unstructured.Unstructured) string {
-	if partOf := other.GetLabels()[apply.LabelPartOf]; partOf != "" {
+	if partOf := other.GetLabels()[ownership.LabelPartOf]; partOf != "" {
 		return "which belongs to another MeshSync or ApplySet (" + partOf + ")"
 	}
 	return "which Isthmus did not write"
 }
 
 // written tells whether a plan writes a Gateway, and how it is before.
-func written(plan apply.Plan, key render.Key) (was *unstructured.Unstructured, is bool) {
+func written(plan plans.Plan, key render.Key) (was *unstructured.Unstructured, is bool) {
 	for _, action := range plan.Actions {
-		if action.Key == key && (action.Verb == apply.Create || action.Verb == apply.Update) {
+		if action.Key == key && (action.Verb == plans.Create || action.Verb == plans.Update) {
 			live, _ := action.Objects()
 			return live, true
 		}

@@ -7,7 +7,9 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/clustercache"
+	"github.com/isthmus-mesh/isthmus/internal/ownership"
+	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
@@ -31,13 +33,13 @@ type Problem struct {
 }
 
 // Check gives the problems in the order of the bundle, overlaps first.
-func Check(bundle *render.Bundle, view apply.View, plan apply.Plan, owner apply.Owner) []Problem {
+func Check(bundle *render.Bundle, view clustercache.State, plan plans.Plan, owner ownership.Owner) []Problem {
 	gateways := passthrough(bundle)
 	if len(gateways) == 0 {
 		return nil
 	}
 	foreign := slices.DeleteFunc(slices.Clone(view.Objects), func(object *unstructured.Unstructured) bool {
-		return object.Object["spec"] == nil || owner.Possession(object) != apply.Foreign
+		return object.Object["spec"] == nil || owner.Ownership(object) != ownership.Foreign
 	})
 	return append(overlaps(gateways, foreign, plan), addresses(bundle, gateways, foreign)...)
 }

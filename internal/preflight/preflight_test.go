@@ -7,8 +7,10 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
-	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/clustercache"
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
+	"github.com/isthmus-mesh/isthmus/internal/ownership"
+	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/preflight"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
@@ -46,9 +48,9 @@ func bundle(t *testing.T, addresses ...manifest.Gateway) *render.Bundle {
 // check plans and checks with these objects of others in the cluster.
 func check(t *testing.T, bundle *render.Bundle, others ...*unstructured.Unstructured) []preflight.Problem {
 	t.Helper()
-	owner := apply.Owner{ID: apply.ApplySetID("mesh", "isthmus-system", "MeshSync", "isthmus.dev")}
-	view := apply.View{Objects: others, Namespaces: map[string]apply.Namespace{"istio-system": {}}}
-	return preflight.Check(bundle, view, apply.Make(bundle, view, apply.PlanOptions{Owner: owner, Prune: true}), owner)
+	owner := ownership.Owner{ID: ownership.ApplySetID("mesh", "isthmus-system", "MeshSync", "isthmus.dev")}
+	view := clustercache.State{Objects: others, Namespaces: map[string]clustercache.Namespace{"istio-system": {}}}
+	return preflight.Check(bundle, view, plans.Make(bundle, view, plans.Options{Owner: owner, Prune: true}), owner)
 }
 
 func TestOverlappingGatewaysBlock(t *testing.T) {

@@ -12,18 +12,21 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/clustercache"
+	"github.com/isthmus-mesh/isthmus/internal/execute"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
+	"github.com/isthmus-mesh/isthmus/internal/ownership"
+	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
 // controller is our side: what a controller has of package apply.
 type controller struct {
 	client  dynamic.Interface
-	live    *apply.Live
-	applier *apply.Applier
-	planner *apply.Planner
-	options apply.PlanOptions
+	live    *clustercache.Cache
+	applier *execute.Applier
+	planner *plans.Planner
+	options plans.Options
 }
 
 func newController(config *rest.Config) (*controller, error) {
@@ -31,11 +34,11 @@ func newController(config *rest.Config) (*controller, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &controller{client: connection, live: apply.NewLive(connection, istio.Kinds, nil)}
-	k.applier = apply.NewApplier(connection, k.live)
-	k.planner = apply.NewPlanner(k.live)
-	k.options = apply.PlanOptions{
-		Owner: apply.Owner{ID: apply.ApplySetID("bench", "isthmus-system", "MeshSync", "isthmus.dev")},
+	k := &controller{client: connection, live: clustercache.New(connection, istio.Kinds, nil)}
+	k.applier = execute.NewApplier(connection, k.live)
+	k.planner = plans.NewPlanner(k.live)
+	k.options = plans.Options{
+		Owner: ownership.Owner{ID: ownership.ApplySetID("bench", "isthmus-system", "MeshSync", "isthmus.dev")},
 		Prune: true, MaxPrunePercent: 20, // the defaults of a MeshSync
 	}
 	return k, nil
@@ -58,11 +61,11 @@ type steps struct{ look, plan, apply time.Duration }
 func (s steps) total() time.Duration { return s.look + s.plan + s.apply }
 
 // sync makes the cluster equal to the bundle, as a controller does in each run.
-func (k *controller) sync(ctx context.Context, bundle *render.Bundle) (apply.Result, steps, error) {
+func (k *controller) sync(ctx context.Context, bundle *render.Bundle) (execute.Result, steps, error) {
 	began := time.Now()
-	view, err := k.planner.Look(ctx, bundle, k.options)
+	view, err := k.planner.Observe(ctx, bundle, k.options)
 	if err != nil {
-		return apply.Result{}, steps{}, err
+		return execute.Result{}, steps{}, err
 	}
 	looked := time.Now()
 	plan := k.planner.Make(bundle, view, k.options)

@@ -16,8 +16,11 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
-	"github.com/isthmus-mesh/isthmus/internal/apply"
+	"github.com/isthmus-mesh/isthmus/internal/clustercache"
+	"github.com/isthmus-mesh/isthmus/internal/execute"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
+	"github.com/isthmus-mesh/isthmus/internal/ownership"
+	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 	"github.com/isthmus-mesh/isthmus/test/support/apiserver"
 )
@@ -33,13 +36,13 @@ type controller struct {
 	config  *rest.Config
 	admin   dynamic.Interface
 	rule    rule
-	live    *apply.Live
-	applier *apply.Applier
+	live    *clustercache.Cache
+	applier *execute.Applier
 	stop    func()
 
 	// planner and seen are in memory, and gone with a restart.
-	planner *apply.Planner
-	seen    apply.Sightings
+	planner *plans.Planner
+	seen    plans.FirstNeeded
 	// applied is the revision that was applied last as a whole, which stands in the status of a MeshSync.
 	applied string
 	// last is the bundle of the last sync.
@@ -82,9 +85,9 @@ func (k *controller) start() {
 	if err != nil {
 		k.t.Fatal(err)
 	}
-	k.live = apply.NewLive(client, istio.Kinds, nil)
-	k.applier = apply.NewApplier(client, k.live)
-	k.planner, k.seen = apply.NewPlanner(k.live), nil
+	k.live = clustercache.New(client, istio.Kinds, nil)
+	k.applier = execute.NewApplier(client, k.live)
+	k.planner, k.seen = plans.NewPlanner(k.live), nil
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -130,11 +133,11 @@ func (k *controller) sync(to revision) (due time.Time) {
 	bundle := to.bundles[k.name]
 	k.world.clusters[k.name].during = to.called[k.name]
 	plan := k.plan(bundle)
-	k.seen = plan.Seen
-	k.did.waits += len(plan.Waits())
+	k.seen = plan.FirstNeeded
+	k.did.waits += len(plan.Deferrals())
 	k.did.withdrawals += len(plan.Withdrawals())
 	if plan.Writes() || k.last == nil || bundle.Revision != k.last.Revision {
-		k.world.tell("%s syncs revision %s: %d wait, %d stay, next %s", k.name, short(bundle.Revision), len(plan.Waits()), len(plan.Withdrawals()), plan.Due().Format(clock))
+		k.world.tell("%s syncs revision %s: %d wait, %d stay, next %s", k.name, short(bundle.Revision), len(plan.Deferrals()), len(plan.Withdrawals()), plan.Due().Format(clock))
 	}
 	result, err := k.applier.Apply(k.t.Context(), plan)
 	if k.world.writes > before {
@@ -150,7 +153,7 @@ func (k *controller) sync(to revision) (due time.Time) {
 		k.t.Fatalf("%s: %v\n%s", k.name, err, k.world.end())
 	}
 	k.planner.Applied(result.Known)
-	if len(plan.Waits()) == 0 {
+	if len(plan.Deferrals()) == 0 {
 		k.applied = bundle.Revision
 	}
 	k.last = bundle
@@ -158,27 +161,27 @@ func (k *controller) sync(to revision) (due time.Time) {
 	return plan.Due()
 }
 
-func (k *controller) plan(bundle *render.Bundle) apply.Plan {
+func (k *controller) plan(bundle *render.Bundle) plans.Plan {
 	k.t.Helper()
 	ctx, cancel := context.WithTimeout(k.t.Context(), deadline)
 	defer cancel()
-	options := apply.PlanOptions{
-		Owner: apply.Owner{ID: apply.ApplySetID("mesh", "isthmus-system", "MeshSync", "isthmus.dev")},
+	options := plans.Options{
+		Owner: ownership.Owner{ID: ownership.ApplySetID("mesh", "isthmus-system", "MeshSync", "isthmus.dev")},
 		Prune: true, MaxPrunePercent: 100,
-		Timing: apply.Timing{Now: k.world.now, WithdrawAfter: k.rule.withdrawAfter, RoutingDelay: k.rule.routingDelay, Seen: k.seen},
+		Timing: plans.Timing{Now: k.world.now, WithdrawAfter: k.rule.withdrawAfter, RoutingDelay: k.rule.routingDelay, FirstNeeded: k.seen},
 	}
 	if k.applied == "" || k.applied == bundle.Revision {
 		// As the reconciler does it: in a first sync, and of what was applied before, nothing waits.
 		options.Timing.RoutingDelay = 0
 	}
-	view, err := k.planner.Look(ctx, bundle, options)
+	view, err := k.planner.Observe(ctx, bundle, options)
 	if err != nil {
 		k.t.Fatal(err)
 	}
 	plan := k.planner.Make(bundle, view, options)
-	if plan.Brake != nil {
+	if plan.Guard != nil {
 		// A person agrees.
-		options.Acknowledged = []string{plan.Brake.Digest}
+		options.AcknowledgedDigests = []string{plan.Guard.Digest}
 		plan = k.planner.Make(bundle, view, options)
 	}
 	return plan

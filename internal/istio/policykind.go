@@ -1,0 +1,3 @@
+package istio
+
+const AuthorizationPolicyKind = "AuthorizationPolicy"

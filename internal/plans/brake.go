@@ -1,0 +1,172 @@
+package plans
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/isthmus-mesh/isthmus/internal/merge"
+	"github.com/isthmus-mesh/isthmus/internal/ownership"
+	"github.com/isthmus-mesh/isthmus/internal/render"
+)
+
+// Kinds of brakes.
+const (
+	EmptyBundle  = "EmptyBundle"
+	MassDeletion = "MassDeletion"
+	LastEndpoint = "LastEndpoint"
+)
+
+// fewDeletions never count as a mass deletion, whatever their share.
+const minMassDeletion = 10
+
+// brake returns why the plan must wait for a person, nil if it need not; what a person let it pass with, nil if nobody had to; and what of all that was
+// let pass is still ahead.
+//
+// The plan is held as a whole, and not only its deletions: what it creates was written to go with what it
+// takes away, and half of a change that somebody may be about to revert helps nobody.
+func applyGuards(
+	bundle *render.Bundle, live map[render.Key]*unstructured.Unstructured, owned int, actions []Action, options Options,
+) (held, passed *Guard, agreed Acknowledgements) {
+	var deletions, losses []string
+	for _, action := range actions {
+		if action.Verb == Delete {
+			deletions = append(deletions, "delete "+action.Key.String())
+		}
+	}
+	for _, call := range lostCalls(bundle, live, actions, options.Owner) {
+		losses = append(losses, fmt.Sprintf("%s -> %s", call.Caller, call.Callee))
+	}
+	agreed = options.Acknowledged.stillPending(deletions, losses)
+	if options.AdditiveOnly != "" {
+		// What was agreed to is not done now, and is when all is known again.
+		agreed = Acknowledgements{}.with(slices.Collect(maps.Keys(options.Acknowledged)))
+	}
+	found, lines := trippedGuard(bundle, owned, agreed.without(deletions), agreed.without(losses), options)
+	switch {
+	case found == nil:
+		return nil, nil, agreed
+	case options.RemainingAcknowledged >= len(lines):
+		return nil, nil, agreed.with(lines)
+	case slices.Contains(options.AcknowledgedDigests, found.Digest), slices.Contains(bundle.Acknowledged, found.Digest):
+		return nil, found, agreed.with(lines)
+	default:
+		return found, nil, agreed
+	}
+}
+
+// judge finds the brakes that trip, and what these hold. A loss of endpoints alone does not hold a few deletions beside it, so that its digest stands
+// while other commits come.
+func trippedGuard(bundle *render.Bundle, owned int, deletions, losses []string, options Options) (*Guard, []string) {
+	var found *Guard
+	var held, reasons []string
+	trip := func(kind, reason string, lines []string) {
+		if found == nil {
+			found = &Guard{Kind: kind}
+		}
+		reasons = append(reasons, reason)
+		held = append(held, lines...)
+	}
+	switch {
+	case len(deletions) > 0 && len(bundle.Resources)+options.rest.resources == 0:
+		why := fmt.Sprintf("the repository has nothing for cluster %s", bundle.Cluster)
+		if bundle.ControlPlane != "" && bundle.ControlPlane != bundle.Cluster {
+			why = fmt.Sprintf("the control plane of cluster %s is that of %s now, which gets its resources", bundle.Cluster, bundle.ControlPlane)
+		}
+		trip(EmptyBundle, fmt.Sprintf("%s, and %s would be deleted", why, countOf(len(deletions), "object")), deletions)
+	case len(deletions) >= minMassDeletion && len(deletions)*100 > options.MaxPrunePercent*owned:
+		trip(MassDeletion, fmt.Sprintf("%d of %d objects would be deleted, more than %d %%", len(deletions), owned, options.MaxPrunePercent), deletions)
+	}
+	if len(losses) > 0 {
+		trip(LastEndpoint, fmt.Sprintf("%s would be left without any endpoint: %s", countOf(len(losses), "declared call"), abbreviate(losses)), losses)
+	}
+	if found != nil {
+		found.Digest, found.Reason = digestOf(held), strings.Join(reasons, "; ")
+	}
+	return found, held
+}
+
+func digestOf(lines []string) string {
+	sorted := slices.Sorted(slices.Values(lines))
+	sum := sha256.Sum256([]byte(strings.Join(sorted, "\n")))
+	return hex.EncodeToString(sum[:6])
+}
+
+func countOf(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+func abbreviate(lines []string) string {
+	const enough = 5
+	if len(lines) <= enough {
+		return strings.Join(lines, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(lines[:enough], ", "), len(lines)-enough)
+}
+
+// lostCalls are the declared calls that reach an endpoint today and none after the plan.
+func lostCalls(bundle *render.Bundle, live map[render.Key]*unstructured.Unstructured, actions []Action, owner ownership.Owner) []render.Call {
+	isEntry := func(action Action) bool { return action.Writes() && !action.Drift && action.Key.Kind == "ServiceEntry" }
+	if !slices.ContainsFunc(actions, isEntry) {
+		return nil
+	}
+	// What the plan makes of each entry that it touches; nil where it deletes it. What somebody changed is taken as the repository had it: what it
+	// gets back is no gain, and what it loses of theirs no loss.
+	after := map[render.Key]*unstructured.Unstructured{}
+	before := map[render.Key]*unstructured.Unstructured{}
+	for _, action := range actions {
+		switch {
+		case action.Verb == Create, action.Verb == Update:
+			after[action.Key] = action.Desired
+		case action.Verb == Delete:
+			after[action.Key] = nil
+		}
+		if action.Drift {
+			before[action.Key] = action.Desired
+		}
+	}
+	// Entries may have another name after the change, so those of today are found by what they are for.
+	today := map[string][]render.Key{}
+	for key, object := range live {
+		if key.Kind == "ServiceEntry" && owner.Ownership(object) != ownership.Foreign {
+			labels := object.GetLabels()
+			if labels[render.LabelSide] != string(render.SidePublish) {
+				today[labels[render.LabelService]] = append(today[labels[render.LabelService]], key)
+			}
+		}
+	}
+
+	var lost []render.Call
+	for _, call := range bundle.Calls {
+		entries := slices.Concat(today[call.Callee], call.Entries)
+		reachedToday := slices.ContainsFunc(entries, func(key render.Key) bool {
+			if object := before[key]; object != nil {
+				return merge.HasEndpoints(object)
+			}
+			object := live[key]
+			return object != nil && owner.Ownership(object) != ownership.Foreign && merge.HasEndpoints(object)
+		})
+		if !reachedToday {
+			continue
+		}
+		reachedAfter := slices.ContainsFunc(entries, func(key render.Key) bool {
+			object, touched := after[key]
+			if !touched {
+				object = live[key]
+			}
+			return object != nil && merge.HasEndpoints(object)
+		})
+		if !reachedAfter {
+			lost = append(lost, call)
+		}
+	}
+	return lost
+}

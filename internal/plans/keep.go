@@ -1,0 +1,147 @@
+package plans
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/sets"
+
+	"github.com/isthmus-mesh/isthmus/internal/merge"
+	"github.com/isthmus-mesh/isthmus/internal/nested"
+	"github.com/isthmus-mesh/isthmus/internal/render"
+)
+
+// withoutTaking holds what takes something away although nothing is deleted and each object that is changed is widened: new objects that
+// narrow, and changes of a service whose entries would not fit each other, or its rule, any more.
+func skipSubtractive(actions []Action, live map[render.Key]*unstructured.Unstructured, bundle *render.Bundle, reason string) []Action {
+	after := objectsAfter(actions, live)
+	torn := conflictingServices(actions, live, after, bundle)
+	held := make([]Action, len(actions))
+	for i, action := range actions {
+		held[i] = action
+		writes := action.Verb == Create || action.Verb == Update
+		if writes && torn.Has(action.Service) && IsRouting(action.Key.Kind) || action.Verb == Create && merge.Narrows(action.Desired, live, after) {
+			held[i].Verb, held[i].Reason, held[i].Fields, held[i].Drift = Skip, reason, nil, false
+		}
+	}
+	return held
+}
+
+// digestOfObject names what an object says, as the hash of a resource does.
+func digestOfObject(object *unstructured.Unstructured) string { return digestOfText(object.Object) }
+
+func digestOfText(value any) string {
+	sum := sha256.Sum256([]byte(nested.JSON(value)))
+	return hex.EncodeToString(sum[:])
+}
+
+func IsRouting(kind string) bool {
+	return kind == "ServiceEntry" || kind == "DestinationRule" || kind == "VirtualService"
+}
+
+// tornServices are those of a host whose entries fit each other today and by the bundle, and do not if the old stay beside the new.
+func conflictingServices(actions []Action, live, after map[render.Key]*unstructured.Unstructured, bundle *render.Bundle) sets.Set[string] {
+	wanted := make(map[render.Key]*unstructured.Unstructured, len(bundle.Resources))
+	for _, resource := range bundle.Resources {
+		if resource.Key.Kind != "ServiceEntry" && resource.Key.Kind != "DestinationRule" {
+			continue
+		}
+		wanted[resource.Key] = resource.Object()
+	}
+	now, then, alone := resolutionsByHost(live, live), resolutionsByHost(after, live), resolutionsByHost(wanted, live)
+	torn := sets.New[string]()
+	for _, action := range actions {
+		if action.Desired == nil || !IsRouting(action.Key.Kind) {
+			continue
+		}
+		for _, host := range HostsOf(action.Desired) {
+			if then[host].conflicts() && !now[host].conflicts() && !alone[host].conflicts() {
+				torn.Insert(action.Service)
+			}
+		}
+	}
+	return torn
+}
+
+// answer is how the entries of one host, in one namespace, lead to its endpoints, and how its DestinationRule orders them.
+type hostResolution struct {
+	static, dns bool
+	// localities are those of listed endpoints; pods have any.
+	localities sets.Set[string]
+	selected   bool
+	ordered    bool
+	// names are those that endpoints may prove to have, by all entries, and older those by each that is there already.
+	names         sets.Set[string]
+	existingNames []sets.Set[string]
+}
+
+// clash reports whether Istio would lose endpoints: of entries that do not agree on how to look them up, or on their names, it follows the older
+// one. Or itself: with failoverPriority and endpoints of several localities that are looked up, istiod panics (istio/istio#61857).
+func (a *hostResolution) conflicts() bool {
+	if a == nil {
+		return false
+	}
+	refused := slices.ContainsFunc(a.existingNames, func(names sets.Set[string]) bool { return names.Len() > 0 && !names.IsSuperset(a.names) })
+	return refused || a.dns && (a.static || a.ordered && (a.selected || a.localities.Len() > 1))
+}
+
+// answers are those of objects by host. Of these some are live, and so older than all that the plan makes.
+func resolutionsByHost(objects, live map[render.Key]*unstructured.Unstructured) map[string]*hostResolution {
+	out := map[string]*hostResolution{}
+	for key, object := range objects {
+		if key.Kind != "ServiceEntry" && key.Kind != "DestinationRule" {
+			continue
+		}
+		spec := nested.Map(object.Object, "spec")
+		for _, host := range HostsOf(object) {
+			if out[host] == nil {
+				out[host] = &hostResolution{localities: sets.New[string](), names: sets.New[string]()}
+			}
+			if key.Kind == "DestinationRule" {
+				out[host].ordered = out[host].ordered || strings.Contains(nested.JSON(spec), `"failoverPriority":[`)
+				continue
+			}
+			out[host].add(spec, live[key] != nil)
+		}
+	}
+	return out
+}
+
+func (a *hostResolution) add(entry map[string]any, older bool) {
+	resolution, _ := entry["resolution"].(string)
+	a.static = a.static || resolution == "STATIC"
+	a.dns = a.dns || strings.HasPrefix(resolution, "DNS")
+	a.selected = a.selected || merge.WayOf(entry) == merge.Selected
+	for _, endpoint := range nested.List(entry, "endpoints") {
+		locality, _ := nested.Map(endpoint)["locality"].(string)
+		a.localities.Insert(locality)
+	}
+	names := sets.New[string]()
+	for _, name := range nested.List(entry, "subjectAltNames") {
+		names.Insert(fmt.Sprint(name))
+	}
+	a.names = a.names.Union(names)
+	if older {
+		a.existingNames = append(a.existingNames, names)
+	}
+}
+
+// hostsOf are the hosts of a ServiceEntry, a DestinationRule or a VirtualService, each with the namespace of the object.
+func HostsOf(object *unstructured.Unstructured) []string {
+	spec := nested.Map(object.Object, "spec")
+	hosts := nested.List(spec, "hosts")
+	if host, ok := spec["host"]; ok {
+		hosts = []any{host}
+	}
+	var out []string
+	for _, host := range hosts {
+		if name, ok := host.(string); ok {
+			out = append(out, object.GetNamespace()+"/"+name)
+		}
+	}
+	return out
+}

@@ -1,0 +1,196 @@
+package plans
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/sets"
+
+	"github.com/isthmus-mesh/isthmus/internal/merge"
+	"github.com/isthmus-mesh/isthmus/internal/nested"
+	"github.com/isthmus-mesh/isthmus/internal/render"
+)
+
+// Sightings say, by service, since when it is wanted what another cluster has to offer. They live in memory: after a restart it waits anew.
+type FirstNeeded map[string]map[string]time.Time
+
+// settle has what newly depends on another cluster wait until that one has had the time to offer it. A service's routing waits as a whole: its
+// routes lead to its versions, and these to its endpoints; and what it has been reached by until then stays. Nothing else waits, and
+// nothing does that somebody else changed.
+func deferRouting(
+	actions []Action, live map[render.Key]*unstructured.Unstructured, owned int, options Options,
+) ([]Action, FirstNeeded) {
+	if options.Timing.RoutingDelay <= 0 || options.Timing.FirstSync && owned == 0 || !slices.ContainsFunc(actions, isCallSideRouting) {
+		return actions, nil
+	}
+	reached := reachableNow(live)
+	elsewhere := remoteHosts(actions, reached)
+	needs := map[string]sets.Set[string]{}
+	for _, action := range actions {
+		if !isCallSideRouting(action) {
+			continue
+		}
+		for _, need := range newDependencies(action, reached, elsewhere) {
+			if needs[action.Service] == nil {
+				needs[action.Service] = sets.New[string]()
+			}
+			needs[action.Service].Insert(need)
+		}
+	}
+	if len(needs) == 0 {
+		return actions, nil
+	}
+	seen := FirstNeeded{}
+	waits := map[string]time.Time{}
+	for service, all := range needs {
+		seen[service] = map[string]time.Time{}
+		for need := range all {
+			// Each has its own time: a service that keeps changing does not begin to wait anew with every commit.
+			since := options.Timing.Now
+			if before, ok := options.Timing.FirstNeeded[service][need]; ok && before.Before(since) {
+				since = before
+			}
+			seen[service][need] = since
+			if until := since.Add(options.Timing.RoutingDelay); options.Timing.Now.Before(until) && until.After(waits[service]) {
+				waits[service] = until
+			}
+		}
+	}
+	out := slices.Clone(actions)
+	for i, action := range out {
+		switch until, ok := waits[action.Service]; {
+		case ok && (isCallSideRouting(action) || action.Verb == Delete && action.Key.Kind == "Service"):
+			out[i] = deferred(action, until)
+		case len(waits) > 0 && action.Key.Kind == "Sidecar" && action.Verb == Update && !action.Drift:
+			out[i] = deferredUpdate(action, slices.MaxFunc(slices.Collect(maps.Values(waits)), time.Time.Compare), options)
+		}
+	}
+	return out, seen
+}
+
+func deferred(action Action, until time.Time) Action {
+	action.Verb, action.Until = Defer, until
+	action.Reason = "another cluster has to offer it first, which sees the commit at another moment; it is written at " + until.UTC().Format(time.RFC3339)
+	return action
+}
+
+// stillSeeing is the update of a Sidecar without what it narrows: while routing waits, what it has been until now is still called.
+func deferredUpdate(action Action, until time.Time, options Options) Action {
+	both := merge.Union(action.Desired, action.Live)
+	if both == action.Desired {
+		return action
+	}
+	action.Desired, action.Hash = both, digestOfObject(both)
+	if action.Fields = merge.Differences(both, action.Live, options.Owner.ID); len(action.Fields) == 0 {
+		return deferred(action, until)
+	}
+	return action
+}
+
+// routesCalls tells whether an action writes what leads callers here to a service.
+func isCallSideRouting(action Action) bool {
+	return action.Writes() && !action.Drift && action.Side != render.SidePublish && action.Service != "" && IsRouting(action.Key.Kind) && action.Verb != Claim
+}
+
+// reachedToday are the endpoints that entries lead to, by host and endpoint.
+func reachableNow(live map[render.Key]*unstructured.Unstructured) sets.Set[string] {
+	reached := sets.New[string]()
+	for key, object := range live {
+		if key.Kind == "ServiceEntry" {
+			reached = reached.Insert(endpointsOf(object)...)
+		}
+	}
+	return reached
+}
+
+// reaches are the endpoints of an entry in other clusters, each with the host, the port that is called, the port there, and the version.
+func endpointsOf(entry *unstructured.Unstructured) []string {
+	spec := nested.Map(entry.Object, "spec")
+	if spec["location"] != "MESH_INTERNAL" {
+		return nil
+	}
+	var out []string
+	for _, host := range HostsOf(entry) {
+		for _, endpoint := range nested.List(spec, "endpoints") {
+			fields := nested.Map(endpoint)
+			address, _ := fields["address"].(string)
+			if strings.HasSuffix(address, ".svc.cluster.local") {
+				continue // pods of this cluster
+			}
+			for _, port := range nested.List(spec, "ports") {
+				name, _ := nested.Map(port)["name"].(string)
+				out = append(out, fmt.Sprint(host, " ", merge.Number(nested.Map(port), "number"), " ", address, " ", nested.Map(fields, "ports")[name], " ", versionOf(fields)))
+			}
+		}
+	}
+	return out
+}
+
+// hostsElsewhere are the hosts that have, or shall have, endpoints in other clusters.
+func remoteHosts(actions []Action, reached sets.Set[string]) sets.Set[string] {
+	hosts := sets.New[string]()
+	insert := func(endpoint string) {
+		host, _, _ := strings.Cut(endpoint, " ")
+		hosts.Insert(host)
+	}
+	for endpoint := range reached {
+		insert(endpoint)
+	}
+	for _, action := range actions {
+		if action.Key.Kind == "ServiceEntry" && action.Desired != nil {
+			for _, endpoint := range endpointsOf(action.Desired) {
+				insert(endpoint)
+			}
+		}
+	}
+	return hosts
+}
+
+// needsOf are the endpoints and versions in other clusters that an action leads to and that callers here did not have.
+func newDependencies(action Action, reached, elsewhere sets.Set[string]) []string {
+	if action.Desired == nil {
+		return nil
+	}
+	var needs []string
+	switch action.Key.Kind {
+	case "ServiceEntry":
+		for _, endpoint := range endpointsOf(action.Desired) {
+			if !reached.Has(endpoint) {
+				needs = append(needs, endpoint)
+			}
+		}
+	case "DestinationRule":
+		had := sets.New[string]()
+		if action.Live != nil {
+			had = subsetsOf(action.Live)
+		}
+		if elsewhere.HasAny(HostsOf(action.Desired)...) {
+			for name := range subsetsOf(action.Desired).Difference(had) {
+				needs = append(needs, action.Key.String()+" "+name)
+			}
+		}
+	}
+	return needs
+}
+
+// versionOf is what subsets pick an endpoint by.
+func versionOf(endpoint map[string]any) string {
+	labels := maps.Clone(nested.Map(endpoint, "labels"))
+	maps.DeleteFunc(labels, func(key string, _ any) bool {
+		return strings.HasPrefix(key, "isthmus.dev/") || strings.HasPrefix(key, "security.istio.io/")
+	})
+	return nested.JSON(labels)
+}
+
+func subsetsOf(rule *unstructured.Unstructured) sets.Set[string] {
+	out := sets.New[string]()
+	for _, subset := range nested.List(nested.Map(rule.Object, "spec"), "subsets") {
+		name, _ := nested.Map(subset)["name"].(string)
+		out.Insert(name)
+	}
+	return out
+}

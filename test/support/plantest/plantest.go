@@ -1,0 +1,79 @@
+package plantest
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/isthmus-mesh/isthmus/internal/clustercache"
+	"github.com/isthmus-mesh/isthmus/internal/merge"
+	"github.com/isthmus-mesh/isthmus/internal/nested"
+	"github.com/isthmus-mesh/isthmus/internal/ownership"
+	"github.com/isthmus-mesh/isthmus/internal/plans"
+	"github.com/isthmus-mesh/isthmus/internal/render"
+)
+
+var Owner = ownership.Owner{ID: ownership.ApplySetID("mesh", "isthmus-system", "MeshSync", "isthmus.dev")}
+
+// ourObjects are as the API server has them after we created them.
+func LiveState(objects ...*unstructured.Unstructured) clustercache.State {
+	var view clustercache.State
+	for _, object := range objects {
+		live := merge.CreateBody(object, Owner.ID)
+		live.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: ownership.FieldManager}})
+		view.Objects = append(view.Objects, live)
+	}
+	return view
+}
+
+func Verbs(plan plans.Plan) map[string]plans.Verb {
+	out := map[string]plans.Verb{}
+	for _, action := range plan.Actions {
+		out[action.Key.String()] = action.Verb
+	}
+	return out
+}
+
+// carried is the view after a plan was carried out without a failure, and what is known then.
+func AfterApply(t *testing.T, view clustercache.State, plan plans.Plan) (clustercache.State, plans.Record) {
+	t.Helper()
+	objects := map[render.Key]*unstructured.Unstructured{}
+	for _, one := range view.Objects {
+		objects[render.KeyOf(one)] = one
+	}
+	known := maps.Clone(plan.Known)
+	for _, action := range plan.Actions {
+		switch action.Verb {
+		case plans.Create:
+			objects[action.Key] = merge.CreateBody(action.Desired, plan.Owner)
+		case plans.Update:
+			objects[action.Key] = merge.UpdateBody(action.Desired, action.Live, plan.Owner)
+		case plans.Delete:
+			delete(objects, action.Key)
+			continue
+		default:
+			continue
+		}
+		objects[action.Key].SetManagedFields([]metav1.ManagedFieldsEntry{{
+			Manager: ownership.FieldManager, FieldsV1: metav1.NewFieldsV1(nested.JSON(map[string]any{"f:metadata": map[string]any{
+				"f:labels": ownFields(action.Desired.GetLabels()), "f:annotations": ownFields(action.Desired.GetAnnotations()),
+			}})),
+		}})
+		known[action.Key] = action.Hash
+	}
+	return clustercache.State{Objects: slices.Collect(maps.Values(objects))}, known
+}
+
+func ownFields(values map[string]string) map[string]any {
+	out := map[string]any{}
+	for name := range values {
+		out["f:"+name] = map[string]any{}
+	}
+	return out
+}
+
+// lost is the reason in these tests.
+const LostReason = "it may stem from service ledger, which is broken"
