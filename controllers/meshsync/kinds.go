@@ -51,5 +51,5 @@ func has(view clustercache.State, bundle *render.Bundle) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	return &unavailableError{fmt.Errorf("this cluster does not know %s in the version that is needed; install the CRDs of Istio 1.31 or newer", strings.Join(missing, ", "))}
+	return &unavailableError{fmt.Errorf("this cluster does not know %s in the version that is needed; install the CRDs of Istio 1.30.4 or newer", strings.Join(missing, ", "))}
 }

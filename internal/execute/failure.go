@@ -77,7 +77,7 @@ func (f *Failure) consequence() string {
 	case Altered:
 		return "it was written, but an older CRD or a webhook alters it; upgrade Istio's CRDs or exempt " + ownership.FieldManager + " from the webhook"
 	case NoSuchKind:
-		return "nothing was changed; install the CRDs of Istio 1.31 or newer"
+		return "nothing was changed; install the CRDs of Istio 1.30.4 or newer"
 	case NamespaceUnusable:
 		return "nothing was changed; it is applied when the namespace is there"
 	case Conflict:

@@ -126,7 +126,7 @@ func decideDesired(resource render.Resource, live *unstructured.Unstructured, vi
 	}
 
 	if view.Lacks(resource.Key.Kind) {
-		return refuse(fmt.Sprintf("the cluster does not know the kind %s (%s); install the CRDs of Istio 1.31 or newer",
+		return refuse(fmt.Sprintf("the cluster does not know the kind %s (%s); install the CRDs of Istio 1.30.4 or newer",
 			resource.Key.Kind, resource.GVK.GroupVersion()))
 	}
 	if live == nil {
