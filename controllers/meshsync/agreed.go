@@ -15,9 +15,10 @@ func acknowledged(ms *v1alpha1.MeshSync) []string {
 	return strings.FieldsFunc(ms.Annotations[v1alpha1.AcknowledgeAnnotation], func(c rune) bool { return c == ',' || c == ' ' })
 }
 
-// agreedRest is, for a new process, how much is ahead of what a person let pass of this commit.
-func agreedRest(ms *v1alpha1.MeshSync, m *memory, bundle *render.Bundle) int {
-	if agreed := ms.Status.Acknowledged; m.agreed == nil && agreed != nil && agreed.Revision == bundle.Revision && isOf(lastWritten(ms), bundle) {
+// remainingAcknowledged counts the acknowledged deletions and lost calls of this commit that a
+// process before this one did not carry out.
+func remainingAcknowledged(ms *v1alpha1.MeshSync, bundle *render.Bundle) int {
+	if agreed := ms.Status.Acknowledged; agreed != nil && agreed.Revision == bundle.Revision && isOf(lastWritten(ms), bundle) {
 		return int(agreed.Remaining)
 	}
 	return 0

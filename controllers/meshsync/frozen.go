@@ -12,6 +12,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
 	"github.com/isthmus-mesh/isthmus/internal/ownership"
+	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 	"github.com/isthmus-mesh/isthmus/internal/source"
 )
@@ -101,12 +102,12 @@ func (r *Reconciler) commit(ctx context.Context, ms *v1alpha1.MeshSync, revision
 	return &named, nil
 }
 
-// keeping is why nothing may be taken away, "" if it may.
-func keeping(bundle *render.Bundle) string {
+// unknownServices is why nothing may be removed, nil if it may.
+func unknownServices(bundle *render.Bundle) *plans.UnknownServices {
 	if len(bundle.Lost) == 0 {
-		return ""
+		return nil
 	}
-	return "it may stem from what is broken in the repository (" + few(bundle.Lost) + "), and " + lostReason(bundle)
+	return &plans.UnknownServices{Services: few(bundle.Lost), Cause: lostReason(bundle)}
 }
 
 // lostReason is why broken services cannot be kept as they were.

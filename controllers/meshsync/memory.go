@@ -1,7 +1,6 @@
 package meshsync
 
 import (
-	"maps"
 	"sync"
 	"time"
 
@@ -29,13 +28,6 @@ type memory struct {
 	recalled recalled
 	// planner knows what the cluster was last seen to have: what differs from it without a change in Git is drift.
 	planner *plans.Planner
-	// seen is since when what waits for other clusters is wanted, by the plans of the last run that made any; seeing is by those of this run, which
-	// may be of two bundles.
-	seen, seeing plans.FirstNeeded
-	// agreed is what a person let pass and the last plan that was carried out had ahead of it.
-	agreed plans.Acknowledgements
-	// fights are objects that somebody changes again and again.
-	fights plans.Fights
 	// read are objects of somebody else that spec.adopt may choose, as they were read last.
 	read map[render.Key]*unstructured.Unstructured
 	// retry spaces runs that failed after the fetch.
@@ -161,22 +153,10 @@ func (m *memories) forget(key types.NamespacedName) {
 // abandon forgets what drift would be undone against, since the objects here may be somebody else's business by now.
 func (m *memory) abandon() { m.good, m.recalled.over = nil, true }
 
-// began notes that another run begins.
-func (m *memory) began() {
-	if m.seeing != nil {
-		m.seen, m.seeing = m.seeing, nil
+// plannerFor returns the planner of this MeshSync, which is made with the first plan.
+func (m *memory) plannerFor(reader plans.Reader) *plans.Planner {
+	if m.planner == nil {
+		m.planner = plans.NewPlanner(reader)
 	}
-}
-
-// saw notes since when a plan of this run wants what it waits for.
-func (m *memory) saw(seen plans.FirstNeeded) {
-	if m.seeing == nil {
-		m.seeing = plans.FirstNeeded{}
-	}
-	for service, needs := range seen {
-		if m.seeing[service] == nil {
-			m.seeing[service] = map[string]time.Time{}
-		}
-		maps.Copy(m.seeing[service], needs)
-	}
+	return m.planner
 }

@@ -84,7 +84,7 @@ func TestAMessageTellsHowMuchItDoesNotName(t *testing.T) {
 		plan := &plans.Plan{}
 		for i := range n {
 			key := render.Key{Kind: "Gateway", Namespace: "a", Name: fmt.Sprintf("g%02d", i)}
-			plan.Actions = append(plan.Actions, plans.Action{Verb: verb, Key: key, Reason: "somebody else's"})
+			plan.Actions = append(plan.Actions, plans.Action{Verb: verb, Key: key, Reason: testReason("somebody else's")})
 		}
 		return plan
 	}
@@ -267,8 +267,8 @@ func TestHealthyNamesTheRevisionAndWhatIsLeftAlone(t *testing.T) {
 func TestObservedPlanIsNamed(t *testing.T) {
 	commit := "main@sha1:0123456789abcdef0123456789abcdef01234567"
 	plan := plans.Plan{Namespaces: []string{"shop"}, Actions: []plans.Action{
-		{Verb: plans.Refuse, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "foreign"}, Reason: "somebody else's"},
-		{Verb: plans.Refuse, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "other"}, Reason: "somebody else's"},
+		{Verb: plans.Refuse, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "foreign"}, Reason: testReason("somebody else's")},
+		{Verb: plans.Refuse, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "other"}, Reason: testReason("somebody else's")},
 	}}
 	for i := range 25 {
 		key := render.Key{Kind: "Gateway", Namespace: "a", Name: fmt.Sprintf("g%02d", i)}
@@ -424,3 +424,8 @@ func TestLongMessagesFitIntoTheStatus(t *testing.T) {
 		t.Errorf("a short message is changed: %q", short.message)
 	}
 }
+
+// testReason is the reason of an action.
+type testReason string
+
+func (r testReason) String() string { return string(r) }

@@ -35,24 +35,19 @@ func (r *Reconciler) planAndCheck(
 	if err != nil {
 		return plans.Plan{}, nil, err
 	}
-	truces, _ := m.fights.Backoffs(r.now())
 	options := plans.Options{
 		Owner:                 owner,
 		Prune:                 ms.Prunes(),
 		MaxPrunePercent:       ms.MaxPrunePercent(),
 		AcknowledgedDigests:   acknowledged(ms),
-		Acknowledged:          m.agreed,
-		RemainingAcknowledged: agreedRest(ms, m, bundle),
-		Backoffs:              truces,
-		AdditiveOnly:          keeping(bundle),
+		RemainingAcknowledged: remainingAcknowledged(ms, bundle),
+		AdditiveOnly:          unknownServices(bundle),
 		Adopt:                 adopts(ms),
 		WasInSync:             wasInPlace(ms, bundle),
-		Timing:                plans.Timing{Now: r.now(), WithdrawAfter: withdraws(ms), RoutingDelay: settles(ms, bundle), FirstSync: ms.Status.LastAppliedRevision == "", FirstNeeded: m.seen},
+		Timing:                plans.Timing{Now: r.now(), WithdrawAfter: withdraws(ms), RoutingDelay: settles(ms, bundle), FirstSync: ms.Status.LastAppliedRevision == ""},
 	}
-	if m.planner == nil {
-		m.planner = plans.NewPlanner(r.reader)
-	}
-	view, err := m.planner.Observe(ctx, bundle, options)
+	planner := m.plannerFor(r.reader)
+	view, err := planner.Observe(ctx, bundle, options)
 	if err != nil {
 		return plans.Plan{}, nil, unavailable(err)
 	}
@@ -62,8 +57,7 @@ func (r *Reconciler) planAndCheck(
 	if view.Adoptable, err = r.adoptable(ctx, ms, m, bundle, view.State, owner); err != nil {
 		return plans.Plan{}, nil, err
 	}
-	plan := m.planner.Make(bundle, view, options)
-	m.saw(plan.FirstNeeded)
+	plan := planner.Make(bundle, view, options)
 	return plan, preflight.Check(bundle, view.State, plan, owner), nil
 }
 
@@ -90,8 +84,7 @@ func (r *Reconciler) apply(ctx context.Context, ms *v1alpha1.MeshSync, m *memory
 		defer r.metrics.timed(phaseApply)()
 	}
 	result, err := r.applier.Apply(ctx, plan)
-	m.planner.Applied(result.Known)
-	for _, key := range m.fights.Corrected(result.Corrected(), r.now()) {
+	for _, key := range m.planner.Applied(result.Known, result.Corrected(), r.now()) {
 		r.events.Eventf(ms, corev1.EventTypeWarning, v1alpha1.ReasonFight,
 			"Somebody changes %s as often as it is put right. It is put right more rarely from now on; status.skipped names who", key)
 	}

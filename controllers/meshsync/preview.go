@@ -28,10 +28,11 @@ type Preview struct {
 	Refused int
 	// LeftAlone counts the objects that stay although the repository does not say so, as status.skipped has them.
 	LeftAlone int
-	// Keeps is why nothing is taken away, since something is broken, "" if it may be.
-	Keeps string
-	// Stops says, in sentences for a person, why nothing of the plan would be written now, and what to do; empty if nothing stands in the way.
-	Stops []string
+	// AdditiveOnly is why nothing is removed, nil if it may be.
+	AdditiveOnly *plans.UnknownServices
+	// BlockedBy says, in sentences for a user, why nothing of the plan would be written now, and what
+	// to do; empty if it would.
+	BlockedBy []string
 }
 
 // NewPreview makes the plan by the steps of a run, for this MeshSync, and writes nothing. The MeshSync need not exist yet; then it is the plan of a first sync. While an
@@ -67,7 +68,7 @@ func NewPreview(ctx context.Context, cluster client.Client, looker ClusterReader
 		return Preview{}, err
 	}
 	return Preview{
-		Plan: plan, Problems: problems, Refused: len(refusals(&plan)), LeftAlone: len(left(&plan)), Keeps: keeping(bundle), Stops: stops(ms, rival, &plan, problems),
+		Plan: plan, Problems: problems, Refused: len(refusals(&plan)), LeftAlone: len(left(&plan)), AdditiveOnly: unknownServices(bundle), BlockedBy: blockedBy(ms, rival, &plan, problems),
 	}, nil
 }
 
@@ -148,7 +149,7 @@ func succession(ms, rival *v1alpha1.MeshSync) string {
 	return text
 }
 
-func stops(ms, rival *v1alpha1.MeshSync, plan *plans.Plan, problems []preflight.Problem) []string {
+func blockedBy(ms, rival *v1alpha1.MeshSync, plan *plans.Plan, problems []preflight.Problem) []string {
 	var stops []string
 	if rival != nil && ms.UID != "" {
 		stops = append(stops, succession(ms, rival))

@@ -133,7 +133,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 
 	defer r.metrics.timed(phaseTotal)()
-	m.began()
+	m.plannerFor(r.reader).StartRun()
 	m.started = r.now()
 	o := r.sync(ctx, ms, m, p)
 	if errors.Is(o.cause, execute.ErrNotLeading) {
@@ -216,7 +216,8 @@ func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 	if err := r.begin(run, ms, m, p, bundle, plan); err != nil {
 		return r.retried(ms, m, failedInternally("It cannot be noted that revision "+short(bundle.Revision)+" is begun, so nothing of it is written", err))
 	}
-	m.good, m.agreed = bundle, plan.Acknowledged
+	m.good = bundle
+	m.planner.Begin(plan)
 	result, err := r.apply(run, ms, m, plan)
 	return r.retried(ms, m, applied(bundle, &plan, result, err)).with(problems)
 }

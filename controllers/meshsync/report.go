@@ -160,7 +160,7 @@ func (r *Reconciler) writeMetrics(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 	}
 	r.metrics.writeErrors.WithLabelValues(namespace, name).Add(float64(o.wrote.failed))
 	r.metrics.drift.WithLabelValues(namespace, name).Add(float64(len(o.wrote.drifted)))
-	r.metrics.fights.WithLabelValues(namespace, name).Set(float64(len(m.fights.Active(r.now()))))
+	r.metrics.fights.WithLabelValues(namespace, name).Set(float64(len(m.plannerFor(r.reader).Fights().Active(r.now()))))
 	r.writeLag(ms, m, o)
 }
 
@@ -205,7 +205,7 @@ func (r *Reconciler) nextRun(ms *v1alpha1.MeshSync, m *memory, o outcome) time.D
 			wait = min(wait, due.Sub(now))
 		}
 	}
-	if _, until := m.fights.Backoffs(now); !until.IsZero() {
+	if _, until := m.plannerFor(r.reader).Fights().Backoffs(now); !until.IsZero() {
 		wait = min(wait, until.Sub(now))
 	}
 	// Zero would mean never.

@@ -132,7 +132,7 @@ func refusals(plan *plans.Plan) []v1alpha1.SyncError {
 	var out []v1alpha1.SyncError
 	for _, action := range plan.Actions {
 		if action.Verb == plans.Refuse && !optedOut(action) {
-			out = append(out, v1alpha1.SyncError{Service: action.Service, Resource: action.Key.String(), Message: action.Reason})
+			out = append(out, v1alpha1.SyncError{Service: action.Service, Resource: action.Key.String(), Message: action.Reason.String()})
 		}
 	}
 	return out
@@ -150,7 +150,7 @@ func left(plan *plans.Plan) []v1alpha1.Skipped {
 	var out []v1alpha1.Skipped
 	for _, action := range plan.Actions {
 		if action.Verb == plans.Skip || action.Verb == plans.Report || optedOut(action) {
-			out = append(out, v1alpha1.Skipped{Service: action.Service, Resource: action.Key.String(), Reason: action.Reason})
+			out = append(out, v1alpha1.Skipped{Service: action.Service, Resource: action.Key.String(), Reason: action.Reason.String()})
 		}
 	}
 	return out

@@ -244,7 +244,7 @@ type planned struct {
 }
 
 // needsSomebody tells whether a person has to act before all of it is done.
-func (p planned) needsSomebody() bool { return len(p.Stops) > 0 || p.Refused > 0 || len(p.broken) > 0 }
+func (p planned) needsSomebody() bool { return len(p.BlockedBy) > 0 || p.Refused > 0 || len(p.broken) > 0 }
 
 // actions are those that are shown, in the order in which they are carried out.
 func (p planned) actions() []plans.Action {

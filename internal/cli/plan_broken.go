@@ -49,9 +49,9 @@ func (r *repository) rest(ctx context.Context, cluster string) (result *evaluate
 
 // withoutBroken says what the plan has of what is broken.
 func (p planned) withoutBroken() string {
-	if p.Keeps == "" {
+	if p.AdditiveOnly == nil {
 		return "the rest was planned, as the controller applies it"
 	}
 	return fmt.Sprintf("the rest was planned; broken services are left as they are here, and nothing else is deleted or narrowed, since %s. "+
-		"A controller that finds that in Git keeps the broken services only", p.Keeps)
+		"A controller that finds that in Git keeps the broken services only", p.AdditiveOnly)
 }

@@ -55,8 +55,8 @@ func cells(action plans.Action) []string {
 		}
 		about = append(about, fields)
 	}
-	if action.Reason != "" {
-		about = append(about, action.Reason)
+	if action.Reason != nil {
+		about = append(about, action.Reason.String())
 	}
 	all := []string{verb(action), action.Key.String(), action.Service, string(action.Effect), strings.Join(about, "; ")}
 	for i, cell := range all {
@@ -130,7 +130,7 @@ func (s style) changed(line string) string {
 
 // writePlanEnd says what it comes to, and what stands in the way.
 func writePlanEnd(w io.Writer, p planned, s style) error {
-	for _, stop := range p.Stops {
+	for _, stop := range p.BlockedBy {
 		fmt.Fprintf(w, "%s %s\n", s.red("not now:"), oneLine(stop))
 	}
 	for _, problem := range p.Problems {
@@ -195,7 +195,7 @@ type planProblem struct {
 func writePlanJSON(w *bufio.Writer, p planned, _ style) error {
 	report := planReport{
 		Cluster: p.meshSync.Spec.Cluster, Applied: p.meshSync.Status.LastAppliedRevision, Unchanged: p.Plan.Unchanged,
-		Namespaces: append([]string{}, p.Plan.Namespaces...), Actions: []planAction{}, Stops: append([]string{}, p.Stops...), Problems: []planProblem{},
+		Namespaces: append([]string{}, p.Plan.Namespaces...), Actions: []planAction{}, Stops: append([]string{}, p.BlockedBy...), Problems: []planProblem{},
 	}
 	if p.meshSync.UID != "" {
 		report.MeshSync = p.meshSync.Namespace + "/" + p.meshSync.Name
@@ -220,7 +220,10 @@ func writePlanJSON(w *bufio.Writer, p planned, _ style) error {
 func (p planned) reported(action plans.Action) planAction {
 	out := planAction{
 		Verb: verb(action), Kind: action.Key.Kind, Namespace: action.Key.Namespace, Name: action.Key.Name, Service: action.Service, Side: string(action.Side),
-		Effect: string(action.Effect), Fields: action.Fields, Reason: action.Reason,
+		Effect: string(action.Effect), Fields: action.Fields,
+	}
+	if action.Reason != nil {
+		out.Reason = action.Reason.String()
 	}
 	if !action.Until.IsZero() {
 		until := action.Until.UTC()

@@ -28,6 +28,8 @@ type testController struct {
 	woken   chan render.Key
 	// requests counts what it sent, and watches those among them that are watches.
 	requests, watches *atomic.Int64
+	// partial is set if the last plan considered only a part of the cluster.
+	partial bool
 }
 
 func (c *testCluster) start() *testController { return c.startAs(c.config) }
@@ -75,16 +77,17 @@ func (k *testController) plan(bundle *render.Bundle) plans.Plan {
 	ctx, cancel := context.WithTimeout(k.t.Context(), deadline)
 	defer cancel()
 	var diff string
+	k.planner.StartRun()
 	// The two look one after the other, and watches go on meanwhile.
 	for range 100 {
-		known := maps.Clone(k.planner.Known)
+		memory := k.planner.Memory(k.options.Timing.Now)
+		memory.Known = maps.Clone(memory.Known)
 		view, err := k.planner.Observe(ctx, bundle, k.options)
 		if err != nil {
 			k.t.Fatal(err)
 		}
-		whole := k.options
-		whole.Known = known
-		want := plans.Make(bundle, k.look(), whole)
+		want := memory.Make(bundle, k.look(), k.options)
+		k.partial = view.Partial()
 		plan := k.planner.Make(bundle, view, k.options)
 		if diff = cmp.Diff(told(want), told(plan)); diff == "" {
 			return plan
@@ -152,9 +155,9 @@ func (k *testController) until(what string, holds func() bool) {
 
 func (k *testController) apply(plan plans.Plan) (Result, error) {
 	k.t.Helper()
+	k.planner.Begin(plan)
 	result, err := k.applier.Apply(k.t.Context(), plan)
-	k.planner.Applied(result.Known)
-	k.options.Known = maps.Clone(k.planner.Known)
+	k.planner.Applied(result.Known, result.Corrected(), k.options.Timing.Now)
 	return result, err
 }
 

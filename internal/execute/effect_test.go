@@ -182,7 +182,7 @@ func withoutOrder(plan plans.Plan) plans.Plan {
 			plan.Actions[i].Effect, plan.Actions[i].Transitional = plans.Adds, nil
 		}
 	}
-	plan.Actions = plans.SortActions(plan.Actions)
+	plan.Actions = plans.Sorted(plan.Actions)
 	return plan
 }
 

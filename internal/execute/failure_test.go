@@ -82,7 +82,7 @@ func TestWhatToDoAboutAnObjectOfSomebodyElseBeginsWithWhatHarmsNobody(t *testing
 	if text := appeared.Error(); appeared.Class != Appeared || !strings.HasPrefix(text, "create DestinationRule/shop/cart of service cart: it appeared; nothing was changed") {
 		t.Errorf("%s: %s", appeared.Class, text)
 	}
-	for _, text := range []string{plan.Actions[0].Reason, appeared.Error()} {
+	for _, text := range []string{plan.Actions[0].Reason.String(), appeared.Error()} {
 		adopt, rename, remove := strings.Index(text, "spec.adopt"), strings.Index(text, "rename the service"), strings.Index(text, "delete it")
 		if adopt < 0 || rename < adopt || remove < rename || strings.Count(text, "rename the service") > 1 {
 			t.Errorf("it says: %s", text)

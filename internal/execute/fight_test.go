@@ -17,7 +17,7 @@ func TestTwoThatFightAreSpacedAndOneSlipIsNot(t *testing.T) {
 	bundle := istiotest.Bundle(object)
 	key := render.Key{Kind: "ServiceEntry", Namespace: "shop", Name: "cart"}
 	k.sync(bundle)
-	var fights plans.Fights
+	fights := k.planner.Fights()
 	now := time.Date(2026, 11, 21, 20, 0, 0, 0, time.UTC)
 	edit := func() {
 		c.patch(object, `{"spec":{"hosts":["other.example.com"]}}`)
@@ -25,7 +25,7 @@ func TestTwoThatFightAreSpacedAndOneSlipIsNot(t *testing.T) {
 	}
 	correct := func() []render.Key {
 		t.Helper()
-		k.options.Backoffs, _ = fights.Backoffs(now)
+		k.options.Timing.Now = now
 		result := k.sync(bundle)
 		if result.Drifted != 1 {
 			t.Fatalf("%d put right", result.Drifted)
@@ -33,7 +33,7 @@ func TestTwoThatFightAreSpacedAndOneSlipIsNot(t *testing.T) {
 		return fights.Corrected(result.Corrected(), now)
 	}
 	for i := range plans.FightThreshold {
-		k.options.Backoffs = nil
+		k.options.Timing.Now = now.Add(plans.MaxBackoff)
 		edit()
 		if begun := correct(); (len(begun) == 1) != (i == plans.FightThreshold-1) {
 			t.Errorf("correction %d: fought over since then: %v", i, begun)
@@ -41,11 +41,11 @@ func TestTwoThatFightAreSpacedAndOneSlipIsNot(t *testing.T) {
 		now = now.Add(time.Millisecond)
 	}
 	for _, truce := range []time.Duration{plans.MinBackoff, 2 * plans.MinBackoff, 4 * plans.MinBackoff} {
-		k.options.Backoffs = nil
+		k.options.Timing.Now = now.Add(plans.MaxBackoff)
 		edit()
-		k.options.Backoffs, _ = fights.Backoffs(now)
+		k.options.Timing.Now = now
 		plan := k.plan(bundle)
-		if plan.Writes() || len(plan.Actions) != 1 || plan.Actions[0].Verb != plans.Skip || !strings.Contains(plan.Actions[0].Reason, "kubectl-edit") {
+		if plan.Writes() || len(plan.Actions) != 1 || plan.Actions[0].Verb != plans.Skip || !strings.Contains(plan.Actions[0].Reason.String(), "kubectl-edit") {
 			t.Fatalf("in a truce of %s: %+v", truce, plan.Actions)
 		}
 		_, until := fights.Backoffs(now)
@@ -59,7 +59,7 @@ func TestTwoThatFightAreSpacedAndOneSlipIsNot(t *testing.T) {
 		t.Errorf("fought over: %v", over)
 	}
 	now = now.Add(plans.FightWindow + time.Second)
-	k.options.Backoffs = nil
+	k.options.Timing.Now = now.Add(plans.MaxBackoff)
 	edit()
 	if begun := correct(); len(begun) > 0 || len(fights.Active(now)) > 0 {
 		t.Error("after a while it is a slip again")

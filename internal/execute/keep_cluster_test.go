@@ -25,7 +25,7 @@ func TestWhatIsKeptOnAClusterGoesWhenAllIsKnown(t *testing.T) {
 	istiotest.Spec(more)["ports"] = []any{map[string]any{"name": "grpc", "port": int64(9000), "protocol": "TCP", "targetPort": int64(9000)}}
 	second := istiotest.Bundle(istiotest.ExportedTo(istiotest.ServiceEntry("shop", "cart", "192.0.2.1", "192.0.2.3"), "app", "web"), istiotest.VirtualService("shop", "cart", "7s"), istiotest.VirtualService("shop", "new", "1s"),
 		more, istiotest.AuthorizationPolicy("cart", "cart", "ALLOW", "spiffe/app", "spiffe/web"), istiotest.AuthorizationPolicy("stock", "stock", "ALLOW", "spiffe/web"))
-	k.options.AdditiveOnly = plantest.LostReason
+	k.options.AdditiveOnly = plantest.Unknown
 	plan := k.plan(second)
 	want := map[string]plans.Verb{
 		"Service/shop/cart": plans.Update, "ServiceEntry/shop/cart": plans.Update, "VirtualService/shop/cart": plans.Update, "VirtualService/shop/new": plans.Create, "AuthorizationPolicy/shop/cart": plans.Update,
@@ -56,7 +56,7 @@ func TestWhatIsKeptOnAClusterGoesWhenAllIsKnown(t *testing.T) {
 
 	// The second run has nothing to do, and neither has that of a new process.
 	for _, run := range []*testController{k, c.start()} {
-		run.options.AdditiveOnly = plantest.LostReason
+		run.options.AdditiveOnly = plantest.Unknown
 		before := run.look()
 		if plan := run.plan(second); plan.Writes() || plan.Unchanged != 5 || len(before.Objects) == 0 {
 			t.Errorf("the next run: %v, unchanged %d", plantest.Verbs(plan), plan.Unchanged)
@@ -73,7 +73,7 @@ func TestWhatIsKeptOnAClusterGoesWhenAllIsKnown(t *testing.T) {
 		t.Errorf("after the edit: %v", spec)
 	}
 
-	k.options.AdditiveOnly, k.options.MaxPrunePercent = "", 100
+	k.options.AdditiveOnly, k.options.MaxPrunePercent = nil, 100
 	if result := k.sync(second); result.Drifted != 0 || result.Deleted != 2 || result.Created != 1 || result.Updated != 3 {
 		t.Errorf("when all is known: %+v", result)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 	"github.com/isthmus-mesh/isthmus/test/support/istiotest"
+	"github.com/isthmus-mesh/isthmus/test/support/plantest"
 )
 
 // Every plan of these tests is compared with the one that is made of everything (see [controller.plan]); here nothing else is.
@@ -39,19 +40,18 @@ func TestAPlanOfWhatChangedIsThePlanOfEverything(t *testing.T) {
 		case 1:
 			k.options.Owner.Living = sets.New(ownership.ApplySetID(fmt.Sprint("other", random.IntN(2)), "isthmus-system", "MeshSync", "isthmus.dev"))
 		case 2:
-			k.options.AdditiveOnly = "it may stem from what is broken"
+			k.options.AdditiveOnly = plantest.Unknown
 		case 3, 4, 5:
-			k.options.AdditiveOnly = ""
+			k.options.AdditiveOnly = nil
 		case 6:
 			k.planner = plans.NewPlanner(k.live) // a restart
 		}
 		k.later(time.Duration(random.IntN(20)) * time.Minute)
 		bundle := istiotest.Bundle(slices.Concat(slices.Collect(maps.Values(repository))...)...)
 		plan := k.plan(bundle)
-		if k.planner.Last != nil && k.planner.Last.Subset != nil {
+		if k.partial {
 			partial++
 		}
-		k.options.Timing.FirstNeeded = plan.FirstNeeded
 		if plan.Guard == nil && random.IntN(4) > 0 {
 			if _, err := k.apply(plan); err != nil {
 				t.Logf("step %d: %v", step, err) // what somebody did meanwhile

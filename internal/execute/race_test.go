@@ -305,7 +305,7 @@ func TestKindsWithoutACRDAreNamedAndTakenUpWhenTheyCome(t *testing.T) {
 	}
 	bundle := istiotest.Bundle(istiotest.Services("cart")...)
 	plan := k.plan(bundle)
-	if got := plantest.Verbs(plan)["VirtualService/shop/cart"]; got != plans.Refuse || !strings.Contains(plan.Actions[len(plan.Actions)-1].Reason, "CRD") {
+	if got := plantest.Verbs(plan)["VirtualService/shop/cart"]; got != plans.Refuse || !strings.Contains(plan.Actions[len(plan.Actions)-1].Reason.String(), "CRD") {
 		t.Errorf("the missing kind is not refused: %v", plantest.Verbs(plan))
 	}
 	if result, err := k.apply(plan); err != nil || result.Created != 2 {

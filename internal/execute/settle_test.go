@@ -21,7 +21,6 @@ func settlesIn(c *testCluster, wait time.Duration) *testController {
 func (k *testController) waits(objects ...*unstructured.Unstructured) map[string]time.Duration {
 	k.t.Helper()
 	plan := k.plan(istiotest.Bundle(objects...))
-	k.options.Timing.FirstNeeded = plan.FirstNeeded
 	if _, err := k.apply(plan); err != nil {
 		k.t.Fatal(err)
 	}

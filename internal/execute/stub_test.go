@@ -187,7 +187,7 @@ func TestAForeignServiceIsRefusedAndCostsNoMemory(t *testing.T) {
 		t.Errorf("plan (-want +got):\n%s", diff)
 	}
 	for _, action := range plan.Actions {
-		if action.Verb == plans.Refuse && !strings.Contains(action.Reason, "did not write") {
+		if action.Verb == plans.Refuse && !strings.Contains(action.Reason.String(), "did not write") {
 			t.Errorf("the reason: %s", action.Reason)
 		}
 	}

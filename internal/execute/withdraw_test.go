@@ -352,7 +352,6 @@ func TestLeavingAClusterIsAgreedToOnce(t *testing.T) {
 		if plan.Guard != nil {
 			t.Fatalf("what was agreed to is held: %+v", plan.Guard)
 		}
-		k.options.Acknowledged, k.options.Timing.FirstNeeded = plan.Acknowledged, plan.FirstNeeded
 		if _, err := k.apply(plan); err != nil {
 			t.Fatal(err)
 		}

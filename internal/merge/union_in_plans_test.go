@@ -50,23 +50,23 @@ func TestPlansThatKeepSettleAndEnd(t *testing.T) {
 	}
 
 	for range 20 {
-		view, known := clustercache.State{}, plans.Record(nil)
+		view, memory := clustercache.State{}, plans.Memory{}
 		for round := range 6 {
 			bundle := drawn()
-			options := plans.Options{Owner: plantest.Owner, Prune: true, MaxPrunePercent: 100, Known: known, AdditiveOnly: plantest.LostReason}
+			options := plans.Options{Owner: plantest.Owner, Prune: true, MaxPrunePercent: 100, AdditiveOnly: plantest.Unknown}
 			if round%3 == 0 {
-				options.AdditiveOnly = ""
+				options.AdditiveOnly = nil
 			}
-			plan := plans.Make(bundle, view, options)
+			plan := memory.Make(bundle, view, options)
 			if plan.Guard != nil && plan.Guard.Kind != plans.LastEndpoint || plan.Drifted() > 0 {
 				fail("brake %v, %d drifted", plan.Guard, plan.Drifted())
 			}
 			before := view
-			view, options.Known = plantest.AfterApply(t, view, plan)
-			if again := plans.Make(bundle, view, options); again.Writes() {
+			view, memory.Known = plantest.AfterApply(t, view, plan)
+			if again := memory.Make(bundle, view, options); again.Writes() {
 				fail("the second plan writes: %v, %v", plantest.Verbs(again), again.Actions[0].Fields)
 			}
-			if options.AdditiveOnly == "" {
+			if options.AdditiveOnly == nil {
 				for _, resource := range bundle.Resources {
 					at := slices.IndexFunc(view.Objects, func(one *unstructured.Unstructured) bool { return render.KeyOf(one) == resource.Key })
 					if fields := merge.Differences(resource.Object(), view.Objects[at], plantest.Owner.ID); len(fields) > 0 {
@@ -76,7 +76,6 @@ func TestPlansThatKeepSettleAndEnd(t *testing.T) {
 				if len(view.Objects) != len(bundle.Resources) {
 					fail("%d objects for %d resources", len(view.Objects), len(bundle.Resources))
 				}
-				known = options.Known
 				continue
 			}
 			for _, had := range before.Objects {
@@ -88,7 +87,6 @@ func TestPlansThatKeepSettleAndEnd(t *testing.T) {
 					fail("%s lost %s", render.KeyOf(had), strings.Join(gone, ", "))
 				}
 			}
-			known = options.Known
 		}
 	}
 }

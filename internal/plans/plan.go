@@ -18,12 +18,12 @@ const (
 	Update Verb = "update" // PUT with resourceVersion: it differs, or lost its label
 	Claim  Verb = "claim"  // it equals the bundle but lacks our field manager: take co-ownership of the label
 	Delete Verb = "delete" // both marks, and not in the bundle
-	Skip   Verb = "hold"   // it would be deleted, or with [PlanOptions].Keep made or changed, but something forbids it: Reason says what
+	Skip   Verb = "skip"   // it would be deleted, or with [PlanOptions].Keep made or changed, but something forbids it: Reason says what
 	Refuse Verb = "refuse" // the bundle has it, but it cannot be touched (foreign, opted out): Reason says why
 	// Withdraw: it left the bundle, in whole or in part, and stays until [Action].Until.
 	Withdraw Verb = "withdraw"
 	// Wait: it newly depends on another cluster, which has until [Action].Until to offer it.
-	Defer  Verb = "wait"
+	Defer  Verb = "defer"
 	Report Verb = "report" // not touched, told to a person: it carries one mark only and is not in the bundle
 )
 
@@ -43,7 +43,7 @@ type Action struct {
 	// Effect is what a Create, Update, Claim or Delete does to those who use the object.
 	Effect Effect
 	// Reason explains a Hold, Refuse, Withdraw, Wait or Report, for a person.
-	Reason string
+	Reason Reason
 	// Until is when what left the bundle goes, of a Withdraw and of the Update that begins one, and when a Wait is over.
 	Until time.Time
 
@@ -99,11 +99,6 @@ type Plan struct {
 	// known are the resources of the bundle that the cluster is known to have, before the plan is carried out.
 	Known Record
 }
-
-// Record says, for each object, the hash of the desired object that the cluster was last known to have; with [PlanOptions].Keep
-// that is another one than the bundle's, where more was kept.
-// It lives in memory: after a restart only [PlanOptions].Again tells what is drift, until an object was seen to be equal once.
-type Record map[render.Key]string
 
 // Count returns how many actions have that verb.
 func (p Plan) Count(verb Verb) int {

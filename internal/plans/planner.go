@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/util/sets"
 
@@ -14,84 +15,115 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// Watched shows what a cluster has. [Live] is one.
+// Reader shows what a cluster has. [clustercache.Cache] is one.
 type Reader interface {
-	// Look shows all of it.
+	// Snapshot returns everything.
 	Snapshot(ctx context.Context) (clustercache.State, error)
-	// LookFor shows a part of it.
-	Select(ctx context.Context, scope clustercache.Selector) (clustercache.State, error)
-	// Changed tells which objects may have changed since a number, and the number to ask with next.
-	ChangedSince(since uint64) (changed []render.Key, next uint64, known bool)
+	// Select returns a part.
+	Select(ctx context.Context, selector clustercache.Selector) (clustercache.State, error)
+	// ChangedSince returns the objects that may have changed since a number, and the number to ask
+	// with next; known is false if that is not remembered.
+	ChangedSince(number uint64) (changed []render.Key, next uint64, known bool)
 }
 
-// Planner makes one plan after another. After the first it looks only at what changed, in the bundle or in the cluster, at what the last plan had something
-// to do with, and at all that has to do with these; its plans are those that [Make] makes of everything. It is for one MeshSync, and not for several goroutines.
+// Planner makes the plans of one MeshSync, one after another, and remembers what the next one needs.
+//
+// After the first plan it considers only objects that changed in the bundle or cluster, objects
+// with an action in the previous plan, and objects of the same services. Its plans equal those that
+// [Memory.Make] makes of everything. A Planner is not safe for concurrent use.
 //
 // A run of a controller is:
 //
-//	view, err := planner.Look(ctx, bundle, options)
-//	plan := planner.Make(bundle, view, options)
+//	planner.StartRun()
+//	observed, err := planner.Observe(ctx, bundle, options) // from the watch cache: no request
+//	plan := planner.Make(bundle, observed, options)
+//	planner.Begin(plan)
 //	result, err := applier.Apply(ctx, plan)
-//	planner.Applied(result.Known)
+//	planner.Applied(result.Known, result.Corrected(), now)
 type Planner struct {
 	reader Reader
-	Last   *lastPlan
-	Known  Record
+	last   *lastPlan
+	memory Memory
+	fights Fights
+	// needed collects [Plan.FirstNeeded] of the current run, which may make plans for two bundles.
+	needed FirstNeeded
 	owned  sets.Set[render.Key]
 	index  serviceIndex
 }
 
-// lastPlan is what the next one starts from: everything that is not open is as the bundle says.
+// lastPlan is where the next plan starts: every object that is not unsettled equals the bundle.
 type lastPlan struct {
 	bundle *render.Bundle
 	owner  ownership.Owner
-	// next is the number to ask with what changed.
+	// nextChange is the number to ask [Reader.ChangedSince] with.
 	nextChange uint64
-	// open are objects that the plan had an action for, or istiod a complaint about.
-	open    sets.Set[render.Key]
-	missing []istio.Kind
-	// part is what was looked at, nil for everything.
-	Subset *subset
+	// unsettled are objects with an action or a status problem.
+	unsettled sets.Set[render.Key]
+	missing   []istio.Kind
+	// subset is what was observed, nil for everything.
+	subset *subset
 }
 
-// Observed is what a [Planner] looked at.
+// Observed is the state that [Planner.Observe] selected for the next plan.
 type Observed struct {
 	clustercache.State
-	// part is what was looked at, nil for everything; next is where the planner goes on.
+	// subset is what was observed, nil for everything; nextChange is where the planner continues.
 	subset     *subset
 	nextChange uint64
 }
 
-// part is the part of a bundle that a view is for.
+// Partial reports whether only a part of the cluster was observed.
+func (o Observed) Partial() bool { return o.subset != nil }
+
+// subset is the part of a bundle that an observed state is for.
 type subset struct {
 	bundle *render.Bundle
 	keys   sets.Set[render.Key]
 }
 
-// NewPlanner makes one that has not looked at anything.
-func NewPlanner(watched Reader) *Planner { return &Planner{reader: watched, Known: Record{}} }
+// NewPlanner returns a planner without memory, as after a restart.
+func NewPlanner(reader Reader) *Planner {
+	return &Planner{reader: reader, memory: Memory{Known: Record{}}}
+}
 
-// Look shows what the next plan for a bundle has to look at.
+// StartRun begins a run: dependencies that the plans of the last run no longer needed are forgotten.
+func (p *Planner) StartRun() {
+	if p.needed != nil {
+		p.memory.FirstNeeded, p.needed = p.needed, nil
+	}
+}
+
+// Memory returns what the planner remembers, for a plan at this moment. It must not be changed.
+func (p *Planner) Memory(now time.Time) Memory {
+	memory := p.memory
+	memory.Backoffs, _ = p.fights.Backoffs(now)
+	return memory
+}
+
+// Fights are the objects that another writer keeps changing.
+func (p *Planner) Fights() *Fights { return &p.fights }
+
+// Observe selects what the next plan for a bundle has to consider.
 func (p *Planner) Observe(ctx context.Context, bundle *render.Bundle, options Options) (Observed, error) {
-	if p.Last != nil && options.AdditiveOnly == "" && p.Last.owner.ID == options.Owner.ID && p.Last.owner.Living.Equal(options.Owner.Living) {
-		if changed, next, known := p.reader.ChangedSince(p.Last.nextChange); known {
-			view, err := p.lookFor(ctx, bundle, append(changed, p.Last.open.UnsortedList()...))
-			if err != nil || slices.Equal(view.Missing, p.Last.missing) {
+	if p.last != nil && options.AdditiveOnly == nil && p.last.owner.ID == options.Owner.ID && p.last.owner.Living.Equal(options.Owner.Living) {
+		if changed, next, known := p.reader.ChangedSince(p.last.nextChange); known {
+			view, err := p.observeChanged(ctx, bundle, append(changed, p.last.unsettled.UnsortedList()...))
+			if err != nil || slices.Equal(view.Missing, p.last.missing) {
 				view.nextChange = next
 				return view, err
 			}
 		}
 	}
 	_, next, _ := p.reader.ChangedSince(0)
-	view, err := p.reader.Snapshot(ctx)
-	return Observed{State: view, nextChange: next}, err
+	state, err := p.reader.Snapshot(ctx)
+	return Observed{State: state, nextChange: next}, err
 }
 
-// lookFor shows these objects, those whose resources are others than in the last bundle, and all that has to do with them: the objects of the same
-// services, and for policies those beside them.
-func (p *Planner) lookFor(ctx context.Context, bundle *render.Bundle, changed []render.Key) (Observed, error) {
+// observeChanged selects these objects, the resources that differ from the last bundle, all objects
+// of the same services, and for policies the other policies of the namespace.
+func (p *Planner) observeChanged(ctx context.Context, bundle *render.Bundle, changed []render.Key) (Observed, error) {
 	scope := clustercache.Selector{Keys: sets.New(changed...), Services: sets.New[string](), Policies: sets.New[string]()}
-	p.index.reindex(p.Last.bundle, bundle, func(resource *render.Resource) {
+	p.index.reindex(p.last.bundle, bundle, func(resource *render.Resource) {
 		scope.Keys.Insert(resource.Key)
 		scope.Services.Insert(resource.Service)
 	})
@@ -140,32 +172,39 @@ func (p *Planner) lookFor(ctx context.Context, bundle *render.Bundle, changed []
 	return Observed{State: view, subset: &subset{bundle: &some, keys: keys}}, nil
 }
 
-// Make makes the plan of a bundle, with a view that Look gave for it.
-func (p *Planner) Make(bundle *render.Bundle, view Observed, options Options) Plan {
-	options.Known = p.Known
-	of := bundle
-	if view.subset != nil {
-		of = view.subset.bundle
-		options.rest = restCounts{resources: len(bundle.Resources) - len(of.Resources), owned: p.owned.Len()}
-		for key := range view.subset.keys {
+// Make plans a bundle with what Observe returned for it.
+func (p *Planner) Make(bundle *render.Bundle, observed Observed, options Options) Plan {
+	memory := p.Memory(options.Timing.Now)
+	considered, rest := bundle, restCounts{}
+	if observed.Partial() {
+		considered = observed.subset.bundle
+		rest = restCounts{resources: len(bundle.Resources) - len(considered.Resources), owned: p.owned.Len()}
+		for key := range observed.subset.keys {
 			if p.owned.Has(key) {
-				options.rest.owned--
+				rest.owned--
 			}
 		}
 	}
-	plan := Make(of, view.State, options)
-	if view.subset != nil {
-		_, plan.UnusedNamespaces = planNamespaces(bundle, view.State, options.Owner)
+	plan := memory.make(considered, observed.State, options, rest)
+	if observed.Partial() {
+		_, plan.UnusedNamespaces = namespacesOf(bundle, observed.State, options.Owner)
 	}
-	p.updateKnown(view, plan, options.Owner)
-	p.Last = &lastPlan{bundle: bundle, owner: options.Owner, nextChange: view.nextChange, missing: view.Missing, Subset: view.subset, open: unsettledKeys(plan)}
-	if options.AdditiveOnly != "" {
-		p.Last = nil // What is widened is not as the bundle says.
+	p.update(observed, plan, options.Owner)
+	p.last = &lastPlan{
+		bundle: bundle, owner: options.Owner, nextChange: observed.nextChange, missing: observed.Missing,
+		subset: observed.subset, unsettled: unsettledKeys(plan),
+	}
+	if options.AdditiveOnly != nil {
+		p.last = nil // A merged object does not equal the bundle.
 	}
 	return plan
 }
 
-// open are the objects that a plan does not leave as the bundle says.
+// Begin notes that a plan is about to be carried out. What it does with acknowledgements is not
+// asked again.
+func (p *Planner) Begin(plan Plan) { p.memory.Acknowledged = plan.Acknowledged }
+
+// unsettledKeys are the objects that are not known to equal the bundle.
 func unsettledKeys(plan Plan) sets.Set[render.Key] {
 	keys := sets.New[render.Key]()
 	for _, action := range plan.Actions {
@@ -177,14 +216,14 @@ func unsettledKeys(plan Plan) sets.Set[render.Key] {
 	return keys
 }
 
-// note keeps what a view and a plan tell of the cluster, whether the plan is carried out or not.
-func (p *Planner) updateKnown(view Observed, plan Plan, owner ownership.Owner) {
-	if view.subset == nil {
-		p.owned = sets.New[render.Key]()
+// update remembers what an observed state and a plan show, whether the plan is carried out or not.
+func (p *Planner) update(observed Observed, plan Plan, owner ownership.Owner) {
+	if observed.Partial() {
+		p.owned.Delete(observed.subset.keys.UnsortedList()...)
 	} else {
-		p.owned.Delete(view.subset.keys.UnsortedList()...)
+		p.owned = sets.New[render.Key]()
 	}
-	for _, object := range view.Objects {
+	for _, object := range observed.Objects {
 		if owner.Ownership(object) == ownership.Owned {
 			p.owned.Insert(render.KeyOf(object))
 		}
@@ -195,24 +234,35 @@ func (p *Planner) updateKnown(view Observed, plan Plan, owner ownership.Owner) {
 	}
 	for key, hash := range plan.Known {
 		if !acted.Has(key) {
-			p.Known[key] = hash
+			p.memory.Known[key] = hash
 		}
+	}
+	if p.needed == nil {
+		p.needed = FirstNeeded{}
+	}
+	for service, dependencies := range plan.FirstNeeded {
+		if p.needed[service] == nil {
+			p.needed[service] = map[string]time.Time{}
+		}
+		maps.Copy(p.needed[service], dependencies)
 	}
 }
 
-// Applied notes what the cluster is known to have after the last plan was carried out.
-func (p *Planner) Applied(known Record) {
-	if p.Last == nil || p.Last.Subset == nil {
-		p.Known = maps.Clone(known)
-		return
-	}
-	for key := range p.Last.Subset.keys {
-		if hash, ok := known[key]; ok {
-			p.Known[key] = hash
-		} else {
-			delete(p.Known, key)
+// Applied notes what the cluster has after the last plan was carried out, and which drift was
+// corrected. It returns the objects of fights that begin with these corrections.
+func (p *Planner) Applied(known Record, corrected []Action, now time.Time) (fights []render.Key) {
+	if p.last == nil || p.last.subset == nil {
+		p.memory.Known = maps.Clone(known)
+	} else {
+		for key := range p.last.subset.keys {
+			if hash, ok := known[key]; ok {
+				p.memory.Known[key] = hash
+			} else {
+				delete(p.memory.Known, key)
+			}
 		}
 	}
+	return p.fights.Corrected(corrected, now)
 }
 
 // find finds a resource by its key, by which those of a bundle are sorted.

@@ -23,12 +23,12 @@ func MakeRelease(view clustercache.State, owner ownership.Owner) Plan {
 		if owner.Ownership(object) == ownership.Owned {
 			plan.Owned++
 		}
-		action := decideStale(render.KeyOf(object), object, Options{Owner: owner, Prune: true})
+		action := stale(render.KeyOf(object), object, Options{Owner: owner, Prune: true})
 		if action.Verb != "" {
 			actions = append(actions, action)
 		}
 	}
-	plan.Actions = SortActions(actions)
+	plan.Actions = Sorted(actions)
 	return plan
 }
 

@@ -72,7 +72,7 @@ func (k *controller) sync(ctx context.Context, bundle *render.Bundle) (execute.R
 	planned := time.Now()
 	result, err := k.applier.Apply(ctx, plan)
 	ended := time.Now()
-	k.planner.Applied(result.Known)
+	k.planner.Applied(result.Known, result.Corrected(), k.options.Timing.Now)
 	return result, steps{look: looked.Sub(began), plan: planned.Sub(looked), apply: ended.Sub(planned)}, err
 }
 

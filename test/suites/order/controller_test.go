@@ -40,9 +40,8 @@ type controller struct {
 	applier *execute.Applier
 	stop    func()
 
-	// planner and seen are in memory, and gone with a restart.
+	// planner is in memory, and gone with a restart.
 	planner *plans.Planner
-	seen    plans.FirstNeeded
 	// applied is the revision that was applied last as a whole, which stands in the status of a MeshSync.
 	applied string
 	// last is the bundle of the last sync.
@@ -87,7 +86,7 @@ func (k *controller) start() {
 	}
 	k.live = clustercache.New(client, istio.Kinds, nil)
 	k.applier = execute.NewApplier(client, k.live)
-	k.planner, k.seen = plans.NewPlanner(k.live), nil
+	k.planner = plans.NewPlanner(k.live)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -133,12 +132,12 @@ func (k *controller) sync(to revision) (due time.Time) {
 	bundle := to.bundles[k.name]
 	k.world.clusters[k.name].during = to.called[k.name]
 	plan := k.plan(bundle)
-	k.seen = plan.FirstNeeded
 	k.did.waits += len(plan.Deferrals())
 	k.did.withdrawals += len(plan.Withdrawals())
 	if plan.Writes() || k.last == nil || bundle.Revision != k.last.Revision {
 		k.world.tell("%s syncs revision %s: %d wait, %d stay, next %s", k.name, short(bundle.Revision), len(plan.Deferrals()), len(plan.Withdrawals()), plan.Due().Format(clock))
 	}
+	k.planner.Begin(plan)
 	result, err := k.applier.Apply(k.t.Context(), plan)
 	if k.world.writes > before {
 		k.compare()
@@ -152,7 +151,7 @@ func (k *controller) sync(to revision) (due time.Time) {
 	if err != nil {
 		k.t.Fatalf("%s: %v\n%s", k.name, err, k.world.end())
 	}
-	k.planner.Applied(result.Known)
+	k.planner.Applied(result.Known, result.Corrected(), k.world.now)
 	if len(plan.Deferrals()) == 0 {
 		k.applied = bundle.Revision
 	}
@@ -168,12 +167,13 @@ func (k *controller) plan(bundle *render.Bundle) plans.Plan {
 	options := plans.Options{
 		Owner: ownership.Owner{ID: ownership.ApplySetID("mesh", "isthmus-system", "MeshSync", "isthmus.dev")},
 		Prune: true, MaxPrunePercent: 100,
-		Timing: plans.Timing{Now: k.world.now, WithdrawAfter: k.rule.withdrawAfter, RoutingDelay: k.rule.routingDelay, FirstNeeded: k.seen},
+		Timing: plans.Timing{Now: k.world.now, WithdrawAfter: k.rule.withdrawAfter, RoutingDelay: k.rule.routingDelay},
 	}
 	if k.applied == "" || k.applied == bundle.Revision {
 		// As the reconciler does it: in a first sync, and of what was applied before, nothing waits.
 		options.Timing.RoutingDelay = 0
 	}
+	k.planner.StartRun()
 	view, err := k.planner.Observe(ctx, bundle, options)
 	if err != nil {
 		k.t.Fatal(err)

@@ -76,4 +76,5 @@ func ownFields(values map[string]string) map[string]any {
 }
 
 // lost is the reason in these tests.
-const LostReason = "it may stem from service ledger, which is broken"
+// Unknown is why nothing may be removed.
+var Unknown = &plans.UnknownServices{Services: "ledger", Cause: "its last known good manifest is unknown"}

@@ -1,10 +1,11 @@
 package plans_test
 
 import (
+	"testing"
+
 	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/test/support/istiotest"
 	"github.com/isthmus-mesh/isthmus/test/support/plantest"
-	"testing"
 )
 
 // A plan is made on every drift and every interval, so it must cost little where nothing changed.

@@ -8,17 +8,21 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/istio"
 )
 
-// order sorts actions into the order in which they begin: what widens by kind as in [istio.Kinds], so that what is used comes before what
-// uses it; then what narrows by kind the other way round; then what is only told. Within a kind it is by key.
-func SortActions(actions []Action) []Action {
-	sorted := slices.Clone(actions)
-	slices.SortStableFunc(sorted, func(a, b Action) int {
+// sortActions sorts actions into the order in which they begin: additions in the order of
+// [istio.Kinds], so that an object exists before another uses it; then removals in the reverse
+// order; then everything that is not written. Within a kind the order is by key.
+func sortActions(d *Draft) { d.Plan.Actions = Sorted(d.Plan.Actions) }
+
+// Sorted returns the actions in the order in which they begin.
+func Sorted(actions []Action) []Action {
+	out := slices.Clone(actions)
+	slices.SortStableFunc(out, func(a, b Action) int {
 		return cmp.Or(
-			cmp.Compare(StageOf(a, true), StageOf(b, true)),
+			cmp.Compare(stageOf(a, true), stageOf(b, true)),
 			cmp.Compare(a.Key.String(), b.Key.String()),
 		)
 	})
-	return sorted
+	return out
 }
 
 // stages cuts a plan into steps that may be carried out side by side, and tells how many of these come before the pause in which proxies
@@ -30,15 +34,15 @@ func Stages(actions []Action) (out [][]Step, beforePause int) {
 			continue
 		}
 		twice := action.NeedsTwoPhases()
-		n := StageOf(action, true)
+		n := stageOf(action, true)
 		of[n] = append(of[n], Step{Action: action, First: twice})
 		if twice {
-			n = StageOf(action, false)
+			n = stageOf(action, false)
 			of[n] = append(of[n], Step{Action: action})
 		}
 	}
 	for _, n := range slices.Sorted(maps.Keys(of)) {
-		if n <= LastAdditiveStage() {
+		if n <= lastAdditiveStage() {
 			beforePause++
 		}
 		out = append(out, of[n])
@@ -48,7 +52,7 @@ func Stages(actions []Action) (out [][]Step, beforePause int) {
 
 // stageOf is where the first or the last write of an action belongs. Access is taken away before the pause: who may not call any
 // more is not let in a moment longer.
-func StageOf(action Action, first bool) int {
+func stageOf(action Action, first bool) int {
 	kinds := len(istio.Kinds)
 	kind := slices.IndexFunc(istio.Kinds, func(k istio.Kind) bool { return k.Kind == action.Key.Kind })
 	widens := action.Verb != Delete && action.Effect != Removes && (!action.NeedsTwoPhases() || first)
@@ -58,11 +62,11 @@ func StageOf(action Action, first bool) int {
 	case widens:
 		return kind
 	case action.Key.Kind == istio.AuthorizationPolicyKind && action.Verb != Delete:
-		return LastAdditiveStage()
+		return lastAdditiveStage()
 	default:
 		return 2*kinds - kind
 	}
 }
 
 // lastBeforePause is the stage after all that widens.
-func LastAdditiveStage() int { return len(istio.Kinds) }
+func lastAdditiveStage() int { return len(istio.Kinds) }

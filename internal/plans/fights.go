@@ -1,7 +1,6 @@
 package plans
 
 import (
-	"fmt"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -68,22 +67,21 @@ func (f *Fights) Active(now time.Time) []render.Key {
 }
 
 // Truces are the objects that must not be put right yet, with the reason, for [PlanOptions], and until when the first of them lasts.
-func (f *Fights) Backoffs(now time.Time) (truces map[render.Key]string, until time.Time) {
+func (f *Fights) Backoffs(now time.Time) (backoffs map[render.Key]FightBackoff, until time.Time) {
 	for key, is := range f.byKey {
 		due := is.nextCorrection()
 		if !now.Before(due) {
 			continue
 		}
-		if truces == nil {
-			truces = map[render.Key]string{}
+		if backoffs == nil {
+			backoffs = map[render.Key]FightBackoff{}
 		}
-		truces[key] = fmt.Sprintf("%s changes it as often as it is put right, %d times by now; it is put right again in a while. "+
-			"Keep one of the two from writing it: annotation %s=%s, or the other one's configuration", is.manager, is.corrections, ownership.AnnotationReconcile, ownership.Disabled)
+		backoffs[key] = FightBackoff{Manager: is.manager, Corrections: is.corrections}
 		if until.IsZero() || due.Before(until) {
 			until = due
 		}
 	}
-	return truces, until
+	return backoffs, until
 }
 
 // due is when an object may be put right again.
@@ -101,5 +99,5 @@ func lastWriter(live *unstructured.Unstructured) string {
 			return name
 		}
 	}
-	return "somebody"
+	return "another writer"
 }

@@ -15,22 +15,6 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// withoutTaking holds what takes something away although nothing is deleted and each object that is changed is widened: new objects that
-// narrow, and changes of a service whose entries would not fit each other, or its rule, any more.
-func skipSubtractive(actions []Action, live map[render.Key]*unstructured.Unstructured, bundle *render.Bundle, reason string) []Action {
-	after := objectsAfter(actions, live)
-	torn := conflictingServices(actions, live, after, bundle)
-	held := make([]Action, len(actions))
-	for i, action := range actions {
-		held[i] = action
-		writes := action.Verb == Create || action.Verb == Update
-		if writes && torn.Has(action.Service) && IsRouting(action.Key.Kind) || action.Verb == Create && merge.Narrows(action.Desired, live, after) {
-			held[i].Verb, held[i].Reason, held[i].Fields, held[i].Drift = Skip, reason, nil, false
-		}
-	}
-	return held
-}
-
 // digestOfObject names what an object says, as the hash of a resource does.
 func digestOfObject(object *unstructured.Unstructured) string { return digestOfText(object.Object) }
 
@@ -43,28 +27,34 @@ func IsRouting(kind string) bool {
 	return kind == "ServiceEntry" || kind == "DestinationRule" || kind == "VirtualService"
 }
 
-// tornServices are those of a host whose entries fit each other today and by the bundle, and do not if the old stay beside the new.
-func conflictingServices(actions []Action, live, after map[render.Key]*unstructured.Unstructured, bundle *render.Bundle) sets.Set[string] {
-	wanted := make(map[render.Key]*unstructured.Unstructured, len(bundle.Resources))
-	for _, resource := range bundle.Resources {
-		if resource.Key.Kind != "ServiceEntry" && resource.Key.Kind != "DestinationRule" {
-			continue
+// hostResolutions are how hosts resolve in the cluster now, and by the bundle alone.
+type hostResolutions struct{ live, desired map[string]*hostResolution }
+
+// conflictingServices returns services whose ServiceEntries for one host are consistent now and in
+// the bundle, but not in the objects after these actions, where old and new entries coexist.
+func (d *Draft) conflictingServices(actions []Action, after map[render.Key]*unstructured.Unstructured) sets.Set[string] {
+	if d.hosts == nil {
+		desired := make(map[render.Key]*unstructured.Unstructured, len(d.Bundle.Resources))
+		for _, resource := range d.Bundle.Resources {
+			if resource.Key.Kind == "ServiceEntry" || resource.Key.Kind == "DestinationRule" {
+				desired[resource.Key] = resource.Object()
+			}
 		}
-		wanted[resource.Key] = resource.Object()
+		d.hosts = &hostResolutions{live: resolutionsByHost(d.Live, d.Live), desired: resolutionsByHost(desired, d.Live)}
 	}
-	now, then, alone := resolutionsByHost(live, live), resolutionsByHost(after, live), resolutionsByHost(wanted, live)
-	torn := sets.New[string]()
+	then := resolutionsByHost(after, d.Live)
+	conflicting := sets.New[string]()
 	for _, action := range actions {
 		if action.Desired == nil || !IsRouting(action.Key.Kind) {
 			continue
 		}
 		for _, host := range HostsOf(action.Desired) {
-			if then[host].conflicts() && !now[host].conflicts() && !alone[host].conflicts() {
-				torn.Insert(action.Service)
+			if then[host].conflicts() && !d.hosts.live[host].conflicts() && !d.hosts.desired[host].conflicts() {
+				conflicting.Insert(action.Service)
 			}
 		}
 	}
-	return torn
+	return conflicting
 }
 
 // answer is how the entries of one host, in one namespace, lead to its endpoints, and how its DestinationRule orders them.

@@ -2,10 +2,8 @@ package plans
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -17,89 +15,76 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// withdraw lets what is offered to other clusters stay for a while where a plan takes it away: it is written as it is, with the annotation.
-// Who may call is no offer, nor is what clients outside of the mesh see: both end at once. What is newly offered does not wait for what goes: where
-// the two cannot stand together, the new takes the place of the old at once.
-func withdrawExports(actions []Action, live map[render.Key]*unstructured.Unstructured, bundle *render.Bundle, options Options) []Action {
-	if options.Timing.WithdrawAfter <= 0 || options.AdditiveOnly != "" {
-		return actions
+// withdrawExports keeps for a while what other clusters may still call: the object is written as
+// it is, with the annotation [ownership.AnnotationWithdrawn]. Access and public hosts end at once.
+// A new export does not wait for an old one: if the two conflict, the new one replaces the old.
+func withdrawExports(d *Draft) {
+	if d.Options.Timing.WithdrawAfter <= 0 || d.Options.AdditiveOnly != nil {
+		return
 	}
-	out := slices.Clone(actions)
-	for i, action := range actions {
+	out := slices.Clone(d.Plan.Actions)
+	for i, action := range out {
 		switch {
 		case action.Verb == Delete && isExported(action.Live):
-			out[i] = withdrawal(action, ownedContent(action.Live), "", options)
+			out[i] = d.withdraw(action, ownedContent(action.Live), "")
 		case action.Verb == Update && !action.Drift && isExported(action.Live):
-			both := merge.Union(action.Desired, action.Live)
-			if both != action.Desired && merge.Union(both, action.Desired) == both {
-				out[i] = withdrawal(action, both, digestOfObject(action.Desired), options)
+			union := merge.Union(action.Desired, action.Live)
+			if union != action.Desired && merge.Union(union, action.Desired) == union {
+				out[i] = d.withdraw(action, union, digestOfObject(action.Desired))
 			}
 		}
 	}
-	isStaying := func(action Action) bool { return !action.Until.IsZero() }
-	if !slices.ContainsFunc(out, isStaying) {
-		return out
+	isWithdrawn := func(action Action) bool { return !action.Until.IsZero() }
+	if !slices.ContainsFunc(out, isWithdrawn) {
+		d.Plan.Actions = out
+		return
 	}
 	if slices.ContainsFunc(out, Action.Writes) {
-		torn := conflictingServices(out, live, objectsAfter(out, live), bundle)
+		conflicting := d.conflictingServices(out, d.objectsAfter(out))
 		for i, action := range out {
-			if torn.Has(action.Service) {
-				out[i] = actions[i]
+			if conflicting.Has(action.Service) {
+				out[i] = d.Plan.Actions[i]
 			}
 		}
 	}
-	stays := sets.New[string]()
+	withdrawn := sets.New[string]()
 	for _, action := range out {
-		if isStaying(action) {
-			stays.Insert(action.Service)
+		if isWithdrawn(action) {
+			withdrawn.Insert(action.Service)
 		}
 	}
-	return keepPolicies(out, stays, bundle, options)
+	d.Plan.Actions = d.keepPolicies(out, withdrawn)
 }
 
-// afterAll are the live objects as they are when all is written.
-func objectsAfter(actions []Action, live map[render.Key]*unstructured.Unstructured) map[render.Key]*unstructured.Unstructured {
-	after := maps.Clone(live)
-	for _, action := range actions {
-		switch action.Verb {
-		case Create, Update:
-			after[action.Key] = action.Desired
-		case Delete:
-			delete(after, action.Key)
-		case Claim, Skip, Refuse, Report, Withdraw, Defer:
-		}
-	}
-	return after
-}
-
-// withPolicies keeps the policies of services that are gone but for what still leads to their pods: without any, everybody might call these.
-func keepPolicies(actions []Action, stays sets.Set[string], bundle *render.Bundle, options Options) []Action {
-	for _, resource := range bundle.Resources {
+// keepPolicies keeps the policies of services that are gone except for their exports: without any
+// policy, every caller would be allowed.
+func (d *Draft) keepPolicies(actions []Action, withdrawn sets.Set[string]) []Action {
+	for _, resource := range d.Bundle.Resources {
 		if resource.Key.Kind == istio.AuthorizationPolicyKind {
-			stays = stays.Difference(sets.New(resource.Service))
+			withdrawn = withdrawn.Difference(sets.New(resource.Service))
 		}
 	}
 	for i, action := range actions {
-		if action.Verb == Delete && action.Key.Kind == istio.AuthorizationPolicyKind && stays.Has(action.Service) {
-			actions[i] = withdrawal(action, ownedContent(action.Live), "", options)
+		if action.Verb == Delete && action.Key.Kind == istio.AuthorizationPolicyKind && withdrawn.Has(action.Service) {
+			actions[i] = d.withdraw(action, ownedContent(action.Live), "")
 		}
 	}
 	return actions
 }
 
-// staying is what becomes of an action that takes something away while its time has not come: the object stays as given. One that somebody
-// changed meanwhile does not.
-func withdrawal(action Action, as *unstructured.Unstructured, left string, options Options) Action {
+// withdraw turns an action that takes something away into one that writes the object as given,
+// until its time is over. An object that was edited meanwhile is not kept.
+func (d *Draft) withdraw(action Action, as *unstructured.Unstructured, left string) Action {
 	mark, known := readWithdrawnMark(action.Live, left)
 	if known && mark.as != digestOfSpec(merge.SpecWithoutServerFields(action.Live)) {
 		return action
 	}
 	since := mark.since
-	if !known || since.After(options.Timing.Now) {
-		since = options.Timing.Now
+	if !known || since.After(d.Options.Timing.Now) {
+		since = d.Options.Timing.Now
 	}
-	until := since.Add(options.Timing.WithdrawAfter)
-	if !options.Timing.Now.Before(until) {
+	until := since.Add(d.Options.Timing.WithdrawAfter)
+	if !d.Options.Timing.Now.Before(until) {
 		return action
 	}
 
@@ -114,8 +99,8 @@ func withdrawal(action Action, as *unstructured.Unstructured, left string, optio
 
 	stays := Action{
 		Verb: Withdraw, Key: action.Key, Service: action.Service, Side: action.Side, Live: action.Live, Desired: as,
-		Hash: digestOfObject(as), Until: until, Fields: merge.Differences(as, action.Live, options.Owner.ID),
-		Reason: fmt.Sprintf("other clusters may still call it; it goes at %s (spec.withdrawAfter is %s)", until.UTC().Format(time.RFC3339), options.Timing.WithdrawAfter),
+		Hash: digestOfObject(as), Until: until, Fields: merge.Differences(as, action.Live, d.Options.Owner.ID),
+		Reason: Withdrawal{Until: until, After: d.Options.Timing.WithdrawAfter},
 	}
 	if len(stays.Fields) > 0 {
 		stays.Verb = Update

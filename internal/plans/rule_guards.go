@@ -25,44 +25,44 @@ const (
 // fewDeletions never count as a mass deletion, whatever their share.
 const minMassDeletion = 10
 
-// brake returns why the plan must wait for a person, nil if it need not; what a person let it pass with, nil if nobody had to; and what of all that was
-// let pass is still ahead.
+// guardLosses holds the plan until a user acknowledges what it takes away.
 //
-// The plan is held as a whole, and not only its deletions: what it creates was written to go with what it
-// takes away, and half of a change that somebody may be about to revert helps nobody.
-func applyGuards(
-	bundle *render.Bundle, live map[render.Key]*unstructured.Unstructured, owned int, actions []Action, options Options,
-) (held, passed *Guard, agreed Acknowledgements) {
+// The whole plan is held, and not only its deletions: its additions were written to go with them,
+// and half of a change that may soon be reverted helps no one.
+func guardLosses(d *Draft) {
+	actions := withoutExpiredWithdrawals(d.Plan.Actions)
 	var deletions, losses []string
 	for _, action := range actions {
 		if action.Verb == Delete {
 			deletions = append(deletions, "delete "+action.Key.String())
 		}
 	}
-	for _, call := range lostCalls(bundle, live, actions, options.Owner) {
+	for _, call := range lostCalls(d.Bundle, d.Live, actions, d.Options.Owner) {
 		losses = append(losses, fmt.Sprintf("%s -> %s", call.Caller, call.Callee))
 	}
-	agreed = options.Acknowledged.stillPending(deletions, losses)
-	if options.AdditiveOnly != "" {
-		// What was agreed to is not done now, and is when all is known again.
-		agreed = Acknowledgements{}.with(slices.Collect(maps.Keys(options.Acknowledged)))
+	acknowledged := d.Memory.Acknowledged.stillPending(deletions, losses)
+	if d.Options.AdditiveOnly != nil {
+		// Acknowledged removals do not happen now; they happen when all services are known again.
+		acknowledged = Acknowledgements{}.with(slices.Collect(maps.Keys(d.Memory.Acknowledged)))
 	}
-	found, lines := trippedGuard(bundle, owned, agreed.without(deletions), agreed.without(losses), options)
+	guard, lines := d.trippedGuard(acknowledged.without(deletions), acknowledged.without(losses))
+	resumed := d.Memory.Acknowledged == nil && d.Options.RemainingAcknowledged >= len(lines)
 	switch {
-	case found == nil:
-		return nil, nil, agreed
-	case options.RemainingAcknowledged >= len(lines):
-		return nil, nil, agreed.with(lines)
-	case slices.Contains(options.AcknowledgedDigests, found.Digest), slices.Contains(bundle.Acknowledged, found.Digest):
-		return nil, found, agreed.with(lines)
+	case guard == nil:
+	case resumed:
+		acknowledged = acknowledged.with(lines)
+	case slices.Contains(d.Options.AcknowledgedDigests, guard.Digest), slices.Contains(d.Bundle.Acknowledged, guard.Digest):
+		acknowledged, d.Plan.Overridden = acknowledged.with(lines), guard
 	default:
-		return found, nil, agreed
+		d.Plan.Guard = guard
 	}
+	d.Plan.Acknowledged = acknowledged
 }
 
-// judge finds the brakes that trip, and what these hold. A loss of endpoints alone does not hold a few deletions beside it, so that its digest stands
-// while other commits come.
-func trippedGuard(bundle *render.Bundle, owned int, deletions, losses []string, options Options) (*Guard, []string) {
+// trippedGuard returns the guard that holds these lines, nil if none does, and the lines. If only
+// calls lose their endpoints, a few deletions beside them are not part of the digest, so that the
+// digest stays the same while other commits come.
+func (d *Draft) trippedGuard(deletions, losses []string) (*Guard, []string) {
 	var found *Guard
 	var held, reasons []string
 	trip := func(kind, reason string, lines []string) {
@@ -73,14 +73,14 @@ func trippedGuard(bundle *render.Bundle, owned int, deletions, losses []string, 
 		held = append(held, lines...)
 	}
 	switch {
-	case len(deletions) > 0 && len(bundle.Resources)+options.rest.resources == 0:
-		why := fmt.Sprintf("the repository has nothing for cluster %s", bundle.Cluster)
-		if bundle.ControlPlane != "" && bundle.ControlPlane != bundle.Cluster {
-			why = fmt.Sprintf("the control plane of cluster %s is that of %s now, which gets its resources", bundle.Cluster, bundle.ControlPlane)
+	case len(deletions) > 0 && len(d.Bundle.Resources)+d.rest.resources == 0:
+		why := fmt.Sprintf("the repository has nothing for cluster %s", d.Bundle.Cluster)
+		if d.Bundle.ControlPlane != "" && d.Bundle.ControlPlane != d.Bundle.Cluster {
+			why = fmt.Sprintf("cluster %s now uses the control plane of %s, which gets its resources", d.Bundle.Cluster, d.Bundle.ControlPlane)
 		}
 		trip(EmptyBundle, fmt.Sprintf("%s, and %s would be deleted", why, countOf(len(deletions), "object")), deletions)
-	case len(deletions) >= minMassDeletion && len(deletions)*100 > options.MaxPrunePercent*owned:
-		trip(MassDeletion, fmt.Sprintf("%d of %d objects would be deleted, more than %d %%", len(deletions), owned, options.MaxPrunePercent), deletions)
+	case len(deletions) >= minMassDeletion && len(deletions)*100 > d.Options.MaxPrunePercent*d.Plan.Owned:
+		trip(MassDeletion, fmt.Sprintf("%d of %d objects would be deleted, more than %d %%", len(deletions), d.Plan.Owned, d.Options.MaxPrunePercent), deletions)
 	}
 	if len(losses) > 0 {
 		trip(LastEndpoint, fmt.Sprintf("%s would be left without any endpoint: %s", countOf(len(losses), "declared call"), abbreviate(losses)), losses)

@@ -5,8 +5,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/isthmus-mesh/isthmus/internal/ownership"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/isthmus-mesh/isthmus/internal/ownership"
 )
 
 // gone stands in the annotation of what shall not be there at all.

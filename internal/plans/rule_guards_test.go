@@ -168,23 +168,23 @@ func TestWhatIsLeftOfADeletionThatMayPassIsNotHeldAgain(t *testing.T) {
 	tests := map[string]struct {
 		reason string
 		left   []*unstructured.Unstructured
-		change func(*plans.Options)
+		change func(*plans.Options, *plans.Memory)
 		want   string
 		agreed int
 	}{
-		"the next run":             {"it was let pass as a whole", all[60:], func(o *plans.Options) { o.Acknowledged = begun.Acknowledged }, "", 35},
-		"another commit beside it": {"what was let pass is not judged again", all[69:], func(o *plans.Options) { o.Acknowledged = begun.Acknowledged }, "", 35},
-		"more goes beside it":      {"of that nobody knew", all[85:], func(o *plans.Options) { o.Acknowledged = begun.Acknowledged }, plans.MassDeletion, 35},
-		"a new process":            {"the status says how much was ahead", all[60:], func(o *plans.Options) { o.RemainingAcknowledged = 35 }, "", 35},
-		"more than was ahead":      {"of that nobody knew", all[61:], func(o *plans.Options) { o.RemainingAcknowledged = 35 }, plans.MassDeletion, 0},
-		"nobody remembers":         {"it looks like any other", all[60:], func(*plans.Options) {}, plans.MassDeletion, 0},
-		"the commit is reverted":   {"nothing is ahead any more", all[25:], func(o *plans.Options) { o.Acknowledged = begun.Acknowledged }, "", 0},
+		"the next run":             {"it was let pass as a whole", all[60:], func(_ *plans.Options, m *plans.Memory) { m.Acknowledged = begun.Acknowledged }, "", 35},
+		"another commit beside it": {"what was let pass is not judged again", all[69:], func(_ *plans.Options, m *plans.Memory) { m.Acknowledged = begun.Acknowledged }, "", 35},
+		"more goes beside it":      {"of that nobody knew", all[85:], func(_ *plans.Options, m *plans.Memory) { m.Acknowledged = begun.Acknowledged }, plans.MassDeletion, 35},
+		"a new process":            {"the status says how much was ahead", all[60:], func(o *plans.Options, _ *plans.Memory) { o.RemainingAcknowledged = 35 }, "", 35},
+		"more than was ahead":      {"of that nobody knew", all[61:], func(o *plans.Options, _ *plans.Memory) { o.RemainingAcknowledged = 35 }, plans.MassDeletion, 0},
+		"nobody remembers":         {"it looks like any other", all[60:], func(*plans.Options, *plans.Memory) {}, plans.MassDeletion, 0},
+		"the commit is reverted":   {"nothing is ahead any more", all[25:], func(_ *plans.Options, m *plans.Memory) { m.Acknowledged = begun.Acknowledged }, "", 0},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			options := options
-			test.change(&options)
-			plan := plans.Make(istiotest.Bundle(test.left...), plantest.LiveState(all[25:]...), options)
+			options, memory := options, plans.Memory{}
+			test.change(&options, &memory)
+			plan := memory.Make(istiotest.Bundle(test.left...), plantest.LiveState(all[25:]...), options)
 			got := ""
 			if plan.Guard != nil {
 				got = plan.Guard.Kind
@@ -217,13 +217,13 @@ func TestUndoingAnEditTripsNoBrake(t *testing.T) {
 	for name, edit := range edits {
 		for _, again := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, by a new process %t", name, again), func(t *testing.T) {
-				options := plans.Options{Owner: plantest.Owner, Prune: true, MaxPrunePercent: 20, WasInSync: again}
+				options, memory := plans.Options{Owner: plantest.Owner, Prune: true, MaxPrunePercent: 20, WasInSync: again}, plans.Memory{}
 				view := plantest.LiveState(nowhere, istiotest.DestinationRule("shop", "x"))
 				if !again {
-					options.Known = plans.Make(bundle, view, options).Known
+					memory.Known = plans.Make(bundle, view, options).Known
 				}
 				edit(view.Objects[0])
-				if plan := plans.Make(bundle, view, options); plan.Guard != nil || plan.Drifted() != 1 {
+				if plan := memory.Make(bundle, view, options); plan.Guard != nil || plan.Drifted() != 1 {
 					t.Errorf("held by %+v, %d drifted", plan.Guard, plan.Drifted())
 				}
 			})
@@ -263,11 +263,11 @@ func TestALossIsJudgedByWhatTheRepositoryHad(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			view := plantest.LiveState(test.before...)
 			options := plans.Options{Owner: plantest.Owner, Prune: true, MaxPrunePercent: 20}
-			options.Known = plans.Make(istiotest.Bundle(test.before...), view, options).Known
+			memory := plans.Memory{Known: plans.Make(istiotest.Bundle(test.before...), view, options).Known}
 			test.change(&view)
 			bundle := istiotest.Bundle(test.after...)
 			bundle.Calls = []render.Call{{Caller: "web", Callee: "cart", Entries: []render.Key{render.KeyOf(test.after[0])}}}
-			plan := plans.Make(bundle, view, options)
+			plan := memory.Make(bundle, view, options)
 			if plan.Drifted() != 1 || plan.Count(plans.Delete) != 1 || (plan.Guard != nil) != test.want {
 				t.Errorf("%s: held by %+v; %v", test.reason, plan.Guard, plantest.Verbs(plan))
 			}
@@ -280,11 +280,11 @@ func TestWhatMayPassIsNotForgottenWhileSomethingIsBroken(t *testing.T) {
 	all := istiotest.DestinationRules(100)
 	options := plans.Options{Owner: plantest.Owner, Prune: true, MaxPrunePercent: 20}
 	options.AcknowledgedDigests = []string{plans.Make(istiotest.Bundle(all[60:]...), plantest.LiveState(all...), options).Guard.Digest}
-	options.Acknowledged = plans.Make(istiotest.Bundle(all[60:]...), plantest.LiveState(all...), options).Acknowledged
-	options.AdditiveOnly = "something is broken"
-	options.Acknowledged = plans.Make(istiotest.Bundle(all[60:]...), plantest.LiveState(all[25:]...), options).Acknowledged
-	options.AdditiveOnly = ""
-	if plan := plans.Make(istiotest.Bundle(all[60:]...), plantest.LiveState(all[25:]...), options); plan.Guard != nil || plan.Count(plans.Delete) != 35 {
+	memory := plans.Memory{Acknowledged: plans.Make(istiotest.Bundle(all[60:]...), plantest.LiveState(all...), options).Acknowledged}
+	options.AdditiveOnly = plantest.Unknown
+	memory.Acknowledged = memory.Make(istiotest.Bundle(all[60:]...), plantest.LiveState(all[25:]...), options).Acknowledged
+	options.AdditiveOnly = nil
+	if plan := memory.Make(istiotest.Bundle(all[60:]...), plantest.LiveState(all[25:]...), options); plan.Guard != nil || plan.Count(plans.Delete) != 35 {
 		t.Errorf("held by %+v; %d would go", plan.Guard, plan.Count(plans.Delete))
 	}
 }
@@ -293,10 +293,10 @@ func TestWhatMayPassIsNotForgottenWhileSomethingIsBroken(t *testing.T) {
 func TestCorrectionsAreHeldByNothing(t *testing.T) {
 	all := istiotest.DestinationRules(30)
 	options := plans.Options{Owner: plantest.Owner, Prune: true, MaxPrunePercent: 20}
-	options.Known = plans.Make(istiotest.Bundle(all...), plantest.LiveState(all...), options).Known
+	memory := plans.Memory{Known: plans.Make(istiotest.Bundle(all...), plantest.LiveState(all...), options).Known}
 	view := plantest.LiveState(all...)
 	view.Objects[29].Object["spec"].(map[string]any)["exportTo"] = []any{"*"}
-	plan := plans.Make(istiotest.Bundle(all[20:]...), view, options)
+	plan := memory.Make(istiotest.Bundle(all[20:]...), view, options)
 	if plan.Guard == nil {
 		t.Fatal("20 of 30 objects would go")
 	}

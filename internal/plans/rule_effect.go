@@ -9,7 +9,6 @@ import (
 
 	"github.com/isthmus-mesh/isthmus/internal/merge"
 	"github.com/isthmus-mesh/isthmus/internal/nested"
-	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
 // Effect is what a write does to those who use what it is about.
@@ -29,57 +28,51 @@ const (
 	Replaces Effect = "replaces"
 )
 
-// withEffects says of each write what it does, and finds for updates that replace what stands in between.
-func addEffects(actions []Action, live map[render.Key]*unstructured.Unstructured, bundle *render.Bundle) []Action {
+// setEffects sets the effect of each write, and the transitional object of updates that replace.
+func setEffects(d *Draft) {
+	actions := d.Plan.Actions
 	if !slices.ContainsFunc(actions, Action.Writes) {
-		return actions
+		return
 	}
-	out := make([]Action, len(actions))
-	between := make(map[render.Key]*unstructured.Unstructured, len(live))
-	for key, object := range live {
-		between[key] = object
-	}
+	// between are the objects after all additions and before all removals.
+	between := maps.Clone(d.Live)
+	replacesRouting := false
 	for i, action := range actions {
-		out[i] = action
-		if action.Verb == Create {
+		if action.Verb == Create || action.Verb == Update {
 			between[action.Key] = action.Desired
 		}
-		if action.Verb != Update {
+		if action.Verb != Update || action.Drift {
 			continue
 		}
-		between[action.Key] = action.Desired
-		if action.Drift {
-			continue
-		}
-		if both := transitionalOf(action.Desired, action.Live); both != action.Desired {
-			out[i].Transitional, between[action.Key] = both, both
+		if union := transitionalOf(action.Desired, action.Live); union != action.Desired {
+			actions[i].Transitional, between[action.Key] = union, union
+			replacesRouting = replacesRouting || IsRouting(action.Key.Kind)
 		}
 	}
-	var torn sets.Set[string]
-	if slices.ContainsFunc(out, func(a Action) bool { return a.Transitional != nil && IsRouting(a.Key.Kind) }) {
-		torn = conflictingServices(out, live, between, bundle)
+	var conflicting sets.Set[string]
+	if replacesRouting {
+		conflicting = d.conflictingServices(actions, between)
 	}
-	for i, action := range out {
+	for i, action := range actions {
 		switch action.Verb {
 		case Create:
-			out[i].Effect = Adds
-			if merge.Narrows(action.Desired, live, between) {
-				out[i].Effect = Removes
+			actions[i].Effect = Adds
+			if merge.Narrows(action.Desired, d.Live, between) {
+				actions[i].Effect = Removes
 			}
 		case Update:
-			out[i].Effect = effectOf(action)
-			if action.Transitional != nil && torn.Has(action.Service) && IsRouting(action.Key.Kind) {
-				// Its entries would not fit each other in between: Istio would lose endpoints of both.
-				out[i].Effect, out[i].Transitional = Changes, nil
+			actions[i].Effect = effectOf(action)
+			if action.Transitional != nil && conflicting.Has(action.Service) && IsRouting(action.Key.Kind) {
+				// Its old and new entries conflict: Istio would lose endpoints of both.
+				actions[i].Effect, actions[i].Transitional = Changes, nil
 			}
 		case Delete:
-			out[i].Effect = Removes
+			actions[i].Effect = Removes
 		case Claim:
-			out[i].Effect = Adds
+			actions[i].Effect = Adds
 		case Skip, Refuse, Withdraw, Defer, Report:
 		}
 	}
-	return out
 }
 
 // betweenOf is what stands in between, the desired object itself if nothing has to. In one entry every endpoint has every port: where endpoints go that never

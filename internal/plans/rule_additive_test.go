@@ -19,7 +19,7 @@ import (
 )
 
 func keeping() plans.Options {
-	return plans.Options{Owner: plantest.Owner, Prune: true, MaxPrunePercent: 20, AdditiveOnly: plantest.LostReason}
+	return plans.Options{Owner: plantest.Owner, Prune: true, MaxPrunePercent: 20, AdditiveOnly: plantest.Unknown}
 }
 
 func TestNothingIsDeletedWhileSomethingIsNotKnown(t *testing.T) {
@@ -35,7 +35,7 @@ func TestNothingIsDeletedWhileSomethingIsNotKnown(t *testing.T) {
 				t.Errorf("%d held and %d unchanged", plan.Count(plans.Skip), plan.Unchanged)
 			}
 			for _, action := range plan.Actions {
-				if asked := action.Key.Name == "stock"; asked == (action.Reason == plantest.LostReason) {
+				if asked := action.Key.Name == "stock"; asked == (action.Reason == *plantest.Unknown) {
 					t.Errorf("%s is held since %s", action.Key, action.Reason)
 				}
 			}
@@ -54,7 +54,7 @@ func TestWhoLosesAnEndpointByAChangeDoesNotWhileSomethingIsNotKnown(t *testing.T
 	if plan := plans.Make(bundle, plantest.LiveState(istiotest.ServiceEntry("shop", "cart", "192.0.2.1")), options); plan.Guard != nil || len(plan.Actions) > 0 || plan.Unchanged != 1 {
 		t.Errorf("brake %v, actions %v, unchanged %d", plan.Guard, plantest.Verbs(plan), plan.Unchanged)
 	}
-	options.AdditiveOnly = ""
+	options.AdditiveOnly = nil
 	if plan := plans.Make(bundle, plantest.LiveState(istiotest.ServiceEntry("shop", "cart", "192.0.2.1")), options); plan.Guard == nil {
 		t.Error("without anything to keep it is not even held")
 	}
@@ -102,11 +102,11 @@ func TestNewObjectsThatNarrowAreHeld(t *testing.T) {
 			bundle := istiotest.Bundle(append(test.beside, test.fresh)...)
 			plan := plans.Make(bundle, test.view, keeping())
 			at := slices.IndexFunc(plan.Actions, func(action plans.Action) bool { return action.Key == render.KeyOf(test.fresh) })
-			if at < 0 || plan.Actions[at].Verb != test.want || test.want == plans.Skip && plan.Actions[at].Reason != plantest.LostReason {
+			if at < 0 || plan.Actions[at].Verb != test.want || test.want == plans.Skip && plan.Actions[at].Reason != *plantest.Unknown {
 				t.Errorf("%s: %v", test.reason, plantest.Verbs(plan))
 			}
 			options := keeping()
-			options.AdditiveOnly = ""
+			options.AdditiveOnly = nil
 			if verb := plantest.Verbs(plans.Make(bundle, test.view, options))[render.KeyOf(test.fresh).String()]; verb != plans.Create {
 				t.Errorf("without anything to keep: %s", verb)
 			}
@@ -117,45 +117,44 @@ func TestNewObjectsThatNarrowAreHeld(t *testing.T) {
 func TestKeepingIsNoDriftAndHasNoEnd(t *testing.T) {
 	before, after := istiotest.ExportedTo(istiotest.ServiceEntry("shop", "cart", "192.0.2.1", "192.0.2.2"), "a", "b"), istiotest.ExportedTo(istiotest.ServiceEntry("shop", "cart", "192.0.2.1", "192.0.2.3"), "b", "c")
 	view, known := plantest.AfterApply(t, clustercache.State{}, plans.Make(istiotest.Bundle(before), clustercache.State{}, plans.Options{Owner: plantest.Owner}))
-	options := keeping()
-	options.Known = known
+	options, memory := keeping(), plans.Memory{Known: known}
 
-	plan := plans.Make(istiotest.Bundle(after), view, options)
+	plan := memory.Make(istiotest.Bundle(after), view, options)
 	if len(plan.Actions) != 1 || plan.Actions[0].Verb != plans.Update || plan.Drifted() != 0 {
 		t.Fatalf("the commit: %+v", plan.Actions)
 	}
-	view, options.Known = plantest.AfterApply(t, view, plan)
+	view, memory.Known = plantest.AfterApply(t, view, plan)
 	if _, desired := plan.Actions[0].Objects(); !slices.Equal(nested.List(desired.Object["spec"], "exportTo"), []any{"a", "b", "c"}) || len(nested.List(desired.Object["spec"], "endpoints")) != 3 {
 		t.Errorf("widened: %v", desired)
 	}
 
 	for range 2 {
-		if plan = plans.Make(istiotest.Bundle(after), view, options); len(plan.Actions) > 0 || plan.Unchanged != 1 {
+		if plan = memory.Make(istiotest.Bundle(after), view, options); len(plan.Actions) > 0 || plan.Unchanged != 1 {
 			t.Errorf("the same commit again: %v, unchanged %d", plantest.Verbs(plan), plan.Unchanged)
 		}
-		view, options.Known = plantest.AfterApply(t, view, plan)
+		view, memory.Known = plantest.AfterApply(t, view, plan)
 	}
 
 	// What somebody takes away is put back, as far as anybody knows of it.
 	edited := view.Objects[0].DeepCopy()
 	istiotest.Spec(edited)["hosts"] = []any{"other.example.com"}
-	plan = plans.Make(istiotest.Bundle(after), clustercache.State{Objects: []*unstructured.Unstructured{edited}}, options)
+	plan = memory.Make(istiotest.Bundle(after), clustercache.State{Objects: []*unstructured.Unstructured{edited}}, options)
 	if plan.Count(plans.Update) != 1 {
 		t.Errorf("an edit is not undone: %v", plantest.Verbs(plan))
 	}
 	istiotest.Spec(edited)["hosts"] = istiotest.Spec(after)["hosts"]
 	istiotest.Spec(edited)["location"] = "MESH_EXTERNAL"
-	if plan = plans.Make(istiotest.Bundle(after), clustercache.State{Objects: []*unstructured.Unstructured{edited}}, options); plan.Drifted() != 1 {
+	if plan = memory.Make(istiotest.Bundle(after), clustercache.State{Objects: []*unstructured.Unstructured{edited}}, options); plan.Drifted() != 1 {
 		t.Errorf("somebody's edit is no drift: %+v", plan.Actions)
 	}
 
-	options.AdditiveOnly = ""
-	plan = plans.Make(istiotest.Bundle(after), view, options)
+	options.AdditiveOnly = nil
+	plan = memory.Make(istiotest.Bundle(after), view, options)
 	if plan.Count(plans.Update) != 1 || plan.Drifted() != 0 {
 		t.Errorf("when all is known: %v, %d drifted", plantest.Verbs(plan), plan.Drifted())
 	}
-	view, options.Known = plantest.AfterApply(t, view, plan)
-	if plan = plans.Make(istiotest.Bundle(after), view, options); len(plan.Actions) > 0 || len(merge.Differences(after, view.Objects[0], plantest.Owner.ID)) > 0 {
+	view, memory.Known = plantest.AfterApply(t, view, plan)
+	if plan = memory.Make(istiotest.Bundle(after), view, options); len(plan.Actions) > 0 || len(merge.Differences(after, view.Objects[0], plantest.Owner.ID)) > 0 {
 		t.Errorf("it is not narrowed: %v", view.Objects[0])
 	}
 }
@@ -253,7 +252,7 @@ func TestWhatCannotStandBesideTheOldWaits(t *testing.T) {
 				t.Errorf("%s (-want +got):\n%s", test.reason, diff)
 			}
 			for _, action := range plan.Actions {
-				if action.Verb == plans.Skip && action.Reason != plantest.LostReason {
+				if action.Verb == plans.Skip && action.Reason != *plantest.Unknown {
 					t.Errorf("%s: %s", action.Key, action.Reason)
 				}
 			}

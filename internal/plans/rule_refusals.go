@@ -1,7 +1,6 @@
 package plans
 
 import (
-	"fmt"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -9,11 +8,11 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// holdBehindRefusals keeps the old objects of a service while a new one cannot be applied: what replaces them
-// is not there.
-func keepBehindRefusals(actions []Action) []Action {
+// keepBehindRefusals keeps the old objects of a service while a new one is refused: the object
+// that replaces them is not there.
+func keepBehindRefusals(d *Draft) {
 	refused := map[string]render.Key{}
-	for _, action := range actions {
+	for _, action := range d.Plan.Actions {
 		if action.Verb != Refuse {
 			continue
 		}
@@ -21,26 +20,24 @@ func keepBehindRefusals(actions []Action) []Action {
 			refused[action.Service] = action.Key
 		}
 	}
-	held := slices.Clone(actions)
-	for i, action := range held {
+	d.each(func(action Action) Action {
 		if key, ok := refused[action.Service]; ok && action.Verb == Delete {
-			held[i].Verb = Skip
-			held[i].Reason = fmt.Sprintf("it goes when %s of the same service can be applied", key)
+			action.Verb, action.Reason = Skip, BehindRefusal{Refused: key}
 		}
-	}
-	return held
+		return action
+	})
 }
 
-// holdRoutesBehindRefusals keeps the routes of a service while its rule cannot be applied and lacks the versions that they lead to: no call would get
-// anywhere. What is not known of somebody else's rule, it lacks.
-func skipRoutesBehindRefusals(actions []Action, bundle *render.Bundle) []Action {
+// skipRoutesBehindRefusals skips a VirtualService that routes to versions which its refused
+// DestinationRule lacks: those calls would fail. A foreign rule whose content is unknown lacks all.
+func skipRoutesBehindRefusals(d *Draft) {
 	type lack struct {
 		rule    render.Key
 		subsets sets.Set[string]
 	}
 	lacks := map[string]lack{}
-	for _, action := range actions {
-		resource, ok := findResource(bundle, action.Key)
+	for _, action := range d.Plan.Actions {
+		resource, ok := findResource(d.Bundle, action.Key)
 		if action.Verb != Refuse || action.Key.Kind != "DestinationRule" || !ok {
 			continue
 		}
@@ -54,21 +51,20 @@ func skipRoutesBehindRefusals(actions []Action, bundle *render.Bundle) []Action 
 		}
 	}
 	if len(lacks) == 0 {
-		return actions
+		return
 	}
-	held := slices.Clone(actions)
-	for i, action := range held {
+	d.each(func(action Action) Action {
 		if action.Key.Kind != "VirtualService" || action.Drift || action.Verb != Create && action.Verb != Update {
-			continue
+			return action
 		}
 		for _, host := range HostsOf(action.Desired) {
 			if missing := lacks[host].subsets.Intersection(subsetsNamed(action.Desired.Object["spec"])); missing.Len() > 0 {
-				held[i].Verb, held[i].Fields = Skip, nil
-				held[i].Reason = fmt.Sprintf("it leads to %s, which %s does not have until it can be applied", "version "+abbreviate(sets.List(missing)), lacks[host].rule)
+				action.Verb, action.Fields = Skip, nil
+				action.Reason = MissingVersions{Versions: abbreviate(sets.List(missing)), Rule: lacks[host].rule}
 			}
 		}
-	}
-	return held
+		return action
+	})
 }
 
 // subsetsNamed are the subsets that a VirtualService leads to, anywhere in it.

@@ -1,9 +1,10 @@
 package plans
 
 import (
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"github.com/isthmus-mesh/isthmus/internal/merge"
 	"github.com/isthmus-mesh/isthmus/internal/ownership"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // Writing returns how the object of an action is before and after it is written, without what the API server fills in, nil where there is none. Both are copies. Of a Wait it is

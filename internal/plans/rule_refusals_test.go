@@ -5,12 +5,13 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"github.com/isthmus-mesh/isthmus/internal/clustercache"
 	"github.com/isthmus-mesh/isthmus/internal/ownership"
 	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/test/support/istiotest"
 	"github.com/isthmus-mesh/isthmus/test/support/plantest"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 func versioned(versions ...string) *unstructured.Unstructured {
@@ -93,16 +94,16 @@ func TestNoRouteLeadsToAVersionThatARefusedRuleLacks(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			options := plans.Options{Owner: plantest.Owner, Prune: true}
+			options, memory := plans.Options{Owner: plantest.Owner, Prune: true}, plans.Memory{}
 			if test.known != nil {
-				options.Known = plans.Make(istiotest.Bundle(test.known...), plantest.LiveState(test.known...), options).Known
+				memory.Known = plans.Make(istiotest.Bundle(test.known...), plantest.LiveState(test.known...), options).Known
 			}
-			plan := plans.Make(istiotest.Bundle(test.bundle...), test.view, options)
+			plan := memory.Make(istiotest.Bundle(test.bundle...), test.view, options)
 			if diff := cmp.Diff(test.want, plantest.Verbs(plan)); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", test.reason, diff)
 			}
 			for _, action := range plan.Actions {
-				if action.Verb == plans.Skip && !strings.Contains(action.Reason, "DestinationRule/shop/cart") {
+				if action.Verb == plans.Skip && !strings.Contains(action.Reason.String(), "DestinationRule/shop/cart") {
 					t.Errorf("it does not say what it waits for: %s", action.Reason)
 				}
 			}

@@ -46,7 +46,7 @@ func TestOrder(t *testing.T) {
 		}
 		return out
 	}
-	ordered := plans.SortActions(shuffled)
+	ordered := plans.Sorted(shuffled)
 	if diff := cmp.Diff(names(want), names(ordered)); diff != "" {
 		t.Errorf("seed %d (-want +got):\n%s", seed, diff)
 	}
@@ -61,7 +61,7 @@ func TestOrder(t *testing.T) {
 	if diff := cmp.Diff([]int{1, 1, 3, 1, 1, 1, 2, 1, 1}, sizes); diff != "" {
 		t.Errorf("stages (-want +got):\n%s", diff)
 	}
-	if got, _ := plans.Stages(plans.SortActions(want[12:])); len(got) != 0 {
+	if got, _ := plans.Stages(plans.Sorted(want[12:])); len(got) != 0 {
 		t.Errorf("what is only told became a stage: %v", got)
 	}
 }
@@ -76,7 +76,7 @@ func TestWhatAltersIsWrittenInTheOrderOfWhatWidens(t *testing.T) {
 		return objects
 	}
 	steps := func(plan plans.Plan) (out [][]string, beforePause int) {
-		all, beforePause := plans.Stages(plans.SortActions(plan.Actions))
+		all, beforePause := plans.Stages(plans.Sorted(plan.Actions))
 		for _, stage := range all {
 			var names []string
 			for _, step := range stage {

@@ -15,19 +15,16 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// Sightings say, by service, since when it is wanted what another cluster has to offer. They live in memory: after a restart it waits anew.
-type FirstNeeded map[string]map[string]time.Time
-
-// settle has what newly depends on another cluster wait until that one has had the time to offer it. A service's routing waits as a whole: its
-// routes lead to its versions, and these to its endpoints; and what it has been reached by until then stays. Nothing else waits, and
-// nothing does that somebody else changed.
-func deferRouting(
-	actions []Action, live map[render.Key]*unstructured.Unstructured, owned int, options Options,
-) ([]Action, FirstNeeded) {
-	if options.Timing.RoutingDelay <= 0 || options.Timing.FirstSync && owned == 0 || !slices.ContainsFunc(actions, isCallSideRouting) {
-		return actions, nil
+// deferRouting defers routing to endpoints and versions of other clusters until
+// [Timing.RoutingDelay] has passed, so that the other cluster can publish them first. All routing
+// of a service waits together: its routes lead to its versions, and these to its endpoints. What
+// callers reach today stays. Corrections of drift do not wait.
+func deferRouting(d *Draft) {
+	actions, timing := d.Plan.Actions, d.Options.Timing
+	if timing.RoutingDelay <= 0 || timing.FirstSync && d.Plan.Owned == 0 || !slices.ContainsFunc(actions, isCallSideRouting) {
+		return
 	}
-	reached := reachableNow(live)
+	reached := reachableNow(d.Live)
 	elsewhere := remoteHosts(actions, reached)
 	needs := map[string]sets.Set[string]{}
 	for _, action := range actions {
@@ -42,50 +39,49 @@ func deferRouting(
 		}
 	}
 	if len(needs) == 0 {
-		return actions, nil
+		return
 	}
 	seen := FirstNeeded{}
 	waits := map[string]time.Time{}
 	for service, all := range needs {
 		seen[service] = map[string]time.Time{}
 		for need := range all {
-			// Each has its own time: a service that keeps changing does not begin to wait anew with every commit.
-			since := options.Timing.Now
-			if before, ok := options.Timing.FirstNeeded[service][need]; ok && before.Before(since) {
+			// Each dependency has its own time: a service that changes often does not wait anew each time.
+			since := timing.Now
+			if before, ok := d.Memory.FirstNeeded[service][need]; ok && before.Before(since) {
 				since = before
 			}
 			seen[service][need] = since
-			if until := since.Add(options.Timing.RoutingDelay); options.Timing.Now.Before(until) && until.After(waits[service]) {
+			if until := since.Add(timing.RoutingDelay); timing.Now.Before(until) && until.After(waits[service]) {
 				waits[service] = until
 			}
 		}
 	}
-	out := slices.Clone(actions)
-	for i, action := range out {
+	for i, action := range actions {
 		switch until, ok := waits[action.Service]; {
 		case ok && (isCallSideRouting(action) || action.Verb == Delete && action.Key.Kind == "Service"):
-			out[i] = deferred(action, until)
+			actions[i] = deferred(action, until)
 		case len(waits) > 0 && action.Key.Kind == "Sidecar" && action.Verb == Update && !action.Drift:
-			out[i] = deferredUpdate(action, slices.MaxFunc(slices.Collect(maps.Values(waits)), time.Time.Compare), options)
+			actions[i] = d.deferRemovals(action, slices.MaxFunc(slices.Collect(maps.Values(waits)), time.Time.Compare))
 		}
 	}
-	return out, seen
+	d.Plan.FirstNeeded = seen
 }
 
 func deferred(action Action, until time.Time) Action {
-	action.Verb, action.Until = Defer, until
-	action.Reason = "another cluster has to offer it first, which sees the commit at another moment; it is written at " + until.UTC().Format(time.RFC3339)
+	action.Verb, action.Until, action.Reason = Defer, until, Deferral{Until: until}
 	return action
 }
 
-// stillSeeing is the update of a Sidecar without what it narrows: while routing waits, what it has been until now is still called.
-func deferredUpdate(action Action, until time.Time, options Options) Action {
+// deferRemovals is the update of a Sidecar without its removals: while routing waits, callers
+// still use the old hosts.
+func (d *Draft) deferRemovals(action Action, until time.Time) Action {
 	both := merge.Union(action.Desired, action.Live)
 	if both == action.Desired {
 		return action
 	}
 	action.Desired, action.Hash = both, digestOfObject(both)
-	if action.Fields = merge.Differences(both, action.Live, options.Owner.ID); len(action.Fields) == 0 {
+	if action.Fields = merge.Differences(both, action.Live, d.Options.Owner.ID); len(action.Fields) == 0 {
 		return deferred(action, until)
 	}
 	return action

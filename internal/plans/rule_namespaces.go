@@ -9,10 +9,17 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// planNamespaces returns the namespaces that are needed and absent, and those that we once created for nothing
-// that is in the bundle any more, nor in the cluster: what is withdrawn or held, or only about to go, may still be called. What carries a mark
-// of ours and is not in the bundle is in the view of a part, too, since the last plan had an action for it.
-func planNamespaces(bundle *render.Bundle, view clustercache.State, owner ownership.Owner) (missing, unused []string) {
+// planNamespaces finds the namespaces that the bundle needs and that are absent, and the
+// namespaces that Isthmus created and no longer needs.
+func planNamespaces(d *Draft) {
+	d.Plan.Namespaces, d.Plan.UnusedNamespaces = namespacesOf(d.Bundle, d.State, d.Options.Owner)
+}
+
+// namespacesOf returns both lists, sorted. A namespace with an object of ours is used, also if that
+// object is withdrawn, skipped or about to be deleted: other clusters may still call it. A partial
+// state has every object with a mark of ours that is not in the bundle, because the plan before
+// had an action for it.
+func namespacesOf(bundle *render.Bundle, view clustercache.State, owner ownership.Owner) (missing, unused []string) {
 	needed := map[string]bool{}
 	for _, name := range bundle.Namespaces {
 		needed[name] = true
@@ -31,7 +38,7 @@ func planNamespaces(bundle *render.Bundle, view clustercache.State, owner owners
 			unused = append(unused, name)
 		}
 	}
-	// Those of gateways are no service's, and there are many resources.
+	// The namespaces of gateways belong to no service.
 	unused = slices.DeleteFunc(unused, func(name string) bool {
 		return slices.ContainsFunc(bundle.Resources, func(resource render.Resource) bool { return resource.Key.Namespace == name })
 	})

@@ -1,0 +1,7 @@
+package plans
+
+// Exported for tests of the order.
+var (
+	StageOf           = stageOf
+	LastAdditiveStage = lastAdditiveStage
+)
