@@ -19,12 +19,12 @@ import (
 
 // adoptable are the objects of somebody else that the bundle has as well and that spec.adopt chooses. A view has only their keys, so they are read, once
 // for each version; what a run finds out is kept for the next one.
-func (r *Reconciler) adoptable(
-	ctx context.Context, ms *v1alpha1.MeshSync, m *memory, bundle *render.Bundle, view clustercache.State, owner ownership.Owner,
+func (c Cluster) adoptable(
+	ctx context.Context, ms *v1alpha1.MeshSync, read *ReadObjects, bundle *render.Bundle, view clustercache.State, owner ownership.Owner,
 ) (map[render.Key]*unstructured.Unstructured, error) {
 	adopt := ms.Spec.Adopt
 	if adopt == nil {
-		m.read = nil
+		*read = nil
 		return nil, nil
 	}
 	selector, err := metav1.LabelSelectorAsSelector(adopt.Selector)
@@ -37,27 +37,27 @@ func (r *Reconciler) adoptable(
 			foreign[render.Key{Kind: object.GetKind(), Namespace: object.GetNamespace(), Name: object.GetName()}] = object
 		}
 	}
-	read, chosen := map[render.Key]*unstructured.Unstructured{}, map[render.Key]*unstructured.Unstructured{}
+	fresh, chosen := ReadObjects{}, map[render.Key]*unstructured.Unstructured{}
 	for _, resource := range bundle.Resources {
 		object := foreign[resource.Key]
 		named := slices.Contains(adopt.Names, resource.Key.String())
 		if object == nil || !named && adopt.Selector == nil {
 			continue
 		}
-		whole := m.read[resource.Key]
+		whole := (*read)[resource.Key]
 		if whole == nil || whole.GetUID() != object.GetUID() || whole.GetResourceVersion() != object.GetResourceVersion() {
-			if whole, err = r.reader.GetFull(ctx, object); err != nil {
+			if whole, err = c.Objects.GetFull(ctx, object); err != nil {
 				// It is refused like any other of somebody else, and read again in the next run.
 				ctrl.LoggerFrom(ctx).Error(client.IgnoreNotFound(err), "an object that spec.adopt may choose cannot be read", "object", resource.Key.String())
 				continue
 			}
 		}
-		read[resource.Key] = whole
+		fresh[resource.Key] = whole
 		if named || selector.Matches(labels.Set(whole.GetLabels())) {
 			chosen[resource.Key] = whole
 		}
 	}
-	m.read = read
+	*read = fresh
 	return chosen, nil
 }
 

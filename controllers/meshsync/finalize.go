@@ -71,11 +71,6 @@ func (r *Reconciler) finalize(ctx context.Context, ms *v1alpha1.MeshSync, p *pat
 	return r.release(ctx, ms, p)
 }
 
-// leaves reports whether the objects outlive the MeshSync: by policy, and where it may write nothing.
-func leaves(ms *v1alpha1.MeshSync) bool {
-	return ms.Spec.DeletionPolicy != v1alpha1.DeletionDelete || !mayWrite(ms)
-}
-
 // successor is the MeshSync that has this cluster when ms is gone, nil if there is none: deleting what it is about to claim would take every name
 // away for a moment. One that may not write claims nothing.
 func (r *Reconciler) successor(ctx context.Context, ms *v1alpha1.MeshSync) (*v1alpha1.MeshSync, error) {
@@ -125,7 +120,7 @@ func namedIn(ms *v1alpha1.MeshSync) sets.Set[string] {
 
 // deleteOwned deletes what carries both marks of this MeshSync, or of one that handed its objects over, and tells how many objects are still there.
 func (r *Reconciler) deleteOwned(ctx context.Context, ms *v1alpha1.MeshSync, heirlooms sets.Set[string]) (remaining int, err error) {
-	owner, err := r.owner(ctx, ms)
+	owner, err := r.cluster().Owner(ctx, ms)
 	if err != nil {
 		return 0, err
 	}

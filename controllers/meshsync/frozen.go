@@ -7,13 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
-	"github.com/isthmus-mesh/isthmus/internal/ownership"
-	"github.com/isthmus-mesh/isthmus/internal/plans"
-	"github.com/isthmus-mesh/isthmus/internal/render"
 	"github.com/isthmus-mesh/isthmus/internal/source"
 )
 
@@ -21,7 +16,7 @@ import (
 // that were frozen by then as the commits have them that the status names.
 func (r *Reconciler) lastGood(ctx context.Context, ms *v1alpha1.MeshSync) (*evaluate.Basis, error) {
 	if ms.Status.LastKnownGoodRevision == "" {
-		owned, err := r.owns(ctx, ms)
+		owned, err := r.cluster().Owns(ctx, ms)
 		if err != nil {
 			return nil, err
 		}
@@ -72,21 +67,6 @@ func (r *Reconciler) lastGood(ctx context.Context, ms *v1alpha1.MeshSync) (*eval
 	return good, nil
 }
 
-// owns tells whether anything in the cluster is, or was, of a MeshSync.
-func (r *Reconciler) owns(ctx context.Context, ms *v1alpha1.MeshSync) (bool, error) {
-	view, err := r.reader.Snapshot(ctx)
-	if err != nil || len(view.Objects) == 0 {
-		return false, err
-	}
-	owner, err := r.owner(ctx, ms)
-	if err != nil {
-		return false, err
-	}
-	return slices.ContainsFunc(view.Objects, func(object *unstructured.Unstructured) bool {
-		return owner.Ownership(object) != ownership.Foreign
-	}), nil
-}
-
 // commit fetches the commit of a revision.
 func (r *Reconciler) commit(ctx context.Context, ms *v1alpha1.MeshSync, revision string) (*source.Snapshot, error) {
 	_, hash, ok := strings.Cut(revision, "sha1:")
@@ -100,32 +80,4 @@ func (r *Reconciler) commit(ctx context.Context, ms *v1alpha1.MeshSync, revision
 	named := *snapshot
 	named.Revision = revision
 	return &named, nil
-}
-
-// unknownServices is why nothing may be removed, nil if it may.
-func unknownServices(bundle *render.Bundle) *plans.UnknownServices {
-	if len(bundle.Lost) == 0 {
-		return nil
-	}
-	return &plans.UnknownServices{Services: few(bundle.Lost), Cause: lostReason(bundle)}
-}
-
-// lostReason is why broken services cannot be kept as they were.
-func lostReason(bundle *render.Bundle) string {
-	if bundle.LostReason == "" {
-		return "what was good before is not any more"
-	}
-	return "how that was before is not known: " + bundle.LostReason
-}
-
-// isKnown tells whether it is known how everything broken was before.
-func isKnown(bundle *render.Bundle) bool { return bundle.LostReason == "" }
-
-// few are the first of several names.
-func few(names []string) string {
-	const enough = 5
-	if len(names) <= enough {
-		return strings.Join(names, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:enough], ", "), len(names)-enough)
 }

@@ -89,7 +89,7 @@ func (c *cluster) restart() {
 		c.t.Fatal(err)
 	}
 	c.r = &Reconciler{reader: emptyCluster{}, now: time.Now, metrics: NewMetrics(time.Now), fetcher: c.commits, firstRetry: time.Second}
-	c.r.renderer = pipeline{evaluator: evaluate.New(evaluate.Limits{}, nil), renderer: render.New(v, nil), metrics: c.r.metrics}
+	c.r.renderer = pipeline{evaluator: evaluate.New(evaluate.Limits{}, nil), renderer: render.New(v, nil), timed: c.r.metrics.timed}
 	c.m = &memory{}
 }
 

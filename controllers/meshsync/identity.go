@@ -32,3 +32,8 @@ func (c *ClusterIdentity) UID(ctx context.Context) (string, error) {
 	c.uid = string(system.UID)
 	return c.uid, nil
 }
+
+// Identifier tells which cluster this is.
+type Identifier interface {
+	UID(ctx context.Context) (string, error)
+}

@@ -27,10 +27,10 @@ func unavailable(err error) error {
 }
 
 // manages refuses a bundle with a kind that this controller was told not to manage: nothing would see it drift.
-func (r *Reconciler) manages(bundle *render.Bundle) error {
+func (c Cluster) manages(bundle *render.Bundle) error {
 	var last schema.GroupVersionKind // they are sorted by kind
 	for _, resource := range bundle.Resources {
-		if resource.GVK == last || slices.ContainsFunc(r.kinds, func(kind istio.Kind) bool { return kind.GroupVersionKind == resource.GVK }) {
+		if resource.GVK == last || slices.ContainsFunc(c.Kinds, func(kind istio.Kind) bool { return kind.GroupVersionKind == resource.GVK }) {
 			last = resource.GVK
 			continue
 		}

@@ -4,7 +4,6 @@ import (
 	"sync"
 	"time"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
@@ -29,7 +28,7 @@ type memory struct {
 	// planner knows what the cluster was last seen to have: what differs from it without a change in Git is drift.
 	planner *plans.Planner
 	// read are objects of somebody else that spec.adopt may choose, as they were read last.
-	read map[render.Key]*unstructured.Unstructured
+	read ReadObjects
 	// retry spaces runs that failed after the fetch.
 	retry retries
 	// aheadSince is when a commit that is not yet applied was first seen, zero if there is none.

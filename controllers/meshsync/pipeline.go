@@ -14,11 +14,18 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/source"
 )
 
+// Phases of a run that a pipeline measures.
+const (
+	phaseEvaluate = "evaluate"
+	phaseRender   = "render"
+)
+
 // pipeline is the Renderer of the real thing: evaluate, view, render, the same calls as the command line's.
 type pipeline struct {
 	evaluator *evaluate.Evaluator
 	renderer  *render.Renderer
-	metrics   *Metrics
+	// timed, if not nil, starts to measure a phase and returns what ends it.
+	timed func(phase string) (done func())
 }
 
 // mostRefusals is how often services may be frozen because what they render is refused.
@@ -75,13 +82,13 @@ func remembering(bundle *render.Bundle, basis, before *evaluate.Basis) *evaluate
 }
 
 func (p pipeline) once(ctx context.Context, request RenderRequest, options evaluate.Options) (*render.Bundle, *evaluate.Basis, error) {
-	done := p.metrics.timed(phaseEvaluate)
+	done := p.measure(phaseEvaluate)
 	result, err := p.evaluate(ctx, request, options)
 	done()
 	if err != nil {
 		return nil, nil, err
 	}
-	defer p.metrics.timed(phaseRender)()
+	defer p.measure(phaseRender)()
 	view, err := mesh.NewView(result.Mesh, request.Cluster)
 	if err != nil {
 		return nil, nil, err
@@ -91,6 +98,14 @@ func (p pipeline) once(ctx context.Context, request RenderRequest, options evalu
 		return nil, nil, &refusedError{err}
 	}
 	return bundle, result.Basis, nil
+}
+
+// measure starts to measure a phase.
+func (p pipeline) measure(phase string) (done func()) {
+	if p.timed == nil {
+		return func() {}
+	}
+	return p.timed(phase)
 }
 
 func (p pipeline) evaluate(ctx context.Context, request RenderRequest, options evaluate.Options) (*evaluate.Result, error) {
@@ -151,4 +166,16 @@ func lacking(cluster string, err error) error {
 		}
 	}
 	return err
+}
+
+// RenderRequest says what to render.
+type RenderRequest struct {
+	Snapshot *source.Snapshot
+	Cluster  string
+	// Basis is what broken services are kept at, nil if it is not known.
+	Basis *evaluate.Basis
+	// LeftOut are services that are not to be rendered.
+	LeftOut []string
+	// Halt makes every finding an error.
+	Halt bool
 }

@@ -3,15 +3,12 @@ package meshsync
 import (
 	"context"
 	"fmt"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/sets"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/internal/execute"
-	"github.com/isthmus-mesh/isthmus/internal/ownership"
 	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/preflight"
 	"github.com/isthmus-mesh/isthmus/internal/render"
@@ -21,61 +18,6 @@ import (
 func (r *Reconciler) plan(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, bundle *render.Bundle) (plans.Plan, error) {
 	plan, _, err := r.planAndCheck(ctx, ms, m, bundle)
 	return plan, err
-}
-
-// planAndCheck compares, and tells in which respects the cluster is not as the repository takes it to be.
-func (r *Reconciler) planAndCheck(
-	ctx context.Context, ms *v1alpha1.MeshSync, m *memory, bundle *render.Bundle,
-) (plans.Plan, []preflight.Problem, error) {
-	defer r.metrics.timed(phasePlan)()
-	if err := r.manages(bundle); err != nil {
-		return plans.Plan{}, nil, err
-	}
-	owner, err := r.owner(ctx, ms)
-	if err != nil {
-		return plans.Plan{}, nil, err
-	}
-	options := plans.Options{
-		Owner:                 owner,
-		Prune:                 ms.Prunes(),
-		MaxPrunePercent:       ms.MaxPrunePercent(),
-		AcknowledgedDigests:   acknowledged(ms),
-		RemainingAcknowledged: remainingAcknowledged(ms, bundle),
-		AdditiveOnly:          unknownServices(bundle),
-		Adopt:                 adopts(ms),
-		WasInSync:             wasInPlace(ms, bundle),
-		Timing:                plans.Timing{Now: r.now(), WithdrawAfter: withdraws(ms), RoutingDelay: settles(ms, bundle), FirstSync: ms.Status.LastAppliedRevision == ""},
-	}
-	planner := m.plannerFor(r.reader)
-	view, err := planner.Observe(ctx, bundle, options)
-	if err != nil {
-		return plans.Plan{}, nil, unavailable(err)
-	}
-	if err := has(view.State, bundle); err != nil {
-		return plans.Plan{}, nil, err
-	}
-	if view.Adoptable, err = r.adoptable(ctx, ms, m, bundle, view.State, owner); err != nil {
-		return plans.Plan{}, nil, err
-	}
-	plan := planner.Make(bundle, view, options)
-	return plan, preflight.Check(bundle, view.State, plan, owner), nil
-}
-
-// withdraws is how long what was offered to other clusters stays. Who only observes is told what goes in the end.
-func withdraws(ms *v1alpha1.MeshSync) time.Duration {
-	if ms.Spec.Mode == v1alpha1.ModeObserve {
-		return 0
-	}
-	return ms.Withdraws()
-}
-
-// settles is how long what newly depends on other clusters waits. In a first sync, also one that takes several runs, and when a revision that was applied is
-// seen again after a restart, nothing does.
-func settles(ms *v1alpha1.MeshSync, bundle *render.Bundle) time.Duration {
-	if ms.Status.LastAppliedRevision == bundle.Revision || isFirst(ms, bundle) || ms.Spec.Mode == v1alpha1.ModeObserve {
-		return 0
-	}
-	return ms.Settles()
 }
 
 // apply carries a plan out.
@@ -107,21 +49,15 @@ func (r *Reconciler) unpermitted(ctx context.Context, plan plans.Plan) []preflig
 	return problems
 }
 
-// owner says whose objects are ours, and that those of MeshSyncs which are gone may be claimed.
-func (r *Reconciler) owner(ctx context.Context, ms *v1alpha1.MeshSync) (ownership.Owner, error) {
-	all := &v1alpha1.MeshSyncList{}
-	if err := r.client.List(ctx, all); err != nil {
-		return ownership.Owner{}, fmt.Errorf("cannot list the MeshSyncs of this cluster, whose objects must not be claimed: %w", err)
-	}
-	owner := ownership.Owner{ID: applySetID(ms), Living: sets.New[string]()}
-	for i := range all.Items {
-		if all.Items[i].UID != ms.UID {
-			owner.Living.Insert(applySetID(&all.Items[i]))
-		}
-	}
-	return owner, nil
+// planAndCheck compares the bundle with the cluster, and returns the preflight problems.
+func (r *Reconciler) planAndCheck(
+	ctx context.Context, ms *v1alpha1.MeshSync, m *memory, bundle *render.Bundle,
+) (plans.Plan, []preflight.Problem, error) {
+	defer r.metrics.timed(phasePlan)()
+	return r.cluster().Plan(ctx, ms, m.plannerFor(r.reader), &m.read, bundle)
 }
 
-func applySetID(ms *v1alpha1.MeshSync) string {
-	return ownership.ApplySetID(ms.Name, ms.Namespace, v1alpha1.MeshSyncKind, v1alpha1.GroupVersion.Group)
+// cluster is what a run reads of this cluster.
+func (r *Reconciler) cluster() Cluster {
+	return Cluster{Client: r.client, Objects: r.reader, Kinds: r.kinds, Now: r.now}
 }

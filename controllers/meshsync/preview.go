@@ -40,27 +40,24 @@ type Preview struct {
 // waits for other clusters, begins anew.
 //
 // It is an error where the cluster cannot be compared: it may not be read, lacks a kind, or is another one than the repository says.
-func NewPreview(ctx context.Context, cluster client.Client, looker ClusterReader, ms *v1alpha1.MeshSync, bundle *render.Bundle) (Preview, error) {
-	r := &Reconciler{
-		client: succeeding{cluster, ms}, reader: looker, kinds: istio.Kinds, identity: &ClusterIdentity{Reader: cluster}, now: time.Now, metrics: NewMetrics(time.Now),
-	}
-	if err := r.isThis(ctx, bundle); err != nil {
+func NewPreview(ctx context.Context, cluster client.Reader, reader ClusterReader, ms *v1alpha1.MeshSync, bundle *render.Bundle) (Preview, error) {
+	if err := isThis(ctx, &ClusterIdentity{Reader: cluster}, bundle); err != nil {
 		return Preview{}, err
 	}
 	if was := ms.Status.History.Latest(); was != nil && was.Digest == bundleDigest+bundle.Digest && was.Metadata["revision"] == ms.Status.LastAppliedRevision {
-		// What is applied already: what differs is drift, and waits for nobody.
+		// The bundle is applied already: a difference is drift and does not wait.
 		applied := *bundle
 		applied.Revision = ms.Status.LastAppliedRevision
 		bundle = &applied
 	}
-	whole := &strict{ClusterReader: looker}
-	r.reader = whole
-	bundle, err := r.withoutBasis(ctx, ms, bundle)
+	objects := &strict{ClusterReader: reader}
+	run := Cluster{Client: succeeding{cluster, ms}, Objects: objects, Kinds: istio.Kinds, Now: time.Now}
+	bundle, err := run.withoutBasis(ctx, ms, bundle)
 	if err != nil {
 		return Preview{}, err
 	}
-	plan, problems, err := r.planAndCheck(ctx, ms, r.memories.get(client.ObjectKeyFromObject(ms)), bundle)
-	if err := errors.Join(err, whole.err); err != nil {
+	plan, problems, err := run.Plan(ctx, ms, plans.NewPlanner(objects), &ReadObjects{}, bundle)
+	if err := errors.Join(err, objects.err); err != nil {
 		return Preview{}, err
 	}
 	rival, err := olderRival(ctx, cluster, ms)
@@ -75,17 +72,17 @@ func NewPreview(ctx context.Context, cluster client.Client, looker ClusterReader
 // RenderBroken renders files of which something is broken for a [NewPreview], as a run does that does not know how it was before. It is an error where that
 // halts the whole commit.
 func RenderBroken(ctx context.Context, evaluator *evaluate.Evaluator, renderer *render.Renderer, snapshot *source.Snapshot, cluster string) (*render.Bundle, error) {
-	all := pipeline{evaluator: evaluator, renderer: renderer, metrics: NewMetrics(time.Now)}
+	all := pipeline{evaluator: evaluator, renderer: renderer}
 	bundle, _, err := all.Render(ctx, RenderRequest{Snapshot: snapshot, Cluster: cluster})
 	return bundle, err
 }
 
 // isThis holds the cluster against the uid in the inventory.
-func (r *Reconciler) isThis(ctx context.Context, bundle *render.Bundle) error {
+func isThis(ctx context.Context, identity Identifier, bundle *render.Bundle) error {
 	if bundle.UID == "" {
 		return nil
 	}
-	uid, err := r.identity.UID(ctx)
+	uid, err := identity.UID(ctx)
 	if err == nil && uid != bundle.UID {
 		err = fmt.Errorf("the inventory says that cluster %q has the uid %s, but the kube-system namespace of this one has %s: this is another cluster",
 			bundle.Cluster, bundle.UID, uid)
@@ -94,7 +91,7 @@ func (r *Reconciler) isThis(ctx context.Context, bundle *render.Bundle) error {
 }
 
 // withoutBasis does for what is broken what a run does: where nothing of a mesh is here, nothing stems from it. Else a run asks Git, of which a folder tells nothing.
-func (r *Reconciler) withoutBasis(ctx context.Context, ms *v1alpha1.MeshSync, bundle *render.Bundle) (*render.Bundle, error) {
+func (c Cluster) withoutBasis(ctx context.Context, ms *v1alpha1.MeshSync, bundle *render.Bundle) (*render.Bundle, error) {
 	if len(bundle.Lost) == 0 {
 		return bundle, nil
 	}
@@ -103,7 +100,7 @@ func (r *Reconciler) withoutBasis(ctx context.Context, ms *v1alpha1.MeshSync, bu
 	if ms.Status.LastKnownGoodRevision != "" {
 		return &out, nil
 	}
-	owned, err := r.owns(ctx, ms)
+	owned, err := c.Owns(ctx, ms)
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -115,12 +112,12 @@ func (r *Reconciler) withoutBasis(ctx context.Context, ms *v1alpha1.MeshSync, bu
 
 // succeeding is the cluster without the MeshSyncs before this one, whose objects it claims.
 type succeeding struct {
-	client.Client
+	client.Reader
 	ms *v1alpha1.MeshSync
 }
 
 func (s succeeding) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
-	err := s.Client.List(ctx, list, options...)
+	err := s.Reader.List(ctx, list, options...)
 	if all, is := list.(*v1alpha1.MeshSyncList); is {
 		all.Items = slices.DeleteFunc(all.Items, func(other v1alpha1.MeshSync) bool { return other.UID != s.ms.UID && older(&other, s.ms) })
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/fluxcd/pkg/runtime/conditions"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/record"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -47,25 +46,6 @@ type Renderer interface {
 	Manifests(ctx context.Context, snapshot *source.Snapshot, cluster string) (*evaluate.Basis, error)
 }
 
-// RenderRequest says what to render.
-type RenderRequest struct {
-	Snapshot *source.Snapshot
-	Cluster  string
-	// Basis is what broken services are kept at, nil if it is not known.
-	Basis *evaluate.Basis
-	// LeftOut are services that are not to be rendered.
-	LeftOut []string
-	// Halt makes every finding an error.
-	Halt bool
-}
-
-// Looker tells what the cluster holds of the managed kinds, from watches.
-type ClusterReader interface {
-	plans.Reader
-	// Whole reads an object of which a view only has the key.
-	GetFull(ctx context.Context, foreign *unstructured.Unstructured) (*unstructured.Unstructured, error)
-}
-
 // Applier carries a plan out.
 type Applier interface {
 	// Leads is apply.ErrNotLeading where another controller leads.
@@ -73,11 +53,6 @@ type Applier interface {
 	Apply(ctx context.Context, plan plans.Plan) (execute.Result, error)
 	// Missing are the rights that carrying it out takes and that are not granted.
 	MissingPermissions(ctx context.Context, plan plans.Plan) ([]execute.Permission, error)
-}
-
-// Identifier tells which cluster this is.
-type Identifier interface {
-	UID(ctx context.Context) (string, error)
 }
 
 // Reconciler keeps one cluster equal to what its MeshSync says.

@@ -66,3 +66,8 @@ func older(a, b *v1alpha1.MeshSync) bool {
 	}
 	return a.Name < b.Name
 }
+
+// leaves reports whether the objects outlive the MeshSync: by policy, and where it may write nothing.
+func leaves(ms *v1alpha1.MeshSync) bool {
+	return ms.Spec.DeletionPolicy != v1alpha1.DeletionDelete || !mayWrite(ms)
+}

@@ -89,7 +89,7 @@ func NewReconciler(client client.Client, uncached client.Reader, looker ClusterR
 		if err != nil {
 			return nil, fmt.Errorf("the CRDs that this controller checks resources against cannot be read: %w", err)
 		}
-		r.renderer = pipeline{evaluator: evaluate.New(r.limits, r.cache), renderer: render.New(validator, r.cache), metrics: r.metrics}
+		r.renderer = pipeline{evaluator: evaluate.New(r.limits, r.cache), renderer: render.New(validator, r.cache), timed: r.metrics.timed}
 	}
 	return r, nil
 }

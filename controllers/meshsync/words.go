@@ -2,7 +2,6 @@ package meshsync
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -12,38 +11,9 @@ import (
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/internal/execute"
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
-	"github.com/isthmus-mesh/isthmus/internal/ownership"
 	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
-
-// maxNamed is how many of a list are named in a message; the status has more, the log all.
-const maxNamed = 3
-
-// sentence ends text with a full stop, so that another sentence may follow.
-func sentence(text string) string {
-	text = strings.TrimSpace(text)
-	if text == "" || strings.ContainsAny(text[len(text)-1:], ".!?") {
-		return text
-	}
-	return text + "."
-}
-
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
-// short is a revision with the first 12 digits of its commit, for reading; the status fields have all of them.
-func short(revision string) string {
-	ref, commit, ok := strings.Cut(revision, "sha1:")
-	if !ok {
-		return revision
-	}
-	return ref + "sha1:" + commit[:min(len(commit), 12)]
-}
 
 // first names the first findings and how many there are beside.
 func first(findings manifest.Findings) string {
@@ -73,14 +43,6 @@ func list(errors []v1alpha1.SyncError) string {
 // firstRefused says why the first of them is refused, and how many there are beside.
 func firstRefused(refused []v1alpha1.SyncError) string {
 	return and([]string{refused[0].Resource + ": " + refused[0].Message}, len(refused))
-}
-
-func and(named []string, all int) string {
-	text := strings.Join(named, "; ")
-	if all > len(named) {
-		text += fmt.Sprintf("; and %d more", all-len(named))
-	}
-	return text
 }
 
 func syncErrors(findings manifest.Findings) []v1alpha1.SyncError {
@@ -125,35 +87,6 @@ func conflicts(err error) bool {
 		}
 	}
 	return true
-}
-
-// refusals are the resources of the bundle that the plan leaves to somebody else.
-func refusals(plan *plans.Plan) []v1alpha1.SyncError {
-	var out []v1alpha1.SyncError
-	for _, action := range plan.Actions {
-		if action.Verb == plans.Refuse && !optedOut(action) {
-			out = append(out, v1alpha1.SyncError{Service: action.Service, Resource: action.Key.String(), Message: action.Reason.String()})
-		}
-	}
-	return out
-}
-
-// optedOut tells an object of ours that a person wants left alone, which is as it should be, from one of somebody else.
-func optedOut(action plans.Action) bool {
-	live, _ := action.Objects()
-	return action.Verb == plans.Refuse && live != nil && live.GetAnnotations()[ownership.AnnotationReconcile] == "disabled"
-}
-
-// left are the objects that may differ from what the repository says and stay so all the same: by a person's wish, until one has judged, or while
-// somebody fights over them.
-func left(plan *plans.Plan) []v1alpha1.Skipped {
-	var out []v1alpha1.Skipped
-	for _, action := range plan.Actions {
-		if action.Verb == plans.Skip || action.Verb == plans.Report || optedOut(action) {
-			out = append(out, v1alpha1.Skipped{Service: action.Service, Resource: action.Key.String(), Reason: action.Reason.String()})
-		}
-	}
-	return out
 }
 
 // maxTimed is how many of what has its time the status lists: of what settles, and of what is withdrawn.

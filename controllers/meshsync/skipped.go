@@ -1,0 +1,36 @@
+package meshsync
+
+import (
+	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/internal/ownership"
+	"github.com/isthmus-mesh/isthmus/internal/plans"
+)
+
+// refusals are the resources of the bundle that the plan leaves to somebody else.
+func refusals(plan *plans.Plan) []v1alpha1.SyncError {
+	var out []v1alpha1.SyncError
+	for _, action := range plan.Actions {
+		if action.Verb == plans.Refuse && !optedOut(action) {
+			out = append(out, v1alpha1.SyncError{Service: action.Service, Resource: action.Key.String(), Message: action.Reason.String()})
+		}
+	}
+	return out
+}
+
+// optedOut tells an object of ours that a person wants left alone, which is as it should be, from one of somebody else.
+func optedOut(action plans.Action) bool {
+	live, _ := action.Objects()
+	return action.Verb == plans.Refuse && live != nil && live.GetAnnotations()[ownership.AnnotationReconcile] == "disabled"
+}
+
+// left are the objects that may differ from what the repository says and stay so all the same: by a person's wish, until one has judged, or while
+// somebody fights over them.
+func left(plan *plans.Plan) []v1alpha1.Skipped {
+	var out []v1alpha1.Skipped
+	for _, action := range plan.Actions {
+		if action.Verb == plans.Skip || action.Verb == plans.Report || optedOut(action) {
+			out = append(out, v1alpha1.Skipped{Service: action.Service, Resource: action.Key.String(), Reason: action.Reason.String()})
+		}
+	}
+	return out
+}
