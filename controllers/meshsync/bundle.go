@@ -11,6 +11,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 	"github.com/isthmus-mesh/isthmus/internal/source"
+	"github.com/isthmus-mesh/isthmus/internal/syncrun"
 )
 
 // bundle evaluates and renders a commit, once.
@@ -25,13 +26,13 @@ func (r *Reconciler) bundle(ctx context.Context, ms *v1alpha1.MeshSync, m *memor
 	if !m.basis.of.sameMesh(key) {
 		m.basis = basis{}
 	}
-	request := RenderRequest{Snapshot: snapshot, Cluster: ms.Spec.Cluster, Basis: m.basis.good, Halt: key.halt}
+	request := syncrun.RenderRequest{Snapshot: snapshot, Cluster: ms.Spec.Cluster, Basis: m.basis.good, Halt: key.halt}
 	bundle, good, err := r.render(ctx, ms, request)
 	m.rendered = rendered{key: key, bundle: bundle, err: err, basis: m.basis}
 	switch {
 	case err != nil && !isContent(err):
 		m.rendered.until = m.retry.failed(r.now(), r.firstRetry, ms.RetryAfter())
-	case err == nil && !isKnown(bundle):
+	case err == nil && !syncrun.LastKnownGoodFound(bundle):
 		// Git may know later, and nothing may be taken for good of which that is not known.
 		m.rendered.until = r.now().Add(ms.RetryAfter())
 	case err == nil:
@@ -42,9 +43,9 @@ func (r *Reconciler) bundle(ctx context.Context, ms *v1alpha1.MeshSync, m *memor
 
 // render finds out how services were before they broke, if this process does not know and Git does. If nobody does, the bundle says so
 // and there is no basis for the next commit.
-func (r *Reconciler) render(ctx context.Context, ms *v1alpha1.MeshSync, request RenderRequest) (*render.Bundle, *evaluate.Basis, error) {
+func (r *Reconciler) render(ctx context.Context, ms *v1alpha1.MeshSync, request syncrun.RenderRequest) (*render.Bundle, *evaluate.Basis, error) {
 	bundle, good, err := r.renderer.Render(ctx, request)
-	var unknown *UnknownClusterError
+	var unknown *syncrun.UnknownClusterError
 	// What is one service's error beside what was good may look like everybody's without.
 	halts := isContent(err) && !errors.As(err, &unknown) && !request.Halt
 	if request.Basis != nil || !halts && (err != nil || len(bundle.Lost) == 0) {
@@ -66,6 +67,6 @@ func (r *Reconciler) render(ctx context.Context, ms *v1alpha1.MeshSync, request 
 // isContent reports whether an error stands in the commit, so that trying it again cannot help.
 func isContent(err error) bool {
 	var findings manifest.Findings
-	var unknown *UnknownClusterError
+	var unknown *syncrun.UnknownClusterError
 	return errors.As(err, &findings) || errors.As(err, &unknown)
 }

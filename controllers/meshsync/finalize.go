@@ -19,6 +19,8 @@ import (
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/internal/execute"
 	"github.com/isthmus-mesh/isthmus/internal/plans"
+	"github.com/isthmus-mesh/isthmus/internal/syncrun"
+	"github.com/isthmus-mesh/isthmus/internal/text"
 )
 
 // goneWithin is how soon it is looked again whether deleted objects are gone; a watch usually tells before.
@@ -30,7 +32,7 @@ func (r *Reconciler) finalize(ctx context.Context, ms *v1alpha1.MeshSync, p *pat
 	if !controllerutil.ContainsFinalizer(ms, v1alpha1.Finalizer) {
 		return ctrl.Result{}, nil
 	}
-	if leaves(ms) {
+	if syncrun.LeavesObjects(ms) {
 		ctrl.LoggerFrom(ctx).Info("the MeshSync goes, its objects stay and can be claimed by the next MeshSync of this cluster")
 		return r.release(ctx, ms, p)
 	}
@@ -46,7 +48,7 @@ func (r *Reconciler) finalize(ctx context.Context, ms *v1alpha1.MeshSync, p *pat
 		return r.stuck(ctx, ms, p, err)
 	}
 	if next != nil {
-		if err := r.inherit(run, heirlooms.Insert(applySetID(ms)), next); err != nil {
+		if err := r.inherit(run, heirlooms.Insert(syncrun.ApplySetID(ms)), next); err != nil {
 			return r.stuck(ctx, ms, p, err)
 		}
 		r.events.Eventf(ms, corev1.EventTypeNormal, meta.SucceededReason, "The objects of this MeshSync stay, although its deletion policy is Delete: "+
@@ -61,7 +63,7 @@ func (r *Reconciler) finalize(ctx context.Context, ms *v1alpha1.MeshSync, p *pat
 		return r.stuck(ctx, ms, p, err)
 	}
 	if remaining > 0 {
-		conditions.MarkReconciling(ms, meta.ProgressingReason, "Waiting for %s to be gone", count(remaining, "deleted object"))
+		conditions.MarkReconciling(ms, meta.ProgressingReason, "Waiting for %s to be gone", text.Count(remaining, "deleted object"))
 		if err := p.status(ctx, ms); err != nil {
 			return ctrl.Result{}, client.IgnoreNotFound(err)
 		}
@@ -81,8 +83,8 @@ func (r *Reconciler) successor(ctx context.Context, ms *v1alpha1.MeshSync) (*v1a
 	var next *v1alpha1.MeshSync
 	for i := range all.Items {
 		other := &all.Items[i]
-		acts := other.DeletionTimestamp.IsZero() && mayWrite(other)
-		if other.UID != ms.UID && acts && older(ms, other) && (next == nil || older(other, next)) {
+		acts := other.DeletionTimestamp.IsZero() && syncrun.MayWrite(other)
+		if other.UID != ms.UID && acts && syncrun.IsOlder(ms, other) && (next == nil || syncrun.IsOlder(other, next)) {
 			next = other
 		}
 	}
@@ -152,7 +154,7 @@ func (r *Reconciler) release(ctx context.Context, ms *v1alpha1.MeshSync, p *patc
 // stuck says why the MeshSync does not go.
 func (r *Reconciler) stuck(ctx context.Context, ms *v1alpha1.MeshSync, p *patcher, cause error) (ctrl.Result, error) {
 	message := fmt.Sprintf("The objects of this MeshSync could not all be deleted, as its deletion policy says; it is tried again: %s "+
-		"To let it go and leave them, set spec.deletionPolicy to Orphan.", sentence(cause.Error()))
+		"To let it go and leave them, set spec.deletionPolicy to Orphan.", text.Sentence(cause.Error()))
 	if conditions.GetMessage(ms, meta.ReadyCondition) != message {
 		ctrl.LoggerFrom(ctx).Error(cause, "cannot delete the objects of a MeshSync that is being deleted")
 		r.events.Event(ms, corev1.EventTypeWarning, meta.PruneFailedReason, message)

@@ -10,6 +10,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
 	"github.com/isthmus-mesh/isthmus/internal/source"
+	"github.com/isthmus-mesh/isthmus/internal/syncrun"
 )
 
 // lastGood finds out, for a new process, how services were before they broke: as the commit has them that was carried out last, and those
@@ -57,7 +58,7 @@ func (r *Reconciler) lastGood(ctx context.Context, ms *v1alpha1.MeshSync) (*eval
 	if err != nil {
 		return nil, err
 	}
-	_, good, err := r.renderer.Render(ctx, RenderRequest{Snapshot: snapshot, Cluster: ms.Spec.Cluster, Basis: frozen, LeftOut: leftOut})
+	_, good, err := r.renderer.Render(ctx, syncrun.RenderRequest{Snapshot: snapshot, Cluster: ms.Spec.Cluster, Basis: frozen, LeftOut: leftOut})
 	if err == nil && good == nil {
 		err = errors.New("it is evaluated in one piece, of which no service can be taken by itself")
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 	"github.com/isthmus-mesh/isthmus/internal/source"
+	"github.com/isthmus-mesh/isthmus/internal/syncrun"
 )
 
 // commits is a Fetcher of what is in memory.
@@ -89,7 +90,7 @@ func (c *cluster) restart() {
 		c.t.Fatal(err)
 	}
 	c.r = &Reconciler{reader: emptyCluster{}, now: time.Now, metrics: NewMetrics(time.Now), fetcher: c.commits, firstRetry: time.Second}
-	c.r.renderer = pipeline{evaluator: evaluate.New(evaluate.Limits{}, nil), renderer: render.New(v, nil), timed: c.r.metrics.timed}
+	c.r.renderer = syncrun.Pipeline{Evaluator: evaluate.New(evaluate.Limits{}, nil), Renderer: render.New(v, nil), Timed: c.r.metrics.timed}
 	c.m = &memory{}
 }
 
@@ -270,8 +271,8 @@ func TestWhileNobodyKnowsHowABrokenServiceWasNothingIsTakenAwayAndNothingForgott
 	c.commit(broken)
 	for range 2 {
 		bundle := c.m.rendered.bundle
-		if diff := cmp.Diff([]string{"cart"}, bundle.Lost); diff != "" || !strings.Contains(unknownServices(bundle).String(), "how that was before is not known: ") {
-			t.Errorf("lost: %v, keeping: %q", bundle.Lost, unknownServices(bundle))
+		if diff := cmp.Diff([]string{"cart"}, bundle.Lost); diff != "" || !strings.Contains(syncrun.UnknownServices(bundle).String(), "how that was before is not known: ") {
+			t.Errorf("lost: %v, keeping: %q", bundle.Lost, syncrun.UnknownServices(bundle))
 		}
 		if c.ms.Status.LastKnownGoodRevision != basis || len(c.ms.Status.Frozen) > 0 {
 			t.Errorf("the status forgot what it knew: %+v", c.ms.Status)
@@ -322,8 +323,8 @@ import mesh "isthmus.dev/mesh"
 `
 	c.commit(map[string]string{"refusing.cue": refusing})
 	bundle := c.m.rendered.bundle
-	if !cmp.Equal(bundle.Lost, []string{"cart"}) || unknownServices(bundle) == nil {
-		t.Fatalf("lost: %v, keeping %q, findings: %v", bundle.Lost, unknownServices(bundle), bundle.Findings)
+	if !cmp.Equal(bundle.Lost, []string{"cart"}) || syncrun.UnknownServices(bundle) == nil {
+		t.Fatalf("lost: %v, keeping %q, findings: %v", bundle.Lost, syncrun.UnknownServices(bundle), bundle.Findings)
 	}
 	if c.m.basis.good.Revision("cart") != good || !cmp.Equal(c.ms.Status.Frozen, []v1alpha1.FrozenService{{Service: "cart", Revision: good}}) {
 		t.Errorf("kept in mind: %q, frozen: %v, want %q", c.m.basis.good.Revision("cart"), c.ms.Status.Frozen, good)

@@ -8,6 +8,8 @@ import (
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/internal/clustercache"
+	"github.com/isthmus-mesh/isthmus/internal/syncrun"
+	"github.com/isthmus-mesh/isthmus/internal/text"
 )
 
 // Healthy is about the resources, Ready about the run: a run that could not read the repository says nothing
@@ -16,23 +18,23 @@ func writeHealthy(ms *v1alpha1.MeshSync, o outcome) {
 	if o.plan == nil || o.unapplied {
 		return
 	}
-	bad := refusals(o.plan)
+	bad := syncrun.Refusals(o.plan)
 	switch {
 	case o.wrote.failed > 0:
-		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonApplyFailed, "%s could not be written", count(o.wrote.failed, "object"))
+		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonApplyFailed, "%s could not be written", text.Count(o.wrote.failed, "object"))
 	case len(bad) > 0:
 		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonRefused, "%s belongs to somebody else or is opted out, and is not what the repository says", list(bad))
 	case len(o.plan.StatusProblems) > 0:
 		writeComplaints(ms, o.plan.StatusProblems)
 	case o.inPlace():
 		except := ""
-		if n := len(left(o.plan)); n > 0 {
+		if n := len(syncrun.SkippedObjects(o.plan)); n > 0 {
 			except = fmt.Sprintf(", except %d left alone", n)
 		}
-		conditions.MarkTrue(ms, meta.HealthyCondition, meta.SucceededReason, "All resources of %s are in place%s", short(o.bundle.Revision), except)
+		conditions.MarkTrue(ms, meta.HealthyCondition, meta.SucceededReason, "All resources of %s are in place%s", text.Short(o.bundle.Revision), except)
 	case o.observes:
 		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonObserved, "%d of %s of %s are in place; %s, and nothing is written, since spec.mode is Observe",
-			o.plan.Unchanged, count(len(o.bundle.Resources), "resource"), short(o.bundle.Revision), planned(o.plan).toDo())
+			o.plan.Unchanged, text.Count(len(o.bundle.Resources), "resource"), text.Short(o.bundle.Revision), planned(o.plan).toDo())
 	}
 }
 
@@ -49,9 +51,9 @@ func writeComplaints(ms *v1alpha1.MeshSync, all []clustercache.StatusProblem) {
 	}
 	if refused > 0 {
 		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonIstioRefuses, "Istio refuses %s: %s: %s",
-			count(refused, "object"), first.Key, shortened(first.Message))
+			text.Count(refused, "object"), first.Key, shortened(first.Message))
 		return
 	}
 	conditions.MarkUnknown(ms, meta.HealthyCondition, meta.ProgressingReason, "Not all proxies have %s yet: %s: %s",
-		count(len(all), "object"), first.Key, shortened(first.Message))
+		text.Count(len(all), "object"), first.Key, shortened(first.Message))
 }

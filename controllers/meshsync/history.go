@@ -10,6 +10,8 @@ import (
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/render"
+	"github.com/isthmus-mesh/isthmus/internal/syncrun"
+	"github.com/isthmus-mesh/isthmus/internal/text"
 )
 
 // writeHistory notes a result that differs from the latest, or that wrote something. Equal results are not counted: that
@@ -21,14 +23,14 @@ func (r *Reconciler) writeHistory(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 	}
 	digest, revision := "sha1:"+m.fetched.snapshot.Commit, m.fetched.snapshot.Revision
 	if o.bundle != nil {
-		digest = bundleDigest + o.bundle.Digest
+		digest = syncrun.BundleDigest + o.bundle.Digest
 	}
 	latest := ms.Status.History.Latest()
 	same := latest != nil && latest.Digest == digest && latest.LastReconciledStatus == o.reason && latest.Metadata["revision"] == revision
 	if same && !o.wrote.any() {
 		return
 	}
-	if !keptOut(o.reason) {
+	if !syncrun.WasNotBegun(o.reason) {
 		// It takes the place of what was noted when it began.
 		ms.Status.History = slices.DeleteFunc(ms.Status.History, func(entry meta.Snapshot) bool {
 			return entry.Digest == digest && entry.LastReconciledStatus == meta.ProgressingReason
@@ -40,7 +42,7 @@ func (r *Reconciler) writeHistory(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 // writeBasis notes what a later commit falls back to, if all of it is known: otherwise what the status says of earlier commits is all that there is
 // to find out how things were.
 func writeBasis(ms *v1alpha1.MeshSync, bundle *render.Bundle) {
-	if !isKnown(bundle) {
+	if !syncrun.LastKnownGoodFound(bundle) {
 		return
 	}
 	ms.Status.LastKnownGoodRevision = bundle.Revision
@@ -55,7 +57,7 @@ func writeBasis(ms *v1alpha1.MeshSync, bundle *render.Bundle) {
 // older of it again nor take what it brought for what never was good.
 func (r *Reconciler) begin(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, p *patcher, bundle *render.Bundle, plan plans.Plan) error {
 	// A bundle that could not be compared with the cluster stands in the history as well, and was not begun.
-	begun := isOf(lastWritten(ms), bundle) && (!isKnown(bundle) || ms.Status.LastKnownGoodRevision == bundle.Revision)
+	begun := syncrun.IsEntryOf(syncrun.LastWritten(ms), bundle) && (!syncrun.LastKnownGoodFound(bundle) || ms.Status.LastKnownGoodRevision == bundle.Revision)
 	if plan.Overridden == nil && (begun || !plan.Writes()) {
 		return nil
 	}
@@ -64,7 +66,7 @@ func (r *Reconciler) begin(ctx context.Context, ms *v1alpha1.MeshSync, m *memory
 	}
 	if !begun {
 		writeBasis(ms, bundle)
-		ms.Status.History.Upsert(bundleDigest+bundle.Digest, r.now(), r.now().Sub(m.started), meta.ProgressingReason, map[string]string{"revision": bundle.Revision})
+		ms.Status.History.Upsert(syncrun.BundleDigest+bundle.Digest, r.now(), r.now().Sub(m.started), meta.ProgressingReason, map[string]string{"revision": bundle.Revision})
 	}
 	writeAgreed(ms, bundle, plan.Acknowledged)
 	if err := p.status(ctx, ms); err != nil {
@@ -72,7 +74,7 @@ func (r *Reconciler) begin(ctx context.Context, ms *v1alpha1.MeshSync, m *memory
 	}
 	if passed := plan.Overridden; passed != nil {
 		r.events.Eventf(ms, corev1.EventTypeNormal, v1alpha1.ReasonAcknowledged, "Revision %s is no longer held: %s. It was let pass by %s, and so would be the same another time: %s",
-			short(bundle.Revision), passed.Reason, passed.Digest, wayBack(ms, bundle, passed.Digest))
+			text.Short(bundle.Revision), passed.Reason, passed.Digest, syncrun.HowToRevoke(ms, bundle, passed.Digest))
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/render"
+	"github.com/isthmus-mesh/isthmus/internal/syncrun"
 )
 
 func TestOnlyWhatTheClusterHasIsRecalled(t *testing.T) {
@@ -36,7 +37,7 @@ func TestOnlyWhatTheClusterHasIsRecalled(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			ms := &v1alpha1.MeshSync{Status: v1alpha1.MeshSyncStatus{History: tc.history}}
-			if got := wasApplied(ms, bundle); got != tc.want {
+			if got := syncrun.WasApplied(ms, bundle); got != tc.want {
 				t.Errorf("%s: got %v", tc.reason, got)
 			}
 		})
@@ -75,7 +76,7 @@ func TestWhatWaitsForOtherClusters(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			ms := &v1alpha1.MeshSync{Status: tc.status}
-			if got := settles(ms, bundle) > 0; got != tc.waits {
+			if got := syncrun.RoutingDelay(ms, bundle) > 0; got != tc.waits {
 				t.Errorf("%s: got %v", tc.reason, got)
 			}
 		})
@@ -104,7 +105,7 @@ func TestWhatDiffersAfterARestartWasChangedOnlyIfAllWasInPlace(t *testing.T) {
 				Digest: "sha256:b", LastReconciledStatus: meta.ReconciliationSucceededReason, Metadata: map[string]string{"revision": bundle.Revision},
 			}}}}
 			tc.change(&ms.Status)
-			if got := wasInPlace(ms, bundle); got != tc.want {
+			if got := syncrun.WasInSync(ms, bundle); got != tc.want {
 				t.Errorf("%s: got %v", tc.reason, got)
 			}
 		})

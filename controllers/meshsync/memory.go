@@ -10,6 +10,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 	"github.com/isthmus-mesh/isthmus/internal/source"
+	"github.com/isthmus-mesh/isthmus/internal/syncrun"
 )
 
 // memory is what a MeshSync's runs leave for the next one. Losing it costs work, never correctness: after a
@@ -28,7 +29,7 @@ type memory struct {
 	// planner knows what the cluster was last seen to have: what differs from it without a change in Git is drift.
 	planner *plans.Planner
 	// read are objects of somebody else that spec.adopt may choose, as they were read last.
-	read ReadObjects
+	read syncrun.ReadObjects
 	// retry spaces runs that failed after the fetch.
 	retry retries
 	// aheadSince is when a commit that is not yet applied was first seen, zero if there is none.

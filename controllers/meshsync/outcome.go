@@ -17,6 +17,8 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/preflight"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 	"github.com/isthmus-mesh/isthmus/internal/source"
+	"github.com/isthmus-mesh/isthmus/internal/syncrun"
+	"github.com/isthmus-mesh/isthmus/internal/text"
 )
 
 // verdict says who has the next move.
@@ -79,7 +81,7 @@ func failedInternally(doing string, err error) outcome {
 func anotherMeshSync(ms, rival *v1alpha1.MeshSync) outcome {
 	return outcome{
 		verdict: waiting, reason: v1alpha1.ReasonAnotherMeshSync, unread: true,
-		message: fmt.Sprintf("MeshSync %s/%s is older and manages this cluster; only one can. %s", rival.Namespace, rival.Name, inheritance(ms)),
+		message: fmt.Sprintf("MeshSync %s/%s is older and manages this cluster; only one can. %s", rival.Namespace, rival.Name, syncrun.InheritanceNote(ms)),
 	}
 }
 
@@ -104,7 +106,7 @@ func fetchFailed(err error) outcome {
 	if listed && len(findings) > 0 {
 		what += " " + first(findings)
 	}
-	o.message = sentence(what) + " " + untouched
+	o.message = text.Sentence(what) + " " + untouched
 	return o
 }
 
@@ -126,17 +128,17 @@ func renderFailed(snapshot *source.Snapshot, err error) outcome {
 			verdict: waiting, reason: v1alpha1.ReasonInvalidContent, cause: err,
 			errors: syncErrors(findings), broken: len(findings),
 			message: fmt.Sprintf("Revision %s is not applied, since it has %s: %s %s",
-				short(snapshot.Revision), count(len(findings), "error"), sentence(first(findings)), untouched),
+				text.Short(snapshot.Revision), text.Count(len(findings), "error"), text.Sentence(first(findings)), untouched),
 		}
 	case errors.Is(err, context.DeadlineExceeded):
 		return outcome{
 			verdict: retrying, reason: v1alpha1.ReasonTimeout, cause: err, unread: true,
-			message: fmt.Sprintf("Revision %s could not be evaluated within spec.timeout; raise it if this repeats. %s", short(snapshot.Revision), untouched),
+			message: fmt.Sprintf("Revision %s could not be evaluated within spec.timeout; raise it if this repeats. %s", text.Short(snapshot.Revision), untouched),
 		}
 	default:
 		return outcome{
 			verdict: retrying, reason: v1alpha1.ReasonEvaluationFailed, cause: err, unread: true,
-			message: fmt.Sprintf("Revision %s could not be evaluated: %s %s", short(snapshot.Revision), sentence(err.Error()), untouched),
+			message: fmt.Sprintf("Revision %s could not be evaluated: %s %s", text.Short(snapshot.Revision), text.Sentence(err.Error()), untouched),
 		}
 	}
 }
@@ -145,7 +147,7 @@ func unknownCluster(ms *v1alpha1.MeshSync, snapshot *source.Snapshot, err error)
 	return outcome{
 		verdict: waiting, reason: v1alpha1.ReasonUnknownCluster, cause: err,
 		message: fmt.Sprintf("Cluster %q is not in the inventory of revision %s; add it there, or correct spec.cluster. Nothing is touched.",
-			ms.Spec.Cluster, short(snapshot.Revision)),
+			ms.Spec.Cluster, text.Short(snapshot.Revision)),
 	}
 }
 
@@ -154,20 +156,20 @@ func wrongCluster(bundle *render.Bundle, uid string) outcome {
 		verdict: waiting, reason: v1alpha1.ReasonWrongCluster, bundle: bundle,
 		message: fmt.Sprintf("The inventory of revision %s says that cluster %q has the uid %s, but the kube-system namespace of this cluster has %s: "+
 			"this is another cluster. Correct spec.cluster, or the uid in the inventory. Nothing is touched.",
-			short(bundle.Revision), bundle.Cluster, bundle.UID, uid),
+			text.Short(bundle.Revision), bundle.Cluster, bundle.UID, uid),
 	}
 }
 
 func planFailed(bundle *render.Bundle, err error) outcome {
 	o := outcome{
 		verdict: retrying, reason: v1alpha1.ReasonApplyFailed, bundle: bundle, cause: err,
-		message: fmt.Sprintf("Revision %s could not be compared with this cluster: %s %s", short(bundle.Revision), sentence(err.Error()), untouched),
+		message: fmt.Sprintf("Revision %s could not be compared with this cluster: %s %s", text.Short(bundle.Revision), text.Sentence(err.Error()), untouched),
 	}
-	var unavailable *unavailableError
+	var unavailable *syncrun.UnavailableError
 	if errors.As(err, &unavailable) {
 		o.reason = v1alpha1.ReasonKindUnavailable
 		o.message = fmt.Sprintf("Revision %s is not applied: %s Nothing was written; it goes on by itself once that is mended.",
-			short(bundle.Revision), sentence(err.Error()))
+			text.Short(bundle.Revision), text.Sentence(err.Error()))
 	}
 	return o
 }
@@ -181,12 +183,12 @@ func braked(ms *v1alpha1.MeshSync, bundle *render.Bundle, plan *plans.Plan) outc
 		errors: syncErrors(bundle.Findings), broken: len(bundle.Findings),
 		held: &v1alpha1.Held{Kind: plan.Guard.Kind, Digest: digest, Revision: bundle.Revision, Reason: plan.Guard.Reason},
 		message: fmt.Sprintf("Revision %s is held: %s %s %s If it is not, revert the commit. %s",
-			short(bundle.Revision), sentence(plan.Guard.Reason), untouched, wayOn(ms, digest), whereListed(todo)),
+			text.Short(bundle.Revision), text.Sentence(plan.Guard.Reason), untouched, syncrun.HowToAcknowledge(ms, digest), whereListed(todo)),
 	}
 }
 
 func observed(bundle *render.Bundle, plan *plans.Plan) outcome {
-	todo, refused := pending(plan), refusals(plan)
+	todo, refused := pending(plan), syncrun.Refusals(plan)
 	var counts []string
 	var what string
 	if len(todo) > 0 {
@@ -195,7 +197,7 @@ func observed(bundle *render.Bundle, plan *plans.Plan) outcome {
 	}
 	if len(refused) > 0 {
 		counts = append(counts, fmt.Sprintf("%d refused", len(refused)))
-		what += " Refused: " + sentence(firstRefused(refused))
+		what += " Refused: " + text.Sentence(firstRefused(refused))
 	}
 	if len(counts) == 0 {
 		counts = append(counts, "nothing to change")
@@ -203,11 +205,11 @@ func observed(bundle *render.Bundle, plan *plans.Plan) outcome {
 	o := outcome{
 		verdict: done, reason: v1alpha1.ReasonObserved, observes: true, bundle: bundle, plan: plan, pending: todo,
 		errors: append(refused, syncErrors(bundle.Findings)...), broken: len(bundle.Findings),
-		message: fmt.Sprintf("Observed %s: %s.%s", short(bundle.Revision), strings.Join(counts, ", "), what),
+		message: fmt.Sprintf("Observed %s: %s.%s", text.Short(bundle.Revision), strings.Join(counts, ", "), what),
 	}
 	if len(bundle.Findings) > 0 {
 		o.verdict, o.reason = waiting, v1alpha1.ReasonServicesFrozen
-		o.message += fmt.Sprintf(" Without what is broken in it: %s %s", sentence(first(bundle.Findings)), frozenMessage(bundle))
+		o.message += fmt.Sprintf(" Without what is broken in it: %s %s", text.Sentence(first(bundle.Findings)), frozenMessage(bundle))
 	}
 	return o
 }
@@ -215,29 +217,29 @@ func observed(bundle *render.Bundle, plan *plans.Plan) outcome {
 // applied is a plan that was carried out, whole or in part.
 func applied(bundle *render.Bundle, plan *plans.Plan, result execute.Result, err error) outcome {
 	o := outcome{bundle: bundle, plan: plan, wrote: wrote(result), cause: err, errors: failures(result), carriedOut: true}
-	refused := refusals(plan)
+	refused := syncrun.Refusals(plan)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		o.verdict, o.reason = retrying, v1alpha1.ReasonTimeout
-		o.message = fmt.Sprintf("Revision %s was not applied whole within spec.timeout. It goes on from there; raise spec.timeout if this repeats.", short(bundle.Revision))
+		o.message = fmt.Sprintf("Revision %s was not applied whole within spec.timeout. It goes on from there; raise spec.timeout if this repeats.", text.Short(bundle.Revision))
 	case err != nil:
 		o.verdict, o.reason, o.fleeting = retrying, v1alpha1.ReasonApplyFailed, conflicts(err)
-		o.message = fmt.Sprintf("Revision %s could not be applied whole, so nothing was deleted; it is tried again: %s", short(bundle.Revision), sentence(firstOf(err)))
+		o.message = fmt.Sprintf("Revision %s could not be applied whole, so nothing was deleted; it is tried again: %s", text.Short(bundle.Revision), text.Sentence(firstOf(err)))
 	case len(refused) > 0:
 		o.verdict, o.reason, o.errors = waiting, v1alpha1.ReasonRefused, refused
-		o.message = fmt.Sprintf("Revision %s is applied, except for %s: %s", short(bundle.Revision), count(len(refused), "resource"), sentence(firstRefused(refused)))
+		o.message = fmt.Sprintf("Revision %s is applied, except for %s: %s", text.Short(bundle.Revision), text.Count(len(refused), "resource"), text.Sentence(firstRefused(refused)))
 	case len(plan.Deferrals()) > 0:
 		waits := plan.Deferrals()
 		o.verdict, o.reason = settling, v1alpha1.ReasonRoutingDeferred
 		o.message = fmt.Sprintf("Revision %s is applied, except for %s that newly lead to other clusters, which see it at another moment: written at %s, %s first.",
-			short(bundle.Revision), count(len(waits), "object"), plan.Due().UTC().Format(time.RFC3339), waits[0].Key)
+			text.Short(bundle.Revision), text.Count(len(waits), "object"), plan.Due().UTC().Format(time.RFC3339), waits[0].Key)
 	case len(bundle.Findings) > 0:
 		o.verdict, o.reason = waiting, v1alpha1.ReasonServicesFrozen
 		o.message = fmt.Sprintf("Revision %s is applied, except for what is broken in it: %s %s",
-			short(bundle.Revision), sentence(first(bundle.Findings)), frozenMessage(bundle))
+			text.Short(bundle.Revision), text.Sentence(first(bundle.Findings)), frozenMessage(bundle))
 	default:
 		o.verdict, o.reason = done, meta.ReconciliationSucceededReason
-		o.message = "Applied revision: " + short(bundle.Revision)
+		o.message = "Applied revision: " + text.Short(bundle.Revision)
 	}
 	if len(bundle.Findings) > 0 {
 		o.errors = append(o.errors, syncErrors(bundle.Findings)...)
@@ -259,13 +261,13 @@ func frozenMessage(bundle *render.Bundle) string {
 		}
 	}
 	if len(bundle.Lost) > 0 {
-		words = append(words, fmt.Sprintf("Nothing is deleted or narrowed meanwhile, since it may stem from %s, and %s", few(bundle.Lost), sentence(lostReason(bundle))))
+		words = append(words, fmt.Sprintf("Nothing is deleted or narrowed meanwhile, since it may stem from %s, and %s", text.Few(bundle.Lost), text.Sentence(syncrun.LostReason(bundle))))
 	}
 	if len(kept) > 0 {
-		words = append(words, fmt.Sprintf("Kept as they were when they were good last: %s.", few(kept)))
+		words = append(words, fmt.Sprintf("Kept as they were when they were good last: %s.", text.Few(kept)))
 	}
 	if len(leftOut) > 0 {
-		words = append(words, fmt.Sprintf("Left out, since they never were good: %s.", few(leftOut)))
+		words = append(words, fmt.Sprintf("Left out, since they never were good: %s.", text.Few(leftOut)))
 	}
 	if len(words) == 0 {
 		words = append(words, "What is broken was never here, and is left out.")
@@ -281,5 +283,5 @@ func (o outcome) isApplied() bool {
 // inPlace tells whether the cluster has the commit, frozen services and what is left alone aside: since it is applied, or since there was nothing to
 // write when it was only observed.
 func (o outcome) inPlace() bool {
-	return o.isApplied() || o.observes && len(o.pending) == 0 && len(refusals(o.plan)) == 0
+	return o.isApplied() || o.observes && len(o.pending) == 0 && len(syncrun.Refusals(o.plan)) == 0
 }

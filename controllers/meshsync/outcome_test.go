@@ -20,6 +20,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 	"github.com/isthmus-mesh/isthmus/internal/source"
+	"github.com/isthmus-mesh/isthmus/internal/syncrun"
 )
 
 func TestEveryEndOfARunHasAReasonAndSaysWhatIsUntouched(t *testing.T) {
@@ -49,7 +50,7 @@ func TestEveryEndOfARunHasAReasonAndSaysWhatIsUntouched(t *testing.T) {
 		"EvaluationBug":  {"what is not in the commit is tried again", renderFailed(snapshot, errors.New("no memory")), retrying, v1alpha1.ReasonEvaluationFailed, []string{"no memory", untouched}},
 		"UnknownCluster": {"only a person knows which cluster this is", unknownCluster(ms, snapshot, finding), waiting, v1alpha1.ReasonUnknownCluster, []string{`"east"`, "Nothing is touched"}},
 		"WrongCluster":   {"only a person knows which cluster this is", wrongCluster(bundle, "wrong"), waiting, v1alpha1.ReasonWrongCluster, []string{"right", "wrong", "Nothing is touched"}},
-		"KindMissing":    {"the CRDs may be installed a minute later", planFailed(bundle, &unavailableError{errors.New("no gateways.networking.istio.io")}), retrying, v1alpha1.ReasonKindUnavailable, []string{"gateways", "Nothing was written"}},
+		"KindMissing":    {"the CRDs may be installed a minute later", planFailed(bundle, &syncrun.UnavailableError{Err: errors.New("no gateways.networking.istio.io")}), retrying, v1alpha1.ReasonKindUnavailable, []string{"gateways", "Nothing was written"}},
 		"Braked": {
 			"only a person can agree to a loss", braked(ms, bundle, &plans.Plan{Guard: &plans.Guard{Kind: plans.EmptyBundle, Digest: "d1", Reason: "12 would go"}}), waiting, plans.EmptyBundle,
 			[]string{"12 would go", "kubectl -n isthmus-system annotate --overwrite meshsync mesh isthmus.dev/acknowledge=d1", `in Git, for every cluster that is held, by its own digest (status.held.digest): settings: acknowledge: ["d1"]`, untouched},
@@ -374,7 +375,7 @@ func TestOldestMeshSyncHasTheCluster(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			if got := older(tc.a, tc.b); got != tc.want {
+			if got := syncrun.IsOlder(tc.a, tc.b); got != tc.want {
 				t.Errorf("%s: got %v", tc.reason, got)
 			}
 		})

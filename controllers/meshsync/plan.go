@@ -12,6 +12,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/preflight"
 	"github.com/isthmus-mesh/isthmus/internal/render"
+	"github.com/isthmus-mesh/isthmus/internal/syncrun"
 )
 
 // plan compares the bundle with the cluster.
@@ -58,6 +59,6 @@ func (r *Reconciler) planAndCheck(
 }
 
 // cluster is what a run reads of this cluster.
-func (r *Reconciler) cluster() Cluster {
-	return Cluster{Client: r.client, Objects: r.reader, Kinds: r.kinds, Now: r.now}
+func (r *Reconciler) cluster() syncrun.Cluster {
+	return syncrun.Cluster{Client: r.client, Objects: r.reader, Kinds: r.kinds, Now: r.now}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/internal/render"
+	"github.com/isthmus-mesh/isthmus/internal/syncrun"
 )
 
 // errAnotherCluster is no cause to tell more of: the commit at hand is judged for it as well.
@@ -31,7 +32,7 @@ func (r *Reconciler) recall(ctx context.Context, ms *v1alpha1.MeshSync, m *memor
 		return nil
 	}
 	m.recalled.over = true
-	if !wasApplied(ms, bundle) {
+	if !syncrun.WasApplied(ms, bundle) {
 		ctrl.LoggerFrom(ctx).Info("the commit that was applied last now means something else for this cluster, "+
 			"so changes of what was applied are not undone until a commit can be applied", "applied", revision)
 		return nil
@@ -50,7 +51,7 @@ func (r *Reconciler) again(ctx context.Context, ms *v1alpha1.MeshSync, revision,
 	}
 	named := *snapshot
 	named.Revision = revision
-	bundle, _, err := r.render(ctx, ms, RenderRequest{Snapshot: &named, Cluster: ms.Spec.Cluster, Halt: ms.Spec.OnError == v1alpha1.OnErrorHalt})
+	bundle, _, err := r.render(ctx, ms, syncrun.RenderRequest{Snapshot: &named, Cluster: ms.Spec.Cluster, Halt: ms.Spec.OnError == v1alpha1.OnErrorHalt})
 	if err != nil || bundle.UID == "" {
 		return bundle, err
 	}

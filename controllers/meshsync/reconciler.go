@@ -24,6 +24,8 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 	"github.com/isthmus-mesh/isthmus/internal/source"
+	"github.com/isthmus-mesh/isthmus/internal/syncrun"
+	"github.com/isthmus-mesh/isthmus/internal/text"
 )
 
 // Fetcher gets the commit that a MeshSync asks for.
@@ -41,7 +43,7 @@ type Fetcher interface {
 // that is not in the inventory an [UnknownClusterError].
 type Renderer interface {
 	// Render gives the bundle, and what the next commit can fall back to.
-	Render(ctx context.Context, request RenderRequest) (*render.Bundle, *evaluate.Basis, error)
+	Render(ctx context.Context, request syncrun.RenderRequest) (*render.Bundle, *evaluate.Basis, error)
 	// Manifests are what services are fallen back to that were good in a commit.
 	Manifests(ctx context.Context, snapshot *source.Snapshot, cluster string) (*evaluate.Basis, error)
 }
@@ -64,9 +66,9 @@ type Reconciler struct {
 	kinds    []istio.Kind
 	fetcher  Fetcher
 	renderer Renderer
-	reader   ClusterReader
+	reader   syncrun.ClusterReader
 	applier  Applier
-	identity Identifier
+	identity syncrun.Identifier
 	events   record.EventRecorder
 	metrics  *Metrics
 	now      func() time.Time
@@ -129,7 +131,7 @@ func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 	run, cancel := context.WithTimeout(ctx, ms.Within())
 	defer cancel()
 
-	rival, err := olderRival(run, r.client, ms)
+	rival, err := syncrun.Active(run, r.client, ms)
 	if err != nil {
 		return r.retried(ms, m, failedInternally("It cannot be told whether this MeshSync may act", err))
 	}
@@ -146,7 +148,7 @@ func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 	r.progress(run, ms, m, p, snapshot)
 
 	bundle, err := r.bundle(run, ms, m, snapshot)
-	var unknown *UnknownClusterError
+	var unknown *syncrun.UnknownClusterError
 	if errors.As(err, &unknown) {
 		m.abandon()
 		return unknownCluster(ms, snapshot, err)
@@ -168,7 +170,7 @@ func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 	plan, problems, err := r.planAndCheck(run, ms, m, bundle)
 	if err != nil {
 		o := r.retried(ms, m, planFailed(bundle, err))
-		var lacks *unavailableError
+		var lacks *syncrun.UnavailableError
 		if errors.As(err, &lacks) {
 			return r.keep(ctx, ms, m, o)
 		}
@@ -189,7 +191,7 @@ func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 		return observed(bundle, &plan).with(problems)
 	}
 	if err := r.begin(run, ms, m, p, bundle, plan); err != nil {
-		return r.retried(ms, m, failedInternally("It cannot be noted that revision "+short(bundle.Revision)+" is begun, so nothing of it is written", err))
+		return r.retried(ms, m, failedInternally("It cannot be noted that revision "+text.Short(bundle.Revision)+" is begun, so nothing of it is written", err))
 	}
 	m.good = bundle
 	m.planner.Begin(plan)
@@ -269,9 +271,9 @@ func (r *Reconciler) progress(ctx context.Context, ms *v1alpha1.MeshSync, m *mem
 	}
 	m.told = work
 	r.saw(ms, snapshot.Revision, snapshot.Rewound)
-	conditions.MarkReconciling(ms, meta.ProgressingReason, "Working on revision %s", short(snapshot.Revision))
+	conditions.MarkReconciling(ms, meta.ProgressingReason, "Working on revision %s", text.Short(snapshot.Revision))
 	if conditions.Get(ms, meta.ReadyCondition) == nil {
-		conditions.MarkUnknown(ms, meta.ReadyCondition, meta.ProgressingReason, "Working on revision %s", short(snapshot.Revision))
+		conditions.MarkUnknown(ms, meta.ReadyCondition, meta.ProgressingReason, "Working on revision %s", text.Short(snapshot.Revision))
 	}
 	if err := p.status(ctx, ms); err != nil {
 		// Only news: the run goes on, and its end is written anyhow.
@@ -303,8 +305,8 @@ func (r *Reconciler) saw(ms *v1alpha1.MeshSync, revision, rewound string) {
 // mark puts the finalizer and the marks of an ApplySet's parent on the MeshSync, once.
 func (r *Reconciler) mark(ctx context.Context, ms *v1alpha1.MeshSync, p *patcher) error {
 	changed := controllerutil.AddFinalizer(ms, v1alpha1.Finalizer)
-	if ms.Labels[v1alpha1.ApplySetIDLabel] != applySetID(ms) {
-		metav1.SetMetaDataLabel(&ms.ObjectMeta, v1alpha1.ApplySetIDLabel, applySetID(ms))
+	if ms.Labels[v1alpha1.ApplySetIDLabel] != syncrun.ApplySetID(ms) {
+		metav1.SetMetaDataLabel(&ms.ObjectMeta, v1alpha1.ApplySetIDLabel, syncrun.ApplySetID(ms))
 		changed = true
 	}
 	if ms.Annotations[v1alpha1.ApplySetToolingAnnotation] != v1alpha1.ApplySetTooling {
@@ -330,7 +332,7 @@ func (r *Reconciler) suspended(ctx context.Context, ms *v1alpha1.MeshSync, p *pa
 	ctrl.LoggerFrom(ctx).V(1).Info("suspended: nothing is done")
 	conditions.Delete(ms, meta.ReconcilingCondition)
 	if conditions.GetReason(ms, meta.ReadyCondition) == v1alpha1.ReasonAnotherMeshSync {
-		rival, err := olderRival(ctx, r.client, ms)
+		rival, err := syncrun.Active(ctx, r.client, ms)
 		if err != nil {
 			return ctrl.Result{}, err
 		}

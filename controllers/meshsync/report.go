@@ -13,6 +13,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
+	"github.com/isthmus-mesh/isthmus/internal/syncrun"
+	"github.com/isthmus-mesh/isthmus/internal/text"
 )
 
 // report turns an outcome into conditions, status, events, metrics and the time of the next run. It writes the
@@ -88,8 +90,8 @@ func (r *Reconciler) writeStatus(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 	if o.counts() {
 		status.Services = int64(o.bundle.Services)
 		status.Resources = int64(len(o.bundle.Resources))
-		status.Refused = int64(len(refusals(o.plan)))
-		status.Skipped = firstTen(left(o.plan))
+		status.Refused = int64(len(syncrun.Refusals(o.plan)))
+		status.Skipped = firstTen(syncrun.SkippedObjects(o.plan))
 		settling := settlings(o.plan)
 		status.DeferredCount = int64(len(settling))
 		status.Deferred = settling[:min(len(settling), maxTimed)]
@@ -144,7 +146,7 @@ func (r *Reconciler) writeMetrics(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 		r.metrics.services.WithLabelValues(namespace, name).Set(float64(o.bundle.Services))
 		for state, n := range map[string]int{
 			"desired": len(o.bundle.Resources), "unchanged": o.plan.Unchanged,
-			"refused": len(refusals(o.plan)), "skipped": len(left(o.plan)), "withdrawing": len(o.plan.Withdrawals()),
+			"refused": len(syncrun.Refusals(o.plan)), "skipped": len(syncrun.SkippedObjects(o.plan)), "withdrawing": len(o.plan.Withdrawals()),
 		} {
 			r.metrics.resources.WithLabelValues(namespace, name, state).Set(float64(n))
 		}
@@ -221,7 +223,7 @@ func (r *Reconciler) emit(before, ms *v1alpha1.MeshSync, o outcome) {
 	}
 	if len(o.wrote.drifted) > 0 {
 		r.events.AnnotatedEventf(ms, annotations, corev1.EventTypeNormal, v1alpha1.ReasonDriftCorrected,
-			"Put right %s that somebody had changed: %s", count(len(o.wrote.drifted), "object"), keys(o.wrote.drifted))
+			"Put right %s that somebody had changed: %s", text.Count(len(o.wrote.drifted), "object"), keys(o.wrote.drifted))
 	}
 	same := conditions.GetReason(before, meta.ReadyCondition) == o.reason && conditions.GetMessage(before, meta.ReadyCondition) == o.message
 	if same {

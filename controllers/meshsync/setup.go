@@ -24,6 +24,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 	"github.com/isthmus-mesh/isthmus/internal/source"
+	"github.com/isthmus-mesh/isthmus/internal/syncrun"
 )
 
 // settle is how long after a change in the cluster the reconciler wakes: changes come in bunches, and one look serves all.
@@ -66,11 +67,11 @@ func WithFirstRetry(wait time.Duration) Option { return func(r *Reconciler) { r.
 
 // NewReconciler makes one that reads MeshSyncs through client, Secrets and kube-system through uncached, looks at the
 // cluster through looker and writes through applier.
-func NewReconciler(client client.Client, uncached client.Reader, looker ClusterReader, applier Applier, options ...Option) (*Reconciler, error) {
+func NewReconciler(client client.Client, uncached client.Reader, looker syncrun.ClusterReader, applier Applier, options ...Option) (*Reconciler, error) {
 	r := &Reconciler{
 		client: client, uncached: uncached, reader: looker, applier: applier,
 		kinds:      istio.Kinds,
-		identity:   &ClusterIdentity{Reader: uncached},
+		identity:   &syncrun.ClusterIdentity{Reader: uncached},
 		events:     &record.FakeRecorder{},
 		now:        time.Now,
 		firstRetry: 750 * time.Millisecond,
@@ -89,7 +90,7 @@ func NewReconciler(client client.Client, uncached client.Reader, looker ClusterR
 		if err != nil {
 			return nil, fmt.Errorf("the CRDs that this controller checks resources against cannot be read: %w", err)
 		}
-		r.renderer = pipeline{evaluator: evaluate.New(r.limits, r.cache), renderer: render.New(validator, r.cache), timed: r.metrics.timed}
+		r.renderer = syncrun.Pipeline{Evaluator: evaluate.New(r.limits, r.cache), Renderer: render.New(validator, r.cache), Timed: r.metrics.timed}
 	}
 	return r, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/preflight"
 	"github.com/isthmus-mesh/isthmus/internal/render"
+	"github.com/isthmus-mesh/isthmus/internal/text"
 )
 
 // blocks tells whether a plan must not be begun.
@@ -25,7 +26,7 @@ func unfit(bundle *render.Bundle, plan *plans.Plan, problems []preflight.Problem
 		verdict: waiting, reason: blocking[0].Reason, bundle: bundle, plan: plan, pending: pending(plan), unapplied: true,
 		broken: len(bundle.Findings),
 		message: fmt.Sprintf("Revision %s is not applied: %s Nothing of it was written; it goes on by itself once that is mended. %s",
-			short(bundle.Revision), sentence(firstProblems(blocking)), untouched),
+			text.Short(bundle.Revision), text.Sentence(firstProblems(blocking)), untouched),
 	}
 	for _, p := range blocking {
 		e := v1alpha1.SyncError{Message: p.Message}
@@ -51,7 +52,7 @@ func writePreflight(ms *v1alpha1.MeshSync, o outcome) {
 		conditions.MarkFalse(ms, v1alpha1.PreflightCondition, o.reason, "%s", o.message)
 	case !o.checked:
 	case len(o.problems) > 0:
-		conditions.MarkFalse(ms, v1alpha1.PreflightCondition, o.problems[0].Reason, "%s", shortened(sentence(firstProblems(o.problems))))
+		conditions.MarkFalse(ms, v1alpha1.PreflightCondition, o.problems[0].Reason, "%s", shortened(text.Sentence(firstProblems(o.problems))))
 	default:
 		conditions.MarkTrue(ms, v1alpha1.PreflightCondition, meta.SucceededReason, "This cluster is as the repository takes it to be")
 	}
@@ -78,9 +79,9 @@ func (m *Metrics) countProblems(ms *v1alpha1.MeshSync, o outcome) {
 }
 
 func firstProblems(problems []preflight.Problem) string {
-	named := make([]string, 0, maxNamed)
-	for _, p := range problems[:min(len(problems), maxNamed)] {
+	named := make([]string, 0, text.MaxNamed)
+	for _, p := range problems[:min(len(problems), text.MaxNamed)] {
 		named = append(named, p.Message)
 	}
-	return and(named, len(problems))
+	return text.AndMore(named, len(problems))
 }

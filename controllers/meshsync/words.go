@@ -13,36 +13,37 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/render"
+	"github.com/isthmus-mesh/isthmus/internal/text"
 )
 
 // first names the first findings and how many there are beside.
 func first(findings manifest.Findings) string {
-	named := make([]string, 0, maxNamed)
-	for _, finding := range findings[:min(len(findings), maxNamed)] {
+	named := make([]string, 0, text.MaxNamed)
+	for _, finding := range findings[:min(len(findings), text.MaxNamed)] {
 		named = append(named, finding.String())
 	}
-	return and(named, len(findings))
+	return text.AndMore(named, len(findings))
 }
 
 func keys(all []render.Key) string {
-	named := make([]string, 0, maxNamed)
-	for _, key := range all[:min(len(all), maxNamed)] {
+	named := make([]string, 0, text.MaxNamed)
+	for _, key := range all[:min(len(all), text.MaxNamed)] {
 		named = append(named, key.String())
 	}
-	return and(named, len(all))
+	return text.AndMore(named, len(all))
 }
 
 func list(errors []v1alpha1.SyncError) string {
-	named := make([]string, 0, maxNamed)
-	for _, e := range errors[:min(len(errors), maxNamed)] {
+	named := make([]string, 0, text.MaxNamed)
+	for _, e := range errors[:min(len(errors), text.MaxNamed)] {
 		named = append(named, e.Resource)
 	}
-	return and(named, len(errors))
+	return text.AndMore(named, len(errors))
 }
 
 // firstRefused says why the first of them is refused, and how many there are beside.
 func firstRefused(refused []v1alpha1.SyncError) string {
-	return and([]string{refused[0].Resource + ": " + refused[0].Message}, len(refused))
+	return text.AndMore([]string{refused[0].Resource + ": " + refused[0].Message}, len(refused))
 }
 
 func syncErrors(findings manifest.Findings) []v1alpha1.SyncError {
@@ -71,7 +72,7 @@ func firstOf(err error) string {
 		return err.Error()
 	}
 	all := joined.Unwrap()
-	return and([]string{all[0].Error()}, len(all))
+	return text.AndMore([]string{all[0].Error()}, len(all))
 }
 
 // conflicts reports whether nothing failed but writes that somebody else was faster than.

@@ -8,6 +8,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/execute"
 	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/render"
+	"github.com/isthmus-mesh/isthmus/internal/text"
 )
 
 // writes counts what a run wrote, or, in mode Observe, would have.
@@ -63,7 +64,7 @@ func (w writes) String() string {
 		}
 	}
 	if w.namespaces > 0 {
-		parts = append(parts, count(w.namespaces, "namespace")+" made")
+		parts = append(parts, text.Count(w.namespaces, "namespace")+" made")
 	}
 	if len(parts) == 0 {
 		return "nothing to change"
@@ -143,5 +144,5 @@ func firstPending(all []v1alpha1.Pending) string {
 	for _, p := range all[:min(len(all), maxPendingNamed)] {
 		named = append(named, p.Verb+" "+p.Resource)
 	}
-	return and(named, len(all))
+	return text.AndMore(named, len(all))
 }

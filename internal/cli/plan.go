@@ -17,15 +17,15 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/controllers/meshsync"
 	"github.com/isthmus-mesh/isthmus/internal/clustercache"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 	"github.com/isthmus-mesh/isthmus/internal/plans"
+	"github.com/isthmus-mesh/isthmus/internal/syncrun"
 )
 
 // clusterTimeout bounds all that is asked of a cluster; listing 10,000 objects takes seconds.
@@ -84,7 +84,7 @@ func (p *planning) run(cmd *cobra.Command) error {
 		return unknownOutput(p.output, planForms...)
 	}
 	// What its libraries log is told as an error, or of no concern.
-	ctrl.SetLogger(logr.Discard())
+	log.SetLogger(logr.Discard())
 	shown := startProgress(cmd.ErrOrStderr())
 	made, err := p.make(cmd.Context(), shown)
 	shown.end()
@@ -146,7 +146,7 @@ func (p *planning) make(ctx context.Context, shown *progress) (planned, error) {
 	live := clustercache.New(dynamicClient, istio.Kinds, nil)
 	watching := make(chan error, 1)
 	go func() { watching <- live.Start(looking) }()
-	preview, err := meshsync.NewPreview(looking, cluster, live, ms, bundle)
+	preview, err := syncrun.NewPreview(looking, cluster, live, ms, bundle)
 	cancel()
 	if err := errors.Join(err, <-watching); err != nil {
 		return planned{}, fmt.Errorf("comparing with the cluster at %s: %w", config.Host, err)
@@ -197,7 +197,7 @@ func (p *planning) manager(ctx context.Context, cluster client.Reader) (*v1alpha
 	if err := cluster.List(ctx, all); err != nil && !meta.IsNoMatchError(err) {
 		return nil, fmt.Errorf("listing the MeshSyncs of the cluster: %w", err)
 	}
-	ms := meshsync.Oldest(all.Items)
+	ms := syncrun.Oldest(all.Items)
 	if p.meshSync != "" {
 		if ms = named(all.Items, p.meshSync); ms == nil {
 			return nil, usagef("the cluster has no MeshSync %s%s", p.meshSync, suggestion(names(all.Items)))
@@ -234,7 +234,7 @@ func names(all []v1alpha1.MeshSync) []string {
 
 // planned is a plan and whose it is.
 type planned struct {
-	meshsync.Preview
+	syncrun.Preview
 
 	meshSync *v1alpha1.MeshSync
 	// service is whose actions are shown, "" for all.
@@ -244,7 +244,9 @@ type planned struct {
 }
 
 // needsSomebody tells whether a person has to act before all of it is done.
-func (p planned) needsSomebody() bool { return len(p.BlockedBy) > 0 || p.Refused > 0 || len(p.broken) > 0 }
+func (p planned) needsSomebody() bool {
+	return len(p.BlockedBy) > 0 || p.Refused > 0 || len(p.broken) > 0
+}
 
 // actions are those that are shown, in the order in which they are carried out.
 func (p planned) actions() []plans.Action {
@@ -303,7 +305,7 @@ func (p planned) summary() string {
 	} {
 		add(counts[v.verb], v.what)
 	}
-	add(p.LeftAlone, "left alone")
+	add(p.Skipped, "left alone")
 	add(p.Refused, "refused")
 	add(p.Plan.Unchanged, "unchanged")
 	if len(parts) == 0 {

@@ -5,9 +5,9 @@ import (
 	"fmt"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/controllers/meshsync"
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
 	"github.com/isthmus-mesh/isthmus/internal/render"
+	"github.com/isthmus-mesh/isthmus/internal/syncrun"
 )
 
 // bundle is what the controller would render: without broken services, where it applies the rest of a commit.
@@ -38,7 +38,7 @@ func (r *repository) rest(ctx context.Context, cluster string) (result *evaluate
 		return nil, nil, err
 	}
 	err = r.inTime(ctx, func(ctx context.Context) error {
-		if bundle, err = meshsync.RenderBroken(ctx, r.evaluator, r.renderer, r.snapshot, cluster); err != nil {
+		if bundle, err = syncrun.RenderBroken(ctx, r.evaluator, r.renderer, r.snapshot, cluster); err != nil {
 			return err
 		}
 		result, err = r.evaluator.Partial(ctx, r.snapshot, evaluate.Options{Cluster: cluster})

@@ -1,4 +1,4 @@
-package meshsync
+package syncrun
 
 import (
 	"context"
@@ -17,6 +17,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/preflight"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 	"github.com/isthmus-mesh/isthmus/internal/source"
+	"github.com/isthmus-mesh/isthmus/internal/text"
 )
 
 // Preview is what a controller would do if a bundle were the next that it gets.
@@ -27,7 +28,7 @@ type Preview struct {
 	// Refused counts the resources that the rest is applied without, until a person has acted.
 	Refused int
 	// LeftAlone counts the objects that stay although the repository does not say so, as status.skipped has them.
-	LeftAlone int
+	Skipped int
 	// AdditiveOnly is why nothing is removed, nil if it may be.
 	AdditiveOnly *plans.UnknownServices
 	// BlockedBy says, in sentences for a user, why nothing of the plan would be written now, and what
@@ -41,18 +42,18 @@ type Preview struct {
 //
 // It is an error where the cluster cannot be compared: it may not be read, lacks a kind, or is another one than the repository says.
 func NewPreview(ctx context.Context, cluster client.Reader, reader ClusterReader, ms *v1alpha1.MeshSync, bundle *render.Bundle) (Preview, error) {
-	if err := isThis(ctx, &ClusterIdentity{Reader: cluster}, bundle); err != nil {
+	if err := checkIdentity(ctx, &ClusterIdentity{Reader: cluster}, bundle); err != nil {
 		return Preview{}, err
 	}
-	if was := ms.Status.History.Latest(); was != nil && was.Digest == bundleDigest+bundle.Digest && was.Metadata["revision"] == ms.Status.LastAppliedRevision {
+	if was := ms.Status.History.Latest(); was != nil && was.Digest == BundleDigest+bundle.Digest && was.Metadata["revision"] == ms.Status.LastAppliedRevision {
 		// The bundle is applied already: a difference is drift and does not wait.
 		applied := *bundle
 		applied.Revision = ms.Status.LastAppliedRevision
 		bundle = &applied
 	}
-	objects := &strict{ClusterReader: reader}
-	run := Cluster{Client: succeeding{cluster, ms}, Objects: objects, Kinds: istio.Kinds, Now: time.Now}
-	bundle, err := run.withoutBasis(ctx, ms, bundle)
+	objects := &strictReader{ClusterReader: reader}
+	run := Cluster{Client: withoutOlder{cluster, ms}, Objects: objects, Kinds: istio.Kinds, Now: time.Now}
+	bundle, err := run.withoutLastKnownGood(ctx, ms, bundle)
 	if err != nil {
 		return Preview{}, err
 	}
@@ -60,25 +61,25 @@ func NewPreview(ctx context.Context, cluster client.Reader, reader ClusterReader
 	if err := errors.Join(err, objects.err); err != nil {
 		return Preview{}, err
 	}
-	rival, err := olderRival(ctx, cluster, ms)
+	rival, err := Active(ctx, cluster, ms)
 	if err != nil {
 		return Preview{}, err
 	}
 	return Preview{
-		Plan: plan, Problems: problems, Refused: len(refusals(&plan)), LeftAlone: len(left(&plan)), AdditiveOnly: unknownServices(bundle), BlockedBy: blockedBy(ms, rival, &plan, problems),
+		Plan: plan, Problems: problems, Refused: len(Refusals(&plan)), Skipped: len(SkippedObjects(&plan)), AdditiveOnly: UnknownServices(bundle), BlockedBy: blockedBy(ms, rival, &plan, problems),
 	}, nil
 }
 
 // RenderBroken renders files of which something is broken for a [NewPreview], as a run does that does not know how it was before. It is an error where that
 // halts the whole commit.
 func RenderBroken(ctx context.Context, evaluator *evaluate.Evaluator, renderer *render.Renderer, snapshot *source.Snapshot, cluster string) (*render.Bundle, error) {
-	all := pipeline{evaluator: evaluator, renderer: renderer}
+	all := Pipeline{Evaluator: evaluator, Renderer: renderer}
 	bundle, _, err := all.Render(ctx, RenderRequest{Snapshot: snapshot, Cluster: cluster})
 	return bundle, err
 }
 
 // isThis holds the cluster against the uid in the inventory.
-func isThis(ctx context.Context, identity Identifier, bundle *render.Bundle) error {
+func checkIdentity(ctx context.Context, identity Identifier, bundle *render.Bundle) error {
 	if bundle.UID == "" {
 		return nil
 	}
@@ -91,7 +92,7 @@ func isThis(ctx context.Context, identity Identifier, bundle *render.Bundle) err
 }
 
 // withoutBasis does for what is broken what a run does: where nothing of a mesh is here, nothing stems from it. Else a run asks Git, of which a folder tells nothing.
-func (c Cluster) withoutBasis(ctx context.Context, ms *v1alpha1.MeshSync, bundle *render.Bundle) (*render.Bundle, error) {
+func (c Cluster) withoutLastKnownGood(ctx context.Context, ms *v1alpha1.MeshSync, bundle *render.Bundle) (*render.Bundle, error) {
 	if len(bundle.Lost) == 0 {
 		return bundle, nil
 	}
@@ -102,7 +103,7 @@ func (c Cluster) withoutBasis(ctx context.Context, ms *v1alpha1.MeshSync, bundle
 	}
 	owned, err := c.Owns(ctx, ms)
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, classifyRead(err)
 	}
 	if !owned {
 		out.Lost, out.LostReason = nil, ""
@@ -111,26 +112,26 @@ func (c Cluster) withoutBasis(ctx context.Context, ms *v1alpha1.MeshSync, bundle
 }
 
 // succeeding is the cluster without the MeshSyncs before this one, whose objects it claims.
-type succeeding struct {
+type withoutOlder struct {
 	client.Reader
 	ms *v1alpha1.MeshSync
 }
 
-func (s succeeding) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+func (s withoutOlder) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
 	err := s.Reader.List(ctx, list, options...)
 	if all, is := list.(*v1alpha1.MeshSyncList); is {
-		all.Items = slices.DeleteFunc(all.Items, func(other v1alpha1.MeshSync) bool { return other.UID != s.ms.UID && older(&other, s.ms) })
+		all.Items = slices.DeleteFunc(all.Items, func(other v1alpha1.MeshSync) bool { return other.UID != s.ms.UID && IsOlder(&other, s.ms) })
 	}
 	return err
 }
 
 // strict keeps the error of an object that may be adopted and cannot be read: a run refuses it until it can, and who reads a plan would take that for an answer.
-type strict struct {
+type strictReader struct {
 	ClusterReader
 	err error
 }
 
-func (s *strict) GetFull(ctx context.Context, foreign *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+func (s *strictReader) GetFull(ctx context.Context, foreign *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	object, err := s.ClusterReader.GetFull(ctx, foreign)
 	s.err = errors.Join(s.err, client.IgnoreNotFound(err))
 	return object, err
@@ -140,7 +141,7 @@ func (s *strict) GetFull(ctx context.Context, foreign *unstructured.Unstructured
 func succession(ms, rival *v1alpha1.MeshSync) string {
 	text := fmt.Sprintf("MeshSync %s/%s is older and manages this cluster; of several the oldest acts. The plan is of what this one would do once the other is gone "+
 		"and has left its objects.", rival.Namespace, rival.Name)
-	if !leaves(rival) && !mayWrite(ms) {
+	if !LeavesObjects(rival) && !MayWrite(ms) {
 		text += " As they are now, the other would delete them: its spec.deletionPolicy is Delete, and this one may not write."
 	}
 	return text
@@ -161,11 +162,11 @@ func blockedBy(ms, rival *v1alpha1.MeshSync, plan *plans.Plan, problems []prefli
 		stops = append(stops, "It only observes: spec.mode is Observe.")
 	}
 	if plan.Guard != nil {
-		stops = append(stops, fmt.Sprintf("It would be held: %s %s", sentence(plan.Guard.Reason), wayOn(ms, plan.Guard.Digest)))
+		stops = append(stops, fmt.Sprintf("It would be held: %s %s", text.Sentence(plan.Guard.Reason), HowToAcknowledge(ms, plan.Guard.Digest)))
 	}
 	for _, problem := range problems {
 		if problem.Blocks {
-			stops = append(stops, "It would not be begun: "+sentence(problem.Message))
+			stops = append(stops, "It would not be begun: "+text.Sentence(problem.Message))
 		}
 	}
 	return stops

@@ -1,4 +1,4 @@
-package meshsync
+package syncrun
 
 import (
 	"fmt"
@@ -17,20 +17,20 @@ func acknowledged(ms *v1alpha1.MeshSync) []string {
 // remainingAcknowledged counts the acknowledged deletions and lost calls of this commit that a
 // process before this one did not carry out.
 func remainingAcknowledged(ms *v1alpha1.MeshSync, bundle *render.Bundle) int {
-	if agreed := ms.Status.Acknowledged; agreed != nil && agreed.Revision == bundle.Revision && isOf(lastWritten(ms), bundle) {
+	if agreed := ms.Status.Acknowledged; agreed != nil && agreed.Revision == bundle.Revision && IsEntryOf(LastWritten(ms), bundle) {
 		return int(agreed.Remaining)
 	}
 	return 0
 }
 
 // wayOn is how a person lets pass what a brake holds.
-func wayOn(ms *v1alpha1.MeshSync, digest string) string {
+func HowToAcknowledge(ms *v1alpha1.MeshSync, digest string) string {
 	return fmt.Sprintf("If it is meant, let it pass on this cluster: kubectl -n %s annotate --overwrite meshsync %s %s=%s; or in Git, for every cluster that is held, "+
 		"by its own digest (status.held.digest): settings: acknowledge: [%q].", ms.Namespace, ms.Name, v1alpha1.AcknowledgeAnnotation, digest, digest)
 }
 
 // wayBack is how a person takes back what lets a loss pass.
-func wayBack(ms *v1alpha1.MeshSync, bundle *render.Bundle, digest string) string {
+func HowToRevoke(ms *v1alpha1.MeshSync, bundle *render.Bundle, digest string) string {
 	if slices.Contains(bundle.Acknowledged, digest) {
 		return "take the digest out of settings.acknowledge when every cluster has passed"
 	}

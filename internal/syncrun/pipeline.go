@@ -1,4 +1,4 @@
-package meshsync
+package syncrun
 
 import (
 	"context"
@@ -21,18 +21,18 @@ const (
 )
 
 // pipeline is the Renderer of the real thing: evaluate, view, render, the same calls as the command line's.
-type pipeline struct {
-	evaluator *evaluate.Evaluator
-	renderer  *render.Renderer
+type Pipeline struct {
+	Evaluator *evaluate.Evaluator
+	Renderer  *render.Renderer
 	// timed, if not nil, starts to measure a phase and returns what ends it.
-	timed func(phase string) (done func())
+	Timed func(phase string) (done func())
 }
 
 // mostRefusals is how often services may be frozen because what they render is refused.
 const mostRefusals = 5
 
 // Render implements Renderer.
-func (p pipeline) Render(ctx context.Context, request RenderRequest) (*render.Bundle, *evaluate.Basis, error) {
+func (p Pipeline) Render(ctx context.Context, request RenderRequest) (*render.Bundle, *evaluate.Basis, error) {
 	// Without a basis nothing is known to be as it was, so everything is looked at.
 	options := evaluate.Options{Cluster: request.Cluster, Basis: request.Basis, Everything: request.Basis == nil}
 	for _, name := range request.LeftOut {
@@ -42,13 +42,13 @@ func (p pipeline) Render(ctx context.Context, request RenderRequest) (*render.Bu
 		options.Refused[name] = manifest.Findings{{Service: name, Message: "it was left out before"}}
 	}
 	for range mostRefusals {
-		bundle, basis, err := p.once(ctx, request, options)
-		refused := byService(err)
+		bundle, basis, err := p.renderOnce(ctx, request, options)
+		refused := findingsByService(err)
 		if request.Halt || len(refused) == 0 {
 			if err == nil {
-				basis = remembering(bundle, basis, request.Basis)
+				basis = rememberUnrenderable(bundle, basis, request.Basis)
 			}
-			return bundle, basis, lacking(request.Cluster, err)
+			return bundle, basis, withUnknownCluster(request.Cluster, err)
 		}
 		if options.Refused == nil {
 			options.Refused = map[string]manifest.Findings{}
@@ -69,7 +69,7 @@ func (p pipeline) Render(ctx context.Context, request RenderRequest) (*render.Bu
 }
 
 // remembering keeps what is known of services that not even as they were could be rendered: what they were may be accepted again.
-func remembering(bundle *render.Bundle, basis, before *evaluate.Basis) *evaluate.Basis {
+func rememberUnrenderable(bundle *render.Bundle, basis, before *evaluate.Basis) *evaluate.Basis {
 	if before == nil || basis == nil || len(bundle.Lost) == 0 {
 		return basis
 	}
@@ -81,7 +81,7 @@ func remembering(bundle *render.Bundle, basis, before *evaluate.Basis) *evaluate
 	return basis.With(before, bundle.Lost...)
 }
 
-func (p pipeline) once(ctx context.Context, request RenderRequest, options evaluate.Options) (*render.Bundle, *evaluate.Basis, error) {
+func (p Pipeline) renderOnce(ctx context.Context, request RenderRequest, options evaluate.Options) (*render.Bundle, *evaluate.Basis, error) {
 	done := p.measure(phaseEvaluate)
 	result, err := p.evaluate(ctx, request, options)
 	done()
@@ -93,42 +93,42 @@ func (p pipeline) once(ctx context.Context, request RenderRequest, options evalu
 	if err != nil {
 		return nil, nil, err
 	}
-	bundle, err := p.renderer.Render(view, result, request.Snapshot.Revision)
+	bundle, err := p.Renderer.Render(view, result, request.Snapshot.Revision)
 	if err != nil {
-		return nil, nil, &refusedError{err}
+		return nil, nil, &rejectedError{err}
 	}
 	return bundle, result.Basis, nil
 }
 
 // measure starts to measure a phase.
-func (p pipeline) measure(phase string) (done func()) {
-	if p.timed == nil {
+func (p Pipeline) measure(phase string) (done func()) {
+	if p.Timed == nil {
 		return func() {}
 	}
-	return p.timed(phase)
+	return p.Timed(phase)
 }
 
-func (p pipeline) evaluate(ctx context.Context, request RenderRequest, options evaluate.Options) (*evaluate.Result, error) {
+func (p Pipeline) evaluate(ctx context.Context, request RenderRequest, options evaluate.Options) (*evaluate.Result, error) {
 	if request.Halt {
-		return p.evaluator.Evaluate(ctx, request.Snapshot, options)
+		return p.Evaluator.Evaluate(ctx, request.Snapshot, options)
 	}
-	return p.evaluator.Partial(ctx, request.Snapshot, options)
+	return p.Evaluator.Partial(ctx, request.Snapshot, options)
 }
 
 // Manifests implements Renderer.
-func (p pipeline) Manifests(ctx context.Context, snapshot *source.Snapshot, cluster string) (*evaluate.Basis, error) {
-	return p.evaluator.Manifests(ctx, snapshot, cluster)
+func (p Pipeline) Manifests(ctx context.Context, snapshot *source.Snapshot, cluster string) (*evaluate.Basis, error) {
+	return p.Evaluator.Manifests(ctx, snapshot, cluster)
 }
 
 // refusedError is what Istio would not accept of what was rendered.
-type refusedError struct{ error }
+type rejectedError struct{ error }
 
 // Unwrap gives the findings.
-func (e *refusedError) Unwrap() error { return e.error }
+func (e *rejectedError) Unwrap() error { return e.error }
 
 // byService are the findings of refused resources by service; nil if not all are some service's.
-func byService(err error) map[string]manifest.Findings {
-	var refused *refusedError
+func findingsByService(err error) map[string]manifest.Findings {
+	var refused *rejectedError
 	var findings manifest.Findings
 	if !errors.As(err, &refused) || !errors.As(err, &findings) {
 		return nil
@@ -152,7 +152,7 @@ func (e *UnknownClusterError) Unwrap() error { return e.error }
 
 // lacking tells the finding that a cluster is not in the inventory from all others. It is named by the path of the
 // cluster in the CUE module as well as in mesh.NewView.
-func lacking(cluster string, err error) error {
+func withUnknownCluster(cluster string, err error) error {
 	if err == nil {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package meshsync
+package syncrun
 
 import (
 	"context"

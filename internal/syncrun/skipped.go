@@ -1,4 +1,4 @@
-package meshsync
+package syncrun
 
 import (
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
@@ -7,10 +7,10 @@ import (
 )
 
 // refusals are the resources of the bundle that the plan leaves to somebody else.
-func refusals(plan *plans.Plan) []v1alpha1.SyncError {
+func Refusals(plan *plans.Plan) []v1alpha1.SyncError {
 	var out []v1alpha1.SyncError
 	for _, action := range plan.Actions {
-		if action.Verb == plans.Refuse && !optedOut(action) {
+		if action.Verb == plans.Refuse && !isOptedOut(action) {
 			out = append(out, v1alpha1.SyncError{Service: action.Service, Resource: action.Key.String(), Message: action.Reason.String()})
 		}
 	}
@@ -18,17 +18,17 @@ func refusals(plan *plans.Plan) []v1alpha1.SyncError {
 }
 
 // optedOut tells an object of ours that a person wants left alone, which is as it should be, from one of somebody else.
-func optedOut(action plans.Action) bool {
+func isOptedOut(action plans.Action) bool {
 	live, _ := action.Objects()
 	return action.Verb == plans.Refuse && live != nil && live.GetAnnotations()[ownership.AnnotationReconcile] == "disabled"
 }
 
 // left are the objects that may differ from what the repository says and stay so all the same: by a person's wish, until one has judged, or while
 // somebody fights over them.
-func left(plan *plans.Plan) []v1alpha1.Skipped {
+func SkippedObjects(plan *plans.Plan) []v1alpha1.Skipped {
 	var out []v1alpha1.Skipped
 	for _, action := range plan.Actions {
-		if action.Verb == plans.Skip || action.Verb == plans.Report || optedOut(action) {
+		if action.Verb == plans.Skip || action.Verb == plans.Report || isOptedOut(action) {
 			out = append(out, v1alpha1.Skipped{Service: action.Service, Resource: action.Key.String(), Reason: action.Reason.String()})
 		}
 	}

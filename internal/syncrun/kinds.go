@@ -1,4 +1,4 @@
-package meshsync
+package syncrun
 
 import (
 	"fmt"
@@ -14,14 +14,18 @@ import (
 )
 
 // unavailableError is a kind that the bundle has and that cannot be managed here, so nothing of the bundle is applied.
-type unavailableError struct{ error }
+type UnavailableError struct{ Err error }
 
-func (e *unavailableError) Unwrap() error { return e.error }
+// Error says which kind.
+func (e *UnavailableError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *UnavailableError) Unwrap() error { return e.Err }
 
 // unavailable classifies what keeps the cluster from being looked at.
-func unavailable(err error) error {
+func classifyRead(err error) error {
 	if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
-		return &unavailableError{err}
+		return &UnavailableError{err}
 	}
 	return err
 }
@@ -34,14 +38,14 @@ func (c Cluster) manages(bundle *render.Bundle) error {
 			last = resource.GVK
 			continue
 		}
-		return &unavailableError{fmt.Errorf("service %q has a %s, and this controller was started with --kinds without %s; add it there and to the controller's role",
+		return &UnavailableError{fmt.Errorf("service %q has a %s, and this controller was started with --kinds without %s; add it there and to the controller's role",
 			resource.Service, resource.Key, resource.Key.Kind)}
 	}
 	return nil
 }
 
 // has refuses a cluster that lacks a kind which the bundle has: half of a mesh is worse than the old one.
-func has(view clustercache.State, bundle *render.Bundle) error {
+func requireKinds(view clustercache.State, bundle *render.Bundle) error {
 	var missing []string
 	for _, kind := range view.Missing {
 		if slices.ContainsFunc(bundle.Resources, func(resource render.Resource) bool { return resource.GVK == kind.GroupVersionKind }) {
@@ -51,5 +55,5 @@ func has(view clustercache.State, bundle *render.Bundle) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	return &unavailableError{fmt.Errorf("this cluster does not know %s in the version that is needed; install the CRDs of Istio 1.30.4 or newer", strings.Join(missing, ", "))}
+	return &UnavailableError{fmt.Errorf("this cluster does not know %s in the version that is needed; install the CRDs of Istio 1.30.4 or newer", strings.Join(missing, ", "))}
 }

@@ -1,4 +1,4 @@
-package meshsync
+package syncrun
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 
 // olderRival is the MeshSync that manages this cluster instead of ms, nil if it is ms that does. Two would undo each
 // other's work, so the oldest has the cluster until it is gone, even while it is suspended or being deleted.
-func olderRival(ctx context.Context, reader client.Reader, ms *v1alpha1.MeshSync) (*v1alpha1.MeshSync, error) {
+func Active(ctx context.Context, reader client.Reader, ms *v1alpha1.MeshSync) (*v1alpha1.MeshSync, error) {
 	all := &v1alpha1.MeshSyncList{}
 	if err := reader.List(ctx, all); err != nil {
 		return nil, fmt.Errorf("cannot list the MeshSyncs of this cluster, of which only the oldest may act: %w", err)
@@ -25,8 +25,8 @@ func olderRival(ctx context.Context, reader client.Reader, ms *v1alpha1.MeshSync
 }
 
 // inheritance says what one that waits gets when the older one is deleted: somebody reads it to learn whether that is safe.
-func inheritance(ms *v1alpha1.MeshSync) string {
-	if mayWrite(ms) {
+func InheritanceNote(ms *v1alpha1.MeshSync) string {
+	if MayWrite(ms) {
 		return "This one does nothing, and takes over when the other is deleted."
 	}
 	var why, first []string
@@ -41,7 +41,7 @@ func inheritance(ms *v1alpha1.MeshSync) string {
 }
 
 // mayWrite tells whether a MeshSync writes at all, once the cluster is its own.
-func mayWrite(ms *v1alpha1.MeshSync) bool {
+func MayWrite(ms *v1alpha1.MeshSync) bool {
 	return !ms.Spec.Suspend && ms.Spec.Mode != v1alpha1.ModeObserve
 }
 
@@ -49,7 +49,7 @@ func mayWrite(ms *v1alpha1.MeshSync) bool {
 func Oldest(all []v1alpha1.MeshSync) *v1alpha1.MeshSync {
 	var oldest *v1alpha1.MeshSync
 	for i := range all {
-		if oldest == nil || older(&all[i], oldest) {
+		if oldest == nil || IsOlder(&all[i], oldest) {
 			oldest = &all[i]
 		}
 	}
@@ -57,7 +57,7 @@ func Oldest(all []v1alpha1.MeshSync) *v1alpha1.MeshSync {
 }
 
 // older orders by age, and those of the same second by name, so that every controller and every run agree.
-func older(a, b *v1alpha1.MeshSync) bool {
+func IsOlder(a, b *v1alpha1.MeshSync) bool {
 	if !a.CreationTimestamp.Equal(&b.CreationTimestamp) {
 		return a.CreationTimestamp.Before(&b.CreationTimestamp)
 	}
@@ -68,6 +68,6 @@ func older(a, b *v1alpha1.MeshSync) bool {
 }
 
 // leaves reports whether the objects outlive the MeshSync: by policy, and where it may write nothing.
-func leaves(ms *v1alpha1.MeshSync) bool {
-	return ms.Spec.DeletionPolicy != v1alpha1.DeletionDelete || !mayWrite(ms)
+func LeavesObjects(ms *v1alpha1.MeshSync) bool {
+	return ms.Spec.DeletionPolicy != v1alpha1.DeletionDelete || !MayWrite(ms)
 }

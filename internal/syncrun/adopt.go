@@ -1,4 +1,4 @@
-package meshsync
+package syncrun
 
 import (
 	"context"
@@ -8,8 +8,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 	"github.com/isthmus-mesh/isthmus/internal/clustercache"
@@ -48,7 +48,7 @@ func (c Cluster) adoptable(
 		if whole == nil || whole.GetUID() != object.GetUID() || whole.GetResourceVersion() != object.GetResourceVersion() {
 			if whole, err = c.Objects.GetFull(ctx, object); err != nil {
 				// It is refused like any other of somebody else, and read again in the next run.
-				ctrl.LoggerFrom(ctx).Error(client.IgnoreNotFound(err), "an object that spec.adopt may choose cannot be read", "object", resource.Key.String())
+				log.FromContext(ctx).Error(client.IgnoreNotFound(err), "an object that spec.adopt may choose cannot be read", "object", resource.Key.String())
 				continue
 			}
 		}

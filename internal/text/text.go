@@ -1,4 +1,4 @@
-package meshsync
+package text
 
 import (
 	"fmt"
@@ -6,10 +6,10 @@ import (
 )
 
 // maxNamed is how many of a list are named in a message; the status has more, the log all.
-const maxNamed = 3
+const MaxNamed = 3
 
 // sentence ends text with a full stop, so that another sentence may follow.
-func sentence(text string) string {
+func Sentence(text string) string {
 	text = strings.TrimSpace(text)
 	if text == "" || strings.ContainsAny(text[len(text)-1:], ".!?") {
 		return text
@@ -17,7 +17,7 @@ func sentence(text string) string {
 	return text + "."
 }
 
-func count(n int, noun string) string {
+func Count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
@@ -25,7 +25,7 @@ func count(n int, noun string) string {
 }
 
 // short is a revision with the first 12 digits of its commit, for reading; the status fields have all of them.
-func short(revision string) string {
+func Short(revision string) string {
 	ref, commit, ok := strings.Cut(revision, "sha1:")
 	if !ok {
 		return revision
@@ -33,7 +33,7 @@ func short(revision string) string {
 	return ref + "sha1:" + commit[:min(len(commit), 12)]
 }
 
-func and(named []string, all int) string {
+func AndMore(named []string, all int) string {
 	text := strings.Join(named, "; ")
 	if all > len(named) {
 		text += fmt.Sprintf("; and %d more", all-len(named))
@@ -42,7 +42,7 @@ func and(named []string, all int) string {
 }
 
 // few are the first of several names.
-func few(names []string) string {
+func Few(names []string) string {
 	const enough = 5
 	if len(names) <= enough {
 		return strings.Join(names, ", ")

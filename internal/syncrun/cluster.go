@@ -1,4 +1,4 @@
-package meshsync
+package syncrun
 
 import (
 	"context"
@@ -56,18 +56,18 @@ func (c Cluster) Plan(
 		MaxPrunePercent:       ms.MaxPrunePercent(),
 		AcknowledgedDigests:   acknowledged(ms),
 		RemainingAcknowledged: remainingAcknowledged(ms, bundle),
-		AdditiveOnly:          unknownServices(bundle),
+		AdditiveOnly:          UnknownServices(bundle),
 		Adopt:                 adopts(ms),
-		WasInSync:             wasInPlace(ms, bundle),
+		WasInSync:             WasInSync(ms, bundle),
 		Timing: plans.Timing{
-			Now: c.Now(), WithdrawAfter: withdraws(ms), RoutingDelay: settles(ms, bundle), FirstSync: ms.Status.LastAppliedRevision == "",
+			Now: c.Now(), WithdrawAfter: withdrawAfter(ms), RoutingDelay: RoutingDelay(ms, bundle), FirstSync: ms.Status.LastAppliedRevision == "",
 		},
 	}
 	observed, err := planner.Observe(ctx, bundle, options)
 	if err != nil {
-		return plans.Plan{}, nil, unavailable(err)
+		return plans.Plan{}, nil, classifyRead(err)
 	}
-	if err := has(observed.State, bundle); err != nil {
+	if err := requireKinds(observed.State, bundle); err != nil {
 		return plans.Plan{}, nil, err
 	}
 	if observed.Adoptable, err = c.adoptable(ctx, ms, read, bundle, observed.State, owner); err != nil {
@@ -83,16 +83,16 @@ func (c Cluster) Owner(ctx context.Context, ms *v1alpha1.MeshSync) (ownership.Ow
 	if err := c.Client.List(ctx, all); err != nil {
 		return ownership.Owner{}, fmt.Errorf("cannot list the MeshSyncs of this cluster, whose objects must not be claimed: %w", err)
 	}
-	owner := ownership.Owner{ID: applySetID(ms), Living: sets.New[string]()}
+	owner := ownership.Owner{ID: ApplySetID(ms), Living: sets.New[string]()}
 	for i := range all.Items {
 		if all.Items[i].UID != ms.UID {
-			owner.Living.Insert(applySetID(&all.Items[i]))
+			owner.Living.Insert(ApplySetID(&all.Items[i]))
 		}
 	}
 	return owner, nil
 }
 
-func applySetID(ms *v1alpha1.MeshSync) string {
+func ApplySetID(ms *v1alpha1.MeshSync) string {
 	return ownership.ApplySetID(ms.Name, ms.Namespace, v1alpha1.MeshSyncKind, v1alpha1.GroupVersion.Group)
 }
 
@@ -112,7 +112,7 @@ func (c Cluster) Owns(ctx context.Context, ms *v1alpha1.MeshSync) (bool, error) 
 }
 
 // withdraws is how long what was offered to other clusters stays. Who only observes is told what goes in the end.
-func withdraws(ms *v1alpha1.MeshSync) time.Duration {
+func withdrawAfter(ms *v1alpha1.MeshSync) time.Duration {
 	if ms.Spec.Mode == v1alpha1.ModeObserve {
 		return 0
 	}
@@ -121,7 +121,7 @@ func withdraws(ms *v1alpha1.MeshSync) time.Duration {
 
 // settles is how long what newly depends on other clusters waits. In a first sync, also one that takes several runs, and when a revision that was applied is
 // seen again after a restart, nothing does.
-func settles(ms *v1alpha1.MeshSync, bundle *render.Bundle) time.Duration {
+func RoutingDelay(ms *v1alpha1.MeshSync, bundle *render.Bundle) time.Duration {
 	if ms.Status.LastAppliedRevision == bundle.Revision || isFirst(ms, bundle) || ms.Spec.Mode == v1alpha1.ModeObserve {
 		return 0
 	}

@@ -1,20 +1,21 @@
-package meshsync
+package syncrun
 
 import (
 	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/render"
+	"github.com/isthmus-mesh/isthmus/internal/text"
 )
 
 // unknownServices is why nothing may be removed, nil if it may.
-func unknownServices(bundle *render.Bundle) *plans.UnknownServices {
+func UnknownServices(bundle *render.Bundle) *plans.UnknownServices {
 	if len(bundle.Lost) == 0 {
 		return nil
 	}
-	return &plans.UnknownServices{Services: few(bundle.Lost), Cause: lostReason(bundle)}
+	return &plans.UnknownServices{Services: text.Few(bundle.Lost), Cause: LostReason(bundle)}
 }
 
 // lostReason is why broken services cannot be kept as they were.
-func lostReason(bundle *render.Bundle) string {
+func LostReason(bundle *render.Bundle) string {
 	if bundle.LostReason == "" {
 		return "what was good before is not any more"
 	}
@@ -22,4 +23,4 @@ func lostReason(bundle *render.Bundle) string {
 }
 
 // isKnown tells whether it is known how everything broken was before.
-func isKnown(bundle *render.Bundle) bool { return bundle.LostReason == "" }
+func LastKnownGoodFound(bundle *render.Bundle) bool { return bundle.LostReason == "" }
