@@ -7,7 +7,7 @@ import (
 )
 
 // writeAgreed notes what a plan does that a person let pass.
-func writeAgreed(ms *v1alpha1.MeshSync, bundle *render.Bundle, agreed plans.Acknowledgements) {
+func writeAcknowledged(ms *v1alpha1.MeshSync, bundle *render.Bundle, agreed plans.Acknowledgements) {
 	ms.Status.Acknowledged = nil
 	if len(agreed) > 0 {
 		ms.Status.Acknowledged = &v1alpha1.Acknowledged{Revision: bundle.Revision, Remaining: int64(len(agreed))}

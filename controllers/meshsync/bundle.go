@@ -15,7 +15,7 @@ import (
 )
 
 // bundle evaluates and renders a commit, once.
-func (r *Reconciler) bundle(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, snapshot *source.Snapshot) (*render.Bundle, error) {
+func (r *Reconciler) bundle(ctx context.Context, ms *v1alpha1.MeshSync, m *syncState, snapshot *source.Snapshot) (*render.Bundle, error) {
 	key := renderKey{
 		revision: snapshot.Revision, url: ms.Spec.Source.URL, path: ms.Spec.Path, cluster: ms.Spec.Cluster,
 		halt: ms.Spec.OnError == v1alpha1.OnErrorHalt,
@@ -23,12 +23,12 @@ func (r *Reconciler) bundle(ctx context.Context, ms *v1alpha1.MeshSync, m *memor
 	if m.rendered.answers(key, r.now()) {
 		return m.rendered.bundle, m.rendered.err
 	}
-	if !m.basis.of.sameMesh(key) {
-		m.basis = basis{}
+	if !m.lastKnownGood.of.sameMesh(key) {
+		m.lastKnownGood = lastKnownGood{}
 	}
-	request := syncrun.RenderRequest{Snapshot: snapshot, Cluster: ms.Spec.Cluster, Basis: m.basis.good, Halt: key.halt}
+	request := syncrun.RenderRequest{Snapshot: snapshot, Cluster: ms.Spec.Cluster, Basis: m.lastKnownGood.manifests, Halt: key.halt}
 	bundle, good, err := r.render(ctx, ms, request)
-	m.rendered = rendered{key: key, bundle: bundle, err: err, basis: m.basis}
+	m.rendered = renderResult{key: key, bundle: bundle, err: err, basis: m.lastKnownGood}
 	switch {
 	case err != nil && !isContent(err):
 		m.rendered.until = m.retry.failed(r.now(), r.firstRetry, ms.RetryAfter())
@@ -36,7 +36,7 @@ func (r *Reconciler) bundle(ctx context.Context, ms *v1alpha1.MeshSync, m *memor
 		// Git may know later, and nothing may be taken for good of which that is not known.
 		m.rendered.until = r.now().Add(ms.RetryAfter())
 	case err == nil:
-		m.rendered.basis = basis{of: key, good: good}
+		m.rendered.basis = lastKnownGood{of: key, manifests: good}
 	}
 	return bundle, err
 }
@@ -52,7 +52,7 @@ func (r *Reconciler) render(ctx context.Context, ms *v1alpha1.MeshSync, request 
 		return bundle, good, err
 	}
 	halted := err
-	request.Basis, err = r.lastGood(ctx, ms)
+	request.Basis, err = r.findLastKnownGood(ctx, ms)
 	if err != nil && halted != nil {
 		return nil, nil, halted
 	}

@@ -39,17 +39,17 @@ func (r *Reconciler) finalize(ctx context.Context, ms *v1alpha1.MeshSync, p *pat
 
 	run, cancel := context.WithTimeout(ctx, ms.Within())
 	defer cancel()
-	heirlooms, err := r.inherited(run, ms)
+	heirlooms, err := r.inheritedApplySets(run, ms)
 	if err != nil {
-		return r.stuck(ctx, ms, p, err)
+		return r.reportStuck(ctx, ms, p, err)
 	}
 	next, err := r.successor(run, ms)
 	if err != nil {
-		return r.stuck(ctx, ms, p, err)
+		return r.reportStuck(ctx, ms, p, err)
 	}
 	if next != nil {
-		if err := r.inherit(run, heirlooms.Insert(syncrun.ApplySetID(ms)), next); err != nil {
-			return r.stuck(ctx, ms, p, err)
+		if err := r.handOver(run, heirlooms.Insert(syncrun.ApplySetID(ms)), next); err != nil {
+			return r.reportStuck(ctx, ms, p, err)
 		}
 		r.events.Eventf(ms, corev1.EventTypeNormal, meta.SucceededReason, "The objects of this MeshSync stay, although its deletion policy is Delete: "+
 			"MeshSync %s/%s takes this cluster over, claims what its source declares and prunes the rest", next.Namespace, next.Name)
@@ -60,7 +60,7 @@ func (r *Reconciler) finalize(ctx context.Context, ms *v1alpha1.MeshSync, p *pat
 		return ctrl.Result{RequeueAfter: goneWithin}, nil
 	}
 	if err != nil {
-		return r.stuck(ctx, ms, p, err)
+		return r.reportStuck(ctx, ms, p, err)
 	}
 	if remaining > 0 {
 		conditions.MarkReconciling(ms, meta.ProgressingReason, "Waiting for %s to be gone", text.Count(remaining, "deleted object"))
@@ -93,9 +93,9 @@ func (r *Reconciler) successor(ctx context.Context, ms *v1alpha1.MeshSync) (*v1a
 
 // inherit notes on the next MeshSync that the objects of these ApplySets are its own from now on: if it is deleted before it has claimed them, they go with it. The
 // finalizer sees to that, should it not have had its first run. Where it is deleted meanwhile, that is a conflict, and whoever is next is looked for again.
-func (r *Reconciler) inherit(ctx context.Context, heirlooms sets.Set[string], next *v1alpha1.MeshSync) error {
+func (r *Reconciler) handOver(ctx context.Context, heirlooms sets.Set[string], next *v1alpha1.MeshSync) error {
 	before := next.DeepCopy()
-	all := heirlooms.Union(namedIn(next))
+	all := heirlooms.Union(applySetsIn(next))
 	metav1.SetMetaDataAnnotation(&next.ObjectMeta, v1alpha1.InheritsAnnotation, strings.Join(sets.List(all), ","))
 	controllerutil.AddFinalizer(next, v1alpha1.Finalizer)
 	if err := r.client.Patch(ctx, next, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
@@ -106,17 +106,17 @@ func (r *Reconciler) inherit(ctx context.Context, heirlooms sets.Set[string], ne
 
 // inherited are the ApplySets of MeshSyncs that handed their objects over to this one. The cache may be behind of that: it may have happened just before this one
 // was deleted, and what is overlooked now stays for ever.
-func (r *Reconciler) inherited(ctx context.Context, ms *v1alpha1.MeshSync) (sets.Set[string], error) {
+func (r *Reconciler) inheritedApplySets(ctx context.Context, ms *v1alpha1.MeshSync) (sets.Set[string], error) {
 	now := &v1alpha1.MeshSync{}
 	err := r.uncached.Get(ctx, client.ObjectKeyFromObject(ms), now)
 	if client.IgnoreNotFound(err) != nil {
 		return nil, fmt.Errorf("cannot read which objects this MeshSync inherited: %w", err)
 	}
-	return namedIn(now), nil
+	return applySetsIn(now), nil
 }
 
 // namedIn are the ApplySets that the annotation names.
-func namedIn(ms *v1alpha1.MeshSync) sets.Set[string] {
+func applySetsIn(ms *v1alpha1.MeshSync) sets.Set[string] {
 	return sets.New(strings.FieldsFunc(ms.Annotations[v1alpha1.InheritsAnnotation], func(c rune) bool { return c == ',' })...)
 }
 
@@ -152,7 +152,7 @@ func (r *Reconciler) release(ctx context.Context, ms *v1alpha1.MeshSync, p *patc
 }
 
 // stuck says why the MeshSync does not go.
-func (r *Reconciler) stuck(ctx context.Context, ms *v1alpha1.MeshSync, p *patcher, cause error) (ctrl.Result, error) {
+func (r *Reconciler) reportStuck(ctx context.Context, ms *v1alpha1.MeshSync, p *patcher, cause error) (ctrl.Result, error) {
 	message := fmt.Sprintf("The objects of this MeshSync could not all be deleted, as its deletion policy says; it is tried again: %s "+
 		"To let it go and leave them, set spec.deletionPolicy to Orphan.", text.Sentence(cause.Error()))
 	if conditions.GetMessage(ms, meta.ReadyCondition) != message {
@@ -163,6 +163,6 @@ func (r *Reconciler) stuck(ctx context.Context, ms *v1alpha1.MeshSync, p *patche
 	if err := p.status(ctx, ms); client.IgnoreNotFound(err) != nil {
 		return ctrl.Result{}, fmt.Errorf("cannot write the status of MeshSync %s/%s: %w", ms.Namespace, ms.Name, err)
 	}
-	m := r.memories.get(client.ObjectKeyFromObject(ms))
+	m := r.states.state(client.ObjectKeyFromObject(ms))
 	return ctrl.Result{RequeueAfter: m.retry.failed(r.now(), r.firstRetry, ms.RetryAfter()).Sub(r.now())}, nil
 }

@@ -50,7 +50,7 @@ type cluster struct {
 	commits commits
 	ms      *v1alpha1.MeshSync
 	r       *Reconciler
-	m       *memory
+	m       *syncState
 }
 
 func newCluster(t *testing.T, name string) *cluster {
@@ -91,7 +91,7 @@ func (c *cluster) restart() {
 	}
 	c.r = &Reconciler{reader: emptyCluster{}, now: time.Now, metrics: NewMetrics(time.Now), fetcher: c.commits, firstRetry: time.Second}
 	c.r.renderer = syncrun.Pipeline{Evaluator: evaluate.New(evaluate.Limits{}, nil), Renderer: render.New(v, nil), Timed: c.r.metrics.timed}
-	c.m = &memory{}
+	c.m = &syncState{}
 }
 
 // nobody has anything.
@@ -135,7 +135,7 @@ func (c *cluster) run() map[string]string {
 	c.t.Helper()
 	c.m.fetched.snapshot = c.commits[fmt.Sprintf("%040d", len(c.commits))]
 	bundle, err := c.r.bundle(c.t.Context(), c.ms, c.m, c.m.fetched.snapshot)
-	c.m.basis = c.m.rendered.basis
+	c.m.lastKnownGood = c.m.rendered.basis
 	if err != nil {
 		c.t.Fatalf("%s halts: %v", c.m.fetched.snapshot.Revision, err)
 	}
@@ -252,9 +252,9 @@ func TestAHeldCommitTellsItsErrors(t *testing.T) {
 	c := newCluster(t, "east")
 	c.commit(nil)
 	c.commit(map[string]string{"services/cart.cue": pipelineService("cart", bothClusters, "egres: stock: {}")})
-	o := braked(c.ms, c.m.rendered.bundle, &plans.Plan{Guard: &plans.Guard{Kind: plans.MassDeletion}})
-	if len(o.errors) == 0 || o.broken == 0 {
-		t.Errorf("errors: %v, broken: %d", o.errors, o.broken)
+	o := held(c.ms, c.m.rendered.bundle, &plans.Plan{Guard: &plans.Guard{Kind: plans.MassDeletion}})
+	if len(o.errors) == 0 || o.brokenCount == 0 {
+		t.Errorf("errors: %v, broken: %d", o.errors, o.brokenCount)
 	}
 }
 
@@ -306,7 +306,7 @@ func (g gone) FetchCommit(ctx context.Context, ms *v1alpha1.MeshSync, commit str
 func TestAServiceWhoseLastGoodIsRefusedIsKnownAllTheSame(t *testing.T) {
 	c := newCluster(t, "east")
 	c.commit(nil)
-	good := c.m.basis.good.Revision("cart")
+	good := c.m.lastKnownGood.manifests.Revision("cart")
 	refusing := `@experiment(explicitopen)
 
 package config
@@ -326,8 +326,8 @@ import mesh "isthmus.dev/mesh"
 	if !cmp.Equal(bundle.Lost, []string{"cart"}) || syncrun.UnknownServices(bundle) == nil {
 		t.Fatalf("lost: %v, keeping %q, findings: %v", bundle.Lost, syncrun.UnknownServices(bundle), bundle.Findings)
 	}
-	if c.m.basis.good.Revision("cart") != good || !cmp.Equal(c.ms.Status.Frozen, []v1alpha1.FrozenService{{Service: "cart", Revision: good}}) {
-		t.Errorf("kept in mind: %q, frozen: %v, want %q", c.m.basis.good.Revision("cart"), c.ms.Status.Frozen, good)
+	if c.m.lastKnownGood.manifests.Revision("cart") != good || !cmp.Equal(c.ms.Status.Frozen, []v1alpha1.FrozenService{{Service: "cart", Revision: good}}) {
+		t.Errorf("kept in mind: %q, frozen: %v, want %q", c.m.lastKnownGood.manifests.Revision("cart"), c.ms.Status.Frozen, good)
 	}
 	c.restart()
 	c.run()

@@ -15,7 +15,7 @@ import (
 // Healthy is about the resources, Ready about the run: a run that could not read the repository says nothing
 // about them, so what was known stays.
 func writeHealthy(ms *v1alpha1.MeshSync, o outcome) {
-	if o.plan == nil || o.unapplied {
+	if o.plan == nil || o.notBegun {
 		return
 	}
 	bad := syncrun.Refusals(o.plan)
@@ -25,21 +25,21 @@ func writeHealthy(ms *v1alpha1.MeshSync, o outcome) {
 	case len(bad) > 0:
 		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonRefused, "%s belongs to somebody else or is opted out, and is not what the repository says", list(bad))
 	case len(o.plan.StatusProblems) > 0:
-		writeComplaints(ms, o.plan.StatusProblems)
+		writeStatusProblems(ms, o.plan.StatusProblems)
 	case o.inPlace():
 		except := ""
 		if n := len(syncrun.SkippedObjects(o.plan)); n > 0 {
 			except = fmt.Sprintf(", except %d left alone", n)
 		}
 		conditions.MarkTrue(ms, meta.HealthyCondition, meta.SucceededReason, "All resources of %s are in place%s", text.Short(o.bundle.Revision), except)
-	case o.observes:
+	case o.observeOnly:
 		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonObserved, "%d of %s of %s are in place; %s, and nothing is written, since spec.mode is Observe",
-			o.plan.Unchanged, text.Count(len(o.bundle.Resources), "resource"), text.Short(o.bundle.Revision), planned(o.plan).toDo())
+			o.plan.Unchanged, text.Count(len(o.bundle.Resources), "resource"), text.Short(o.bundle.Revision), countPlanned(o.plan).toDo())
 	}
 }
 
 // writeComplaints tells what istiod says, of what it refuses first.
-func writeComplaints(ms *v1alpha1.MeshSync, all []clustercache.StatusProblem) {
+func writeStatusProblems(ms *v1alpha1.MeshSync, all []clustercache.StatusProblem) {
 	first, refused := all[0], 0
 	for _, c := range all {
 		if c.Rejected {
@@ -51,9 +51,9 @@ func writeComplaints(ms *v1alpha1.MeshSync, all []clustercache.StatusProblem) {
 	}
 	if refused > 0 {
 		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonIstioRefuses, "Istio refuses %s: %s: %s",
-			text.Count(refused, "object"), first.Key, shortened(first.Message))
+			text.Count(refused, "object"), first.Key, cut(first.Message))
 		return
 	}
 	conditions.MarkUnknown(ms, meta.HealthyCondition, meta.ProgressingReason, "Not all proxies have %s yet: %s: %s",
-		text.Count(len(all), "object"), first.Key, shortened(first.Message))
+		text.Count(len(all), "object"), first.Key, cut(first.Message))
 }

@@ -16,9 +16,9 @@ import (
 
 // writeHistory notes a result that differs from the latest, or that wrote something. Equal results are not counted: that
 // would be a write in every interval.
-func (r *Reconciler) writeHistory(ms *v1alpha1.MeshSync, m *memory, o outcome) {
+func (r *Reconciler) writeHistory(ms *v1alpha1.MeshSync, m *syncState, o outcome) {
 	// What is refused while it is fetched leaves no snapshot: the one in memory is of a commit before, which was good.
-	if o.unread || m.fetched.snapshot == nil || o.reason == v1alpha1.ReasonContentRefused {
+	if o.saysNothing || m.fetched.snapshot == nil || o.reason == v1alpha1.ReasonContentRefused {
 		return
 	}
 	digest, revision := "sha1:"+m.fetched.snapshot.Commit, m.fetched.snapshot.Revision
@@ -41,7 +41,7 @@ func (r *Reconciler) writeHistory(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 
 // writeBasis notes what a later commit falls back to, if all of it is known: otherwise what the status says of earlier commits is all that there is
 // to find out how things were.
-func writeBasis(ms *v1alpha1.MeshSync, bundle *render.Bundle) {
+func writeLastKnownGood(ms *v1alpha1.MeshSync, bundle *render.Bundle) {
 	if !syncrun.LastKnownGoodFound(bundle) {
 		return
 	}
@@ -55,7 +55,7 @@ func writeBasis(ms *v1alpha1.MeshSync, bundle *render.Bundle) {
 
 // begin notes that a bundle may be written in part from now on. Whoever comes after a process that ends before it can tell how that went must neither make anything
 // older of it again nor take what it brought for what never was good.
-func (r *Reconciler) begin(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, p *patcher, bundle *render.Bundle, plan plans.Plan) error {
+func (r *Reconciler) recordBegin(ctx context.Context, ms *v1alpha1.MeshSync, m *syncState, p *patcher, bundle *render.Bundle, plan plans.Plan) error {
 	// A bundle that could not be compared with the cluster stands in the history as well, and was not begun.
 	begun := syncrun.IsEntryOf(syncrun.LastWritten(ms), bundle) && (!syncrun.LastKnownGoodFound(bundle) || ms.Status.LastKnownGoodRevision == bundle.Revision)
 	if plan.Overridden == nil && (begun || !plan.Writes()) {
@@ -65,10 +65,10 @@ func (r *Reconciler) begin(ctx context.Context, ms *v1alpha1.MeshSync, m *memory
 		return err
 	}
 	if !begun {
-		writeBasis(ms, bundle)
+		writeLastKnownGood(ms, bundle)
 		ms.Status.History.Upsert(syncrun.BundleDigest+bundle.Digest, r.now(), r.now().Sub(m.started), meta.ProgressingReason, map[string]string{"revision": bundle.Revision})
 	}
-	writeAgreed(ms, bundle, plan.Acknowledged)
+	writeAcknowledged(ms, bundle, plan.Acknowledged)
 	if err := p.status(ctx, ms); err != nil {
 		return err
 	}

@@ -128,7 +128,7 @@ func TestWhatKeepsAMeshSyncFromWritingIsCounted(t *testing.T) {
 	registry.MustRegister(r.metrics.suspended, r.metrics.observing)
 	for _, step := range steps {
 		ms := &v1alpha1.MeshSync{ObjectMeta: metav1.ObjectMeta{Namespace: "isthmus-system", Name: "mesh"}, Spec: step.spec}
-		r.writeMetrics(ms, &memory{}, observed(&render.Bundle{}, &plans.Plan{}))
+		r.writeMetrics(ms, &syncState{}, observed(&render.Bundle{}, &plans.Plan{}))
 		families, err := registry.Gather()
 		if err != nil {
 			t.Fatal(err)
@@ -157,9 +157,9 @@ func TestFrozenServicesAreCountedWheneverTheStatusListsThem(t *testing.T) {
 		{"one is broken", observed(frozen, &plans.Plan{}), 1},
 		{"it is mended, and nothing is written", observed(&render.Bundle{}, &plans.Plan{}), 0},
 		{"one is broken, and something else is refused", applied(frozen, refuses, execute.Result{}, nil), 1},
-		{"an outage says nothing of it", outcome{verdict: retrying, reason: v1alpha1.ReasonFetchFailed, unread: true}, 1},
+		{"an outage says nothing of it", outcome{conclusion: retrying, reason: v1alpha1.ReasonFetchFailed, saysNothing: true}, 1},
 	} {
-		r.writeMetrics(&v1alpha1.MeshSync{}, &memory{}, step.outcome)
+		r.writeMetrics(&v1alpha1.MeshSync{}, &syncState{}, step.outcome)
 		families, err := registry.Gather()
 		if err != nil || len(families) != 1 {
 			t.Fatalf("%s: %d families, %v", step.reason, len(families), err)
@@ -172,17 +172,17 @@ func TestFrozenServicesAreCountedWheneverTheStatusListsThem(t *testing.T) {
 
 func TestPreflightIsCountedAsTheConditionTells(t *testing.T) {
 	overlap, address := preflight.Problem{Reason: preflight.GatewayOverlaps}, preflight.Problem{Reason: preflight.GatewayAddress}
-	checked := outcome{verdict: done, reason: meta.ReconciliationSucceededReason, bundle: &render.Bundle{}}
+	checked := outcome{conclusion: succeeded, reason: meta.ReconciliationSucceededReason, bundle: &render.Bundle{}}
 	steps := []struct {
 		reason  string
 		outcome outcome
 		want    map[string]float64
 	}{
-		{"before anything was looked at it is not known", outcome{verdict: retrying, reason: v1alpha1.ReasonFetchFailed}, nil},
+		{"before anything was looked at it is not known", outcome{conclusion: retrying, reason: v1alpha1.ReasonFetchFailed}, nil},
 		{"each of several counts", checked.with([]preflight.Problem{overlap, overlap, address}), map[string]float64{preflight.GatewayOverlaps: 2, preflight.GatewayAddress: 1}},
-		{"what was not looked at is as it was", outcome{verdict: retrying, reason: v1alpha1.ReasonFetchFailed}, map[string]float64{preflight.GatewayOverlaps: 2, preflight.GatewayAddress: 1}},
+		{"what was not looked at is as it was", outcome{conclusion: retrying, reason: v1alpha1.ReasonFetchFailed}, map[string]float64{preflight.GatewayOverlaps: 2, preflight.GatewayAddress: 1}},
 		{"one is mended", checked.with([]preflight.Problem{address}), map[string]float64{preflight.GatewayAddress: 1}},
-		{"a kind is missing", outcome{verdict: retrying, reason: v1alpha1.ReasonKindUnavailable}, map[string]float64{v1alpha1.ReasonKindUnavailable: 1}},
+		{"a kind is missing", outcome{conclusion: retrying, reason: v1alpha1.ReasonKindUnavailable}, map[string]float64{v1alpha1.ReasonKindUnavailable: 1}},
 		{"a right is missing", checked.with([]preflight.Problem{{Reason: v1alpha1.ReasonPermissionDenied, Blocks: true}}), map[string]float64{v1alpha1.ReasonPermissionDenied: 1}},
 		{"all is well", checked.with(nil), map[string]float64{}},
 	}
@@ -193,7 +193,7 @@ func TestPreflightIsCountedAsTheConditionTells(t *testing.T) {
 	ms := &v1alpha1.MeshSync{ObjectMeta: metav1.ObjectMeta{Namespace: "isthmus-system", Name: "mesh"}}
 	for _, step := range steps {
 		r.writeConditions(ms, step.outcome)
-		r.writeMetrics(ms, &memory{}, step.outcome)
+		r.writeMetrics(ms, &syncState{}, step.outcome)
 		families, err := registry.Gather()
 		if err != nil {
 			t.Fatal(err)

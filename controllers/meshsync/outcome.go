@@ -22,22 +22,22 @@ import (
 )
 
 // verdict says who has the next move.
-type verdict int
+type conclusion int
 
 const (
 	// done: the cluster is as the repository says, or, in mode Observe, is known.
-	done verdict = iota
+	succeeded conclusion = iota
 	// retrying: it may work the next time, nobody has to do anything.
 	retrying
 	// settling: all is done but what other clusters have to offer first.
-	settling
+	deferring
 	// waiting: a person has to act, in Git or on this cluster. Git is still looked at in every interval.
-	waiting
+	stalled
 )
 
 // outcome is how one run ended.
 type outcome struct {
-	verdict verdict
+	conclusion conclusion
 	// reason and message are those of the Ready condition. The message says what was left untouched and what to do.
 	reason, message string
 	// cause is for the log only.
@@ -49,57 +49,57 @@ type outcome struct {
 	problems []preflight.Problem
 	checked  bool
 	// wrote is what was written, by this run, whichever bundle it was for.
-	wrote writes
+	wrote writeCounts
 	// errors are what status.errors lists.
 	errors []v1alpha1.SyncError
 	// broken counts the errors that stand in the commit itself.
-	broken int
-	held   *v1alpha1.Held
+	brokenCount int
+	held        *v1alpha1.Held
 	// pending are the writes that were planned and not made: in mode Observe, and of what is held.
 	pending []v1alpha1.Pending
 	// fleeting marks a race that was lost to somebody else and is usually won at once: not worth an alarm.
-	fleeting bool
+	lostRace bool
 	// carriedOut: the plan was, whole or in part.
 	carriedOut bool
 	// unapplied: the plan was not begun.
-	unapplied bool
+	notBegun bool
 	// observes: nothing was written, since spec.mode is Observe.
-	observes bool
+	observeOnly bool
 	// unread marks an outcome that says nothing about the commit, so that what the status says of the last one stays.
-	unread bool
+	saysNothing bool
 }
 
 // counts reports whether the outcome tells how many resources of each sort there are. One that is not begun does not.
-func (o outcome) counts() bool { return o.bundle != nil && o.plan != nil && !o.unapplied }
+func (o outcome) counts() bool { return o.bundle != nil && o.plan != nil && !o.notBegun }
 
 const untouched = "Everything applied before stays as it was."
 
 func failedInternally(doing string, err error) outcome {
-	return outcome{verdict: retrying, reason: v1alpha1.ReasonInternal, message: fmt.Sprintf("%s: %v", doing, err), cause: err, unread: true}
+	return outcome{conclusion: retrying, reason: v1alpha1.ReasonInternal, message: fmt.Sprintf("%s: %v", doing, err), cause: err, saysNothing: true}
 }
 
 func anotherMeshSync(ms, rival *v1alpha1.MeshSync) outcome {
 	return outcome{
-		verdict: waiting, reason: v1alpha1.ReasonAnotherMeshSync, unread: true,
+		conclusion: stalled, reason: v1alpha1.ReasonAnotherMeshSync, saysNothing: true,
 		message: fmt.Sprintf("MeshSync %s/%s is older and manages this cluster; only one can. %s", rival.Namespace, rival.Name, syncrun.InheritanceNote(ms)),
 	}
 }
 
 // fetchFailed classifies what source and the Secrets say.
 func fetchFailed(err error) outcome {
-	o := outcome{verdict: retrying, reason: string(source.ReasonFor(err)), cause: err, unread: true}
+	o := outcome{conclusion: retrying, reason: string(source.ReasonFor(err)), cause: err, saysNothing: true}
 	var secret *secretError
 	if errors.As(err, &secret) {
 		o.reason = v1alpha1.ReasonSourceInvalid
 	}
 	switch o.reason {
 	case v1alpha1.ReasonSourceInvalid, v1alpha1.ReasonContentRefused:
-		o.verdict = waiting
+		o.conclusion = stalled
 	}
 	var findings manifest.Findings
 	if errors.As(err, &findings) {
-		o.unread = false
-		o.errors, o.broken = syncErrors(findings), len(findings)
+		o.saysNothing = false
+		o.errors, o.brokenCount = syncErrors(findings), len(findings)
 	}
 	// Where there are findings, the error lists all of them after its first line.
 	what, _, listed := strings.Cut(err.Error(), "\n")
@@ -125,19 +125,19 @@ func renderFailed(snapshot *source.Snapshot, err error) outcome {
 	switch {
 	case errors.As(err, &findings):
 		return outcome{
-			verdict: waiting, reason: v1alpha1.ReasonInvalidContent, cause: err,
-			errors: syncErrors(findings), broken: len(findings),
+			conclusion: stalled, reason: v1alpha1.ReasonInvalidContent, cause: err,
+			errors: syncErrors(findings), brokenCount: len(findings),
 			message: fmt.Sprintf("Revision %s is not applied, since it has %s: %s %s",
 				text.Short(snapshot.Revision), text.Count(len(findings), "error"), text.Sentence(first(findings)), untouched),
 		}
 	case errors.Is(err, context.DeadlineExceeded):
 		return outcome{
-			verdict: retrying, reason: v1alpha1.ReasonTimeout, cause: err, unread: true,
+			conclusion: retrying, reason: v1alpha1.ReasonTimeout, cause: err, saysNothing: true,
 			message: fmt.Sprintf("Revision %s could not be evaluated within spec.timeout; raise it if this repeats. %s", text.Short(snapshot.Revision), untouched),
 		}
 	default:
 		return outcome{
-			verdict: retrying, reason: v1alpha1.ReasonEvaluationFailed, cause: err, unread: true,
+			conclusion: retrying, reason: v1alpha1.ReasonEvaluationFailed, cause: err, saysNothing: true,
 			message: fmt.Sprintf("Revision %s could not be evaluated: %s %s", text.Short(snapshot.Revision), text.Sentence(err.Error()), untouched),
 		}
 	}
@@ -145,7 +145,7 @@ func renderFailed(snapshot *source.Snapshot, err error) outcome {
 
 func unknownCluster(ms *v1alpha1.MeshSync, snapshot *source.Snapshot, err error) outcome {
 	return outcome{
-		verdict: waiting, reason: v1alpha1.ReasonUnknownCluster, cause: err,
+		conclusion: stalled, reason: v1alpha1.ReasonUnknownCluster, cause: err,
 		message: fmt.Sprintf("Cluster %q is not in the inventory of revision %s; add it there, or correct spec.cluster. Nothing is touched.",
 			ms.Spec.Cluster, text.Short(snapshot.Revision)),
 	}
@@ -153,7 +153,7 @@ func unknownCluster(ms *v1alpha1.MeshSync, snapshot *source.Snapshot, err error)
 
 func wrongCluster(bundle *render.Bundle, uid string) outcome {
 	return outcome{
-		verdict: waiting, reason: v1alpha1.ReasonWrongCluster, bundle: bundle,
+		conclusion: stalled, reason: v1alpha1.ReasonWrongCluster, bundle: bundle,
 		message: fmt.Sprintf("The inventory of revision %s says that cluster %q has the uid %s, but the kube-system namespace of this cluster has %s: "+
 			"this is another cluster. Correct spec.cluster, or the uid in the inventory. Nothing is touched.",
 			text.Short(bundle.Revision), bundle.Cluster, bundle.UID, uid),
@@ -162,7 +162,7 @@ func wrongCluster(bundle *render.Bundle, uid string) outcome {
 
 func planFailed(bundle *render.Bundle, err error) outcome {
 	o := outcome{
-		verdict: retrying, reason: v1alpha1.ReasonApplyFailed, bundle: bundle, cause: err,
+		conclusion: retrying, reason: v1alpha1.ReasonApplyFailed, bundle: bundle, cause: err,
 		message: fmt.Sprintf("Revision %s could not be compared with this cluster: %s %s", text.Short(bundle.Revision), text.Sentence(err.Error()), untouched),
 	}
 	var unavailable *syncrun.UnavailableError
@@ -175,12 +175,12 @@ func planFailed(bundle *render.Bundle, err error) outcome {
 }
 
 // braked is a plan that loses more than it may without a person's agreement.
-func braked(ms *v1alpha1.MeshSync, bundle *render.Bundle, plan *plans.Plan) outcome {
+func held(ms *v1alpha1.MeshSync, bundle *render.Bundle, plan *plans.Plan) outcome {
 	digest, todo := plan.Guard.Digest, pending(plan)
 	return outcome{
-		verdict: waiting, reason: plan.Guard.Kind, bundle: bundle, plan: plan,
-		pending: todo, unapplied: true,
-		errors: syncErrors(bundle.Findings), broken: len(bundle.Findings),
+		conclusion: stalled, reason: plan.Guard.Kind, bundle: bundle, plan: plan,
+		pending: todo, notBegun: true,
+		errors: syncErrors(bundle.Findings), brokenCount: len(bundle.Findings),
 		held: &v1alpha1.Held{Kind: plan.Guard.Kind, Digest: digest, Revision: bundle.Revision, Reason: plan.Guard.Reason},
 		message: fmt.Sprintf("Revision %s is held: %s %s %s If it is not, revert the commit. %s",
 			text.Short(bundle.Revision), text.Sentence(plan.Guard.Reason), untouched, syncrun.HowToAcknowledge(ms, digest), whereListed(todo)),
@@ -192,7 +192,7 @@ func observed(bundle *render.Bundle, plan *plans.Plan) outcome {
 	var counts []string
 	var what string
 	if len(todo) > 0 {
-		counts = append(counts, planned(plan).toDo())
+		counts = append(counts, countPlanned(plan).toDo())
 		what = fmt.Sprintf(" Nothing is written, since spec.mode is Observe. It would: %s.", firstPending(todo))
 	}
 	if len(refused) > 0 {
@@ -203,12 +203,12 @@ func observed(bundle *render.Bundle, plan *plans.Plan) outcome {
 		counts = append(counts, "nothing to change")
 	}
 	o := outcome{
-		verdict: done, reason: v1alpha1.ReasonObserved, observes: true, bundle: bundle, plan: plan, pending: todo,
-		errors: append(refused, syncErrors(bundle.Findings)...), broken: len(bundle.Findings),
+		conclusion: succeeded, reason: v1alpha1.ReasonObserved, observeOnly: true, bundle: bundle, plan: plan, pending: todo,
+		errors: append(refused, syncErrors(bundle.Findings)...), brokenCount: len(bundle.Findings),
 		message: fmt.Sprintf("Observed %s: %s.%s", text.Short(bundle.Revision), strings.Join(counts, ", "), what),
 	}
 	if len(bundle.Findings) > 0 {
-		o.verdict, o.reason = waiting, v1alpha1.ReasonServicesFrozen
+		o.conclusion, o.reason = stalled, v1alpha1.ReasonServicesFrozen
 		o.message += fmt.Sprintf(" Without what is broken in it: %s %s", text.Sentence(first(bundle.Findings)), frozenMessage(bundle))
 	}
 	return o
@@ -216,34 +216,34 @@ func observed(bundle *render.Bundle, plan *plans.Plan) outcome {
 
 // applied is a plan that was carried out, whole or in part.
 func applied(bundle *render.Bundle, plan *plans.Plan, result execute.Result, err error) outcome {
-	o := outcome{bundle: bundle, plan: plan, wrote: wrote(result), cause: err, errors: failures(result), carriedOut: true}
+	o := outcome{bundle: bundle, plan: plan, wrote: countWrites(result), cause: err, errors: failures(result), carriedOut: true}
 	refused := syncrun.Refusals(plan)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		o.verdict, o.reason = retrying, v1alpha1.ReasonTimeout
+		o.conclusion, o.reason = retrying, v1alpha1.ReasonTimeout
 		o.message = fmt.Sprintf("Revision %s was not applied whole within spec.timeout. It goes on from there; raise spec.timeout if this repeats.", text.Short(bundle.Revision))
 	case err != nil:
-		o.verdict, o.reason, o.fleeting = retrying, v1alpha1.ReasonApplyFailed, conflicts(err)
+		o.conclusion, o.reason, o.lostRace = retrying, v1alpha1.ReasonApplyFailed, conflicts(err)
 		o.message = fmt.Sprintf("Revision %s could not be applied whole, so nothing was deleted; it is tried again: %s", text.Short(bundle.Revision), text.Sentence(firstOf(err)))
 	case len(refused) > 0:
-		o.verdict, o.reason, o.errors = waiting, v1alpha1.ReasonRefused, refused
+		o.conclusion, o.reason, o.errors = stalled, v1alpha1.ReasonRefused, refused
 		o.message = fmt.Sprintf("Revision %s is applied, except for %s: %s", text.Short(bundle.Revision), text.Count(len(refused), "resource"), text.Sentence(firstRefused(refused)))
 	case len(plan.Deferrals()) > 0:
 		waits := plan.Deferrals()
-		o.verdict, o.reason = settling, v1alpha1.ReasonRoutingDeferred
+		o.conclusion, o.reason = deferring, v1alpha1.ReasonRoutingDeferred
 		o.message = fmt.Sprintf("Revision %s is applied, except for %s that newly lead to other clusters, which see it at another moment: written at %s, %s first.",
 			text.Short(bundle.Revision), text.Count(len(waits), "object"), plan.Due().UTC().Format(time.RFC3339), waits[0].Key)
 	case len(bundle.Findings) > 0:
-		o.verdict, o.reason = waiting, v1alpha1.ReasonServicesFrozen
+		o.conclusion, o.reason = stalled, v1alpha1.ReasonServicesFrozen
 		o.message = fmt.Sprintf("Revision %s is applied, except for what is broken in it: %s %s",
 			text.Short(bundle.Revision), text.Sentence(first(bundle.Findings)), frozenMessage(bundle))
 	default:
-		o.verdict, o.reason = done, meta.ReconciliationSucceededReason
+		o.conclusion, o.reason = succeeded, meta.ReconciliationSucceededReason
 		o.message = "Applied revision: " + text.Short(bundle.Revision)
 	}
 	if len(bundle.Findings) > 0 {
 		o.errors = append(o.errors, syncErrors(bundle.Findings)...)
-		o.broken = len(bundle.Findings)
+		o.brokenCount = len(bundle.Findings)
 	}
 	return o
 }
@@ -277,11 +277,11 @@ func frozenMessage(bundle *render.Bundle) string {
 
 // isApplied tells whether the outcome has a commit applied, frozen services aside.
 func (o outcome) isApplied() bool {
-	return !o.observes && (o.verdict == done && o.reason == meta.ReconciliationSucceededReason || o.reason == v1alpha1.ReasonServicesFrozen)
+	return !o.observeOnly && (o.conclusion == succeeded && o.reason == meta.ReconciliationSucceededReason || o.reason == v1alpha1.ReasonServicesFrozen)
 }
 
 // inPlace tells whether the cluster has the commit, frozen services and what is left alone aside: since it is applied, or since there was nothing to
 // write when it was only observed.
 func (o outcome) inPlace() bool {
-	return o.isApplied() || o.observes && len(o.pending) == 0 && len(syncrun.Refusals(o.plan)) == 0
+	return o.isApplied() || o.observeOnly && len(o.pending) == 0 && len(syncrun.Refusals(o.plan)) == 0
 }

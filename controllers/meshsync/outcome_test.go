@@ -38,31 +38,31 @@ func TestEveryEndOfARunHasAReasonAndSaysWhatIsUntouched(t *testing.T) {
 	cases := map[string]struct {
 		why      string
 		got      outcome
-		verdict  verdict
+		verdict  conclusion
 		reason   string
 		mentions []string
 	}{
 		"Outage":         {"the network may come back by itself", fetchFailed(errors.New("connection refused")), retrying, v1alpha1.ReasonFetchFailed, []string{"connection refused", untouched}},
-		"BadURL":         {"only a person can change the spec", fetchFailed(invalidErr), waiting, v1alpha1.ReasonSourceInvalid, []string{"ftp", untouched}},
-		"NoSecret":       {"only a person can make the Secret", fetchFailed(&secretError{errors.New("secret a/b does not exist")}), waiting, v1alpha1.ReasonSourceInvalid, []string{"a/b", untouched}},
-		"BadCommit":      {"only a commit can mend a commit", renderFailed(snapshot, finding), waiting, v1alpha1.ReasonInvalidContent, []string{"services/web.cue:7", "carts", "main@sha1:abc", untouched}},
+		"BadURL":         {"only a person can change the spec", fetchFailed(invalidErr), stalled, v1alpha1.ReasonSourceInvalid, []string{"ftp", untouched}},
+		"NoSecret":       {"only a person can make the Secret", fetchFailed(&secretError{errors.New("secret a/b does not exist")}), stalled, v1alpha1.ReasonSourceInvalid, []string{"a/b", untouched}},
+		"BadCommit":      {"only a commit can mend a commit", renderFailed(snapshot, finding), stalled, v1alpha1.ReasonInvalidContent, []string{"services/web.cue:7", "carts", "main@sha1:abc", untouched}},
 		"EvaluationSlow": {"the machine may have been busy", renderFailed(snapshot, fmt.Errorf("too long: %w", context.DeadlineExceeded)), retrying, v1alpha1.ReasonTimeout, []string{"spec.timeout", untouched}},
 		"EvaluationBug":  {"what is not in the commit is tried again", renderFailed(snapshot, errors.New("no memory")), retrying, v1alpha1.ReasonEvaluationFailed, []string{"no memory", untouched}},
-		"UnknownCluster": {"only a person knows which cluster this is", unknownCluster(ms, snapshot, finding), waiting, v1alpha1.ReasonUnknownCluster, []string{`"east"`, "Nothing is touched"}},
-		"WrongCluster":   {"only a person knows which cluster this is", wrongCluster(bundle, "wrong"), waiting, v1alpha1.ReasonWrongCluster, []string{"right", "wrong", "Nothing is touched"}},
+		"UnknownCluster": {"only a person knows which cluster this is", unknownCluster(ms, snapshot, finding), stalled, v1alpha1.ReasonUnknownCluster, []string{`"east"`, "Nothing is touched"}},
+		"WrongCluster":   {"only a person knows which cluster this is", wrongCluster(bundle, "wrong"), stalled, v1alpha1.ReasonWrongCluster, []string{"right", "wrong", "Nothing is touched"}},
 		"KindMissing":    {"the CRDs may be installed a minute later", planFailed(bundle, &syncrun.UnavailableError{Err: errors.New("no gateways.networking.istio.io")}), retrying, v1alpha1.ReasonKindUnavailable, []string{"gateways", "Nothing was written"}},
 		"Braked": {
-			"only a person can agree to a loss", braked(ms, bundle, &plans.Plan{Guard: &plans.Guard{Kind: plans.EmptyBundle, Digest: "d1", Reason: "12 would go"}}), waiting, plans.EmptyBundle,
+			"only a person can agree to a loss", held(ms, bundle, &plans.Plan{Guard: &plans.Guard{Kind: plans.EmptyBundle, Digest: "d1", Reason: "12 would go"}}), stalled, plans.EmptyBundle,
 			[]string{"12 would go", "kubectl -n isthmus-system annotate --overwrite meshsync mesh isthmus.dev/acknowledge=d1", `in Git, for every cluster that is held, by its own digest (status.held.digest): settings: acknowledge: ["d1"]`, untouched},
 		},
 		"WriteForbidden": {"rights may be given", applied(bundle, &plans.Plan{}, execute.Result{}, errors.Join(forbidden, conflict)), retrying, v1alpha1.ReasonApplyFailed, []string{"Gateway/a/c", "and 1 more", "nothing was deleted"}},
 		"RunTooShort":    {"the next run goes on", applied(bundle, &plans.Plan{}, execute.Result{}, errors.Join(context.DeadlineExceeded)), retrying, v1alpha1.ReasonTimeout, []string{"spec.timeout"}},
-		"Done":           {"nobody has to do anything", applied(bundle, &plans.Plan{}, execute.Result{}, nil), done, meta.ReconciliationSucceededReason, []string{"main@sha1:abc"}},
+		"Done":           {"nobody has to do anything", applied(bundle, &plans.Plan{}, execute.Result{}, nil), succeeded, meta.ReconciliationSucceededReason, []string{"main@sha1:abc"}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			if tc.got.verdict != tc.verdict || tc.got.reason != tc.reason {
-				t.Errorf("%s: got verdict %d, reason %s; want %d, %s", tc.why, tc.got.verdict, tc.got.reason, tc.verdict, tc.reason)
+			if tc.got.conclusion != tc.verdict || tc.got.reason != tc.reason {
+				t.Errorf("%s: got verdict %d, reason %s; want %d, %s", tc.why, tc.got.conclusion, tc.got.reason, tc.verdict, tc.reason)
 			}
 			for _, mention := range tc.mentions {
 				if !strings.Contains(tc.got.message, mention) {
@@ -71,10 +71,10 @@ func TestEveryEndOfARunHasAReasonAndSaysWhatIsUntouched(t *testing.T) {
 			}
 		})
 	}
-	if o := applied(bundle, &plans.Plan{}, execute.Result{}, errors.Join(conflict, conflict)); !o.fleeting {
+	if o := applied(bundle, &plans.Plan{}, execute.Result{}, errors.Join(conflict, conflict)); !o.lostRace {
 		t.Error("races that were lost are no alarm")
 	}
-	if o := applied(bundle, &plans.Plan{}, execute.Result{}, errors.Join(conflict, forbidden)); o.fleeting {
+	if o := applied(bundle, &plans.Plan{}, execute.Result{}, errors.Join(conflict, forbidden)); o.lostRace {
 		t.Error("a failure beside a lost race is an alarm")
 	}
 }
@@ -92,7 +92,7 @@ func TestAMessageTellsHowMuchItDoesNotName(t *testing.T) {
 	held := func(n int) outcome {
 		plan := plan(plans.Delete, n)
 		plan.Guard = &plans.Guard{Kind: plans.MassDeletion, Reason: "many would go"}
-		return braked(&v1alpha1.MeshSync{}, bundle, plan)
+		return held(&v1alpha1.MeshSync{}, bundle, plan)
 	}
 	refused := func(n int) outcome { return applied(bundle, plan(plans.Refuse, n), execute.Result{}, nil) }
 	cases := map[string]struct {
@@ -117,20 +117,20 @@ func TestAMessageTellsHowMuchItDoesNotName(t *testing.T) {
 func TestConditionsFollowTheVerdict(t *testing.T) {
 	cases := map[string]struct {
 		reason                      string
-		verdict                     verdict
+		verdict                     conclusion
 		ready, reconciling, stalled bool
 	}{
-		"Done":     {"kstatus reads it as Current", done, true, false, false},
+		"Done":     {"kstatus reads it as Current", succeeded, true, false, false},
 		"Retrying": {"kstatus reads it as InProgress", retrying, false, true, false},
-		"Waiting":  {"kstatus reads it as Failed", waiting, false, false, true},
+		"Waiting":  {"kstatus reads it as Failed", stalled, false, false, true},
 	}
 	r := &Reconciler{}
 	for name, tc := range cases {
-		for before, previous := range map[string]verdict{"AfterDone": done, "AfterRetrying": retrying, "AfterWaiting": waiting} {
+		for before, previous := range map[string]conclusion{"AfterDone": succeeded, "AfterRetrying": retrying, "AfterWaiting": stalled} {
 			t.Run(name+before, func(t *testing.T) {
 				ms := &v1alpha1.MeshSync{}
-				r.writeConditions(ms, outcome{verdict: previous, reason: "Before", message: "before"})
-				r.writeConditions(ms, outcome{verdict: tc.verdict, reason: "Now", message: "100% now"})
+				r.writeConditions(ms, outcome{conclusion: previous, reason: "Before", message: "before"})
+				r.writeConditions(ms, outcome{conclusion: tc.verdict, reason: "Now", message: "100% now"})
 				got := []bool{conditions.IsReady(ms), conditions.IsReconciling(ms), conditions.IsStalled(ms)}
 				if diff := cmp.Diff([]bool{tc.ready, tc.reconciling, tc.stalled}, got); diff != "" {
 					t.Errorf("%s: ready, reconciling, stalled: -want, +got:\n%s", tc.reason, diff)
@@ -146,7 +146,7 @@ func TestConditionsFollowTheVerdict(t *testing.T) {
 func TestBranchIsAheadWhileACommitIsNotApplied(t *testing.T) {
 	now := time.Unix(1000, 0)
 	bundle := &render.Bundle{Revision: "main@sha1:a"}
-	succeeded := outcome{verdict: done, reason: meta.ReconciliationSucceededReason, bundle: bundle}
+	succeeded := outcome{conclusion: succeeded, reason: meta.ReconciliationSucceededReason, bundle: bundle}
 	create := plans.Action{Verb: plans.Create, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "new"}}
 	foreign := plans.Action{Verb: plans.Refuse, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "foreign"}}
 	observing := func(actions ...plans.Action) outcome { return observed(bundle, &plans.Plan{Actions: actions}) }
@@ -156,10 +156,10 @@ func TestBranchIsAheadWhileACommitIsNotApplied(t *testing.T) {
 		outcome            outcome
 		ahead              bool
 	}{
-		"Refused":      {"what is refused while it is fetched leaves no snapshot, and the branch is ahead", "main@sha1:b", "main@sha1:a", outcome{verdict: waiting, reason: v1alpha1.ReasonContentRefused}, true},
-		"Invalid":      {"a commit with errors is not applied", "main@sha1:b", "main@sha1:a", outcome{verdict: waiting, reason: v1alpha1.ReasonInvalidContent}, true},
-		"Outage":       {"while Git is down nobody knows of a newer commit", "main@sha1:a", "main@sha1:a", outcome{verdict: retrying, reason: v1alpha1.ReasonFetchFailed}, false},
-		"NeverFetched": {"there is nothing to be behind of", "", "", outcome{verdict: retrying, reason: v1alpha1.ReasonFetchFailed}, false},
+		"Refused":      {"what is refused while it is fetched leaves no snapshot, and the branch is ahead", "main@sha1:b", "main@sha1:a", outcome{conclusion: stalled, reason: v1alpha1.ReasonContentRefused}, true},
+		"Invalid":      {"a commit with errors is not applied", "main@sha1:b", "main@sha1:a", outcome{conclusion: stalled, reason: v1alpha1.ReasonInvalidContent}, true},
+		"Outage":       {"while Git is down nobody knows of a newer commit", "main@sha1:a", "main@sha1:a", outcome{conclusion: retrying, reason: v1alpha1.ReasonFetchFailed}, false},
+		"NeverFetched": {"there is nothing to be behind of", "", "", outcome{conclusion: retrying, reason: v1alpha1.ReasonFetchFailed}, false},
 		"Applied":      {"the cluster has what the branch has", "main@sha1:a", "main@sha1:a", succeeded, false},
 		"ToCreate":     {"what is only observed is not in the cluster", "main@sha1:a", "", observing(create), true},
 		"ToRefuse":     {"what would be refused does not get into the cluster", "main@sha1:a", "", observing(foreign), true},
@@ -169,10 +169,10 @@ func TestBranchIsAheadWhileACommitIsNotApplied(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			r := &Reconciler{now: func() time.Time { return now }, metrics: NewMetrics(func() time.Time { return now })}
-			ms, m := &v1alpha1.MeshSync{}, &memory{}
+			ms, m := &v1alpha1.MeshSync{}, &syncState{}
 			ms.Status.LastAttemptedRevision, ms.Status.LastAppliedRevision = tc.attempted, tc.applied
 			r.writeLag(ms, m, tc.outcome)
-			if got := !m.aheadSince.IsZero(); got != tc.ahead {
+			if got := !m.behindSince.IsZero(); got != tc.ahead {
 				t.Errorf("%s: ahead is %v, want %v", tc.reason, got, tc.ahead)
 			}
 		})
@@ -184,7 +184,7 @@ func TestWhatIsObservedToBeInPlaceIsNotBehindWhileGitIsDown(t *testing.T) {
 	at := func(revision string, actions ...plans.Action) outcome {
 		return observed(&render.Bundle{Revision: revision}, &plans.Plan{Actions: actions})
 	}
-	outage := outcome{verdict: retrying, reason: v1alpha1.ReasonFetchFailed, unread: true}
+	outage := outcome{conclusion: retrying, reason: v1alpha1.ReasonFetchFailed, saysNothing: true}
 	steps := []struct {
 		reason    string
 		attempted string
@@ -193,17 +193,17 @@ func TestWhatIsObservedToBeInPlaceIsNotBehindWhileGitIsDown(t *testing.T) {
 	}{
 		{"there is nothing to write", "main@sha1:a", at("main@sha1:a"), false},
 		{"nobody knows of a newer commit", "main@sha1:a", outage, false},
-		{"a newer one was fetched, and cannot be compared", "main@sha1:b", outcome{verdict: waiting, reason: v1alpha1.ReasonInvalidContent}, true},
+		{"a newer one was fetched, and cannot be compared", "main@sha1:b", outcome{conclusion: stalled, reason: v1alpha1.ReasonInvalidContent}, true},
 		{"it is reverted", "main@sha1:c", at("main@sha1:c"), false},
 		{"a newer one is not written", "main@sha1:d", at("main@sha1:d", create), true},
 		{"which an outage does not change", "main@sha1:d", outage, true},
 	}
 	r := &Reconciler{now: time.Now, metrics: NewMetrics(time.Now)}
-	ms, m := &v1alpha1.MeshSync{Spec: v1alpha1.MeshSyncSpec{Mode: v1alpha1.ModeObserve}}, &memory{}
+	ms, m := &v1alpha1.MeshSync{Spec: v1alpha1.MeshSyncSpec{Mode: v1alpha1.ModeObserve}}, &syncState{}
 	for _, step := range steps {
 		ms.Status.LastAttemptedRevision = step.attempted
 		r.writeLag(ms, m, step.outcome)
-		if got := !m.aheadSince.IsZero(); got != step.ahead {
+		if got := !m.behindSince.IsZero(); got != step.ahead {
 			t.Errorf("%s: ahead is %v, want %v", step.reason, got, step.ahead)
 		}
 	}
@@ -283,7 +283,7 @@ func TestObservedPlanIsNamed(t *testing.T) {
 	}
 	ms := &v1alpha1.MeshSync{}
 	r := &Reconciler{now: time.Now}
-	r.writeStatus(ms, &memory{}, o)
+	r.writeStatus(ms, &syncState{}, o)
 	if got := ms.Status.Pending; len(got) != 20 || cmp.Diff(v1alpha1.Pending{Verb: "update", Resource: "Gateway/a/g00", Fields: []string{"spec.servers"}}, got[1]) != "" {
 		t.Errorf("the status lists the first twenty: %+v", got)
 	}
@@ -307,7 +307,7 @@ func TestWhatHasItsTimeIsListedTheSoonestFirst(t *testing.T) {
 	}
 	plan.Actions = append(plan.Actions, plans.Action{Verb: plans.Create, Key: render.Key{Kind: "ServiceEntry", Namespace: "a", Name: "now"}})
 	ms := &v1alpha1.MeshSync{}
-	r, m := &Reconciler{now: time.Now}, &memory{fetched: fetched{snapshot: &source.Snapshot{Revision: "main@sha1:a"}}}
+	r, m := &Reconciler{now: time.Now}, &syncState{fetched: fetched{snapshot: &source.Snapshot{Revision: "main@sha1:a"}}}
 	bundle := &render.Bundle{Revision: "main@sha1:a"}
 	r.writeStatus(ms, m, applied(bundle, &plan, execute.Result{}, nil))
 	var settling []v1alpha1.Deferred
@@ -336,16 +336,16 @@ func TestNextRunIsNeverNowAndNeverNever(t *testing.T) {
 	ms := &v1alpha1.MeshSync{Spec: v1alpha1.MeshSyncSpec{Interval: metav1.Duration{Duration: time.Hour}}}
 	cases := map[string]struct {
 		reason  string
-		memory  memory
+		memory  syncState
 		outcome outcome
 		want    time.Duration
 	}{
-		"Done":            {"Git is asked when that is due", memory{fetched: fetched{due: at(time.Minute)}}, outcome{verdict: done}, time.Minute},
-		"Overdue":         {"what is overdue is not for never, which zero would mean", memory{fetched: fetched{due: at(-time.Minute)}}, outcome{verdict: done}, 10 * time.Millisecond},
-		"Retry":           {"a retry comes before the interval ends", memory{fetched: fetched{due: at(time.Minute)}, retry: retries{due: at(time.Second)}}, outcome{verdict: retrying}, time.Second},
-		"OldRetry":        {"a retry that is past is not due again and again", memory{fetched: fetched{due: at(time.Minute)}, retry: retries{due: at(-time.Second)}}, outcome{verdict: retrying}, time.Minute},
-		"NothingFetched":  {"a run that failed before the fetch does not spin", memory{retry: retries{due: at(time.Second)}}, outcome{verdict: retrying}, time.Second},
-		"AnotherMeshSync": {"a younger MeshSync is woken when the older goes", memory{}, outcome{verdict: waiting, reason: v1alpha1.ReasonAnotherMeshSync}, time.Hour},
+		"Done":            {"Git is asked when that is due", syncState{fetched: fetched{due: at(time.Minute)}}, outcome{conclusion: succeeded}, time.Minute},
+		"Overdue":         {"what is overdue is not for never, which zero would mean", syncState{fetched: fetched{due: at(-time.Minute)}}, outcome{conclusion: succeeded}, 10 * time.Millisecond},
+		"Retry":           {"a retry comes before the interval ends", syncState{fetched: fetched{due: at(time.Minute)}, retry: retries{due: at(time.Second)}}, outcome{conclusion: retrying}, time.Second},
+		"OldRetry":        {"a retry that is past is not due again and again", syncState{fetched: fetched{due: at(time.Minute)}, retry: retries{due: at(-time.Second)}}, outcome{conclusion: retrying}, time.Minute},
+		"NothingFetched":  {"a run that failed before the fetch does not spin", syncState{retry: retries{due: at(time.Second)}}, outcome{conclusion: retrying}, time.Second},
+		"AnotherMeshSync": {"a younger MeshSync is woken when the older goes", syncState{}, outcome{conclusion: stalled, reason: v1alpha1.ReasonAnotherMeshSync}, time.Hour},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -409,9 +409,9 @@ func TestLongMessagesFitIntoTheStatus(t *testing.T) {
 	long := strings.Repeat("ü", 100_000)
 	r := &Reconciler{now: time.Now}
 	ms := &v1alpha1.MeshSync{}
-	o := fitted(outcome{verdict: waiting, reason: "Long", message: long, errors: []v1alpha1.SyncError{{Message: long}}})
+	o := fitToStatus(outcome{conclusion: stalled, reason: "Long", message: long, errors: []v1alpha1.SyncError{{Message: long}}})
 	r.writeConditions(ms, o)
-	r.writeStatus(ms, &memory{}, o)
+	r.writeStatus(ms, &syncState{}, o)
 	// The API server takes 32,768 characters in a condition, and etcd 1.5 MiB in all.
 	for _, c := range ms.Status.Conditions {
 		if len(c.Message) > 32_768 || !strings.HasPrefix(c.Message, "ü") || !strings.HasSuffix(c.Message, "log.") {
@@ -421,7 +421,7 @@ func TestLongMessagesFitIntoTheStatus(t *testing.T) {
 	if n := len(ms.Status.Errors[0].Message); n > 10_000 {
 		t.Errorf("the error in the status has %d bytes", n)
 	}
-	if short := fitted(outcome{message: "short"}); short.message != "short" {
+	if short := fitToStatus(outcome{message: "short"}); short.message != "short" {
 		t.Errorf("a short message is changed: %q", short.message)
 	}
 }

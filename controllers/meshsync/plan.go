@@ -16,13 +16,13 @@ import (
 )
 
 // plan compares the bundle with the cluster.
-func (r *Reconciler) plan(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, bundle *render.Bundle) (plans.Plan, error) {
+func (r *Reconciler) plan(ctx context.Context, ms *v1alpha1.MeshSync, m *syncState, bundle *render.Bundle) (plans.Plan, error) {
 	plan, _, err := r.planAndCheck(ctx, ms, m, bundle)
 	return plan, err
 }
 
 // apply carries a plan out.
-func (r *Reconciler) apply(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, plan plans.Plan) (execute.Result, error) {
+func (r *Reconciler) apply(ctx context.Context, ms *v1alpha1.MeshSync, m *syncState, plan plans.Plan) (execute.Result, error) {
 	if plan.Writes() {
 		defer r.metrics.timed(phaseApply)()
 	}
@@ -35,7 +35,7 @@ func (r *Reconciler) apply(ctx context.Context, ms *v1alpha1.MeshSync, m *memory
 }
 
 // unpermitted are the rights that a plan needs and this controller does not have. Where the API server does not tell, the writes will.
-func (r *Reconciler) unpermitted(ctx context.Context, plan plans.Plan) []preflight.Problem {
+func (r *Reconciler) missingPermissions(ctx context.Context, plan plans.Plan) []preflight.Problem {
 	missing, err := r.applier.MissingPermissions(ctx, plan)
 	if err != nil {
 		ctrl.LoggerFrom(ctx).V(1).Info("it cannot be told beforehand whether all rights are there", "error", err.Error())
@@ -52,10 +52,10 @@ func (r *Reconciler) unpermitted(ctx context.Context, plan plans.Plan) []preflig
 
 // planAndCheck compares the bundle with the cluster, and returns the preflight problems.
 func (r *Reconciler) planAndCheck(
-	ctx context.Context, ms *v1alpha1.MeshSync, m *memory, bundle *render.Bundle,
+	ctx context.Context, ms *v1alpha1.MeshSync, m *syncState, bundle *render.Bundle,
 ) (plans.Plan, []preflight.Problem, error) {
 	defer r.metrics.timed(phasePlan)()
-	return r.cluster().Plan(ctx, ms, m.plannerFor(r.reader), &m.read, bundle)
+	return r.cluster().Plan(ctx, ms, m.plannerFor(r.reader), &m.readObjects, bundle)
 }
 
 // cluster is what a run reads of this cluster.

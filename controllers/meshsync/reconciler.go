@@ -78,7 +78,7 @@ type Reconciler struct {
 	fetching   source.Limits
 	cache      *cache.Store
 
-	memories memories
+	states syncStates
 }
 
 // Reconcile makes one run.
@@ -90,13 +90,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	m := r.memories.get(request.NamespacedName)
-	if m.written.stale(ms, r.now()) {
+	m := r.states.state(request.NamespacedName)
+	if m.lastStatusWrite.stale(ms, r.now()) {
 		return ctrl.Result{RequeueAfter: staleWait}, nil
 	}
 	p := newPatcher(r.client, ms)
 	defer func() {
-		m.written = written{version: p.version, at: r.now()}
+		m.lastStatusWrite = written{version: p.version, at: r.now()}
 	}()
 
 	if !ms.DeletionTimestamp.IsZero() {
@@ -105,7 +105,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if ms.Spec.Suspend {
 		return r.suspended(ctx, ms, p)
 	}
-	if err := r.mark(ctx, ms, p); err != nil {
+	if err := r.ensureMetadata(ctx, ms, p); err != nil {
 		return ctrl.Result{}, err
 	}
 
@@ -127,93 +127,93 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 
 // sync is the way of the data: fetch, evaluate, view, render, plan, apply. Where a step fails, the run ends, and what
 // is applied stays as it is.
-func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, p *patcher) outcome {
+func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *syncState, p *patcher) outcome {
 	run, cancel := context.WithTimeout(ctx, ms.Within())
 	defer cancel()
 
 	rival, err := syncrun.Active(run, r.client, ms)
 	if err != nil {
-		return r.retried(ms, m, failedInternally("It cannot be told whether this MeshSync may act", err))
+		return r.spaceRetries(ms, m, failedInternally("It cannot be told whether this MeshSync may act", err))
 	}
 	if rival != nil {
-		m.abandon()
+		m.forgetApplied()
 		return anotherMeshSync(ms, rival)
 	}
 
 	snapshot, err := r.fetch(run, ms, m)
 	if err != nil {
-		r.attempted(ms, m, err)
-		return r.keep(ctx, ms, m, fetchFailed(err))
+		r.recordRefusedCommit(ms, m, err)
+		return r.correctDrift(ctx, ms, m, fetchFailed(err))
 	}
-	r.progress(run, ms, m, p, snapshot)
+	r.announceRevision(run, ms, m, p, snapshot)
 
 	bundle, err := r.bundle(run, ms, m, snapshot)
 	var unknown *syncrun.UnknownClusterError
 	if errors.As(err, &unknown) {
-		m.abandon()
+		m.forgetApplied()
 		return unknownCluster(ms, snapshot, err)
 	}
 	if err != nil {
-		return r.keep(ctx, ms, m, r.retried(ms, m, renderFailed(snapshot, err)))
+		return r.correctDrift(ctx, ms, m, r.spaceRetries(ms, m, renderFailed(snapshot, err)))
 	}
 	if bundle.UID != "" {
 		uid, err := r.identity.UID(run)
 		if err != nil {
-			return r.retried(ms, m, failedInternally("It cannot be told which cluster this is", err))
+			return r.spaceRetries(ms, m, failedInternally("It cannot be told which cluster this is", err))
 		}
 		if uid != bundle.UID {
-			m.abandon()
+			m.forgetApplied()
 			return wrongCluster(bundle, uid)
 		}
 	}
 
 	plan, problems, err := r.planAndCheck(run, ms, m, bundle)
 	if err != nil {
-		o := r.retried(ms, m, planFailed(bundle, err))
+		o := r.spaceRetries(ms, m, planFailed(bundle, err))
 		var lacks *syncrun.UnavailableError
 		if errors.As(err, &lacks) {
-			return r.keep(ctx, ms, m, o)
+			return r.correctDrift(ctx, ms, m, o)
 		}
 		return o
 	}
 	if plan.Guard != nil {
-		return r.hold(ctx, ms, m, bundle, &plan).with(problems)
+		return r.holdPlan(ctx, ms, m, bundle, &plan).with(problems)
 	}
-	problems = append(problems, r.unpermitted(run, plan)...)
+	problems = append(problems, r.missingPermissions(run, plan)...)
 	// What was begun is gone on with: it was allowed then, and is put right like any other.
-	if blocks(problems) && m.good != bundle && ms.Spec.Mode != v1alpha1.ModeObserve {
-		return r.keep(ctx, ms, m, unfit(bundle, &plan, problems)).with(problems)
+	if blocks(problems) && m.lastApplied != bundle && ms.Spec.Mode != v1alpha1.ModeObserve {
+		return r.correctDrift(ctx, ms, m, blockedByPreflight(bundle, &plan, problems)).with(problems)
 	}
 	// What is held may be reverted, and was never good for anything.
-	m.basis = m.rendered.basis
+	m.lastKnownGood = m.rendered.basis
 	if ms.Spec.Mode == v1alpha1.ModeObserve {
-		m.good = nil
+		m.lastApplied = nil
 		return observed(bundle, &plan).with(problems)
 	}
-	if err := r.begin(run, ms, m, p, bundle, plan); err != nil {
-		return r.retried(ms, m, failedInternally("It cannot be noted that revision "+text.Short(bundle.Revision)+" is begun, so nothing of it is written", err))
+	if err := r.recordBegin(run, ms, m, p, bundle, plan); err != nil {
+		return r.spaceRetries(ms, m, failedInternally("It cannot be noted that revision "+text.Short(bundle.Revision)+" is begun, so nothing of it is written", err))
 	}
-	m.good = bundle
+	m.lastApplied = bundle
 	m.planner.Begin(plan)
 	result, err := r.apply(run, ms, m, plan)
-	return r.retried(ms, m, applied(bundle, &plan, result, err)).with(problems)
+	return r.spaceRetries(ms, m, applied(bundle, &plan, result, err)).with(problems)
 }
 
 // keep undoes what somebody changed while no newer commit can be applied: what was applied shall stay as it was, also
 // while Git is down or the commit is wrong. It has a time of its own, since the step that failed may have used up the run's.
-func (r *Reconciler) keep(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, o outcome) outcome {
+func (r *Reconciler) correctDrift(ctx context.Context, ms *v1alpha1.MeshSync, m *syncState, o outcome) outcome {
 	if ms.Spec.Mode == v1alpha1.ModeObserve {
 		return o
 	}
 	run, cancel := context.WithTimeout(ctx, ms.Within())
 	defer cancel()
-	if m.good == nil && !o.unread {
-		m.good = r.recall(run, ms, m)
+	if m.lastApplied == nil && !o.saysNothing {
+		m.lastApplied = r.restoreLastApplied(run, ms, m)
 	}
-	if m.good == nil {
+	if m.lastApplied == nil {
 		return o
 	}
-	plan, err := r.plan(run, ms, m, m.good)
+	plan, err := r.plan(run, ms, m, m.lastApplied)
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "what was applied before could not be compared with this cluster, and is left as it is")
 		return o
@@ -222,7 +222,7 @@ func (r *Reconciler) keep(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 		plan = plan.Corrections()
 	}
 	result, err := r.apply(run, ms, m, plan)
-	o.wrote = wrote(result)
+	o.wrote = countWrites(result)
 	if errors.Is(err, execute.ErrNotLeading) {
 		o.cause = err
 	}
@@ -233,8 +233,8 @@ func (r *Reconciler) keep(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 }
 
 // hold keeps everything as it was. What waits is told as it is when somebody's edits are undone.
-func (r *Reconciler) hold(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, bundle *render.Bundle, plan *plans.Plan) outcome {
-	o := r.keep(ctx, ms, m, braked(ms, bundle, plan))
+func (r *Reconciler) holdPlan(ctx context.Context, ms *v1alpha1.MeshSync, m *syncState, bundle *render.Bundle, plan *plans.Plan) outcome {
+	o := r.correctDrift(ctx, ms, m, held(ms, bundle, plan))
 	if !o.wrote.any() {
 		return o
 	}
@@ -243,14 +243,14 @@ func (r *Reconciler) hold(ctx context.Context, ms *v1alpha1.MeshSync, m *memory,
 		return o
 	}
 	kept := o.wrote
-	o = braked(ms, bundle, &again)
+	o = held(ms, bundle, &again)
 	o.wrote = kept
 	return o
 }
 
 // retried spaces the runs that failed after the fetch, whose own failures have their own spacing.
-func (r *Reconciler) retried(ms *v1alpha1.MeshSync, m *memory, o outcome) outcome {
-	if o.verdict != retrying {
+func (r *Reconciler) spaceRetries(ms *v1alpha1.MeshSync, m *syncState, o outcome) outcome {
+	if o.conclusion != retrying {
 		m.retry = retries{}
 		return o
 	}
@@ -261,16 +261,16 @@ func (r *Reconciler) retried(ms *v1alpha1.MeshSync, m *memory, o outcome) outcom
 }
 
 // progress tells of a new commit before the work on it begins, which may take long.
-func (r *Reconciler) progress(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, p *patcher, snapshot *source.Snapshot) {
+func (r *Reconciler) announceRevision(ctx context.Context, ms *v1alpha1.MeshSync, m *syncState, p *patcher, snapshot *source.Snapshot) {
 	if ms.Spec.Source.Verify != nil {
 		conditions.MarkTrue(ms, v1alpha1.SourceVerifiedCondition, meta.SucceededReason, "Commit %s is signed by %s", snapshot.Commit, snapshot.Signer)
 	}
 	work := attempt{revision: snapshot.Revision, generation: ms.Generation}
-	if m.told == work || ms.Status.LastAttemptedRevision == snapshot.Revision && ms.Status.ObservedGeneration == ms.Generation {
+	if m.announced == work || ms.Status.LastAttemptedRevision == snapshot.Revision && ms.Status.ObservedGeneration == ms.Generation {
 		return
 	}
-	m.told = work
-	r.saw(ms, snapshot.Revision, snapshot.Rewound)
+	m.announced = work
+	r.recordAttempt(ms, snapshot.Revision, snapshot.Rewound)
 	conditions.MarkReconciling(ms, meta.ProgressingReason, "Working on revision %s", text.Short(snapshot.Revision))
 	if conditions.Get(ms, meta.ReadyCondition) == nil {
 		conditions.MarkUnknown(ms, meta.ReadyCondition, meta.ProgressingReason, "Working on revision %s", text.Short(snapshot.Revision))
@@ -282,18 +282,18 @@ func (r *Reconciler) progress(ctx context.Context, ms *v1alpha1.MeshSync, m *mem
 }
 
 // attempted notes a commit that was refused as soon as it was fetched: the branch is ahead of the cluster all the same.
-func (r *Reconciler) attempted(ms *v1alpha1.MeshSync, m *memory, err error) {
+func (r *Reconciler) recordRefusedCommit(ms *v1alpha1.MeshSync, m *syncState, err error) {
 	revision, rewound := refusedCommit(err)
 	if revision == "" {
 		return
 	}
 	// The commit before is news again if the branch goes back to it.
-	m.told = attempt{revision: revision, generation: ms.Generation}
-	r.saw(ms, revision, rewound)
+	m.announced = attempt{revision: revision, generation: ms.Generation}
+	r.recordAttempt(ms, revision, rewound)
 }
 
 // saw notes the commit that is there now.
-func (r *Reconciler) saw(ms *v1alpha1.MeshSync, revision, rewound string) {
+func (r *Reconciler) recordAttempt(ms *v1alpha1.MeshSync, revision, rewound string) {
 	if rewound != "" && ms.Status.LastAttemptedRevision != revision {
 		ms.Status.RewrittenFrom = rewound
 		r.events.Eventf(ms, corev1.EventTypeWarning, v1alpha1.ReasonHistoryRewritten,
@@ -303,7 +303,7 @@ func (r *Reconciler) saw(ms *v1alpha1.MeshSync, revision, rewound string) {
 }
 
 // mark puts the finalizer and the marks of an ApplySet's parent on the MeshSync, once.
-func (r *Reconciler) mark(ctx context.Context, ms *v1alpha1.MeshSync, p *patcher) error {
+func (r *Reconciler) ensureMetadata(ctx context.Context, ms *v1alpha1.MeshSync, p *patcher) error {
 	changed := controllerutil.AddFinalizer(ms, v1alpha1.Finalizer)
 	if ms.Labels[v1alpha1.ApplySetIDLabel] != syncrun.ApplySetID(ms) {
 		metav1.SetMetaDataLabel(&ms.ObjectMeta, v1alpha1.ApplySetIDLabel, syncrun.ApplySetID(ms))
@@ -326,7 +326,7 @@ func (r *Reconciler) mark(ctx context.Context, ms *v1alpha1.MeshSync, p *patcher
 // to be resumed is not tried again, and kstatus would wait for it in vain. One that waits for another takes back that it takes over.
 func (r *Reconciler) suspended(ctx context.Context, ms *v1alpha1.MeshSync, p *patcher) (ctrl.Result, error) {
 	r.metrics.countIdle(ms)
-	m := r.memories.get(client.ObjectKeyFromObject(ms))
+	m := r.states.state(client.ObjectKeyFromObject(ms))
 	// After it is resumed, Git is asked at once.
 	m.fetched.due = time.Time{}
 	ctrl.LoggerFrom(ctx).V(1).Info("suspended: nothing is done")
@@ -347,7 +347,7 @@ func (r *Reconciler) suspended(ctx context.Context, ms *v1alpha1.MeshSync, p *pa
 }
 
 func (r *Reconciler) forget(key types.NamespacedName) {
-	r.memories.forget(key)
+	r.states.forget(key)
 	r.fetcher.Forget(key)
 	r.metrics.forget(key)
 }

@@ -19,13 +19,13 @@ import (
 
 // report turns an outcome into conditions, status, events, metrics and the time of the next run. It writes the
 // status only if something in it differs, so that a steady cluster costs no request.
-func (r *Reconciler) report(ctx context.Context, ms *v1alpha1.MeshSync, m *memory, p *patcher, o outcome) (ctrl.Result, error) {
-	if o.fleeting && m.retry.count <= 1 {
+func (r *Reconciler) report(ctx context.Context, ms *v1alpha1.MeshSync, m *syncState, p *patcher, o outcome) (ctrl.Result, error) {
+	if o.lostRace && m.retry.count <= 1 {
 		r.writeMetrics(ms, m, o)
 		ctrl.LoggerFrom(ctx).V(1).Info("somebody else wrote at the same time; it is tried again", "error", o.cause.Error())
 		return ctrl.Result{RequeueAfter: r.nextRun(ms, m, o)}, nil
 	}
-	o = fitted(o)
+	o = fitToStatus(o)
 	before := ms.DeepCopy()
 	r.writeConditions(ms, o)
 	r.writeStatus(ms, m, o)
@@ -41,12 +41,12 @@ func (r *Reconciler) report(ctx context.Context, ms *v1alpha1.MeshSync, m *memor
 }
 
 func (r *Reconciler) writeConditions(ms *v1alpha1.MeshSync, o outcome) {
-	switch o.verdict {
-	case done:
+	switch o.conclusion {
+	case succeeded:
 		conditions.MarkTrue(ms, meta.ReadyCondition, o.reason, "%s", o.message)
 		conditions.Delete(ms, meta.ReconcilingCondition)
 		conditions.Delete(ms, meta.StalledCondition)
-	case settling:
+	case deferring:
 		conditions.MarkUnknown(ms, meta.ReadyCondition, o.reason, "%s", o.message)
 		conditions.MarkReconciling(ms, o.reason, "%s", o.message)
 		conditions.Delete(ms, meta.StalledCondition)
@@ -54,7 +54,7 @@ func (r *Reconciler) writeConditions(ms *v1alpha1.MeshSync, o outcome) {
 		conditions.MarkFalse(ms, meta.ReadyCondition, o.reason, "%s", o.message)
 		conditions.MarkReconciling(ms, meta.ProgressingWithRetryReason, "%s", o.message)
 		conditions.Delete(ms, meta.StalledCondition)
-	case waiting:
+	case stalled:
 		conditions.MarkFalse(ms, meta.ReadyCondition, o.reason, "%s", o.message)
 		conditions.MarkStalled(ms, o.reason, "%s", o.message)
 		conditions.Delete(ms, meta.ReconcilingCondition)
@@ -73,15 +73,15 @@ func writeVerified(ms *v1alpha1.MeshSync, o outcome) {
 	}
 }
 
-func (r *Reconciler) writeStatus(ms *v1alpha1.MeshSync, m *memory, o outcome) {
+func (r *Reconciler) writeStatus(ms *v1alpha1.MeshSync, m *syncState, o outcome) {
 	status := &ms.Status
 	if token, ok := meta.ReconcileAnnotationValue(ms.Annotations); ok {
 		status.SetLastHandledReconcileRequest(token)
 	}
-	if o.verdict != retrying {
+	if o.conclusion != retrying {
 		status.ObservedGeneration = ms.Generation
 	}
-	if !o.unread {
+	if !o.saysNothing {
 		status.Held = o.held
 		status.ErrorCount = int64(len(o.errors))
 		status.Errors = firstTen(o.errors)
@@ -92,7 +92,7 @@ func (r *Reconciler) writeStatus(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 		status.Resources = int64(len(o.bundle.Resources))
 		status.Refused = int64(len(syncrun.Refusals(o.plan)))
 		status.Skipped = firstTen(syncrun.SkippedObjects(o.plan))
-		settling := settlings(o.plan)
+		settling := deferrals(o.plan)
 		status.DeferredCount = int64(len(settling))
 		status.Deferred = settling[:min(len(settling), maxTimed)]
 		withdrawing := withdrawals(o.plan)
@@ -104,8 +104,8 @@ func (r *Reconciler) writeStatus(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 		status.UnusedNamespaces = firstTen(o.plan.UnusedNamespaces)
 	}
 	r.writeLastChange(ms, o)
-	if o.carriedOut || o.observes {
-		writeBasis(ms, o.bundle)
+	if o.carriedOut || o.observeOnly {
+		writeLastKnownGood(ms, o.bundle)
 	}
 	if o.carriedOut && o.cause == nil && len(o.plan.Deferrals()) == 0 {
 		status.Acknowledged = nil
@@ -122,8 +122,8 @@ func (r *Reconciler) writeStatus(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 // writeLastChange keeps the counts of the last run that changed something, so that they can still be read an hour later.
 func (r *Reconciler) writeLastChange(ms *v1alpha1.MeshSync, o outcome) {
 	change := o.wrote
-	if o.observes {
-		change = planned(o.plan)
+	if o.observeOnly {
+		change = countPlanned(o.plan)
 	} else if !change.any() {
 		return
 	}
@@ -132,14 +132,14 @@ func (r *Reconciler) writeLastChange(ms *v1alpha1.MeshSync, o outcome) {
 	ms.Status.Drifted = int64(len(change.drifted))
 }
 
-func (r *Reconciler) writeMetrics(ms *v1alpha1.MeshSync, m *memory, o outcome) {
+func (r *Reconciler) writeMetrics(ms *v1alpha1.MeshSync, m *syncState, o outcome) {
 	namespace, name := ms.Namespace, ms.Name
 	r.metrics.reconciles.WithLabelValues(namespace, name, o.reason).Inc()
-	r.metrics.ready.WithLabelValues(namespace, name).Set(truth(o.verdict == done))
-	r.metrics.stalled.WithLabelValues(namespace, name).Set(truth(o.verdict == waiting))
+	r.metrics.ready.WithLabelValues(namespace, name).Set(truth(o.conclusion == succeeded))
+	r.metrics.stalled.WithLabelValues(namespace, name).Set(truth(o.conclusion == stalled))
 	r.metrics.countIdle(ms)
-	if !o.unread {
-		r.metrics.findings.WithLabelValues(namespace, name).Set(float64(o.broken))
+	if !o.saysNothing {
+		r.metrics.findings.WithLabelValues(namespace, name).Set(float64(o.brokenCount))
 		r.metrics.held.WithLabelValues(namespace, name).Set(truth(o.held != nil))
 	}
 	if o.counts() {
@@ -151,7 +151,7 @@ func (r *Reconciler) writeMetrics(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 			r.metrics.resources.WithLabelValues(namespace, name, state).Set(float64(n))
 		}
 	}
-	if o.carriedOut || o.observes {
+	if o.carriedOut || o.observeOnly {
 		r.metrics.frozen.WithLabelValues(namespace, name).Set(float64(len(o.bundle.Frozen)))
 	}
 	r.metrics.countProblems(ms, o)
@@ -166,15 +166,15 @@ func (r *Reconciler) writeMetrics(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 	r.writeLag(ms, m, o)
 }
 
-func (r *Reconciler) writeLag(ms *v1alpha1.MeshSync, m *memory, o outcome) {
+func (r *Reconciler) writeLag(ms *v1alpha1.MeshSync, m *syncState, o outcome) {
 	key := client.ObjectKeyFromObject(ms)
 	switch {
 	case o.inPlace():
-		m.aheadSince, m.reached = time.Time{}, o.bundle.Revision
-	case m.aheadSince.IsZero() && isAhead(ms, m, o):
-		m.aheadSince = r.now()
+		m.behindSince, m.reached = time.Time{}, o.bundle.Revision
+	case m.behindSince.IsZero() && isAhead(ms, m, o):
+		m.behindSince = r.now()
 	}
-	r.metrics.lag.set(key, m.aheadSince, true)
+	r.metrics.lag.set(key, m.behindSince, true)
 	if !o.isApplied() {
 		return
 	}
@@ -184,8 +184,8 @@ func (r *Reconciler) writeLag(ms *v1alpha1.MeshSync, m *memory, o outcome) {
 }
 
 // isAhead tells whether a commit is known that the cluster does not have. Where nothing is applied, what was observed to be in place stands for it.
-func isAhead(ms *v1alpha1.MeshSync, m *memory, o outcome) bool {
-	if o.observes {
+func isAhead(ms *v1alpha1.MeshSync, m *syncState, o outcome) bool {
+	if o.observeOnly {
 		return true
 	}
 	attempted := ms.Status.LastAttemptedRevision
@@ -193,13 +193,13 @@ func isAhead(ms *v1alpha1.MeshSync, m *memory, o outcome) bool {
 }
 
 // nextRun is how long to wait for it, if nothing wakes the reconciler before.
-func (r *Reconciler) nextRun(ms *v1alpha1.MeshSync, m *memory, o outcome) time.Duration {
+func (r *Reconciler) nextRun(ms *v1alpha1.MeshSync, m *syncState, o outcome) time.Duration {
 	now := r.now()
 	wait := ms.Every()
 	if o.reason != v1alpha1.ReasonAnotherMeshSync && !m.fetched.due.IsZero() {
 		wait = m.fetched.due.Sub(now)
 	}
-	if o.verdict == retrying && m.retry.due.After(now) {
+	if o.conclusion == retrying && m.retry.due.After(now) {
 		wait = min(wait, m.retry.due.Sub(now))
 	}
 	if o.plan != nil {
@@ -230,9 +230,9 @@ func (r *Reconciler) emit(before, ms *v1alpha1.MeshSync, o outcome) {
 		return
 	}
 	switch {
-	case o.verdict == settling:
+	case o.conclusion == deferring:
 		r.events.AnnotatedEventf(ms, annotations, corev1.EventTypeNormal, o.reason, "%s", o.message)
-	case o.verdict != done:
+	case o.conclusion != succeeded:
 		r.events.AnnotatedEventf(ms, annotations, corev1.EventTypeWarning, o.reason, "%s", o.message)
 	case o.wrote.any():
 		r.events.AnnotatedEventf(ms, annotations, corev1.EventTypeNormal, o.reason, "%s (%s)", o.message, o.wrote)
@@ -246,7 +246,7 @@ func (r *Reconciler) log(ctx context.Context, before, ms *v1alpha1.MeshSync, o o
 	same := conditions.GetReason(before, meta.ReadyCondition) == o.reason && conditions.GetMessage(before, meta.ReadyCondition) == o.message &&
 		equality.Semantic.DeepEqual(before.Status.Pending, ms.Status.Pending)
 	if len(o.pending) > 0 {
-		would := planned(o.plan)
+		would := countPlanned(o.plan)
 		log = log.WithValues("would_create", would.created, "would_update", would.updated, "would_claim", would.claimed, "would_adopt", would.adopted,
 			"would_delete", would.deleted)
 		if !same {
@@ -254,9 +254,9 @@ func (r *Reconciler) log(ctx context.Context, before, ms *v1alpha1.MeshSync, o o
 		}
 	}
 	switch {
-	case o.verdict != done && o.verdict != settling && !same:
+	case o.conclusion != succeeded && o.conclusion != deferring && !same:
 		log.Error(o.cause, o.message, "next", next.String())
-	case o.observes && !same:
+	case o.observeOnly && !same:
 		log.Info(o.message, "next", next.String())
 	case o.wrote.any() || !same:
 		log.Info(o.message, "created", o.wrote.created, "updated", o.wrote.updated, "claimed", o.wrote.claimed, "adopted", o.wrote.adopted,

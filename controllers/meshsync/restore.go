@@ -18,20 +18,20 @@ var errAnotherCluster = errors.New("the inventory of that commit has another uid
 // recall makes the bundle that was applied last once more, for a new process that finds a commit which it must not apply:
 // drift is then undone as if the process had never ended. It is nil unless the bundle is, by its digest in the
 // history, the very one that was applied, and the commit passes the verification that the spec asks for now.
-func (r *Reconciler) recall(ctx context.Context, ms *v1alpha1.MeshSync, m *memory) *render.Bundle {
+func (r *Reconciler) restoreLastApplied(ctx context.Context, ms *v1alpha1.MeshSync, m *syncState) *render.Bundle {
 	revision := ms.Status.LastAppliedRevision
 	_, commit, ok := strings.Cut(revision, "sha1:")
-	if !ok || m.recalled.over || r.now().Before(m.recalled.retry.due) {
+	if !ok || m.restored.over || r.now().Before(m.restored.retry.due) {
 		return nil
 	}
-	bundle, err := r.again(ctx, ms, revision, commit)
+	bundle, err := r.renderCommit(ctx, ms, revision, commit)
 	if err != nil {
-		m.recalled.retry.failed(r.now(), r.firstRetry, ms.RetryAfter())
+		m.restored.retry.failed(r.now(), r.firstRetry, ms.RetryAfter())
 		ctrl.LoggerFrom(ctx).Error(err, "what was applied before this process began cannot be made again, "+
 			"so changes of it are not undone until a commit can be applied", "applied", revision)
 		return nil
 	}
-	m.recalled.over = true
+	m.restored.over = true
 	if !syncrun.WasApplied(ms, bundle) {
 		ctrl.LoggerFrom(ctx).Info("the commit that was applied last now means something else for this cluster, "+
 			"so changes of what was applied are not undone until a commit can be applied", "applied", revision)
@@ -41,7 +41,7 @@ func (r *Reconciler) recall(ctx context.Context, ms *v1alpha1.MeshSync, m *memor
 }
 
 // again fetches and renders one commit, if this is the cluster that it means.
-func (r *Reconciler) again(ctx context.Context, ms *v1alpha1.MeshSync, revision, commit string) (*render.Bundle, error) {
+func (r *Reconciler) renderCommit(ctx context.Context, ms *v1alpha1.MeshSync, revision, commit string) (*render.Bundle, error) {
 	// A server that hangs leaves time to apply.
 	limited, cancel := context.WithTimeout(ctx, ms.Within()/2)
 	defer cancel()

@@ -15,35 +15,35 @@ import (
 
 // memory is what a MeshSync's runs leave for the next one. Losing it costs work, never correctness: after a
 // restart the commit is fetched and rendered again, and ownership stands on the objects themselves.
-type memory struct {
-	fetched  fetched
-	asking   asking
-	rendered rendered
+type syncState struct {
+	fetched      fetched
+	pendingFetch asking
+	rendered     renderResult
 	// basis is what a commit falls back to where a service of it is broken.
-	basis basis
+	lastKnownGood lastKnownGood
 	// good is the last bundle that was allowed to be applied. Drift is undone against it while a newer
 	// commit cannot be had, is wrong or is held.
-	good *render.Bundle
+	lastApplied *render.Bundle
 	// recalled is how far a process without a good bundle has come in making the last one again.
-	recalled recalled
+	restored restoreAttempts
 	// planner knows what the cluster was last seen to have: what differs from it without a change in Git is drift.
 	planner *plans.Planner
 	// read are objects of somebody else that spec.adopt may choose, as they were read last.
-	read syncrun.ReadObjects
+	readObjects syncrun.ReadObjects
 	// retry spaces runs that failed after the fetch.
 	retry retries
 	// aheadSince is when a commit that is not yet applied was first seen, zero if there is none.
-	aheadSince time.Time
+	behindSince time.Time
 	// reached is the last commit that the cluster was seen to have, applied or observed.
 	reached string
 	// generation is that of the last spec that a run acted on; another one voids what was fetched.
 	generation int64
 	// handled is the last request for a run that was heeded. The status has it too, but the cache may be behind.
-	handled string
+	handledRequest string
 	// told is the work of which the status told that it begins; it is told once, and not before every retry.
-	told attempt
+	announced attempt
 	// written is our last write of the MeshSync.
-	written written
+	lastStatusWrite written
 	// started is when the present run began.
 	started time.Time
 }
@@ -69,17 +69,17 @@ func (f fetched) last() (*source.Snapshot, error) {
 
 // rendered is the answer of the last evaluation and rendering, good or bad. The same commit for the same
 // cluster gives the same answer, except for what failed for another reason than its content: that holds until then.
-type rendered struct {
+type renderResult struct {
 	key    renderKey
 	bundle *render.Bundle
 	err    error
 	until  time.Time
 	// basis is that of the next commit when the plan for this one is carried out.
-	basis basis
+	basis lastKnownGood
 }
 
 // recalled spaces the attempts to make the last good bundle again, which end with the first answer.
-type recalled struct {
+type restoreAttempts struct {
 	over  bool
 	retry retries
 }
@@ -91,9 +91,9 @@ type attempt struct {
 }
 
 // basis is what the last commits were good for, and the mesh that they are of.
-type basis struct {
-	of   renderKey
-	good *evaluate.Basis
+type lastKnownGood struct {
+	of        renderKey
+	manifests *evaluate.Basis
 }
 
 type renderKey struct {
@@ -106,7 +106,7 @@ func (k renderKey) sameMesh(other renderKey) bool {
 	return k.url == other.url && k.path == other.path && k.cluster == other.cluster
 }
 
-func (r rendered) answers(key renderKey, now time.Time) bool {
+func (r renderResult) answers(key renderKey, now time.Time) bool {
 	return r.key == key && (r.until.IsZero() || now.Before(r.until))
 }
 
@@ -127,34 +127,34 @@ func (r *retries) failed(now time.Time, first, longest time.Duration) time.Time 
 
 // memories holds the memory of each MeshSync. One MeshSync is never reconciled twice at the same time, so the
 // map needs a lock and its values do not.
-type memories struct {
+type syncStates struct {
 	mutex sync.Mutex
-	of    map[types.NamespacedName]*memory
+	of    map[types.NamespacedName]*syncState
 }
 
-func (m *memories) get(key types.NamespacedName) *memory {
+func (m *syncStates) state(key types.NamespacedName) *syncState {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	if m.of == nil {
-		m.of = map[types.NamespacedName]*memory{}
+		m.of = map[types.NamespacedName]*syncState{}
 	}
 	if m.of[key] == nil {
-		m.of[key] = &memory{}
+		m.of[key] = &syncState{}
 	}
 	return m.of[key]
 }
 
-func (m *memories) forget(key types.NamespacedName) {
+func (m *syncStates) forget(key types.NamespacedName) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	delete(m.of, key)
 }
 
 // abandon forgets what drift would be undone against, since the objects here may be somebody else's business by now.
-func (m *memory) abandon() { m.good, m.recalled.over = nil, true }
+func (m *syncState) forgetApplied() { m.lastApplied, m.restored.over = nil, true }
 
 // plannerFor returns the planner of this MeshSync, which is made with the first plan.
-func (m *memory) plannerFor(reader plans.Reader) *plans.Planner {
+func (m *syncState) plannerFor(reader plans.Reader) *plans.Planner {
 	if m.planner == nil {
 		m.planner = plans.NewPlanner(reader)
 	}

@@ -104,7 +104,7 @@ func withdrawals(plan *plans.Plan) []v1alpha1.Withdrawal {
 }
 
 // settlings are what waits for other clusters, the first to be written first.
-func settlings(plan *plans.Plan) []v1alpha1.Deferred {
+func deferrals(plan *plans.Plan) []v1alpha1.Deferred {
 	var out []v1alpha1.Deferred
 	for _, action := range plan.Deferrals() {
 		out = append(out, v1alpha1.Deferred{Service: action.Service, Resource: action.Key.String(), Until: until(action)})
@@ -122,21 +122,21 @@ func until(action plans.Action) metav1.Time {
 func firstTen[T any](all []T) []T { return all[:min(len(all), 10)] }
 
 // longest is how many bytes of a message get into the status: enough for a person, and far from what the API server refuses.
-const longest = 4096
+const maxMessageBytes = 4096
 
 // fitted cuts what would make the API server refuse the status; the log has all of it.
-func fitted(o outcome) outcome {
-	o.message = shortened(o.message)
+func fitToStatus(o outcome) outcome {
+	o.message = cut(o.message)
 	o.errors = slices.Clone(o.errors)
 	for i := range o.errors {
-		o.errors[i].Message = shortened(o.errors[i].Message)
+		o.errors[i].Message = cut(o.errors[i].Message)
 	}
 	return o
 }
 
-func shortened(text string) string {
-	if len(text) <= longest {
+func cut(text string) string {
+	if len(text) <= maxMessageBytes {
 		return text
 	}
-	return strings.ToValidUTF8(text[:longest], "") + "… The rest is in the controller's log."
+	return strings.ToValidUTF8(text[:maxMessageBytes], "") + "… The rest is in the controller's log."
 }

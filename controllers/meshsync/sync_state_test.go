@@ -30,16 +30,16 @@ func TestRenderedAnswersForItsCommitAlone(t *testing.T) {
 	key := renderKey{revision: "main@sha1:a", cluster: "east"}
 	cases := map[string]struct {
 		reason   string
-		rendered rendered
+		rendered renderResult
 		asked    renderKey
 		want     bool
 	}{
-		"Same":           {"the same commit gives the same bundle", rendered{key: key}, key, true},
-		"AnotherCommit":  {"another commit may give another", rendered{key: key}, renderKey{revision: "main@sha1:b", cluster: "east"}, false},
-		"AnotherCluster": {"and so may another cluster", rendered{key: key}, renderKey{revision: "main@sha1:a", cluster: "west"}, false},
-		"Nothing":        {"nothing was rendered yet", rendered{}, key, false},
-		"FailureToRetry": {"a failure that is not in the commit is tried again when that is due", rendered{key: key, until: now}, key, false},
-		"FailureTooSoon": {"and not before", rendered{key: key, until: now.Add(time.Second)}, key, true},
+		"Same":           {"the same commit gives the same bundle", renderResult{key: key}, key, true},
+		"AnotherCommit":  {"another commit may give another", renderResult{key: key}, renderKey{revision: "main@sha1:b", cluster: "east"}, false},
+		"AnotherCluster": {"and so may another cluster", renderResult{key: key}, renderKey{revision: "main@sha1:a", cluster: "west"}, false},
+		"Nothing":        {"nothing was rendered yet", renderResult{}, key, false},
+		"FailureToRetry": {"a failure that is not in the commit is tried again when that is due", renderResult{key: key, until: now}, key, false},
+		"FailureTooSoon": {"and not before", renderResult{key: key, until: now.Add(time.Second)}, key, true},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

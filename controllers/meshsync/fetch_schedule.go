@@ -26,7 +26,7 @@ type answer struct {
 
 // fetch asks the Git server when that is due, or when the spec or a person asks for it. Until it has answered, and until
 // the next time, the last answer holds.
-func (r *Reconciler) fetch(ctx context.Context, ms *v1alpha1.MeshSync, m *memory) (*source.Snapshot, error) {
+func (r *Reconciler) fetch(ctx context.Context, ms *v1alpha1.MeshSync, m *syncState) (*source.Snapshot, error) {
 	token, requested := asked(ms, m)
 	changed := m.generation != ms.Generation
 	if changed {
@@ -34,14 +34,14 @@ func (r *Reconciler) fetch(ctx context.Context, ms *v1alpha1.MeshSync, m *memory
 		m.fetched = fetched{}
 	}
 	if requested {
-		m.rendered = rendered{}
+		m.rendered = renderResult{}
 	}
 	due := requested || changed || !r.now().Before(m.fetched.due)
-	if requested || changed || due && m.asking == nil {
-		m.generation, m.handled = ms.Generation, token
-		m.asking = r.ask(ctx, ms.DeepCopy(), requested || changed)
+	if requested || changed || due && m.pendingFetch == nil {
+		m.generation, m.handledRequest = ms.Generation, token
+		m.pendingFetch = r.ask(ctx, ms.DeepCopy(), requested || changed)
 	}
-	if m.asking == nil {
+	if m.pendingFetch == nil {
 		return m.fetched.last()
 	}
 
@@ -53,8 +53,8 @@ func (r *Reconciler) fetch(ctx context.Context, ms *v1alpha1.MeshSync, m *memory
 		wait = patience
 	}
 	select {
-	case a := <-m.asking:
-		m.asking = nil
+	case a := <-m.pendingFetch:
+		m.pendingFetch = nil
 		r.note(ms, m, a)
 		return m.fetched.last()
 	case <-ctx.Done():
@@ -79,7 +79,7 @@ func (r *Reconciler) ask(ctx context.Context, ms *v1alpha1.MeshSync, fresh bool)
 }
 
 // note keeps an answer, and says when to ask again.
-func (r *Reconciler) note(ms *v1alpha1.MeshSync, m *memory, a answer) {
+func (r *Reconciler) note(ms *v1alpha1.MeshSync, m *syncState, a answer) {
 	if a.err != nil {
 		m.fetched.err = a.err
 		m.fetched.due = m.fetched.failures.failed(r.now(), r.firstRetry, ms.RetryAfter())
@@ -102,7 +102,7 @@ func knownCommit(ms *v1alpha1.MeshSync) string {
 }
 
 // asked returns the last request for a run, by a person or a webhook, and whether it is still to be heeded.
-func asked(ms *v1alpha1.MeshSync, m *memory) (token string, open bool) {
+func asked(ms *v1alpha1.MeshSync, m *syncState) (token string, open bool) {
 	token, ok := meta.ReconcileAnnotationValue(ms.Annotations)
-	return token, ok && token != ms.Status.GetLastHandledReconcileRequest() && token != m.handled
+	return token, ok && token != ms.Status.GetLastHandledReconcileRequest() && token != m.handledRequest
 }

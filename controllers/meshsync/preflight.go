@@ -20,11 +20,11 @@ func blocks(problems []preflight.Problem) bool {
 }
 
 // unfit is a plan that would leave this cluster with half of a mesh, or a broken gateway.
-func unfit(bundle *render.Bundle, plan *plans.Plan, problems []preflight.Problem) outcome {
+func blockedByPreflight(bundle *render.Bundle, plan *plans.Plan, problems []preflight.Problem) outcome {
 	blocking := slices.DeleteFunc(slices.Clone(problems), func(p preflight.Problem) bool { return !p.Blocks })
 	o := outcome{
-		verdict: waiting, reason: blocking[0].Reason, bundle: bundle, plan: plan, pending: pending(plan), unapplied: true,
-		broken: len(bundle.Findings),
+		conclusion: stalled, reason: blocking[0].Reason, bundle: bundle, plan: plan, pending: pending(plan), notBegun: true,
+		brokenCount: len(bundle.Findings),
 		message: fmt.Sprintf("Revision %s is not applied: %s Nothing of it was written; it goes on by itself once that is mended. %s",
 			text.Short(bundle.Revision), text.Sentence(firstProblems(blocking)), untouched),
 	}
@@ -52,7 +52,7 @@ func writePreflight(ms *v1alpha1.MeshSync, o outcome) {
 		conditions.MarkFalse(ms, v1alpha1.PreflightCondition, o.reason, "%s", o.message)
 	case !o.checked:
 	case len(o.problems) > 0:
-		conditions.MarkFalse(ms, v1alpha1.PreflightCondition, o.problems[0].Reason, "%s", shortened(text.Sentence(firstProblems(o.problems))))
+		conditions.MarkFalse(ms, v1alpha1.PreflightCondition, o.problems[0].Reason, "%s", cut(text.Sentence(firstProblems(o.problems))))
 	default:
 		conditions.MarkTrue(ms, v1alpha1.PreflightCondition, meta.SucceededReason, "This cluster is as the repository takes it to be")
 	}

@@ -15,7 +15,7 @@ import (
 
 // lastGood finds out, for a new process, how services were before they broke: as the commit has them that was carried out last, and those
 // that were frozen by then as the commits have them that the status names.
-func (r *Reconciler) lastGood(ctx context.Context, ms *v1alpha1.MeshSync) (*evaluate.Basis, error) {
+func (r *Reconciler) findLastKnownGood(ctx context.Context, ms *v1alpha1.MeshSync) (*evaluate.Basis, error) {
 	if ms.Status.LastKnownGoodRevision == "" {
 		owned, err := r.cluster().Owns(ctx, ms)
 		if err != nil {

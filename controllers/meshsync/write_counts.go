@@ -12,15 +12,15 @@ import (
 )
 
 // writes counts what a run wrote, or, in mode Observe, would have.
-type writes struct {
+type writeCounts struct {
 	namespaces, created, updated, claimed, adopted, deleted, failed int
 	// drifted are the objects among them that somebody had changed.
 	drifted []render.Key
 }
 
 // wrote counts what was carried out.
-func wrote(result execute.Result) writes {
-	w := writes{
+func countWrites(result execute.Result) writeCounts {
+	w := writeCounts{
 		namespaces: len(result.Namespaces), created: result.Created, updated: result.Updated,
 		claimed: result.Claimed, adopted: result.Adopted, deleted: result.Deleted, failed: result.Failed,
 	}
@@ -33,8 +33,8 @@ func wrote(result execute.Result) writes {
 }
 
 // planned counts what a plan would write.
-func planned(plan *plans.Plan) writes {
-	w := writes{
+func countPlanned(plan *plans.Plan) writeCounts {
+	w := writeCounts{
 		namespaces: len(plan.Namespaces), created: plan.Count(plans.Create), updated: plan.Count(plans.Update),
 		claimed: plan.Count(plans.Claim), deleted: plan.Count(plans.Delete),
 	}
@@ -51,9 +51,11 @@ func planned(plan *plans.Plan) writes {
 }
 
 // any reports whether the cluster is, or would be, another than before.
-func (w writes) any() bool { return w.namespaces+w.created+w.updated+w.claimed+w.adopted+w.deleted > 0 }
+func (w writeCounts) any() bool {
+	return w.namespaces+w.created+w.updated+w.claimed+w.adopted+w.deleted > 0
+}
 
-func (w writes) String() string {
+func (w writeCounts) String() string {
 	var parts []string
 	for _, part := range []struct {
 		count int
@@ -73,7 +75,7 @@ func (w writes) String() string {
 }
 
 // toDo says in numbers what a plan would write.
-func (w writes) toDo() string {
+func (w writeCounts) toDo() string {
 	var parts []string
 	for _, part := range []struct {
 		count int
