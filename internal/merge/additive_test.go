@@ -26,7 +26,7 @@ func TestAnUpdateThatGivesOneValueAnotherOneAddsNothingOnly(t *testing.T) {
 			live := pool[kind][random.IntN(len(pool[kind]))]
 			desired := live.DeepCopy()
 			path, had := another(random, nested.Map(desired.Object, "spec")), nested.Map(live.Object, "spec")
-			unused := WayOf(had) == nowhere || slices.Contains(nested.List(had, "exportTo"), any("~"))
+			unused := endpointSourceOf(had) == fromNothing || slices.Contains(nested.List(had, "exportTo"), any("~"))
 			if path == "" || unused || Union(desired, live) != desired {
 				continue // Nobody used it, or the value that was is lost.
 			}

@@ -9,70 +9,64 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/isthmus-mesh/isthmus/internal/nested"
-	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// annotationDryRun keeps a policy from being enforced.
-const AnnotationDryRun = "istio.io/dry-run"
+const (
+	// AnnotationDryRun with a true value means that Istio does not enforce a policy.
+	AnnotationDryRun = "istio.io/dry-run"
+	// maxPolicyRules is the limit of the CRD.
+	maxPolicyRules = 512
+)
 
-// mostRules is how many rules an AuthorizationPolicy may have.
-const mostRules = 512
-
-// unitePolicies keeps what the live AuthorizationPolicy grants. Where either is not of those that allow, more rules mean less access, and it stays
-// as it is unless the desired one clearly does not refuse more.
-func unitePolicies(_ string, desired, live map[string]any) map[string]any {
+// finishPolicy keeps the access that the live policy grants. More rules of a policy that does not
+// allow mean less access, so such a policy stays as it is, unless the desired one clearly denies no
+// more.
+func finishPolicy(merged, desired, live map[string]any) map[string]any {
 	wanted, had := actionOf(desired), actionOf(live)
-	denied := func(rule any) bool {
-		return !slices.ContainsFunc(nested.List(live, "rules"), func(known any) bool { return Same(rule, known) })
-	}
 	switch {
 	case wanted == "AUDIT":
 		return desired
-	case wanted == "DENY" && had == "DENY" && sameTargets(desired, live) && !slices.ContainsFunc(nested.List(desired, "rules"), denied):
+	case wanted == "DENY" && had == "DENY" && sameTargets(desired, live) && hasRules(live, nested.List(desired, "rules")):
 		return desired
-	case wanted != "ALLOW" || had != "ALLOW":
-		return live
+	case wanted != "ALLOW" || had != "ALLOW" || len(nested.List(merged, "rules")) > maxPolicyRules:
+		return nil
 	}
-
-	out := maps.Clone(desired)
-	Set(out, "rules", uniteRules(nested.List(desired, "rules"), nested.List(live, "rules")))
-	if len(nested.List(out, "rules")) > mostRules {
-		return live
-	}
-	// The first policy of a workload closes it to everybody else.
+	// The first policy that allows callers of a workload denies all other callers.
 	if !covers(live, desired) {
-		restore(out, live, "selector", "targetRef", "targetRefs")
+		copyFields(merged, live, "selector", "targetRef", "targetRefs")
 	}
-	return out
+	return merged
 }
 
-func uniteRules(desired, live []any) []any {
+// mergePolicyRules merges the principals of rules that are equal otherwise. A live rule is dropped
+// if a desired rule grants as much.
+func mergePolicyRules(desired, live []any) []any {
 	granted := func(rule map[string]any) bool {
-		return slices.ContainsFunc(desired, func(wider any) bool { return grants(nested.Map(wider), rule) })
+		return someItem(desired, func(wider map[string]any) bool { return grants(wider, rule) })
 	}
-	return merging{
+	return keyedList{
 		key: func(rule map[string]any) string {
 			if principalsOf(rule) == nil {
 				return nested.JSON(rule)
 			}
 			return nested.JSON(withPrincipals(rule, nil))
 		},
-		join: func(desired, live map[string]any) map[string]any {
+		both: func(desired, live map[string]any) map[string]any {
 			if granted(live) {
 				return desired
 			}
-			return withPrincipals(desired, uniteStrings(principalsOf(desired), principalsOf(live)))
+			return withPrincipals(desired, mergeStrings(principalsOf(desired), principalsOf(live)))
 		},
-		keep: func(live map[string]any) map[string]any {
+		liveOnly: func(live map[string]any) map[string]any {
 			if granted(live) {
 				return nil
 			}
 			return live
 		},
-	}.of(desired, live)
+	}.merge(desired, live)
 }
 
-// principalsOf are those whom a rule is for, if it tells callers by nothing else.
+// principalsOf returns the callers of a rule that has no other condition on the source.
 func principalsOf(rule map[string]any) []any {
 	from := nested.List(rule, "from")
 	if len(from) != 1 || len(nested.Map(from[0])) != 1 || len(nested.Map(from[0], "source")) != 1 {
@@ -81,50 +75,53 @@ func principalsOf(rule map[string]any) []any {
 	return nested.List(nested.Map(from[0], "source"), "principals")
 }
 
-// withPrincipals is a rule for others.
 func withPrincipals(rule map[string]any, principals []any) map[string]any {
 	out := maps.Clone(rule)
 	out["from"] = []any{map[string]any{"source": map[string]any{"principals": principals}}}
 	return out
 }
 
-// grants reports whether one rule surely allows all that another allows.
+// grants reports whether a rule certainly allows every call that another rule allows.
 func grants(wider, rule map[string]any) bool {
 	oneOf := func(list, inner string) bool {
-		some, all := nested.List(wider, list), nested.List(rule, list)
-		if len(some) == 0 {
+		if len(nested.List(wider, list)) == 0 {
 			return true
 		}
-		return len(all) > 0 && !slices.ContainsFunc(all, func(one any) bool {
-			return !slices.ContainsFunc(some, func(other any) bool { return demandsLess(nested.Map(other, inner), nested.Map(one, inner)) })
+		return len(nested.List(rule, list)) > 0 && !someItem(nested.List(rule, list), func(narrow map[string]any) bool {
+			return !someItem(nested.List(wider, list), func(wide map[string]any) bool { return implies(nested.Map(narrow, inner), nested.Map(wide, inner)) })
 		})
 	}
-	if !oneOf("from", "source") || !oneOf("to", "operation") {
-		return false
-	}
-	return !slices.ContainsFunc(nested.List(wider, "when"), func(condition any) bool {
-		return !slices.ContainsFunc(nested.List(rule, "when"), func(other any) bool { return demandsLess(nested.Map(condition), nested.Map(other)) })
+	return oneOf("from", "source") && oneOf("to", "operation") && !someItem(nested.List(wider, "when"), func(wide map[string]any) bool {
+		return !someItem(nested.List(rule, "when"), func(narrow map[string]any) bool { return implies(narrow, wide) })
 	})
 }
 
-// demandsLess reports whether whatever fulfils a source, an operation or a condition fulfils another one, which demands less.
-func demandsLess(less, more map[string]any) bool {
-	for name, value := range less {
+// implies reports whether a call that meets a source, operation or condition certainly meets
+// another one.
+func implies(narrow, wide map[string]any) bool {
+	for name, value := range wide {
 		if _, isList := value.([]any); !isList {
-			if !Same(value, more[name]) {
+			if !Same(value, narrow[name]) {
 				return false
 			}
 			continue
 		}
-		few, many := nested.List(more, name), nested.List(less, name)
+		few, many := nested.List(narrow, name), nested.List(wide, name)
 		if strings.HasPrefix(name, "not") {
 			few, many = many, few
 		}
-		if more[name] == nil || slices.ContainsFunc(few, func(one any) bool { return !slices.Contains(many, one) }) {
+		if narrow[name] == nil || len(minus(few, many)) > 0 {
 			return false
 		}
 	}
 	return true
+}
+
+// hasRules reports whether a policy has rules that are equal to all of these.
+func hasRules(policy map[string]any, rules []any) bool {
+	return !slices.ContainsFunc(rules, func(rule any) bool {
+		return !slices.ContainsFunc(nested.List(policy, "rules"), func(known any) bool { return Same(rule, known) })
+	})
 }
 
 func actionOf(policy map[string]any) string {
@@ -138,51 +135,24 @@ func sameTargets(a, b map[string]any) bool {
 	return Same(a["selector"], b["selector"]) && Same(a["targetRef"], b["targetRef"]) && Same(a["targetRefs"], b["targetRefs"])
 }
 
-// covers reports whether a policy is for all workloads that another one is for.
+// covers reports whether a policy is for all workloads of another one.
 func covers(policy, other map[string]any) bool {
 	refers := func(policy map[string]any) bool { return policy["targetRef"] != nil || policy["targetRefs"] != nil }
 	if refers(policy) || refers(other) {
 		return sameTargets(policy, other)
 	}
-	return within(nested.Map(policy, "selector", "matchLabels"), nested.Map(other, "selector", "matchLabels"))
+	return selectsAllOf(nested.Map(policy, "selector", "matchLabels"), nested.Map(other, "selector", "matchLabels"))
 }
 
-// isDryRun reads the annotation as Istio does.
+// isDryRun parses the annotation as Istio does.
 func isDryRun(policy *unstructured.Unstructured) bool {
 	dry, err := strconv.ParseBool(policy.GetAnnotations()[AnnotationDryRun])
 	return err == nil && dry
 }
 
-// keepDryRun leaves a policy that is not enforced as open as it is.
-func keepDryRun(out, live *unstructured.Unstructured) {
-	if isDryRun(live) && !isDryRun(out) {
-		out.SetAnnotations(overlay(out.GetAnnotations(), nil, map[string]string{AnnotationDryRun: "true"}))
+// keepDryRun leaves a policy unenforced: enforcing it would deny calls.
+func keepDryRun(policy, live *unstructured.Unstructured) {
+	if isDryRun(live) && !isDryRun(policy) {
+		policy.SetAnnotations(setMark(policy.GetAnnotations(), AnnotationDryRun, true))
 	}
-}
-
-// narrows reports whether a new object takes something from those who have it: a Sidecar everything that it does not name, and the first policy of a
-// workload all access that it does not grant. Beside one that allows, another that does only adds.
-func Narrows(fresh *unstructured.Unstructured, live, after map[render.Key]*unstructured.Unstructured) bool {
-	switch {
-	case fresh.GetKind() == "Sidecar":
-		return true
-	case fresh.GetKind() != "AuthorizationPolicy", isDryRun(fresh), actionOf(nested.Map(fresh.Object, "spec")) == "AUDIT":
-		return false
-	case actionOf(nested.Map(fresh.Object, "spec")) != "ALLOW":
-		return true
-	}
-	for key, policy := range live {
-		alike := key.Kind == fresh.GetKind() && key.Namespace == fresh.GetNamespace()
-		if alike && allowsFor(policy, fresh) && allowsFor(after[key], fresh) {
-			return false
-		}
-	}
-	return true
-}
-
-// allowsFor reports whether only some may already call the workloads of a policy, because of this one.
-func allowsFor(policy, fresh *unstructured.Unstructured) bool {
-	// Of foreign ones nothing but the name is known.
-	spec := nested.Map(policy.Object, "spec")
-	return spec != nil && policy.GetDeletionTimestamp() == nil && !isDryRun(policy) && actionOf(spec) == "ALLOW" && covers(spec, nested.Map(fresh.Object, "spec"))
 }

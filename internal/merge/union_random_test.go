@@ -177,7 +177,7 @@ func Valid(validator *istio.Validator, one *unstructured.Unstructured) bool {
 	name := func(item any) string { return nested.JSON(nested.Map(item)["name"]) }
 	switch one.GetKind() {
 	case "ServiceEntry":
-		labelNoEndpoint(one)
+		labelNoEndpoint(one, nil)
 		to := nested.List(spec, "exportTo")
 		alone := !slices.Contains(to, "~") && !slices.Contains(to, "*") || len(to) == 1
 		named := !slices.ContainsFunc(nested.List(spec, "endpoints"), func(endpoint any) bool {
@@ -236,15 +236,15 @@ func gained(kind string, desired, live, wide *unstructured.Unstructured, m Mutat
 	case "ServiceEntry":
 		rest := desired.DeepCopy()
 		spec, now := nested.Map(rest.Object, "spec"), nested.Map(wide.Object, "spec")
-		if WayOf(wanted) == WayOf(had) && (WayOf(had) != Selected || within(nested.Map(wanted, "workloadSelector", "labels"), nested.Map(had, "workloadSelector", "labels"))) ||
-			WayOf(had) == nowhere {
+		if endpointSourceOf(wanted) == endpointSourceOf(had) && (endpointSourceOf(had) != fromPods || selectsAllOf(nested.Map(wanted, "workloadSelector", "labels"), nested.Map(had, "workloadSelector", "labels"))) ||
+			endpointSourceOf(had) == fromNothing {
 			// Nor beside more hosts on a plain port.
 			if Same(now["resolution"], wanted["resolution"]) && len(nested.List(now, "hosts")) == len(nested.List(wanted, "hosts")) {
 				return entryLoses(rest, wide, m)
 			}
 		}
 		// The live endpoints stay alone, since the desired ones are of another kind.
-		restore(spec, now, "workloadSelector", "resolution", "location")
+		copyFields(spec, now, "workloadSelector", "resolution", "location")
 		delete(spec, "endpoints")
 		return slices.DeleteFunc(entryLoses(rest, wide, m), func(fact string) bool { return fact == itself })
 	case "Gateway", "Sidecar":
@@ -268,7 +268,7 @@ func without(one, other *unstructured.Unstructured, facts func(spec map[string]a
 func numbers(ports []any, field string) []string {
 	var out []string
 	for _, port := range ports {
-		out = append(out, "port "+Number(nested.Map(port), field))
+		out = append(out, "port "+PortNumber(port, field))
 	}
 	return out
 }
@@ -313,25 +313,25 @@ func entryLoses(one, other *unstructured.Unstructured, _ Mutator) []string {
 	lost := without(one, other, func(spec map[string]any) []string {
 		out := append(facts(spec, "hosts", "addresses", "subjectAltNames"), numbers(nested.List(spec, "ports"), "number")...)
 		for _, endpoint := range nested.List(spec, "endpoints") {
-			out = append(out, "endpoint "+place(nested.Map(endpoint)))
+			out = append(out, "endpoint "+endpointIdentity(endpoint))
 			if hasPrefix(nested.Map(endpoint)["address"], "unix:") {
 				continue
 			}
 			for _, port := range nested.List(spec, "ports") {
-				target := targetOf(port)
+				target := defaultTarget(port)
 				if mapped, ok := nested.Map(endpoint, "ports")[fmt.Sprint(nested.Map(port)["name"])]; ok {
 					target = mapped
 				}
-				out = append(out, fmt.Sprintf("endpoint %s for port %s at %v", place(nested.Map(endpoint)), Number(nested.Map(port), "number"), target))
+				out = append(out, fmt.Sprintf("endpoint %s for port %s at %v", endpointIdentity(endpoint), PortNumber(port, "number"), target))
 			}
 		}
 		return out
 	})
 	before, after := nested.Map(one.Object, "spec"), nested.Map(other.Object, "spec")
-	if WayOf(before) == Selected && (WayOf(after) != Selected || !within(nested.Map(after, "workloadSelector", "labels"), nested.Map(before, "workloadSelector", "labels"))) {
+	if endpointSourceOf(before) == fromPods && (endpointSourceOf(after) != fromPods || !selectsAllOf(nested.Map(after, "workloadSelector", "labels"), nested.Map(before, "workloadSelector", "labels"))) {
 		lost = append(lost, "pods")
 	}
-	if WayOf(before) == byItself && WayOf(after) != byItself {
+	if endpointSourceOf(before) == fromHosts && endpointSourceOf(after) != fromHosts {
 		lost = append(lost, itself)
 	}
 	if !accepted(after) {
@@ -351,7 +351,7 @@ func destinationLoses(one, other *unstructured.Unstructured, _ Mutator) []string
 	before, after := nested.Map(one.Object, "spec", "trafficPolicy"), nested.Map(other.Object, "spec", "trafficPolicy")
 	for port, name := range asked(before) {
 		// One that says something else of the port says it on purpose.
-		if _, said := asked(after)[port]; !said && portOf(name) == port {
+		if _, said := asked(after)[port]; !said && sniPort(name) == port {
 			lost = append(lost, "what gateways are asked for on port "+port)
 		}
 	}
@@ -361,11 +361,11 @@ func destinationLoses(one, other *unstructured.Unstructured, _ Mutator) []string
 // asked is what gateways are asked for, by port.
 func asked(policy map[string]any) map[string]string {
 	out := map[string]string{}
-	if own := portOf(sni(policy)); own != "" {
+	if own := sniPort(sni(policy)); own != "" {
 		out[own] = sni(policy)
 	}
 	for _, setting := range nested.List(policy, "portLevelSettings") {
-		out[Number(nested.Map(setting, "port"), "number")] = sni(nested.Map(setting))
+		out[PortNumber(nested.Map(setting, "port"), "number")] = sni(nested.Map(setting))
 	}
 	return out
 }
@@ -373,7 +373,7 @@ func asked(policy map[string]any) map[string]string {
 func routesLose(one, other *unstructured.Unstructured, _ Mutator) []string {
 	lost := without(one, other, func(spec map[string]any) []string {
 		out := facts(spec, "hosts")
-		for _, gateway := range gatewaysOf(spec) {
+		for _, gateway := range orMesh(nested.List(spec, "gateways")) {
 			out = append(out, "gateway "+nested.JSON(gateway))
 		}
 		return out
@@ -400,12 +400,12 @@ func gatewayLoses(one, other *unstructured.Unstructured, _ Mutator) []string {
 		var out []string
 		for _, server := range nested.List(spec, "servers") {
 			for _, host := range nested.List(server, "hosts") {
-				out = append(out, fmt.Sprint("host ", host, " on ", Number(nested.Map(server, "port"), "number")))
+				out = append(out, fmt.Sprint("host ", host, " on ", PortNumber(nested.Map(server, "port"), "number")))
 			}
 		}
 		return out
 	})
-	if !within(nested.Map(other.Object, "spec", "selector"), nested.Map(one.Object, "spec", "selector")) {
+	if !selectsAllOf(nested.Map(other.Object, "spec", "selector"), nested.Map(one.Object, "spec", "selector")) {
 		lost = append(lost, "workloads")
 	}
 	if valid := hasTwins(nested.List(other.Object["spec"], "servers"), func(server any) string { return nested.JSON(nested.Map(server, "port")["name"]) }); valid {
@@ -419,7 +419,7 @@ func sidecarLoses(one, other *unstructured.Unstructured, m Mutator) []string {
 	var lost []string
 	for _, pod := range pods(m, nested.Map(before, "workloadSelector", "labels"), nested.Map(after, "workloadSelector", "labels")) {
 		told := func(spec map[string]any) []string {
-			if !within(nested.Map(spec, "workloadSelector", "labels"), pod) || len(nested.List(spec, "egress")) == 0 {
+			if !selectsAllOf(nested.Map(spec, "workloadSelector", "labels"), pod) || len(nested.List(spec, "egress")) == 0 {
 				return nil
 			}
 			var out []string
@@ -511,7 +511,7 @@ func targets(policy map[string]any) string {
 
 func letsIn(policy *unstructured.Unstructured, pod, call map[string]any) bool {
 	spec := nested.Map(policy.Object, "spec")
-	selects := within(nested.Map(spec, "selector", "matchLabels"), pod) && pod[""] == nil
+	selects := selectsAllOf(nested.Map(spec, "selector", "matchLabels"), pod) && pod[""] == nil
 	if spec["targetRef"] != nil || spec["targetRefs"] != nil {
 		selects = pod[""] == targets(spec)
 	}

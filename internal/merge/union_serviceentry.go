@@ -8,280 +8,234 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/sets"
 
 	"github.com/isthmus-mesh/isthmus/internal/nested"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// labelRemote is "true" on endpoints that are addresses of another cluster.
+// labelRemote is "true" on endpoints that are gateways of another cluster.
 const labelRemote = "isthmus.dev/remote"
 
-// way is how a ServiceEntry leads to endpoints. One entry has one way only.
-type way int
-
-const (
-	nowhere  way = iota // none, or a selector that no pod has
-	byItself            // its hosts, or the address that was called, are the endpoints
-	Selected            // pods, by their labels
-	listed              // a list of them
-)
-
-func WayOf(entry map[string]any) way {
-	switch {
-	case len(nested.List(entry, "endpoints")) > 0:
-		return listed
-	case SelectsNothing(entry):
-		return nowhere
-	case nested.Map(entry, "workloadSelector") != nil:
-		return Selected
-	case entry["location"] == "MESH_INTERNAL", entry["resolution"] == "STATIC":
-		return nowhere
-	default:
-		return byItself
-	}
+// labelNoEndpoint gives a ServiceEntry the label that goes with a selector that no pod matches.
+func labelNoEndpoint(entry, _ *unstructured.Unstructured) {
+	entry.SetLabels(setMark(entry.GetLabels(), render.LabelNoEndpoint, selectsNothing(nested.Map(entry.Object, "spec"))))
 }
 
-func SelectsNothing(entry map[string]any) bool {
-	_, none := nested.Map(entry, "workloadSelector", "labels")[render.LabelNoEndpoint]
-	return none
-}
-
-// labelNoEndpoint lets the label of a ServiceEntry say what its selector does.
-func labelNoEndpoint(entry *unstructured.Unstructured) {
-	labels := map[string]string{render.LabelNoEndpoint: "true"}
-	if !SelectsNothing(nested.Map(entry.Object, "spec")) {
-		labels = nil
+// finishServiceEntry merges endpoints and ports. If desired and live endpoints exclude each other,
+// the live endpoints stay alone.
+func finishServiceEntry(merged, desired, live map[string]any) map[string]any {
+	both := withBothEndpoints(merged, desired, live)
+	if both != nil && (Same(both, desired) || accepted(both)) {
+		return both
 	}
-	entry.SetLabels(overlay(entry.GetLabels(), sets.New(render.LabelNoEndpoint), labels))
-}
-
-// uniteServiceEntries keeps the live endpoints beside the desired ones if both are listed, and alone where they cannot
-// stand side by side; what cannot be united even so stays as it is.
-func uniteServiceEntries(namespace string, desired, live map[string]any) map[string]any {
-	out := maps.Clone(desired)
-	for _, list := range []string{"hosts", "addresses", "subjectAltNames"} {
-		Set(out, list, uniteStrings(nested.List(desired, list), nested.List(live, list)))
-	}
-	Set(out, "exportTo", uniteExports(namespace, nested.List(desired, "exportTo"), nested.List(live, "exportTo")))
-
-	united := withBothEndpoints(out, desired, live)
-	if Same(united, desired) || united != nil && accepted(united) {
-		return united
-	}
-	if kept := withLiveEndpoints(out, desired, live); accepted(kept) {
+	if kept := withLiveEndpoints(merged, desired, live); accepted(kept) {
 		return kept
 	}
-	return live
+	return nil
 }
 
-// withBothEndpoints gives the entry the desired endpoints, and the live ones as far as they differ; nil if they cannot stand together.
+// withBothEndpoints gives the entry the desired and the live endpoints; it returns nil if they
+// exclude each other.
 func withBothEndpoints(entry, desired, live map[string]any) map[string]any {
-	from, to := WayOf(live), WayOf(desired)
-	if from != nowhere && from != to {
+	from, to := endpointSourceOf(live), endpointSourceOf(desired)
+	if from != fromNothing && from != to {
 		return nil
 	}
-	if from == Selected && !within(nested.Map(desired, "workloadSelector", "labels"), nested.Map(live, "workloadSelector", "labels")) {
+	if from == fromPods && !selectsAllOf(nested.Map(desired, "workloadSelector", "labels"), nested.Map(live, "workloadSelector", "labels")) {
 		return nil
 	}
 	out := maps.Clone(entry)
-	Set(out, "ports", unitePorts("number", nested.List(desired, "ports"), nested.List(live, "ports")))
-	if to == listed {
-		out["endpoints"] = uniteEndpoints(nested.List(out, "ports"), desired, live)
+	setList(out, "ports", mergePortsBy("number")(nested.List(desired, "ports"), nested.List(live, "ports")))
+	if to == fromList {
+		out["endpoints"] = mergeEndpoints(nested.List(out, "ports"), desired, live)
 	}
-	if resolution := resolutionOf(out, desired, live); from != nowhere && resolution != nil {
+	if resolution := resolutionOf(out, desired, live); from != fromNothing && resolution != nil {
 		out["resolution"] = resolution
 	}
 	return out
 }
 
-// withLiveEndpoints leaves to the entry what it has, and adds the ports that it has not.
+// withLiveEndpoints gives the entry the live endpoints only, and all ports.
 func withLiveEndpoints(entry, desired, live map[string]any) map[string]any {
 	out := maps.Clone(entry)
-	restore(out, live, "endpoints", "workloadSelector", "resolution", "location")
-	// What a live port says of the pods' port belongs to the live endpoints.
-	Set(out, "ports", unitePorts("number", nested.List(live, "ports"), nested.List(desired, "ports")))
-	// Entries of one host have to agree, and DNS takes pods and addresses as well.
-	if live["resolution"] == "STATIC" && hasPrefix(desired["resolution"], "DNS") && WayOf(desired) != nowhere {
+	copyFields(out, live, "endpoints", "workloadSelector", "resolution", "location")
+	// The live ports win, because their targetPort belongs to the live endpoints.
+	setList(out, "ports", mergePortsBy("number")(nested.List(live, "ports"), nested.List(desired, "ports")))
+	// All entries of a host must have one resolution, and DNS takes pods and addresses as well.
+	if live["resolution"] == "STATIC" && hasPrefix(desired["resolution"], "DNS") && endpointSourceOf(desired) != fromNothing {
 		out["resolution"] = "DNS"
 	}
 	return out
 }
 
-// resolutionOf is how the endpoints of both are looked up: DNS takes addresses as well, STATIC no names, and DNS_ROUND_ROBIN no second one.
-func resolutionOf(united, desired, live map[string]any) any {
+// resolutionOf returns a resolution that takes the endpoints of both entries: DNS takes addresses
+// as well, STATIC takes no names, and DNS_ROUND_ROBIN takes one endpoint only.
+func resolutionOf(merged, desired, live map[string]any) any {
 	resolution := desired["resolution"]
 	if had := live["resolution"]; resolution == "STATIC" && (had == "DNS" || had == "DNS_ROUND_ROBIN") {
 		resolution = had
 	}
-	if resolution == "DNS_ROUND_ROBIN" && len(nested.List(united, "endpoints")) > 1 {
+	if resolution == "DNS_ROUND_ROBIN" && len(nested.List(merged, "endpoints")) > 1 {
 		return "DNS"
 	}
 	return resolution
 }
 
-// uniteEndpoints unites endpoints by address, labels and ports. Both say ports by the names that they have in the united entry, and gain
-// those that only the other side knew: without one a gateway would be called on the number of the port.
-func uniteEndpoints(ports []any, desired, live map[string]any) []any {
-	absent := func(entry map[string]any) []string {
-		var names []string
-		for _, port := range ports {
-			n := Number(nested.Map(port), "number")
-			if !slices.ContainsFunc(nested.List(entry, "ports"), func(known any) bool { return Number(nested.Map(known), "number") == n }) {
-				names = append(names, fmt.Sprint(nested.Map(port)["name"]))
-			}
-		}
-		return names
-	}
-
-	var had, wanted, kept []any
-	for _, endpoint := range nested.List(live, "endpoints") {
-		had = append(had, withNames(nested.Map(endpoint), nested.List(live, "ports"), ports))
-	}
+// mergeEndpoints merges endpoints by address, labels and ports.
+func mergeEndpoints(ports []any, desired, live map[string]any) []any {
+	var wanted, had []any
 	for _, endpoint := range nested.List(desired, "endpoints") {
-		wanted = append(wanted, withPorts(nested.Map(endpoint), absent(desired), had))
+		wanted = append(wanted, withPorts(nested.Map(endpoint), ports, desired, live))
 	}
-	for _, endpoint := range had {
-		kept = append(kept, withPorts(nested.Map(endpoint), absent(live), nested.List(desired, "endpoints")))
+	for _, endpoint := range nested.List(live, "endpoints") {
+		had = append(had, withPorts(nested.Map(endpoint), ports, live, desired))
 	}
-	return merging{key: func(endpoint map[string]any) string {
-		return place(endpoint) + said(endpoint, "ports")
-	}}.of(wanted, kept)
+	return keyedList{key: func(endpoint map[string]any) string {
+		return endpointIdentity(endpoint) + textUnlessEmpty(endpoint, "ports")
+	}}.merge(wanted, had)
 }
 
-// place is where an endpoint is and what it stands for, whatever its ports.
-func place(endpoint map[string]any) string {
-	at := endpoint["address"]
-	if at == nil {
-		at = endpoint["network"]
-	}
-	return nested.JSON(at) + said(endpoint, "labels")
-}
-
-// said is an object in an object, the same whether it is empty or absent.
-func said(endpoint map[string]any, name string) string {
-	if fields := nested.Map(endpoint, name); len(fields) > 0 {
-		return nested.JSON(fields)
-	}
-	return ""
-}
-
-// withNames gives the ports of an endpoint the names that the united ports of that number have, and keeps where they lead.
-func withNames(endpoint map[string]any, was, united []any) map[string]any {
-	own := nested.Map(endpoint, "ports")
-	mapped := map[string]any{}
-	for _, port := range was {
-		at := slices.IndexFunc(united, func(other any) bool { return Number(nested.Map(other), "number") == Number(nested.Map(port), "number") })
-		name, _ := nested.Map(united[at])["name"].(string)
-		before, _ := nested.Map(port)["name"].(string)
-		if behind, ok := own[before]; ok {
-			mapped[name] = behind
-		} else if !Same(targetOf(port), targetOf(united[at])) && !hasPrefix(endpoint["address"], "unix:") {
-			mapped[name] = targetOf(port)
+// withPorts returns an endpoint of one entry with the ports of the merged entry, under the names
+// that they have there. The target of a port that only the other entry has is that of the same
+// endpoint there, or the port of the gateway: without a target, calls go to the number of the port.
+func withPorts(endpoint map[string]any, ports []any, entry, other map[string]any) map[string]any {
+	// A name that no port of the entry has is not valid, and stays.
+	targets := map[string]any{}
+	maps.Copy(targets, nested.Map(endpoint, "ports"))
+	maps.DeleteFunc(targets, func(name string, _ any) bool {
+		return someItem(nested.List(entry, "ports"), func(port map[string]any) bool { return port["name"] == name })
+	})
+	var missing []any
+	for _, port := range ports {
+		own := portLike(port, entry)
+		target := targetOf(endpoint, own)
+		switch {
+		case own == nil:
+			missing = append(missing, port)
+		case target != nil:
+			targets[nameOf(port)] = target
+		case !Same(defaultTarget(own), defaultTarget(port)) && !isSocket(endpoint):
+			targets[nameOf(port)] = defaultTarget(own)
 		}
+	}
+	gateway := gatewayPort(endpoint, targets)
+	twin := slices.IndexFunc(nested.List(other, "endpoints"), func(twin any) bool { return endpointIdentity(twin) == endpointIdentity(endpoint) })
+	for _, port := range missing {
+		target := gateway
+		if twin >= 0 {
+			target = targetOf(nested.List(other, "endpoints")[twin], portLike(port, other))
+		}
+		if target != nil {
+			targets[nameOf(port)] = target
+		}
+	}
+	if Same(targets, nested.Map(endpoint, "ports")) {
+		return endpoint
 	}
 	out := maps.Clone(endpoint)
-	delete(out, "ports")
-	if len(mapped) > 0 {
-		out["ports"] = mapped
-	}
+	out["ports"] = targets
 	return out
 }
 
-// targetOf is the port of endpoints that say none.
-func targetOf(port any) any {
+// portLike returns the port of an entry that has the same number; nil if there is none.
+func portLike(port any, entry map[string]any) any {
+	at := slices.IndexFunc(nested.List(entry, "ports"), func(other any) bool { return PortNumber(other, "number") == PortNumber(port, "number") })
+	if at < 0 {
+		return nil
+	}
+	return nested.List(entry, "ports")[at]
+}
+
+// targetOf returns the target of a port that an endpoint names; nil if it names none.
+func targetOf(endpoint, port any) any { return nested.Map(endpoint, "ports")[nameOf(port)] }
+
+// defaultTarget is the target of a port that an endpoint does not name.
+func defaultTarget(port any) any {
 	if target := nested.Map(port)["targetPort"]; target != nil {
 		return target
 	}
 	return nested.Map(port)["number"]
 }
 
-// withPorts maps more ports of an endpoint: as the same one of the other side does, or to where a gateway has all the others.
-func withPorts(endpoint map[string]any, names []string, others []any) map[string]any {
-	own := nested.Map(endpoint, "ports")
-	behind := gatewayPort(endpoint)
-	at := slices.IndexFunc(others, func(other any) bool { return place(nested.Map(other)) == place(endpoint) })
-	mapped := map[string]any{}
-	for _, name := range names {
-		_, known := own[name]
-		switch {
-		case known:
-		case at >= 0:
-			if port, ok := nested.Map(others[at], "ports")[name]; ok {
-				mapped[name] = port
-			}
-		case behind != nil:
-			mapped[name] = behind
-		}
-	}
-	if len(mapped) == 0 {
-		return endpoint
-	}
-	maps.Copy(mapped, own)
-	out := maps.Clone(endpoint)
-	out["ports"] = mapped
-	return out
+func nameOf(port any) string {
+	name, _ := nested.Map(port)["name"].(string)
+	return name
 }
 
-// gatewayPort is the one port of a gateway, nil of anything else.
-func gatewayPort(endpoint map[string]any) any {
+// gatewayPort is the one target of a gateway of another cluster; nil for other endpoints.
+func gatewayPort(endpoint, targets map[string]any) any {
 	if nested.Map(endpoint, "labels")[labelRemote] != "true" {
 		return nil
 	}
 	var one any
-	for _, port := range nested.Map(endpoint, "ports") {
-		if one != nil && !Same(one, port) {
+	for _, target := range targets {
+		if one != nil && !Same(one, target) {
 			return nil
 		}
-		one = port
+		one = target
 	}
 	return one
 }
 
-// accepted reports whether an API server takes a united ServiceEntry, as far as either half could be accepted and both together not: the rules of the
-// CRD, and those of istiod's webhook.
+// endpointIdentity is the address and the labels of an endpoint.
+func endpointIdentity(endpoint any) string {
+	address := nested.Map(endpoint)["address"]
+	if address == nil {
+		address = nested.Map(endpoint)["network"]
+	}
+	return nested.JSON(address) + textUnlessEmpty(endpoint, "labels")
+}
+
+// textUnlessEmpty is the same for an empty and an absent object.
+func textUnlessEmpty(endpoint any, name string) string {
+	if fields := nested.Map(endpoint, name); len(fields) > 0 {
+		return nested.JSON(fields)
+	}
+	return ""
+}
+
+// accepted reports whether an API server accepts a merged ServiceEntry. It checks the rules of the
+// CRD and of istiod's webhook that two accepted entries can break together.
 func accepted(entry map[string]any) bool {
-	hosts, addresses, endpoints, ports := nested.List(entry, "hosts"), nested.List(entry, "addresses"), nested.List(entry, "endpoints"), nested.List(entry, "ports")
+	hosts, addresses := nested.List(entry, "hosts"), nested.List(entry, "addresses")
+	endpoints, ports := nested.List(entry, "endpoints"), nested.List(entry, "ports")
 	if max(len(hosts), len(addresses), len(ports)) > 256 || len(endpoints) > 4096 {
 		return false
 	}
-	wildcards := len(slices.DeleteFunc(slices.Clone(hosts), func(host any) bool { return !hasPrefix(host, "*") }))
-	networks := slices.ContainsFunc(addresses, func(address any) bool {
-		text, _ := address.(string)
-		return strings.Contains(text, "/")
-	})
-	// Without names in the protocol nobody knows which of several hosts is called.
-	if len(hosts) > 1 && entry["resolution"] != nil && entry["resolution"] != "NONE" && slices.ContainsFunc(ports, isPlain) {
+	isWildcard := func(host any) bool { return hasPrefix(host, "*") }
+	isNetwork := func(address any) bool { return strings.Contains(fmt.Sprint(address), "/") }
+	plain := someItem(ports, isPlain)
+	resolution, _ := entry["resolution"].(string)
+	// Without a host name in the protocol, Istio cannot tell several hosts apart.
+	if len(hosts) > 1 && plain && resolution != "" && resolution != "NONE" {
 		return false
 	}
-	switch entry["resolution"] {
+	switch resolution {
 	case "STATIC":
-		return !slices.ContainsFunc(endpoints, func(endpoint any) bool {
-			address, _ := nested.Map(endpoint)["address"].(string)
-			if strings.HasPrefix(address, "unix:") {
+		return !someItem(endpoints, func(endpoint map[string]any) bool {
+			if isSocket(endpoint) {
 				return len(ports) != 1
 			}
+			address, _ := endpoint["address"].(string)
 			_, err := netip.ParseAddr(address)
 			return err != nil && address != ""
 		})
 	case "DNS", "DNS_ROUND_ROBIN":
-		if entry["resolution"] == "DNS_ROUND_ROBIN" && len(endpoints) > 1 || len(endpoints) == 0 && wildcards > 0 {
-			return false
-		}
-		return !networks && !slices.ContainsFunc(endpoints, func(endpoint any) bool { return hasPrefix(nested.Map(endpoint)["address"], "unix:") })
+		tooMany := resolution == "DNS_ROUND_ROBIN" && len(endpoints) > 1
+		unknown := len(endpoints) == 0 && slices.ContainsFunc(hosts, isWildcard)
+		return !tooMany && !unknown && !slices.ContainsFunc(addresses, isNetwork) && !someItem(endpoints, isSocket)
 	case "DYNAMIC_DNS":
-		return wildcards == len(hosts) && len(addresses) == 0 && len(endpoints) == 0 && !slices.ContainsFunc(ports, isPlain)
+		allWildcards := !slices.ContainsFunc(hosts, func(host any) bool { return !isWildcard(host) })
+		return allWildcards && len(addresses) == 0 && len(endpoints) == 0 && !plain
 	default:
 		return len(endpoints) == 0
 	}
 }
 
-func isPlain(port any) bool {
-	protocol, _ := nested.Map(port)["protocol"].(string)
+// isPlain reports whether the protocol of a port has no host name in its requests.
+func isPlain(port map[string]any) bool {
+	protocol, _ := port["protocol"].(string)
 	return !slices.Contains([]string{"HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTPS", "TLS"}, strings.ToUpper(protocol))
 }
 
-func hasPrefix(value any, prefix string) bool {
-	text, _ := value.(string)
-	return strings.HasPrefix(text, prefix)
-}
+func isSocket(endpoint map[string]any) bool { return hasPrefix(endpoint["address"], "unix:") }
