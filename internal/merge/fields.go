@@ -37,6 +37,16 @@ func setMark(marks map[string]string, name string, present bool) map[string]stri
 	return out
 }
 
+// find returns the first object of a list that meets a condition; nil if there is none.
+func find(list []any, condition func(item map[string]any) bool) map[string]any {
+	for _, item := range list {
+		if condition(nested.Map(item)) {
+			return nested.Map(item)
+		}
+	}
+	return nil
+}
+
 // someItem reports whether an object of a list meets a condition.
 func someItem(list []any, condition func(item map[string]any) bool) bool {
 	return slices.ContainsFunc(list, func(item any) bool { return condition(nested.Map(item)) })

@@ -88,7 +88,9 @@ func grants(wider, rule map[string]any) bool {
 			return true
 		}
 		return len(nested.List(rule, list)) > 0 && !someItem(nested.List(rule, list), func(narrow map[string]any) bool {
-			return !someItem(nested.List(wider, list), func(wide map[string]any) bool { return implies(nested.Map(narrow, inner), nested.Map(wide, inner)) })
+			return !someItem(nested.List(wider, list), func(wide map[string]any) bool {
+				return implies(nested.Map(narrow, inner), nested.Map(wide, inner))
+			})
 		})
 	}
 	return oneOf("from", "source") && oneOf("to", "operation") && !someItem(nested.List(wider, "when"), func(wide map[string]any) bool {

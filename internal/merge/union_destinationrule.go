@@ -49,7 +49,8 @@ func keepTunnels(desired, live map[string]any) map[string]any {
 
 // tunnels returns the settings of single ports that have an SNI.
 func tunnels(policy map[string]any) []any {
-	return slices.DeleteFunc(slices.Clone(nested.List(policy, "portLevelSettings")), func(setting any) bool { return sni(nested.Map(setting)) == "" })
+	settings := slices.Clone(nested.List(policy, "portLevelSettings"))
+	return slices.DeleteFunc(settings, func(setting any) bool { return sni(nested.Map(setting)) == "" })
 }
 
 // portSetting turns a policy into the setting of the one port that its SNI names.

@@ -119,11 +119,13 @@ func withPorts(endpoint map[string]any, ports []any, entry, other map[string]any
 		}
 	}
 	gateway := gatewayPort(endpoint, targets)
-	twin := slices.IndexFunc(nested.List(other, "endpoints"), func(twin any) bool { return endpointIdentity(twin) == endpointIdentity(endpoint) })
+	twin := find(nested.List(other, "endpoints"), func(twin map[string]any) bool {
+		return endpointIdentity(twin) == endpointIdentity(endpoint)
+	})
 	for _, port := range missing {
 		target := gateway
-		if twin >= 0 {
-			target = targetOf(nested.List(other, "endpoints")[twin], portLike(port, other))
+		if twin != nil {
+			target = targetOf(twin, portLike(port, other))
 		}
 		if target != nil {
 			targets[nameOf(port)] = target
@@ -138,12 +140,10 @@ func withPorts(endpoint map[string]any, ports []any, entry, other map[string]any
 }
 
 // portLike returns the port of an entry that has the same number; nil if there is none.
-func portLike(port any, entry map[string]any) any {
-	at := slices.IndexFunc(nested.List(entry, "ports"), func(other any) bool { return PortNumber(other, "number") == PortNumber(port, "number") })
-	if at < 0 {
-		return nil
-	}
-	return nested.List(entry, "ports")[at]
+func portLike(port any, entry map[string]any) map[string]any {
+	return find(nested.List(entry, "ports"), func(other map[string]any) bool {
+		return PortNumber(other, "number") == PortNumber(port, "number")
+	})
 }
 
 // targetOf returns the target of a port that an endpoint names; nil if it names none.
