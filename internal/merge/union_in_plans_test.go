@@ -19,9 +19,9 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/support/plantest"
 )
 
-// Whole bundles, of which services vanish or change, come and go: nothing is taken away as long as there is something to keep, nothing is
-// written twice, and after that the cluster is as the bundle says.
-func TestPlansThatKeepSettleAndEnd(t *testing.T) {
+// Bundles of random objects follow each other. An additive plan takes nothing away, a second plan
+// writes nothing, and a full plan makes the cluster equal to the bundle.
+func TestAdditivePlansLoseNothingAndConverge(t *testing.T) {
 	validator, err := istio.NewValidator()
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +33,7 @@ func TestPlansThatKeepSettleAndEnd(t *testing.T) {
 		t.Helper()
 		t.Fatalf("seed %d: "+format, append([]any{seed}, args...)...)
 	}
-	// drawn are a few objects, some of them changed.
+	// drawn returns a bundle of some objects, half of them with a random change.
 	drawn := func() *render.Bundle {
 		objects := map[render.Key]*unstructured.Unstructured{}
 		for range 30 {
@@ -59,7 +59,7 @@ func TestPlansThatKeepSettleAndEnd(t *testing.T) {
 			}
 			plan := memory.Make(bundle, view, options)
 			if plan.Guard != nil && plan.Guard.Kind != plans.LastEndpoint || plan.Drifted() > 0 {
-				fail("brake %v, %d drifted", plan.Guard, plan.Drifted())
+				fail("guard %v, %d drifted", plan.Guard, plan.Drifted())
 			}
 			before := view
 			view, memory.Known = plantest.AfterApply(t, view, plan)

@@ -105,7 +105,7 @@ func (a *hostResolution) add(entry map[string]any, older bool) {
 	resolution, _ := entry["resolution"].(string)
 	a.static = a.static || resolution == "STATIC"
 	a.dns = a.dns || strings.HasPrefix(resolution, "DNS")
-	a.selected = a.selected || merge.WayOf(entry) == merge.Selected
+	a.selected = a.selected || merge.SelectsPods(entry)
 	for _, endpoint := range nested.List(entry, "endpoints") {
 		locality, _ := nested.Map(endpoint)["locality"].(string)
 		a.localities.Insert(locality)

@@ -14,7 +14,7 @@ func skipRemovals(d *Draft) {
 	d.each(func(action Action) Action {
 		writes := action.Verb == Create || action.Verb == Update
 		conflicts := writes && conflicting.Has(action.Service) && IsRouting(action.Key.Kind)
-		if conflicts || action.Verb == Create && merge.Narrows(action.Desired, d.Live, after) {
+		if conflicts || action.Verb == Create && merge.Restricts(action.Desired, d.Live, after) {
 			action.Verb, action.Reason, action.Fields, action.Drift = Skip, *d.Options.AdditiveOnly, nil, false
 		}
 		return action

@@ -119,7 +119,7 @@ func endpointsOf(entry *unstructured.Unstructured) []string {
 			}
 			for _, port := range nested.List(spec, "ports") {
 				name, _ := nested.Map(port)["name"].(string)
-				out = append(out, fmt.Sprint(host, " ", merge.Number(nested.Map(port), "number"), " ", address, " ", nested.Map(fields, "ports")[name], " ", versionOf(fields)))
+				out = append(out, fmt.Sprint(host, " ", merge.PortNumber(port, "number"), " ", address, " ", nested.Map(fields, "ports")[name], " ", versionOf(fields)))
 			}
 		}
 	}

@@ -57,7 +57,7 @@ func setEffects(d *Draft) {
 		switch action.Verb {
 		case Create:
 			actions[i].Effect = Adds
-			if merge.Narrows(action.Desired, d.Live, between) {
+			if merge.Restricts(action.Desired, d.Live, between) {
 				actions[i].Effect = Removes
 			}
 		case Update:
@@ -84,7 +84,7 @@ func transitionalOf(desired, live *unstructured.Unstructured) *unstructured.Unst
 	}
 	had, wanted, between := nested.Map(live.Object, "spec"), nested.Map(desired.Object, "spec"), nested.Map(both.Object, "spec")
 	comes := hasMoreEndpoints(between, had)
-	goes := hasMoreEndpoints(between, wanted) || merge.WayOf(between) == merge.Selected && merge.WayOf(wanted) != merge.Selected
+	goes := hasMoreEndpoints(between, wanted) || merge.SelectsPods(between) && !merge.SelectsPods(wanted)
 	apart := func(port any) bool {
 		return goes && !hasPort(had, port) || comes && !hasPort(wanted, port)
 	}
@@ -110,7 +110,9 @@ func transitionalOf(desired, live *unstructured.Unstructured) *unstructured.Unst
 		}
 		endpoints = append(endpoints, fields)
 	}
-	merge.Set(spec, "endpoints", endpoints)
+	if len(endpoints) > 0 {
+		spec["endpoints"] = endpoints
+	}
 	out := &unstructured.Unstructured{Object: maps.Clone(both.Object)}
 	out.Object["spec"] = spec
 	return out
@@ -125,7 +127,7 @@ func hasMoreEndpoints(entry, than map[string]any) bool {
 
 func hasPort(entry map[string]any, port any) bool {
 	return slices.ContainsFunc(nested.List(entry, "ports"), func(known any) bool {
-		return merge.Number(nested.Map(known), "number") == merge.Number(nested.Map(port), "number")
+		return merge.PortNumber(known, "number") == merge.PortNumber(port, "number")
 	})
 }
 

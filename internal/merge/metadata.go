@@ -1,24 +1,21 @@
 package merge
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 
-	"github.com/isthmus-mesh/isthmus/internal/nested"
-	"github.com/isthmus-mesh/isthmus/internal/ownership"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/sets"
+
+	"github.com/isthmus-mesh/isthmus/internal/ownership"
 )
 
-// differences returns the sorted paths in which a live object is not what it shall be: the whole spec,
-// exactly, but for what the API server allots; our labels and annotations, and those that were ours and left the bundle; not the status, and not
-// what others put into the metadata. The desired object is compared as it is, so it must have gone through the
-// CRD's defaulting.
+// Differences returns the sorted paths at which a live object differs from the desired one. It
+// compares the whole spec except for server-assigned fields, the desired labels and annotations,
+// and those that Isthmus set earlier. It ignores the status and the labels and annotations of other
+// field managers. The desired object must have the defaults of its CRD.
 func Differences(desired, live *unstructured.Unstructured, id string) []string {
-	var paths []string
-	compareValues("spec", desired.Object["spec"], SpecWithoutServerFields(live), &paths)
-
+	paths := specDifferences(desired, live)
 	labels, annotations := desiredMetadata(desired, live, id)
 	paths = append(paths, compareStrings("metadata.labels.", labels, live.GetLabels())...)
 	paths = append(paths, compareStrings("metadata.annotations.", annotations, live.GetAnnotations())...)
@@ -26,8 +23,9 @@ func Differences(desired, live *unstructured.Unstructured, id string) []string {
 	return slices.Compact(paths)
 }
 
-// update returns what is to be PUT: the desired content in the identity of the live object, with what the API server
-// allotted to it and what others put into its metadata. It carries no managedFields, which tells the API server to keep its own.
+// UpdateBody returns the body of a PUT: the desired content, with the identity, the server-assigned
+// fields and the foreign metadata of the live object. It has no managedFields, so that the API
+// server keeps its own.
 func UpdateBody(desired, live *unstructured.Unstructured, id string) *unstructured.Unstructured {
 	out := desired.DeepCopy()
 	keepServerAssigned(out, live)
@@ -42,7 +40,7 @@ func UpdateBody(desired, live *unstructured.Unstructured, id string) *unstructur
 	return out
 }
 
-// create returns what is to be POSTed.
+// CreateBody returns the body of a POST.
 func CreateBody(desired *unstructured.Unstructured, id string) *unstructured.Unstructured {
 	out := desired.DeepCopy()
 	labels := out.GetLabels()
@@ -54,12 +52,12 @@ func CreateBody(desired *unstructured.Unstructured, id string) *unstructured.Uns
 	return out
 }
 
-// wantedMetadata is what the live object has, without what was ours, with what is ours now.
+// desiredMetadata returns the desired labels and annotations, and those of other field managers.
 func desiredMetadata(desired, live *unstructured.Unstructured, id string) (labels, annotations map[string]string) {
 	ourLabels, ourAnnotations := ownership.OwnedMetadata(live)
 	labels = overlay(live.GetLabels(), ourLabels, desired.GetLabels())
 	labels[ownership.LabelPartOf] = id
-	// Whoever wrote it, it means something to us.
+	// Only Isthmus uses this annotation, whichever field manager set it.
 	ourAnnotations.Insert(ownership.AnnotationWithdrawn)
 	return labels, overlay(live.GetAnnotations(), ourAnnotations, desired.GetAnnotations())
 }
@@ -88,60 +86,4 @@ func compareStrings(prefix string, wanted, live map[string]string) []string {
 		}
 	}
 	return paths
-}
-
-// compareValues descends as deep as both sides have the same shape, so that a path says where to look.
-func compareValues(path string, desired, live any, paths *[]string) {
-	switch want := desired.(type) {
-	case map[string]any:
-		have, ok := live.(map[string]any)
-		if !ok {
-			*paths = append(*paths, path)
-			return
-		}
-		for key, value := range want {
-			other, ok := have[key]
-			if !ok {
-				*paths = append(*paths, path+"."+key)
-				continue
-			}
-			compareValues(path+"."+key, value, other, paths)
-		}
-		for key := range have {
-			if _, ok := want[key]; !ok {
-				*paths = append(*paths, path+"."+key)
-			}
-		}
-	case []any:
-		have, ok := live.([]any)
-		if !ok || len(have) != len(want) {
-			*paths = append(*paths, path)
-			return
-		}
-		for i := range want {
-			at := path
-			if _, ok := want[i].(map[string]any); ok {
-				at = fmt.Sprintf("%s[%d]", path, i)
-			}
-			compareValues(at, want[i], have[i], paths)
-		}
-	default:
-		if !equalScalars(desired, live) {
-			*paths = append(*paths, path)
-		}
-	}
-}
-
-// The same number is an int64 on one way through JSON or CUE and a float64 on another.
-func equalScalars(a, b any) bool {
-	switch b.(type) {
-	case map[string]any, []any:
-		return false
-	}
-	x, xExact := nested.Integer(a)
-	y, yExact := nested.Integer(b)
-	if xExact && yExact {
-		return x == y
-	}
-	return a == b
 }

@@ -8,15 +8,16 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// allotted are, for a kind, the fields of spec to which the API server gives values of its own, and which a bundle never has. They
-// are no difference and are kept on PUT. Everything else that it fills in is the same in every cluster and so stands in the
-// desired object: nobody changes it unnoticed.
+// serverAssignedFields has, by kind, the fields of spec whose values the API server chooses for
+// each object. A bundle never has them. They are no difference, and a PUT keeps them. All other
+// defaults are equal in every cluster and part of the desired object, so that drift in them is
+// found.
 var serverAssignedFields = map[string][]string{
-	// The address is immutable, and whoever resolved the name holds on to it.
+	// The address is immutable, and clients that resolved the name use it.
 	"Service": {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"},
 }
 
-// withoutAllotted is the spec of a live object as far as it is compared.
+// SpecWithoutServerFields returns the part of the live spec that is compared with a desired one.
 func SpecWithoutServerFields(live *unstructured.Unstructured) any {
 	names := serverAssignedFields[live.GetKind()]
 	spec, ok := live.Object["spec"].(map[string]any)
@@ -28,7 +29,7 @@ func SpecWithoutServerFields(live *unstructured.Unstructured) any {
 	return compared
 }
 
-// keepAllotted puts into out what the live object was allotted.
+// keepServerAssigned copies the values that the API server chose for the live object.
 func keepServerAssigned(out, live *unstructured.Unstructured) {
 	spec, ok := out.Object["spec"].(map[string]any)
 	if !ok {
@@ -36,7 +37,7 @@ func keepServerAssigned(out, live *unstructured.Unstructured) {
 	}
 	given, _ := live.Object["spec"].(map[string]any)
 	for _, name := range serverAssignedFields[out.GetKind()] {
-		if value, there := given[name]; there {
+		if value, found := given[name]; found {
 			spec[name] = runtime.DeepCopyJSONValue(value)
 		}
 	}

@@ -11,12 +11,12 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-func TestCompare(t *testing.T) {
+func TestDifferencesAndUpdateBody(t *testing.T) {
 	const id = "applyset-own-v1"
 	tests := map[string]struct {
 		reason        string
 		desired, live string
-		// ours is the FieldsV1 of our manager on the live object.
+		// ours is the FieldsV1 of the Isthmus field manager on the live object.
 		ours string
 		want []string
 	}{
@@ -25,7 +25,7 @@ func TestCompare(t *testing.T) {
 			desired: `{"spec":{"a":{"b":[1,"x",null]}}}`, live: `{"spec":{"a":{"b":[1,"x",null]}}}`,
 		},
 		"status": {
-			reason:  "it is istiod's",
+			reason:  "istiod owns the status",
 			desired: `{"spec":{}}`, live: `{"spec":{},"status":{"x":1}}`,
 		},
 		"numbers": {
@@ -34,27 +34,27 @@ func TestCompare(t *testing.T) {
 			want: []string{"spec.other", "spec.text"},
 		},
 		"big integers": {
-			reason:  "two that a float64 cannot tell apart",
+			reason:  "a float64 cannot tell the two apart",
 			desired: `{"spec":{"n":9007199254740993}}`, live: `{"spec":{"n":9007199254740992}}`,
 			want: []string{"spec.n"},
 		},
 		"added field": {
-			reason:  "all of spec is ours",
+			reason:  "Isthmus owns the whole spec",
 			desired: `{"spec":{"a":{"x":1}}}`, live: `{"spec":{"a":{"x":1,"y":2},"z":3}}`,
 			want: []string{"spec.a.y", "spec.z"},
 		},
 		"missing field": {
-			reason:  "as much a difference",
+			reason:  "a missing field is a difference",
 			desired: `{"spec":{"a":{"x":1,"y":2}}}`, live: `{"spec":{"a":{"x":1}}}`,
 			want: []string{"spec.a.y"},
 		},
 		"null and absent": {
-			reason:  "an API server keeps them apart",
+			reason:  "the API server keeps both apart",
 			desired: `{"spec":{"a":null}}`, live: `{"spec":{}}`,
 			want: []string{"spec.a"},
 		},
 		"empty and absent": {
-			reason:  "an empty selector selects everything, none selects by other means",
+			reason:  "an empty selector selects everything, an absent one does not",
 			desired: `{"spec":{"selector":{}}}`, live: `{"spec":{}}`,
 			want: []string{"spec.selector"},
 		},
@@ -64,46 +64,46 @@ func TestCompare(t *testing.T) {
 			want: []string{"spec.hosts"},
 		},
 		"length of a list": {
-			reason:  "no guess which element is new",
+			reason:  "it is not known which element is new",
 			desired: `{"spec":{"http":[{"name":"a"},{"name":"b"}]}}`, live: `{"spec":{"http":[{"name":"b"}]}}`,
 			want: []string{"spec.http"},
 		},
 		"element of a list": {
-			reason:  "the path says which",
+			reason:  "the path names the element",
 			desired: `{"spec":{"http":[{"name":"a"},{"route":[{"weight":1}]}]}}`, live: `{"spec":{"http":[{"name":"a"},{"route":[{"weight":2}]}]}}`,
 			want: []string{"spec.http[1].route[0].weight"},
 		},
 		"other shapes": {
-			reason:  "map, list and scalar are never equal",
+			reason:  "a map, a list and a scalar are never equal",
 			desired: `{"spec":{"a":{},"b":[],"c":"x"}}`, live: `{"spec":{"a":[],"b":{},"c":[]}}`,
 			want: []string{"spec.a", "spec.b", "spec.c"},
 		},
 		"no spec": {
-			reason:  "somebody removed it all",
+			reason:  "the whole spec was removed",
 			desired: `{"spec":{"a":1}}`, live: `{}`,
 			want: []string{"spec"},
 		},
 		"foreign metadata": {
-			reason:  "what others add stays",
+			reason:  "metadata of other field managers stays",
 			desired: `{"metadata":{"labels":{"l":"1"}},"spec":{}}`,
 			live:    `{"metadata":{"labels":{"l":"1","theirs":"x"},"annotations":{"theirs":"y"}},"spec":{}}`,
 			ours:    `{"f:metadata":{"f:labels":{"f:l":{}}}}`,
 		},
 		"our metadata changed": {
-			reason:  "what the bundle says is ours",
+			reason:  "metadata in the bundle is desired",
 			desired: `{"metadata":{"labels":{"l":"1"},"annotations":{"a/b":"2"}},"spec":{}}`,
 			live:    `{"metadata":{"labels":{"l":"x"}},"spec":{}}`,
 			want:    []string{"metadata.annotations.a/b", "metadata.labels.l"},
 		},
 		"our metadata left the bundle": {
-			reason:  "our manager set it, so we take it away",
+			reason:  "Isthmus set it, so Isthmus removes it",
 			desired: `{"spec":{}}`,
 			live:    `{"metadata":{"labels":{"l":"1","theirs":"x"},"annotations":{"a":"2"}},"spec":{}}`,
 			ours:    `{"f:metadata":{"f:annotations":{".":{},"f:a":{}},"f:labels":{".":{},"f:l":{}}}}`,
 			want:    []string{"metadata.annotations.a", "metadata.labels.l"},
 		},
 		"unreadable managedFields": {
-			reason:  "forged fields take nothing away",
+			reason:  "unreadable fields remove nothing",
 			desired: `{"spec":{}}`,
 			live:    `{"metadata":{"labels":{"l":"1"}},"spec":{}}`,
 			ours:    `{"f:metadata":"x"}`,
@@ -119,7 +119,7 @@ func TestCompare(t *testing.T) {
 			if diff := cmp.Diff(test.want, Differences(desired, live, id)); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", test.reason, diff)
 			}
-			// After the PUT there is no difference left, and it tells the API server nothing about managers.
+			// The PUT leaves no difference, and leaves managedFields to the API server.
 			put := UpdateBody(desired, live, id)
 			if fields := Differences(desired, put, id); len(fields) > 0 || put.GetManagedFields() != nil {
 				t.Errorf("%s: the PUT leaves %v, managedFields %v", test.reason, fields, put.GetManagedFields())
@@ -136,7 +136,7 @@ func TestLabelOfAnotherApplySetIsADifference(t *testing.T) {
 	}
 }
 
-// decoded reads numbers as an API client does: int64 where they are written without a point.
+// decoded reads numbers as an API client does: a number without a point is an int64.
 func decoded(t *testing.T, text string) *unstructured.Unstructured {
 	t.Helper()
 	object := &unstructured.Unstructured{}
