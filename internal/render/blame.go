@@ -8,16 +8,17 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 )
 
-// blame is a problem of a rendered object as a finding, at the place of the service that it stems from.
-func blame(result *evaluate.Result, cluster, key string, r Resource, p istio.Violation) manifest.Finding {
-	f := manifest.Finding{Service: r.Service, Cluster: cluster, Path: key, Message: p.Message}
-	if p.Path != "" {
-		f.Path += "." + p.Path
+// finding converts a violation to a finding, with the position of the manifest field that most
+// likely caused it.
+func finding(result *evaluate.Result, cluster, key string, r Resource, v istio.Violation) manifest.Finding {
+	f := manifest.Finding{Service: r.Service, Cluster: cluster, Path: key, Message: v.Message}
+	if v.Path != "" {
+		f.Path += "." + v.Path
 	}
 	if r.Service == "" {
 		return f
 	}
-	for _, path := range likelySources(result, r, p.Path) {
+	for _, path := range likelySources(result, r, v.Path) {
 		if pos, ok := result.Locate(path); ok {
 			f.File, f.Line, f.Column = pos.File, pos.Line, pos.Column
 			break
@@ -26,42 +27,45 @@ func blame(result *evaluate.Result, cluster, key string, r Resource, p istio.Vio
 	return f
 }
 
-// likelySources are the fields of a manifest that a field of a resource is made from, the likeliest first.
+// likelySources returns the manifest fields that a resource field may come from, the likeliest
+// first.
 func likelySources(result *evaluate.Result, r Resource, path string) []string {
 	if _, external := result.Mesh.Externals[r.Service]; external {
 		return []string{"externals." + r.Service + externalSource(r.Key.Kind, path)}
 	}
 	service, field := "services."+r.Service, serviceSource(r.Key.Kind, path)
 	likely := []string{service + field}
-	// Resources of a host are named after it, and what is said for one host replaces what is said for all.
+	// Resources of a host have its name, and its perHost fields replace those of the service.
 	if field != "" {
 		host := service + ".perHost." + strings.TrimSuffix(r.Key.Name, "-public")
 		replaced, _, _ := strings.Cut(field[1:], ".")
-		if written(result, host, host+"."+replaced) {
+		if isSet(result, host, host+"."+replaced) {
 			likely = append([]string{host + field}, likely...)
 		}
 	}
 	return likely
 }
 
-// written tells whether a field stands in a file: the place of one that does not is that of its parent.
-func written(result *evaluate.Result, parent, field string) bool {
+// isSet reports whether a field is in a file. Locate returns the position of the parent for a field
+// that is not.
+func isSet(result *evaluate.Result, parent, field string) bool {
 	at, ok := result.Locate(field)
 	around, _ := result.Locate(parent)
 	return ok && at != around
 }
 
-// serviceSource is the field of a service that a field of a resource is made from, "" if it may be any.
+// serviceSource returns the field of a service that a resource field comes from, "" if unknown.
 func serviceSource(kind, path string) string {
 	for _, s := range sources {
-		if (s.kind == "" || s.kind == kind) && strings.HasPrefix(path, s.under) && strings.Contains(path, s.names) {
+		if (s.kind == "" || s.kind == kind) && strings.HasPrefix(path, s.prefix) && strings.Contains(path, s.substring) {
 			return s.field
 		}
 	}
 	return ""
 }
 
-// externalSource is the same for an external, whose fields are named as those of its ServiceEntry.
+// externalSource returns the field of an external that a resource field comes from. Its fields have
+// the names of ServiceEntry fields.
 func externalSource(kind, path string) string {
 	if kind != "ServiceEntry" {
 		return serviceSource(kind, path)
@@ -71,8 +75,9 @@ func externalSource(kind, path string) string {
 	return field
 }
 
-// sources are tried in order: a resource's field that lies under one and names another word stems from a manifest's.
-var sources = []struct{ kind, under, names, field string }{
+// sources maps resource fields to manifest fields. The first entry applies whose kind (if any)
+// matches and whose prefix and substring are in the path.
+var sources = []struct{ kind, prefix, substring, field string }{
 	{"VirtualService", "spec.http", "", ".routes"},
 	{"VirtualService", "spec.tcp", "", ".tcpRoutes"},
 	{"VirtualService", "spec.tls", "", ".tlsRoutes"},
