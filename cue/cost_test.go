@@ -11,15 +11,15 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/support/cuecmd"
 )
 
-// cost is what CUE says of one evaluation: counts of the evaluator, bytes allocated, CPU time.
+// cost of an evaluation: CUE's counters, allocated bytes, CPU seconds.
 type cost struct {
 	Unifications, Conjuncts, Bytes, CPU float64
 }
 
-// Twice the services cost about twice as much: forms that are quadratic are easily written and hard to see. The
-// evaluator's counts and bytes do not depend on the machine; its CPU time also sees what they do not count, and is the
-// least of some runs, because other work on the machine only ever adds to it.
-func TestTheCostOfAnExportIsLinear(t *testing.T) {
+// Twice the services cost about twice as much. Quadratic CUE is easy to write and hard to see.
+// Counters and bytes do not depend on the machine. CPU time also covers work that they do not
+// count; the test takes the least of several runs, because other processes add to it.
+func TestExportCostIsLinear(t *testing.T) {
 	if testing.Short() {
 		t.Skip("exports 3,000 services: left out with -short")
 	}
@@ -75,7 +75,7 @@ func export(t *testing.T, cue, dir string) cost {
 	}
 	c := cost{s.CUE.Unifications, s.CUE.Conjuncts, s.Go.AllocBytes, cmd.ProcessState.UserTime().Seconds()}
 	if min(c.Unifications, c.Conjuncts, c.Bytes, c.CPU) == 0 {
-		t.Fatalf("cue did not tell its cost: %s", data)
+		t.Fatalf("cue reported no cost: %s", data)
 	}
 	return c
 }

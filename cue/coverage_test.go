@@ -14,13 +14,13 @@ import (
 	meshmodule "github.com/isthmus-mesh/isthmus/cue"
 )
 
-// message is one kind of problem that the module tells: places in it that say the same of the same path.
+// message is an error of the module. Several places may have the same path and text.
 type message struct {
 	path, text string // regular expressions
 }
 
-// A message that no test has seen told is one that may be told twice, at a wrong place, or never.
-func TestEveryMessageOfTheModuleIsAmongTheMistakes(t *testing.T) {
+// A message without a test case may be reported twice, at a wrong position, or never.
+func TestEveryMessageHasATestCase(t *testing.T) {
 	rows := append(mistakes(), mistake{path: unknownCluster.Path, want: unknownCluster.Message})
 	for m, places := range messages(t) {
 		path, text := regexp.MustCompile("^"+m.path+"$"), regexp.MustCompile("^"+m.text+"$")
@@ -30,14 +30,14 @@ func TestEveryMessageOfTheModuleIsAmongTheMistakes(t *testing.T) {
 				seen[row.path] = true
 			}
 		}
-		// Several places with the same words are told apart by where the mistakes are.
+		// Several places with the same text need mistakes at as many paths.
 		if len(seen) < len(places) {
-			t.Errorf("%s: %q is a message of the module at %d places, and mistakes at %d are tested", strings.Join(places, ", "), m.text, len(places), len(seen))
+			t.Errorf("%s: message %q has %d places in the module, and mistakes at %d paths are tested", strings.Join(places, ", "), m.text, len(places), len(seen))
 		}
 	}
 }
 
-// messages are all calls of error in the module's files, with their places in them.
+// messages returns all calls of error in the module, with their files and lines.
 func messages(t *testing.T) map[message][]string {
 	t.Helper()
 	files, err := fs.Glob(meshmodule.Files, "*.cue")
@@ -54,7 +54,7 @@ func messages(t *testing.T) map[message][]string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		paths := map[*ast.CallExpr]string{} // of calls that are a field's value; others stand in the value to blame
+		paths := map[*ast.CallExpr]string{} // of calls that are the value of a field; the others are in the invalid value
 		ast.Walk(file, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.Field:
@@ -79,7 +79,7 @@ func messages(t *testing.T) map[message][]string {
 	return found
 }
 
-// pattern is a regular expression for what a string, or what is in its place, may become.
+// pattern returns a regular expression for the possible values of a string expression.
 func pattern(t *testing.T, n ast.Node) string {
 	t.Helper()
 	switch n := n.(type) {
@@ -96,7 +96,8 @@ func pattern(t *testing.T, n ast.Node) string {
 	}
 }
 
-// quoted matches a literal, or a piece of one between interpolations: `"a \(`, `) b \(` or `) c"`.
+// quoted returns the pattern of a literal, or of a part between interpolations: `"a \(`, `) b \(`
+// or `) c"`.
 func quoted(t *testing.T, literal string) string {
 	t.Helper()
 	s := strings.TrimSuffix(strings.TrimSuffix(literal, `"`), `\(`)

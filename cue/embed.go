@@ -1,10 +1,10 @@
-// Package meshmodule carries the CUE module isthmus.dev/mesh, so that the command line can put it into a mesh repository.
-// The module is plain CUE: its documentation is in the .cue files beside this one.
+// Package meshmodule embeds the CUE module isthmus.dev/mesh, so that `isthmus init` and `isthmus
+// vendor` can write it to a mesh repository. The documentation of the module is in its .cue files.
 package meshmodule
 
 import "embed"
 
-// Path is the import path of the module, and where it lies below cue.mod/pkg of a mesh repository.
+// Path is the import path of the module, and its folder below cue.mod/pkg of a mesh repository.
 const Path = "isthmus.dev/mesh"
 
 // Files are the module's .cue files, without folders.

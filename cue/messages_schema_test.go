@@ -1,6 +1,6 @@
 package meshmodule_test
 
-// schemaMistakes: one value is missing, misspelt or of the wrong form (schema.cue, and what checks.cue says is missing).
+// schemaMistakes are for schema.cue and the missing fields in checks.cue.
 var schemaMistakes = []mistake{
 	{
 		"a missing owner", "services: x: {ports: http: {port: 80, protocol: \"HTTP\"}, backend: {namespace: \"x\", selector: app: \"x\", serviceAccounts: [\"x\"]}}",
@@ -12,11 +12,11 @@ var schemaMistakes = []mistake{
 	},
 	{
 		"a missing protocol", "services: x: {" + good + "ports: admin: port: 81\n}",
-		"protocol is missing: one of HTTP, HTTP2, GRPC, TCP, TLS", "services.x.ports.admin", 8,
+		"protocol is missing: it must be HTTP, HTTP2, GRPC, TCP or TLS", "services.x.ports.admin", 8,
 	},
 	{
 		"a selector of the wrong type", "services: x: {owner: \"x\", ports: http: {port: 80, protocol: \"HTTP\"}\nbackend: {namespace: \"x\", selector: \"app=x\", serviceAccounts: [\"x\"]}}",
-		"the selector of service x is no set of pod labels with at least one", "services.x.backend.selector", 4,
+		"the selector of service x must be a set of at least one pod label", "services.x.backend.selector", 4,
 	},
 	{
 		"a misspelt field of a manifest", "services: x: {" + good + "egres: cart: {}\n}",
@@ -36,19 +36,19 @@ var schemaMistakes = []mistake{
 	},
 	{
 		"a value of the wrong type", "services: x: {" + good + "ports: admin: {port: \"81\", protocol: \"HTTP\"}\n}",
-		"port is no number from 1 to 65535", "services.x.ports.admin", 8,
+		"port must be a number from 1 to 65535", "services.x.ports.admin", 8,
 	},
 	{
 		"an unknown protocol", "services: x: {" + good + "ports: admin: {port: 81, protocol: \"HTPP\"}\n}",
-		"protocol is none of HTTP, HTTP2, GRPC, TCP, TLS", "services.x.ports.admin", 8,
+		"protocol must be HTTP, HTTP2, GRPC, TCP or TLS", "services.x.ports.admin", 8,
 	},
 	{
 		"an unknown state of a cluster", "clusters: nord: {region: \"r\", state: \"asleep\"}",
-		"state is none of active, draining, down", "clusters.nord", 3,
+		"state must be active, draining or down", "clusters.nord", 3,
 	},
 	{
-		"a name that cannot be a label", "services: \"X_y\": {" + good + "}",
-		"\"X_y\" is no name: lower case letters, digits and dashes, 63 at most", "services.X_y", 3,
+		"an invalid name of a service", "services: \"X_y\": {" + good + "}",
+		"\"X_y\" must consist of lower case letters, digits and dashes, 63 characters at most", "services.X_y", 3,
 	},
 	{
 		"a cluster without a region", "clusters: nord: gateways: [{address: \"192.0.2.1\"}]",
@@ -63,20 +63,20 @@ var schemaMistakes = []mistake{
 		"hosts is missing", "externals.x", 3,
 	},
 	{
-		"a gateway that is no address", "clusters: nord: {region: \"r\", gateways: [{address: \"999.0.2.2\"}]}",
-		"address is neither an IP nor a host name", "clusters.nord.gateways.0", 3,
+		"an invalid address of a gateway", "clusters: nord: {region: \"r\", gateways: [{address: \"999.0.2.2\"}]}",
+		"address must be an IP address or a host name", "clusters.nord.gateways.0", 3,
 	},
 	{
 		"a gateway with a port in its address", "clusters: nord: {region: \"r\", gateways: [{address: \"192.0.2.3:15443\"}]}",
-		"address is neither an IP nor a host name", "clusters.nord.gateways.0", 3,
+		"address must be an IP address or a host name", "clusters.nord.gateways.0", 3,
 	},
 	{
 		"a mistake in an external that is called", "externals: x: {hosts: \"x.example.com\", ports: https: {port: 443, protocol: \"TLS\"}}\nservices: web: egress: x: {}",
-		"hosts is no list of names, each of which may start with *.", "externals.x", 3,
+		"hosts must be a list with at least one host name, which may start with *.", "externals.x", 3,
 	},
 	{
-		"an owner that is no text", `services: x: {owner: 7, ports: http: {port: 80, protocol: "HTTP"}, backend: {namespace: "x", selector: app: "x", serviceAccounts: ["x"]}}`,
-		"owner is no text", "services.x", 3,
+		"an owner that is not a string", `services: x: {owner: 7, ports: http: {port: 80, protocol: "HTTP"}, backend: {namespace: "x", selector: app: "x", serviceAccounts: ["x"]}}`,
+		"owner must be a non-empty string", "services.x", 3,
 	},
 	{
 		"a service without a namespace", `services: x: {owner: "x", ports: http: {port: 80, protocol: "HTTP"}
@@ -99,48 +99,48 @@ backend: {namespace: "x", selector: app: "x"}}`,
 	},
 	{
 		"an unknown spread", `services: x: {` + good + `spread: "even"}`,
-		"spread is none of nearest, weighted, local-only", "services.x", 3,
+		"spread must be nearest, weighted or local-only", "services.x", 3,
 	},
 	{
 		"an unknown mode of authorization", `services: x: {` + good + `authorization: mode: "on"}`,
-		"mode is none of off, audit, enforce", "services.x.authorization", 8,
+		"mode must be off, audit or enforce", "services.x.authorization", 8,
 	},
 	{
-		"an unknown mode of authorization for all", `settings: authorization: mode: "on"`,
-		"mode is none of off, audit, enforce", "settings.authorization", 3,
+		"an unknown mode of authorization in the settings", `settings: authorization: mode: "on"`,
+		"mode must be off, audit or enforce", "settings.authorization", 3,
 	},
 	{
 		"an address of a placement with a port", `services: x: {` + good + `placement: east: address: "192.0.2.3:80"}`,
-		"address is neither an IP nor a host name", "services.x.placement.east", 8,
+		"address must be an IP address or a host name", "services.x.placement.east", 8,
 	},
 	{
-		"a region that is no text", `clusters: nord: region: 7`,
-		"region is no text", "clusters.nord", 3,
+		"a region that is not a string", `clusters: nord: region: 7`,
+		"region must be a non-empty string", "clusters.nord", 3,
 	},
 	{
-		"an unknown way to answer for names", `clusters: nord: {region: "r", dns: "coredns"}`,
-		"dns is none of none, capture", "clusters.nord", 3,
+		"an unknown value of dns", `clusters: nord: {region: "r", dns: "coredns"}`,
+		"dns must be none or capture", "clusters.nord", 3,
 	},
 	{
 		"an unknown kind of control plane", `clusters: nord: {region: "r", controlPlane: kind: "external"}`,
-		"kind is none of primary, remote", "clusters.nord.controlPlane", 3,
+		"kind must be primary or remote", "clusters.nord.controlPlane", 3,
 	},
 	{
-		"a cluster that cannot be a label", `clusters: Nord: region: "r"`,
-		"\"Nord\" is no name: lower case letters, digits and dashes, 63 at most", "clusters.Nord", 3,
+		"an invalid name of a cluster", `clusters: Nord: region: "r"`,
+		"\"Nord\" must consist of lower case letters, digits and dashes, 63 characters at most", "clusters.Nord", 3,
 	},
 	{
-		"an external that cannot be a label", `externals: X_y: {hosts: ["x.example.com"], ports: https: {port: 443, protocol: "TLS"}}`,
-		"\"X_y\" is no name: lower case letters, digits and dashes, 63 at most", "externals.X_y", 3,
+		"an invalid name of an external", `externals: X_y: {hosts: ["x.example.com"], ports: https: {port: 443, protocol: "TLS"}}`,
+		"\"X_y\" must consist of lower case letters, digits and dashes, 63 characters at most", "externals.X_y", 3,
 	},
 	{
 		"a Kubernetes Service of the wrong type", `services: x: {owner: "x", ports: http: {port: 80, protocol: "HTTP"}
 backend: {namespace: "x", service: 7, serviceAccounts: ["x"]}}`,
-		"the Kubernetes Service of service x is no name: lower case letters, digits and dashes, 63 at most", "services.x.backend.service", 4,
+		"the Kubernetes Service of service x must consist of lower case letters, digits and dashes, 63 characters at most", "services.x.backend.service", 4,
 	},
 	{
-		"identities that are no list", `services: x: {owner: "x", ports: http: {port: 80, protocol: "HTTP"}
+		"identities that are not a list", `services: x: {owner: "x", ports: http: {port: 80, protocol: "HTTP"}
 backend: {namespace: "x", selector: app: "x", serviceAccounts: "x"}}`,
-		"the serviceAccounts of service x are no list of names with at least one", "services.x.backend.serviceAccounts", 4,
+		"the serviceAccounts of service x must be a list of at least one name", "services.x.backend.serviceAccounts", 4,
 	},
 }

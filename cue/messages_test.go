@@ -26,23 +26,23 @@ const good = `
 	versions: v1: labels: version: "v1"
 `
 
-// mistake is one that a person makes in a mesh repository, and what they are told.
+// mistake is an invalid mesh repository, and the error that it reports.
 type mistake struct {
 	reason string
 	cue    string // services/x.cue, after the package clause
-	want   string // the message of plain cue
+	want   string // the message in cue vet
 	path   string
 	line   int // in services/x.cue
 }
 
-// mistakes are one at least for each message of the module, by the file that has the message.
+// mistakes has at least one case for each message of the module.
 func mistakes() []mistake {
 	return slices.Concat(schemaMistakes, serviceMistakes, clusterMistakes, routeMistakes, accessMistakes)
 }
 
-// Every mistake is told once by plain `cue vet ./...`, in words a person understands, and by evaluate with the
-// service, the file and the line to mend.
-func TestAMistakeIsToldOnceWithItsPlace(t *testing.T) {
+// Plain `cue vet ./...` reports each mistake once, and evaluate reports it with service, file and
+// line.
+func TestEachMistakeIsReportedOnceWithItsPosition(t *testing.T) {
 	cue := cuecmd.Path(t)
 	for _, m := range mistakes() {
 		t.Run(m.reason, func(t *testing.T) {
@@ -53,30 +53,31 @@ func TestAMistakeIsToldOnceWithItsPlace(t *testing.T) {
 			if parts := strings.Split(m.path, "."); parts[0] == "services" || parts[0] == "externals" {
 				want.Service = parts[1]
 			}
-			toldOnce(t, cue, dir, "", want)
+			reportedOnce(t, cue, dir, "", want)
 		})
 	}
 }
 
-// unknownCluster is what evaluate says of a cluster that is not in the inventory.
+// unknownCluster is the finding of evaluate for a cluster that is not in the inventory.
 var unknownCluster = manifest.Finding{
+	Code:    manifest.UnknownCluster,
 	Path:    "clusters.nord",
-	Message: "cluster nord is not in the inventory: it has east, west",
+	Message: "cluster nord is not in the inventory: the inventory has east, west",
 }
 
-func TestAnUnknownClusterIsToldToWhoAsksForIt(t *testing.T) {
-	toldOnce(t, cuecmd.Path(t), quickstart(t), "nord", unknownCluster)
+func TestUnknownClusterIsReported(t *testing.T) {
+	reportedOnce(t, cuecmd.Path(t), quickstart(t), "nord", unknownCluster)
 }
 
-// toldOnce expects one finding of evaluate, and its message as the only one of the real cue command.
-func toldOnce(t *testing.T, cue, dir, cluster string, want manifest.Finding) {
+// reportedOnce expects one finding of evaluate, and one error of the cue command with its message.
+func reportedOnce(t *testing.T, cue, dir, cluster string, want manifest.Finding) {
 	t.Helper()
 	var flags []string
 	if cluster != "" {
 		flags = []string{"-t", "cluster=" + cluster}
 	}
 	if d := cmp.Diff([]string{want.Message}, vet(t, cue, dir, flags...)); d != "" {
-		t.Errorf("cue vet told (-want +got):\n%s", d)
+		t.Errorf("cue vet reported (-want +got):\n%s", d)
 	}
 
 	snap, err := source.FromDir(context.Background(), dir, source.Limits{})
@@ -90,7 +91,7 @@ func toldOnce(t *testing.T, cue, dir, cluster string, want manifest.Finding) {
 	}
 	got := findings[0]
 	got.Column = 0
-	if want.File == "" { // no line of the repository is to blame
+	if want.File == "" { // the error has no line in the repository
 		got.File, got.Line = "", 0
 	}
 	if d := cmp.Diff(want, got); d != "" {
@@ -98,33 +99,33 @@ func toldOnce(t *testing.T, cue, dir, cluster string, want manifest.Finding) {
 	}
 }
 
-// The messages of a good repository are none, and several mistakes are all told.
-func TestAllMistakesAreTold(t *testing.T) {
+// A valid repository has no messages, and several mistakes are reported together.
+func TestAllMistakesAreReported(t *testing.T) {
 	cue := cuecmd.Path(t)
 	dir := quickstart(t)
-	if told := vet(t, cue, dir); len(told) > 0 {
-		t.Errorf("cue vet of a good repository told %q", told)
+	if reported := vet(t, cue, dir); len(reported) > 0 {
+		t.Errorf("cue vet of a valid repository reported %q", reported)
 	}
 	write(t, filepath.Join(dir, "services", "x.cue"), "package config\n\nservices: x: {"+good+"egress: {a: {}, b: {}}\nplacement: c: {}\n}\n")
-	if told := vet(t, cue, dir); len(told) != 3 {
-		t.Errorf("cue vet told %q, want three mistakes", told)
+	if reported := vet(t, cue, dir); len(reported) != 3 {
+		t.Errorf("cue vet reported %q, want three mistakes", reported)
 	}
 }
 
 var problem = regexp.MustCompile(`(?m)^[^ \n].*?: (.*):$`)
 
-// vet runs the real cue command and returns the messages of its problems, without their paths.
+// vet runs the cue command and returns its error messages, without their paths.
 func vet(t *testing.T, cue, dir string, flags ...string) []string {
 	t.Helper()
 	cmd := exec.Command(cue, append([]string{"vet", "./..."}, flags...)...)
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
-	var told []string
+	var reported []string
 	for _, m := range problem.FindAllStringSubmatch(string(out), -1) {
-		told = append(told, m[1])
+		reported = append(reported, m[1])
 	}
-	if (err != nil) != (len(told) > 0) {
+	if (err != nil) != (len(reported) > 0) {
 		t.Fatalf("cue vet: %v, output:\n%s", err, out)
 	}
-	return told
+	return reported
 }

@@ -10,7 +10,7 @@ import (
 	meshmodule "github.com/isthmus-mesh/isthmus/cue"
 )
 
-// quickstart is a copy of the example to break.
+// quickstart returns a copy of the example, with the module of this checkout.
 func quickstart(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -18,7 +18,7 @@ func quickstart(t *testing.T) string {
 	if err := os.CopyFS(dir, os.DirFS(filepath.Join("..", "examples", "quickstart"))); err != nil {
 		t.Fatal(err)
 	}
-	// The module under test, whether or not the example's copy is up to date.
+	// The example's copy of the module may be stale.
 	if err := os.RemoveAll(module); err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,7 @@ package meshmodule_test
 
 import "testing"
 
-// The members of one discovery group on one network, and on a network each.
+// A discovery group on one network (flat), and with a network for each cluster (networks).
 const (
 	flat     = selected + "clusters: {a: {discovery: \"g\", network: \"n\"}, b: {discovery: \"g\", network: \"n\"}}\n"
 	networks = selected + "clusters: {a: discovery: \"g\", b: discovery: \"g\"}\n"
@@ -18,28 +18,28 @@ var (
 
 const inB = "ServiceEntry/api/api.example.com-in-b"
 
-// Istio finds the pods of a whole group: nothing of ours leads there, and placement and state hold all the same.
-func TestWhatClustersOfADiscoveryGroupGet(t *testing.T) {
+// Istio discovers the pods of the whole group. Placement and state still apply.
+func TestDiscoveryGroup(t *testing.T) {
 	renders(t, []rendering{
 		{
-			"pods of another cluster are selected by Istio's name of it", flat + `services: api: placement: {a: {}, b: {}}`, "a", inB, selects,
+			"pods of another cluster are selected by its Istio cluster ID", flat + `services: api: placement: {a: {}, b: {}}`, "a", inB, selects,
 			map[string]any{"app": "api", "topology.istio.io/cluster": "b"},
 		},
 		{
-			"own pods as well, or those of clusters where nothing is placed would count",
+			"own pods are selected by the cluster ID too, to exclude clusters without a placement",
 			flat + `clusters: a: istioClusterID: "istio-a", services: api: placement: {a: {}, b: {}}`, "a", local, selects,
 			map[string]any{"app": "api", "topology.istio.io/cluster": "istio-a"},
 		},
 		{
-			"no pods but those of a placement", flat + `services: api: placement: b: {}`, "a", "", nil,
+			"only clusters with a placement have an entry", flat + `services: api: placement: b: {}`, "a", "", nil,
 			[]string{rule, inB},
 		},
 		{
-			"near pods come first, by what Istio knows of them", flat + `services: api: placement: {a: {}, b: {}}`, "a", rule, order,
+			"pods are ordered by Istio's own labels", flat + `services: api: placement: {a: {}, b: {}}`, "a", rule, order,
 			[]any{"topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/cluster"},
 		},
 		{
-			"where nodes are in no single zone, it does not count",
+			"a cluster without a zone does not order by zone",
 			selected + `clusters: {b: {discovery: "g", network: "n"}, c: {discovery: "g", network: "n"}}, services: app: placement: c: {}, services: api: placement: {b: {}, c: {}}`, "c", rule, order,
 			[]any{"topology.kubernetes.io/region", "topology.istio.io/cluster"},
 		},
@@ -52,91 +52,91 @@ func TestWhatClustersOfADiscoveryGroupGet(t *testing.T) {
 			},
 		},
 		{
-			"on one network pods are called as they are", flat + `services: api: placement: {a: {}, b: {}}`, "a", rule, tls, nil,
+			"on one network pods are called directly", flat + `services: api: placement: {a: {}, b: {}}`, "a", rule, tls, nil,
 		},
 		{
-			"on one network nothing is published to the group", flat + `services: api: placement: b: {}`, "b", "", nil, []string(nil),
+			"on one network nothing is exported", flat + `services: api: placement: b: {}`, "b", "", nil, []string(nil),
 		},
 		{
-			"beyond a network a gateway is asked for the reserved name", networks + `services: api: placement: b: {}`, "a", rule, sni,
+			"the SNI for another network is the export name", networks + `services: api: placement: b: {}`, "a", rule, sni,
 			"outbound_.80_._.api.example.com.isthmus.internal",
 		},
 		{
-			"where that name is published", networks + `services: api: placement: b: {}`, "b", exported, selects,
+			"another network has the export", networks + `services: api: placement: b: {}`, "b", exported, selects,
 			map[string]any{"app": "api", "topology.istio.io/cluster": "b"},
 		},
 		{
-			"beside the names of Kubernetes, which Istio takes across networks itself", networks + `services: api: placement: b: {}`, "b", gateway, servers,
+			"the Gateway serves export names and Kubernetes names", networks + `services: api: placement: b: {}`, "b", gateway, servers,
 			[]any{[]any{"*.isthmus.internal"}, []any{"*.local"}},
 		},
 		{
-			"also where nothing is published", networks + `services: api: placement: b: {}`, "a", gateway, servers,
+			"the Gateway serves Kubernetes names without exports", networks + `services: api: placement: b: {}`, "a", gateway, servers,
 			[]any{[]any{"*.local"}},
 		},
 		{
-			"and not on one network", flat + `services: app: placement: c: {}, services: api: placement: b: {}`, "b", gateway, servers,
+			"no Gateway on one network", flat + `services: app: placement: c: {}, services: api: placement: b: {}`, "b", gateway, servers,
 			[]any{[]any{"*.isthmus.internal"}},
 		},
 		{
-			"a draining cluster gets no calls from its group", flat + `clusters: b: state: "draining", services: api: placement: {a: {}, b: {}}`, "a", "", nil,
+			"a draining cluster accepts no calls from its group", flat + `clusters: b: state: "draining", services: api: placement: {a: {}, b: {}}`, "a", "", nil,
 			[]string{local},
 		},
 		{
-			"and goes on calling it, and itself",
+			"a draining cluster calls the group and itself",
 			flat + `clusters: b: state: "draining", services: app: placement: b: {}, services: api: placement: {a: {}, b: {}}`, "b", "", nil,
 			[]string{rule, "ServiceEntry/api/api.example.com-in-a", local},
 		},
 		{
-			"a cluster that is down is not counted on", flat + `clusters: b: state: "down", services: api: placement: {b: {}, c: {}}`, "a", "", nil,
+			"a cluster that is down accepts no calls", flat + `clusters: b: state: "down", services: api: placement: {b: {}, c: {}}`, "a", "", nil,
 			[]string{rule, remote},
 		},
 		{
-			"with all of them down the name stays one of the mesh", flat + `clusters: {a: state: "down", b: state: "down"}, services: api: placement: b: {}`, "a", remote, selects,
+			"without an active cluster the host stays in the mesh", flat + `clusters: {a: state: "down", b: state: "down"}, services: api: placement: b: {}`, "a", remote, selects,
 			map[string]any{"isthmus.dev/no-endpoint": "true"},
 		},
 		{
-			"a standby comes after the only active cluster, which is the word for it",
+			"a standby comes after the only active cluster, which its label names",
 			flat + `services: api: placement: {a: standby: true, b: {}}`, "a", rule, order,
 			[]any{"topology.istio.io/cluster=b"},
 		},
 		{
-			"and after one that is not of the group", flat + `services: api: placement: {a: standby: true, b: standby: true, c: {}}`, "a", rule, order,
+			"a standby comes after an active cluster outside the group", flat + `services: api: placement: {a: standby: true, b: standby: true, c: {}}`, "a", rule, order,
 			[]any{"isthmus.dev/active=true", "isthmus.dev/failover-3"},
 		},
 		{
-			"a name for one cluster leads to the pods there", flat + `services: api: {clusterHosts: true, placement: {a: {}, b: {}}}`, "a",
+			"a clusterHost selects the pods of its cluster", flat + `services: api: {clusterHosts: true, placement: {a: {}, b: {}}}`, "a",
 			"ServiceEntry/api/b.api.example.com-in-b", selects,
 			map[string]any{"app": "api", "topology.istio.io/cluster": "b"},
 		},
 	})
 }
 
-// primaryRemote is a remote cluster b, with a for its primary, on one network.
+// primaryRemote has a remote cluster b with the primary a, on one network.
 const primaryRemote = selected + "clusters: {a: network: \"n\", b: {network: \"n\", controlPlane: {kind: \"remote\", primary: \"a\"}}}\n"
 
-// The control plane of a primary configures the proxies of its remotes, so its bundle serves them all.
-func TestWhatAPrimaryGetsForItsRemotes(t *testing.T) {
+// A primary configures the proxies of its remote clusters, so its bundle has the resources for all.
+func TestPrimaryAndRemote(t *testing.T) {
 	const (
 		placed = "services: app: placement: {b: {}, c: {}}\nservices: api: placement: {a: {}, b: {}}\n"
 		both   = primaryRemote + placed
 	)
 	renders(t, []rendering{
 		{
-			"the remote's own bundle is empty", both, "b", "", nil, []string(nil),
+			"the remote cluster has no resources", both, "b", "", nil, []string(nil),
 		},
 		{
-			"the primary's has the pods of both to call and to publish, and one Gateway", both, "a", "", nil,
+			"the primary has entries and exports for both clusters, and one Gateway", both, "a", "", nil,
 			[]string{
 				rule, "DestinationRule/api/api.example.com.isthmus.internal", gateway, inB, local, exported, exported + "-in-b",
 			},
 		},
 		{
-			"also of one that runs in the remote only",
+			"the primary exports a service that runs in the remote only",
 			primaryRemote + "services: app: placement: c: {}, services: api: placement: b: {}", "a", exported + "-in-b", selects,
 			map[string]any{"app": "api", "topology.istio.io/cluster": "b"},
 		},
 		{
-			"also for a caller that runs in the remote only",
+			"the primary has entries for a caller in the remote only",
 			primaryRemote + `services: edge: {
 				owner: "x", ports: http: {port: 80, protocol: "HTTP"}, backend: {namespace: "edge", selector: app: "edge", serviceAccounts: ["x"]}
 				placement: b: {}
@@ -150,51 +150,51 @@ func TestWhatAPrimaryGetsForItsRemotes(t *testing.T) {
 			[]any{"edge"},
 		},
 		{
-			"each gateway prefers the pods beside it", both, "a", "DestinationRule/api/api.example.com.isthmus.internal", order,
+			"each gateway prefers the pods of its own cluster", both, "a", "DestinationRule/api/api.example.com.isthmus.internal", order,
 			[]any{"topology.istio.io/cluster"},
 		},
 		{
-			"on one network only reserved names come in", both, "a", gateway, servers, []any{[]any{"*.isthmus.internal"}},
+			"on one network the Gateway serves export names only", both, "a", gateway, servers, []any{[]any{"*.isthmus.internal"}},
 		},
 		{
-			"on several those of Kubernetes as well", selected + placed + `clusters: b: controlPlane: {kind: "remote", primary: "a"}`, "a", gateway, servers,
+			"on several networks it also serves Kubernetes names", selected + placed + `clusters: b: controlPlane: {kind: "remote", primary: "a"}`, "a", gateway, servers,
 			[]any{[]any{"*.isthmus.internal"}, []any{"*.local"}},
 		},
 		{
-			"others call each through its own gateway", both, "c", remote, []string{"spec", "endpoints", "address"}, []any{"192.0.2.1", "192.0.2.2"},
+			"other clusters call each cluster through its own gateway", both, "c", remote, []string{"spec", "endpoints", "address"}, []any{"192.0.2.1", "192.0.2.2"},
 		},
 		{
-			"but none that is draining", both + `clusters: b: state: "draining"`, "c", remote, []string{"spec", "endpoints", "address"}, []any{"192.0.2.1"},
+			"other clusters do not call a draining cluster", both + `clusters: b: state: "draining"`, "c", remote, []string{"spec", "endpoints", "address"}, []any{"192.0.2.1"},
 		},
 		{
-			"callers of one configuration leave out what is draining", both + `clusters: b: state: "draining"`, "a", inB, nil, nil,
+			"callers of a shared control plane do not call a draining cluster", both + `clusters: b: state: "draining"`, "a", inB, nil, nil,
 		},
 		{
-			"and publish no pods of a remote that is down", both + `clusters: b: state: "down"`, "a", "", nil, []string{rule, gateway, local, exported},
+			"pods of a remote cluster that is down are not exported", both + `clusters: b: state: "down"`, "a", "", nil, []string{rule, gateway, local, exported},
 		},
 		{
-			"unless there is nothing else", both + `clusters: {a: state: "draining", b: state: "draining"}`, "a", inB, selects,
+			"a draining cluster accepts calls if no other does", both + `clusters: {a: state: "draining", b: state: "draining"}`, "a", inB, selects,
 			map[string]any{"app": "api", "topology.istio.io/cluster": "b"},
 		},
 		{
-			"another workload as the remote's gateway has a Gateway of its own", both + `clusters: b: gateway: namespace: "edge"`, "a",
+			"another gateway workload of the remote has its own Gateway", both + `clusters: b: gateway: namespace: "edge"`, "a",
 			"Gateway/edge/isthmus-crosscluster-b", servers,
 			[]any{[]any{"*.isthmus.internal"}},
 		},
 		{
-			"which sees what is published too", both + `clusters: b: gateway: namespace: "edge"`, "a", exported,
+			"exports are visible to both gateway namespaces", both + `clusters: b: gateway: namespace: "edge"`, "a", exported,
 			[]string{"spec", "exportTo"},
 			[]any{"edge", "istio-system"},
 		},
 	})
 }
 
-// An internal load balancer of one service, on the network of its callers, in the place of the gateway.
-func TestWhatACallerGetsOfAnAddressOfItsOwn(t *testing.T) {
+// An internal load balancer of one service replaces the gateway for callers on its network.
+func TestPlacementAddress(t *testing.T) {
 	const near = selected + "clusters: {a: network: \"n\", c: network: \"n\"}\n"
 	renders(t, []rendering{
 		{
-			"it is called with the service's ports, and nothing is asked for by name", near + `services: api: placement: c: address: "198.51.100.7"`, "a", remote,
+			"the address is called on the service's ports", near + `services: api: placement: c: address: "198.51.100.7"`, "a", remote,
 			[]string{"spec", "endpoints"},
 			[]any{map[string]any{
 				"address": "198.51.100.7",
@@ -202,34 +202,35 @@ func TestWhatACallerGetsOfAnAddressOfItsOwn(t *testing.T) {
 			}},
 		},
 		{
-			"so no name for a gateway either", near + `services: api: placement: c: address: "198.51.100.7"`, "a", rule, tls, nil,
+			"calls of an address have no SNI for a gateway", near + `services: api: placement: c: address: "198.51.100.7"`, "a", rule, tls, nil,
 		},
 		{
-			"and nothing is published for a gateway", near + `services: api: placement: c: address: "198.51.100.7"`, "c", "", nil, []string(nil),
+			"nothing is exported for callers of an address", near + `services: api: placement: c: address: "198.51.100.7"`, "c", "", nil, []string(nil),
 		},
 		{
-			"from another network the gateway is called", selected + `services: api: placement: c: address: "198.51.100.7"`, "a", remote,
+			"callers on another network call the gateway", selected + `services: api: placement: c: address: "198.51.100.7"`, "a", remote,
 			[]string{"spec", "endpoints", "address"},
 			[]any{"192.0.2.4"},
 		},
 		{
-			"which then is asked by name, whatever other clusters have", near + `services: api: placement: {b: {}, c: address: "198.51.100.7"}`, "a", rule, sni,
+			"a gateway beside an address needs the SNI", near + `services: api: placement: {b: {}, c: address: "198.51.100.7"}`, "a", rule, sni,
 			"outbound_.80_._.api.example.com.isthmus.internal",
 		},
 		{
-			"an address that is a name is looked up", near + `services: api: placement: c: address: "api.internal.example.com"`, "a", remote,
+			"a host name as the address needs DNS", near + `services: api: placement: c: address: "api.internal.example.com"`, "a", remote,
 			[]string{"spec", "resolution"},
 			"DNS",
 		},
 		{
-			"in a discovery group Istio finds the pods all the same", flat + `services: api: placement: b: address: "198.51.100.7"`, "a", "", nil,
+			"in a discovery group Istio selects the pods instead", flat + `services: api: placement: b: address: "198.51.100.7"`, "a", "", nil,
 			[]string{rule, inB},
 		},
 	})
 }
 
-// NAME.NAMESPACE.svc.cluster.local is Istio's own within a discovery group: nothing of ours may stand for it.
-func TestWhatTheNameOfAKubernetesServiceGets(t *testing.T) {
+// Istio handles NAME.NAMESPACE.svc.cluster.local within a discovery group, so such hosts get no
+// ServiceEntries.
+func TestKubernetesName(t *testing.T) {
 	const (
 		name = "services: api: hosts: [\"api.api.svc.cluster.local\"]\n"
 		its  = "DestinationRule/api/api.api.svc.cluster.local"
@@ -237,30 +238,30 @@ func TestWhatTheNameOfAKubernetesServiceGets(t *testing.T) {
 		near = flat + name
 	)
 	renders(t, []rendering{
-		{"at home there is nothing to add", selected + name + `services: api: placement: a: {}`, "a", "", nil, []string(nil)},
-		{"where no pods run a Service without any, so that it resolves", near + `services: api: placement: b: {}`, "a", "", nil, []string{its, stub}},
+		{"no resources in the cluster that runs it", selected + name + `services: api: placement: a: {}`, "a", "", nil, []string(nil)},
+		{"a stub Service in a cluster without pods, so that the name resolves", near + `services: api: placement: b: {}`, "a", "", nil, []string{its, stub}},
 		{
-			"with the ports that callers use", near + `services: api: {placement: b: {}, ports: http: targetPort: 8080}`, "a", stub,
+			"the stub has the callers' ports", near + `services: api: {placement: b: {}, ports: http: targetPort: 8080}`, "a", stub,
 			[]string{"spec"},
 			map[string]any{"ports": []any{map[string]any{"name": "http", "port": int64(80), "protocol": "TCP", "appProtocol": "http"}}},
 		},
-		{"which is not made where nobody calls", near + `services: api: placement: a: {}`, "b", "", nil, []string(nil)},
+		{"no stub in a cluster without callers", near + `services: api: placement: a: {}`, "b", "", nil, []string(nil)},
 		{
-			"the order of clusters, as for any name", near + `services: api: placement: {a: {}, b: {}}`, "a", its, order,
+			"the order of clusters", near + `services: api: placement: {a: {}, b: {}}`, "a", its, order,
 			[]any{"topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/cluster"},
 		},
-		{"no reserved name to ask for, also beyond a network", networks + name + `services: api: placement: {a: {}, b: {}}`, "a", its, tls, nil},
+		{"no SNI, also on another network", networks + name + `services: api: placement: {a: {}, b: {}}`, "a", its, tls, nil},
 		{
-			"the service's routes", near + `services: api: {placement: {a: {}, b: {}}, routes: [{timeout: "1s"}]}`, "a",
+			"the routes of the service", near + `services: api: {placement: {a: {}, b: {}}, routes: [{timeout: "1s"}]}`, "a",
 			"VirtualService/api/api.api.svc.cluster.local",
 			[]string{"spec", "http", "timeout"},
 			[]any{"1s"},
 		},
 		{
-			"no name for one cluster", near + `services: api: {clusterHosts: true, placement: {a: {}, b: {}}}`, "a", "", nil, []string{its},
+			"no clusterHosts", near + `services: api: {clusterHosts: true, placement: {a: {}, b: {}}}`, "a", "", nil, []string{its},
 		},
 		{
-			"beside a name of ours, which has entries", selected + `services: api: {hosts: ["api.api.svc.cluster.local", "api.example.com"], placement: a: {}}`, "a", "", nil,
+			"another host of the service has entries", selected + `services: api: {hosts: ["api.api.svc.cluster.local", "api.example.com"], placement: a: {}}`, "a", "", nil,
 			[]string{local},
 		},
 	})

@@ -15,8 +15,9 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/source"
 )
 
-// A world of four clusters: a and b in one region, a and b2 in one zone of it, c far away. Service api is called by app, which runs in a.
-const world = `package config
+// mesh has four clusters: a, b and b2 in one region, a and b2 in one zone, c in another region.
+// Service app runs in a and calls service api.
+const mesh = `package config
 
 clusters: {
 	a: {region: "r1", zone: "z1", gateways: [{address: "192.0.2.1"}]}
@@ -49,14 +50,14 @@ const (
 	gateway  = "Gateway/istio-system/isthmus-crosscluster"
 )
 
-// rendering is one value in what the module makes of the world and an addition to it.
+// rendering is one value in the resources of a cluster, for mesh with an addition.
 type rendering struct {
 	reason  string
 	cue     string
 	cluster string
-	key     string   // of the resource, "" for the keys of all
+	key     string   // of the resource, "" for the keys of all resources
 	path    []string // in the resource
-	want    any      // nil: there is nothing at the path or, without a path, no such resource
+	want    any      // nil: no value at the path or, without a path, no such resource
 }
 
 func renders(t *testing.T, cases []rendering) {
@@ -88,7 +89,7 @@ func renders(t *testing.T, cases []rendering) {
 	}
 }
 
-// bundle is what one cluster gets in the world with an addition.
+// bundle returns the resources of a cluster, for mesh with an addition.
 func bundle(t *testing.T, addition, cluster string) map[string]any {
 	t.Helper()
 	dir := quickstart(t)
@@ -96,7 +97,7 @@ func bundle(t *testing.T, addition, cluster string) map[string]any {
 	for _, s := range []string{"web", "cart", "stock"} {
 		write(t, filepath.Join(dir, "services", s+".cue"), "package config\n")
 	}
-	write(t, filepath.Join(dir, "services", "world.cue"), world)
+	write(t, filepath.Join(dir, "services", "mesh.cue"), mesh)
 	write(t, filepath.Join(dir, "services", "case.cue"), "package config\n\n"+addition+"\n")
 	snap, err := source.FromDir(context.Background(), dir, source.Limits{})
 	if err != nil {
@@ -117,7 +118,7 @@ func bundle(t *testing.T, addition, cluster string) map[string]any {
 	return all
 }
 
-// ranked are the labels of an endpoint of a cluster.
+// ranked returns the labels of an endpoint in a cluster.
 func ranked(cluster string, rank int) any {
 	return map[string]any{
 		"isthmus.dev/cluster": cluster, "isthmus.dev/remote": "true", "security.istio.io/tlsMode": "istio",
@@ -125,7 +126,7 @@ func ranked(cluster string, rank int) any {
 	}
 }
 
-// field is the value at a path; below a list it is the list of the elements' values.
+// field returns the value at a path. For a list it returns the values of the elements.
 func field(v any, path []string) any {
 	if len(path) == 0 {
 		return v

@@ -108,13 +108,13 @@ func TestVendor(t *testing.T) {
 	dir := newRepository(t)
 	fresh := tree(t, dir)
 	module := filepath.Join("cue.mod", "pkg", "isthmus.dev", "mesh")
-	write(t, dir, filepath.Join(module, "view.cue"), "package mesh\n")
+	write(t, dir, filepath.Join(module, "cluster_view.cue"), "package mesh\n")
 	write(t, dir, filepath.Join(module, "of-an-earlier-version.cue"), "package mesh\n")
 	old := tree(t, dir)
 
 	run(t, dir, "vendor", "--check").expect(t, 1, []string{
 		"would remove cue.mod/pkg/isthmus.dev/mesh/of-an-earlier-version.cue\n",
-		"would update cue.mod/pkg/isthmus.dev/mesh/view.cue\n",
+		"would update cue.mod/pkg/isthmus.dev/mesh/cluster_view.cue\n",
 		"2 files differ from isthmus.dev/mesh of isthmus " + builtVersion + "; nothing was changed",
 	}, nil)
 	if diff := cmp.Diff(old, tree(t, dir)); diff != "" {

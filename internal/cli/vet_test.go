@@ -64,7 +64,7 @@ func TestVetNamesTheLineToMend(t *testing.T) {
 			func(t *testing.T, dir string) {
 				write(t, dir, "services/more.cue", "package config\n\nservices: stock: traffic: outlierDetection: intervall: \"3s\"\n")
 			},
-			[]string{"services/more.cue:3:", "outlierDetection.intervall: unknown field; known here are", "(in every cluster)", "\n1 problem in 1 file;"},
+			[]string{"services/more.cue:3:", "outlierDetection.intervall: unknown field; the known fields are", "(in every cluster)", "\n1 problem in 1 file;"},
 		},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {

@@ -40,7 +40,7 @@ func evaluate(q question) (answer, error) {
 		return answer{}, err
 	}
 	if err := check(value); err != nil {
-		return answer{}, fromCUE(err, at)
+		return answer{}, withUnknownCluster(fromCUE(err, at), value, q.Cluster)
 	}
 	a := answer{Values: map[string]json.RawMessage{}, At: at}
 	for _, name := range fields(q.Cluster) {

@@ -16,7 +16,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 )
 
-// known is a service whose manifest was evaluated, with what others have to know of it: checks.cue and view.cue look nothing else up in
+// known is a service whose manifest was evaluated, with what others have to know of it: checks.cue and cluster_view.cue look nothing else up in
 // services that are not their shard's own.
 type known struct {
 	raw json.RawMessage
@@ -258,7 +258,7 @@ func hasTCP(s manifest.Service) bool {
 	return false
 }
 
-// hostsOf are the names of a service, as _hosts of view.cue has them.
+// hostsOf are the names of a service, as _hosts of cluster_view.cue has them.
 func hostsOf(m *manifest.Mesh, name string, s manifest.Service) []string {
 	if len(s.Hosts) > 0 {
 		return s.Hosts

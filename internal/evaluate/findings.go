@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"cuelang.org/go/cue"
 	"cuelang.org/go/cue/errors"
 	"cuelang.org/go/cue/literal"
 	"cuelang.org/go/cue/token"
@@ -18,8 +19,18 @@ const checksField = "_checks"
 // renderedField is where the template results stand, by service.
 const renderedField = "_rendered"
 
-// renderingPrefix begins messages about what templates make.
-const renderingPrefix = "rendering "
+// withUnknownCluster sets the code of the finding that the cluster is not in the inventory.
+func withUnknownCluster(findings manifest.Findings, value cue.Value, cluster string) manifest.Findings {
+	if cluster == "" || value.LookupPath(cue.MakePath(cue.Str("clusters"), cue.Str(cluster))).Exists() {
+		return findings
+	}
+	for i, f := range findings {
+		if f.Path == "clusters."+cluster {
+			findings[i].Code = manifest.UnknownCluster
+		}
+	}
+	return findings
+}
 
 // fromCUE turns CUE's errors into findings: one per problem, with the position in the user's files. CUE names the
 // vendored module where the module states the rule; the line to mend is then found by the path.
@@ -52,7 +63,8 @@ func fromOne(e errors.Error, at locator) manifest.Finding {
 	case checked:
 		path = strings.Split(path[1], ".")
 	case len(path) > 1 && path[0] == renderedField:
-		f.Message = strings.TrimSuffix(renderingPrefix+strings.Join(path[2:], "."), " ") + ": " + f.Message
+		f.Code = manifest.RenderingFailed
+		f.Message = strings.TrimSuffix("rendering "+strings.Join(path[2:], "."), " ") + ": " + f.Message
 		path = renderedFrom(path[1])
 	case len(path) > 1 && path[0] == "resources":
 		f.Message = fmt.Sprintf("resource %s, which several services render: %s", path[1], f.Message)

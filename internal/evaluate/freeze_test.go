@@ -18,7 +18,7 @@ var brokenWebs = map[string]struct {
 	says   string
 }{
 	"Schema":         {"a value of the wrong kind", service("web", everywhere, `egress: {cart: {}, stock: {}}`, `clusterHosts: "yes"`), 9, "mismatched types"},
-	"OwnCheck":       {"an enum has no such member", service("web", everywhere, `egress: {cart: {}, stock: {}}`, `spread: "wide"`), 3, "spread is none of"},
+	"OwnCheck":       {"an enum has no such member", service("web", everywhere, `egress: {cart: {}, stock: {}}`, `spread: "wide"`), 3, "spread must be nearest"},
 	"Misspelt":       {"a typo must not drop all calls", service("web", everywhere, `egres: {cart: {}, stock: {}}`), 8, "not allowed"},
 	"UnknownCallee":  {"the calls that are right are not taken away for the one that is wrong", service("web", everywhere, `egress: {carts: {}, stock: {}}`), 8, "unknown service carts"},
 	"UnknownCluster": {"nor is it taken out of the clusters that there are", service("web", `placement: {east: {}, west: {}, north: {}}`), 7, "unknown cluster north"},

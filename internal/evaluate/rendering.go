@@ -200,7 +200,7 @@ func (r *run) renderWritten(ctx context.Context, packs packs) error {
 func (r *run) setAside(names []string, answer *shardAnswer, places map[string]place) (rest []string) {
 	undecided := map[string]bool{}
 	for _, f := range answer.Findings {
-		undecided[f.Service] = undecided[f.Service] || strings.HasPrefix(f.Message, renderingPrefix)
+		undecided[f.Service] = undecided[f.Service] || f.Code == manifest.RenderingFailed
 	}
 	if len(names) == 1 && slices.ContainsFunc(answer.Findings, isVague) {
 		undecided[names[0]] = true
@@ -213,7 +213,7 @@ func (r *run) setAside(names []string, answer *shardAnswer, places map[string]pl
 		r.undecided = append(r.undecided, name)
 		r.memory.rendered.put(places[name], &rendering{Undecided: true})
 		answer.Findings = slices.DeleteFunc(answer.Findings, func(f manifest.Finding) bool {
-			return f.Service == name && strings.HasPrefix(f.Message, renderingPrefix) || len(names) == 1 && isVague(f)
+			return f.Service == name && f.Code == manifest.RenderingFailed || len(names) == 1 && isVague(f)
 		})
 	}
 	return rest

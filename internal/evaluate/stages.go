@@ -90,12 +90,12 @@ type meshQuestion struct {
 
 // Files of the module: what makes it evaluate a mesh as a whole, and what takes its place in a shard.
 const (
-	wholeFile = vendored + meshmodule.Path + "/whole.cue"
+	wholeFile = vendored + meshmodule.Path + "/shard_all.cue"
 	shardFile = vendored + meshmodule.Path + "/shard.cue"
 )
 
 // acrossServices are the files of the module that say nothing of a service by itself, and define nothing that a repository could use.
-var acrossServices = []string{"relation.cue", "view.cue", "checks.cue", "checks_access.cue", "checks_clusters.cue", "checks_routes.cue"}
+var acrossServices = []string{"cluster_relation.cue", "cluster_view.cue", "checks.cue", "checks_access.cue", "checks_clusters.cue", "checks_routes.cue"}
 
 // build evaluates with another file in the place of wholeFile, and without some of the module.
 func (q meshQuestion) build(shard string, without ...string) (cue.Value, locator, error) {

@@ -7,7 +7,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// BenchmarkValidate10000ServiceEntries is a full validation of a large mesh's bundle; ns/op is for all of them.
+// BenchmarkValidate10000ServiceEntries validates the bundle of a large mesh; ns/op is for all
+// objects.
 func BenchmarkValidate10000ServiceEntries(b *testing.B) {
 	v := newTestValidator(b)
 	const entries = 10_000
@@ -42,7 +43,7 @@ spec:
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/entries, "µs/object")
 }
 
-// BenchmarkNewValidator is what every start of the command line pays, before any CEL rule is compiled.
+// BenchmarkNewValidator is the cost of each start of the command line, without CEL rules.
 func BenchmarkNewValidator(b *testing.B) {
 	for b.Loop() {
 		crds := CRDs()
@@ -52,7 +53,7 @@ func BenchmarkNewValidator(b *testing.B) {
 	}
 }
 
-// BenchmarkCompileRules is what the first object of each kind pays.
+// BenchmarkCompileRules is the cost of the first object of each kind.
 func BenchmarkCompileRules(b *testing.B) {
 	for b.Loop() {
 		v := newTestValidator(b)

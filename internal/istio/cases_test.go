@@ -8,18 +8,18 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// verdict is an object and what is wrong with it. TestValidate holds our verdict against it, TestParity that
-// of a real API server against ours.
+// verdict is an object and its violations. TestValidate compares the Validator with it, TestParity
+// the Validator with an API server.
 type verdict struct {
 	reason string
-	// object is YAML; apiVersion and metadata are filled in where they are absent.
+	// object in YAML; parse sets a missing apiVersion and metadata.
 	object string
-	// want are the violations, in words; none means that the object is accepted.
+	// want are the violations, none for a valid object.
 	want []string
 }
 
-// verdicts has a row for each mechanism by which an API server judges an object, and the shapes that Isthmus
-// renders.
+// verdicts has a row for each mechanism of an API server's validation, and for each shape that
+// Isthmus renders.
 var verdicts = []verdict{
 	{
 		reason: "the cross-cluster Gateway",
@@ -33,7 +33,7 @@ spec:
     hosts: ["*.isthmus.internal"]`,
 	},
 	{
-		reason: "an export ServiceEntry; a name with dots is one",
+		reason: "an export ServiceEntry, with dots in its name",
 		object: `
 kind: ServiceEntry
 metadata: {name: checkout.shop.example.com-export, namespace: shop, labels: {isthmus.dev/side: publish}}
@@ -75,7 +75,7 @@ spec:
   - {name: v2, labels: {version: v2}}`,
 	},
 	{
-		reason: "a VirtualService that splits one user's calls by weight",
+		reason: "a VirtualService with a match and weights",
 		object: `
 kind: VirtualService
 spec:
@@ -114,27 +114,27 @@ spec:
 		object: "kind: PeerAuthentication\nspec: {}",
 	},
 	{
-		reason: "a null where none is allowed is dropped",
+		reason: "a null that the schema does not allow is dropped",
 		object: "kind: ServiceEntry\nspec: {hosts: [a.example.com], resolution: DNS, location: null, ports: [{number: 80, name: http, protocol: null}]}",
 	},
 	{
-		reason: "a whole number written as a fraction is an integer on the wire",
+		reason: "a whole number with a fraction is an integer",
 		object: "kind: ServiceEntry\nspec: {hosts: [a.example.com], ports: [{number: 80.0, name: http}]}",
 	},
 	{
-		reason: "status is dropped on create, whatever it says",
+		reason: "status is dropped on create",
 		object: "kind: ServiceEntry\nspec: {hosts: [a.example.com]}\nstatus: {conditions: nonsense}",
 	},
 	{
 		reason: "a misspelt field of spec",
 		object: "kind: ServiceEntry\nspec: {hosts: [a.example.com], adresses: [241.0.0.1]}",
-		want: []string{"spec.adresses: unknown field; known here are addresses, endpoints, exportTo, hosts, location, ports, " +
+		want: []string{"spec.adresses: unknown field; the known fields are addresses, endpoints, exportTo, hosts, location, ports, " +
 			"resolution, subjectAltNames, workloadSelector"},
 	},
 	{
 		reason: "a misspelt field deep in a list",
 		object: "kind: VirtualService\nspec: {hosts: [a], http: [{route: [{destination: {host: a, prot: {number: 1}}}]}]}",
-		want:   []string{"spec.http[0].route[0].destination.prot: unknown field; known here are host, port, subset"},
+		want:   []string{"spec.http[0].route[0].destination.prot: unknown field; the known fields are host, port, subset"},
 	},
 	{
 		reason: "a field beside spec",
@@ -176,7 +176,7 @@ spec:
 			`'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?') (given: "a b")`},
 	},
 	{
-		reason: "a label's value that YAML takes for a number",
+		reason: "a label's value that is a YAML number",
 		object: "kind: ServiceEntry\nmetadata: {name: a, namespace: shop, labels: {version: 1.5}}\nspec: {hosts: [a.example.com]}",
 		want:   []string{"metadata.labels[version]: must be a string (given: 1.5)"},
 	},
@@ -195,7 +195,7 @@ spec:
 	{
 		reason: "a resourceVersion on create",
 		object: "kind: ServiceEntry\nmetadata: {name: a, namespace: shop, resourceVersion: '7'}\nspec: {hosts: [a.example.com]}",
-		want:   []string{"metadata.resourceVersion: must not be set: it is the API server's to give"},
+		want:   []string{"metadata.resourceVersion: must not be set: the API server assigns it"},
 	},
 	{
 		reason: "spec of the wrong type",
@@ -208,12 +208,12 @@ spec:
 		want:   []string{"spec.hosts[0]: must be of type string, is null"},
 	},
 	{
-		reason: "a number in quotes",
+		reason: "a string instead of a number",
 		object: "kind: VirtualService\nspec: {hosts: [a], http: [{route: [{destination: {host: a}}, {destination: {host: a}, weight: '70'}]}]}",
 		want:   []string{"spec.http[0].route[1].weight: must be of type integer, is string"},
 	},
 	{
-		reason: "a fraction where an integer is asked for",
+		reason: "a fraction instead of an integer",
 		object: "kind: ServiceEntry\nspec: {hosts: [a.example.com], ports: [{number: 80.5, name: http}]}",
 		want:   []string{"spec.ports[0].number: must be of type integer, is number"},
 	},
@@ -228,7 +228,7 @@ spec:
 		want:   []string{`spec.resolution: "MAGIC" is not one of "NONE", "STATIC", "DNS", "DNS_ROUND_ROBIN", "DYNAMIC_DNS"`},
 	},
 	{
-		reason: "an empty list where one element is asked for",
+		reason: "an empty list with minItems",
 		object: "kind: ServiceEntry\nspec: {hosts: []}",
 		want:   []string{"spec.hosts: should have at least 1 items (given: 0)"},
 	},
@@ -243,25 +243,25 @@ spec:
 		want:   []string{"spec.http[0].retries.attempts: must be of type integer and fit int32"},
 	},
 	{
-		reason: "an empty string where one is asked for",
+		reason: "an empty string with minLength",
 		object: "kind: RequestAuthentication\nspec: {jwtRules: [{issuer: ''}]}",
 		want:   []string{`spec.jwtRules[0].issuer: should be at least 1 chars long (given: "")`},
 	},
 	{
-		reason: "alternatives of which one may be set",
+		reason: "two fields of a oneof",
 		object: "kind: VirtualService\nspec: {hosts: [a], http: [{match: [{uri: {exact: /a, prefix: /b}}]}]}",
 		want:   []string{"spec.http[0].match[0].uri: at most one of exact, prefix, regex may be set"},
 	},
 	{
-		reason: "alternatives of which two pairs exclude each other",
+		reason: "two fields in each of two oneofs",
 		object: "kind: DestinationRule\nspec: {host: a, trafficPolicy: {loadBalancer: {consistentHash: {useSourceIp: true, httpHeaderName: x, ringHash: {}, maglev: {}}}}}",
 		want: []string{"spec.trafficPolicy.loadBalancer.consistentHash: at most one of httpHeaderName, httpCookie, useSourceIp, httpQueryParameterName may be set, " +
 			"and at most one of ringHash, maglev may be set"},
 	},
 	{
-		reason: "two ports of one name, in a list that is a map by name",
+		reason: "two ports with one name, in a list of type map",
 		object: "kind: ServiceEntry\nspec: {hosts: [a.example.com], ports: [{number: 80, name: http}, {number: 81, name: http}]}",
-		want:   []string{`spec.ports[1]: is there a second time: {"name":"http"}`},
+		want:   []string{`spec.ports[1]: is a duplicate: {"name":"http"}`},
 	},
 	{
 		reason: "a CEL rule over a list",
@@ -294,17 +294,17 @@ spec:
 		want:   []string{`spec.selector.matchLabels[app]: wildcard not allowed in label value match (given: "*")`},
 	},
 	{
-		reason: "a CEL rule is left out while a type is wrong, and a violation of each mechanism is told at once",
+		reason: "CEL rules are skipped while a type is wrong, and all other violations are reported together",
 		object: "kind: ServiceEntry\nspec: {hosts: ['*'], prots: [], ports: [{number: '80', name: http}, {number: 81, name: http}]}",
 		want: []string{
 			"spec.ports[0].number: must be of type integer, is string",
-			`spec.ports[1]: is there a second time: {"name":"http"}`,
-			"spec.prots: unknown field; known here are addresses, endpoints, exportTo, hosts, location, ports, resolution, subjectAltNames, workloadSelector",
+			`spec.ports[1]: is a duplicate: {"name":"http"}`,
+			"spec.prots: unknown field; the known fields are addresses, endpoints, exportTo, hosts, location, ports, resolution, subjectAltNames, workloadSelector",
 		},
 	},
 }
 
-// parse reads the object of a verdict.
+// parse decodes the object of a verdict.
 func parse(t testing.TB, text string) *unstructured.Unstructured {
 	t.Helper()
 	obj := &unstructured.Unstructured{}

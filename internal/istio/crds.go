@@ -11,7 +11,8 @@ import (
 
 //go:generate go run ./gen
 
-// The folder, not *.json, so that the generator, which imports this package, also builds when there are none yet.
+// The folder and not *.json, so that the generator, which imports this package, builds without
+// files.
 //
 //go:embed crds
 var crdFiles embed.FS
@@ -36,15 +37,15 @@ var decodeCRDs = sync.OnceValues(func() ([]*apiextensionsv1.CustomResourceDefini
 	return crds, nil
 })
 
-// CRDs returns Istio's CRDs of the managed kinds, in the order of [Kinds] without the built-in ones, as copies that the caller may change.
+// CRDs returns copies of Istio's CRDs of the managed kinds, in the order of [Kinds], without
+// built-in kinds.
 //
-// Each has one version only, the one that Isthmus writes, without descriptions: enough for an API server
-// that runs no Istio, as in tests and in the demo. A cluster with Istio gets its CRDs from Istio; do not
-// replace them by these.
+// Each CRD has only the version that Isthmus writes, and no descriptions. This is enough for API
+// servers without Istio, in tests and in the demo. Do not install them in a cluster with Istio.
 func CRDs() []*apiextensionsv1.CustomResourceDefinition {
 	crds, err := decodeCRDs()
 	if err != nil {
-		// The files are part of the binary: only a build of a broken checkout comes here.
+		// The files are embedded, so this is a broken build.
 		panic(err)
 	}
 	out := make([]*apiextensionsv1.CustomResourceDefinition, len(crds))

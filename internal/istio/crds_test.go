@@ -7,10 +7,10 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 )
 
-func TestCRDsAreThoseOfTheKinds(t *testing.T) {
+func TestCRDsMatchKinds(t *testing.T) {
 	crds, kinds := CRDs(), slices.DeleteFunc(slices.Clone(Kinds), Kind.BuiltIn)
 	if len(crds) != len(kinds) || len(kinds) != len(Kinds)-1 {
-		t.Fatalf("%d CRDs for %d kinds, of which %d are not built in; Service is the only one that is", len(crds), len(Kinds), len(kinds))
+		t.Fatalf("%d CRDs for %d kinds, of which %d are not built in; only Service is built in", len(crds), len(Kinds), len(kinds))
 	}
 	for i, crd := range crds {
 		kind := kinds[i]
@@ -31,6 +31,6 @@ func TestCRDsAreCopies(t *testing.T) {
 	changed := CRDs()[0]
 	changed.Spec.Versions[0].Schema.OpenAPIV3Schema.Properties["spec"] = apiextensionsv1.JSONSchemaProps{}
 	if len(CRDs()[0].Spec.Versions[0].Schema.OpenAPIV3Schema.Properties["spec"].Properties) == 0 {
-		t.Error("a change of a returned CRD changed what the next caller gets")
+		t.Error("changing a returned CRD changed the CRD of the next call")
 	}
 }

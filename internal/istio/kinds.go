@@ -5,19 +5,19 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Kind is one managed kind.
+// Kind is a managed kind.
 type Kind struct {
 	schema.GroupVersionKind
-	// Resource is the plural name in the API, "virtualservices".
+	// Resource is the plural name in the API, such as "virtualservices".
 	Resource string
 }
 
-// BuiltIn reports whether every API server has the kind by itself, without a CRD.
+// BuiltIn reports whether the kind has no CRD.
 func (k Kind) BuiltIn() bool { return k.Group == corev1.GroupName }
 
-// Kinds lists what Isthmus may write, in the order in which the kinds are created; deletion goes the other way
-// round. EnvoyFilter is left out on purpose: it can do anything to a proxy, so no mesh repository should. Of Services
-// only stubs may be written, see stub.yaml; they come first, so that a name resolves before anything routes it.
+// Kinds are the managed kinds in the order of their creation. Deletion uses the reverse order.
+// EnvoyFilter is omitted on purpose, because it can change proxies in any way. Services must be
+// stubs (stub.yaml). They come first, so that a name resolves before routes use it.
 var Kinds = []Kind{
 	{corev1.SchemeGroupVersion.WithKind("Service"), "services"},
 	{schema.GroupVersionKind{Group: "networking.istio.io", Version: "v1", Kind: "Gateway"}, "gateways"},

@@ -11,13 +11,13 @@ import (
 
 var metadataPath = field.NewPath("metadata")
 
-// metadataViolations judges apiVersion's and kind's neighbour, which the schema of a CRD leaves out.
+// metadataViolations validates metadata, which is not in the schema of a CRD.
 func (k *kindSchema) metadataViolations(object map[string]any) []Violation {
 	metadata, ok := object["metadata"].(map[string]any)
 	if !ok && object["metadata"] != nil {
 		return []Violation{{"metadata", "must be an object"}}
 	}
-	// Looked at before the whole is decoded, since the decoder would name Go types instead of the label.
+	// Before metadata is decoded, because the decoder's errors name Go types instead of labels.
 	violations := slices.Concat(
 		notStrings(metadataPath.Child("labels"), metadata["labels"]),
 		notStrings(metadataPath.Child("annotations"), metadata["annotations"]))
@@ -33,19 +33,19 @@ func (k *kindSchema) metadataViolations(object map[string]any) []Violation {
 		violations = append(violations, Violation{path, "unknown field"})
 	}
 	if meta.ResourceVersion != "" {
-		violations = append(violations, Violation{"metadata.resourceVersion", "must not be set: it is the API server's to give"})
+		violations = append(violations, Violation{"metadata.resourceVersion", "must not be set: the API server assigns it"})
 	}
 	for _, err := range validation.ValidateObjectMeta(meta, k.namespaced, k.name, metadataPath) {
 		if err.Type == field.ErrorTypeRequired {
-			err.Detail = "" // it proposes generateName, which gives no stable name
+			err.Detail = "" // proposes generateName, which gives no stable name
 		}
 		violations = append(violations, k.violation(err))
 	}
 	return violations
 }
 
-// notStrings finds the values of labels or annotations that are not strings; a number or a boolean without
-// quotes is the usual mistake.
+// notStrings finds values of labels or annotations that are not strings. The usual mistake is a
+// number or boolean without quotes.
 func notStrings(path *field.Path, value any) []Violation {
 	if value == nil {
 		return nil

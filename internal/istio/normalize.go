@@ -6,9 +6,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/json"
 )
 
-// normalized is a deep copy of a JSON value with the types that an API server's decoder makes of it after a
-// way over the wire: whole numbers are int64 where they fit, all others float64. A value of a type that is
-// not JSON's, such as []string, becomes what it is in JSON; one that JSON cannot express stays as it is.
+// normalized returns a deep copy of a JSON value with the types of an API server's decoder: whole
+// numbers are int64 if they fit, all others float64. Values of other Go types, such as []string,
+// are converted through JSON; a value that JSON cannot express stays unchanged.
 func normalized(value any) any {
 	switch value := value.(type) {
 	case map[string]any:
@@ -45,9 +45,9 @@ func normalized(value any) any {
 	}
 }
 
-// normalizedFloat turns 80.0, which is written "80", into the integer that is read back.
+// normalizedFloat converts 80.0 to the integer 80, which JSON encodes alike.
 func normalizedFloat(value float64) any {
-	// math.MaxInt64 as a float64 is 2^63, the first one that does not fit.
+	// math.MaxInt64 as a float64 is 2^63, the smallest value that does not fit.
 	if value == math.Trunc(value) && value >= math.MinInt64 && value < math.MaxInt64 {
 		return int64(value)
 	}

@@ -27,8 +27,8 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/support/apiserver"
 )
 
-// A real API server with Istio's CRDs as shipped refuses and accepts what Validate does, and stores what
-// Default makes; so does one with our reduced CRDs.
+// API servers with Istio's original CRDs and with the reduced CRDs reject the objects that Validate
+// rejects, and store what Default makes.
 func TestParity(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: no API server is started")
@@ -85,28 +85,28 @@ func TestParity(t *testing.T) {
 		}
 		t.Logf("%d mutated objects were accepted", accepted)
 		if accepted == 0 {
-			t.Error("no mutated object was accepted: the mutations are too coarse to compare anything")
+			t.Error("no mutated object was accepted: the mutations are too coarse")
 		}
 	})
 }
 
-// compareVerdicts creates obj, and fails the test where the API server and Validate disagree about it. It says
-// whether the API server accepted it.
+// compareVerdicts creates obj and fails the test if the API server and Validate disagree. It
+// reports whether the API server accepted obj.
 func compareVerdicts(t *testing.T, api client.Client, v *Validator, obj *unstructured.Unstructured) bool {
 	t.Helper()
 	ours := obj.DeepCopy()
 	v.Default(ours)
 	violations := v.Validate(ours)
 
-	// A real create and no dry run: a dry run accepts a resourceVersion, which the storage refuses.
+	// Not a dry run: a dry run accepts a resourceVersion, which the storage rejects.
 	theirs := obj.DeepCopy()
 	err := api.Create(t.Context(), theirs, client.FieldValidation("Strict"))
 	if err != nil {
-		if !refused(err) {
-			t.Fatalf("the API server gave no verdict on\n%s\n%v", inJSON(obj.Object), err)
+		if !rejected(err) {
+			t.Fatalf("the API server did not validate\n%s\n%v", inJSON(obj.Object), err)
 		}
 		if len(violations) == 0 {
-			t.Errorf("we accept\n%s\nthe API server says %v", inJSON(obj.Object), err)
+			t.Errorf("Validate accepts\n%s\nbut the API server rejects it: %v", inJSON(obj.Object), err)
 		}
 		return false
 	}
@@ -114,7 +114,7 @@ func compareVerdicts(t *testing.T, api client.Client, v *Validator, obj *unstruc
 		t.Fatal(err)
 	}
 	if len(violations) > 0 {
-		t.Errorf("the API server accepts\n%s\nwe say\n%s", inJSON(obj.Object), strings.Join(told(violations), "\n"))
+		t.Errorf("the API server accepts\n%s\nbut Validate rejects it:\n%s", inJSON(obj.Object), strings.Join(texts(violations), "\n"))
 	}
 	if diff := cmp.Diff(theirs.Object["spec"], ours.Object["spec"]); diff != "" {
 		t.Errorf("spec after defaulting (-API server +ours) of\n%s\n%s", inJSON(obj.Object), diff)
@@ -122,7 +122,7 @@ func compareVerdicts(t *testing.T, api client.Client, v *Validator, obj *unstruc
 	return true
 }
 
-// mutate changes one value somewhere below a value, as a hand or a template that is wrong would.
+// mutate changes one value somewhere below a value, as a mistake of a user or a template would.
 func mutate(random *rand.Rand, value any) {
 	var places []func()
 	collect(random, value, &places)
@@ -135,7 +135,7 @@ func collect(random *rand.Rand, value any, places *[]func()) {
 	wrong := []any{nil, "", "*", "x", "5s", "ISTIO_MUTUAL", int64(-1), int64(0), int64(70000), int64(1 << 40), 0.5, 2.0, 1e300, true, []any{}, map[string]any{}}
 	switch value := value.(type) {
 	case map[string]any:
-		// Sorted, or the seed would not repeat the run.
+		// Sorted, so that the seed repeats the run.
 		for _, key := range slices.Sorted(maps.Keys(value)) {
 			*places = append(*places,
 				func() { delete(value, key) },
@@ -155,16 +155,16 @@ func collect(random *rand.Rand, value any, places *[]func()) {
 	}
 }
 
-// refused tells a verdict on the object from a failure to judge it.
-func refused(err error) bool {
-	// The client library itself refuses an object that names no namespace: there is no URL for it.
+// rejected distinguishes the rejection of an object from other failures.
+func rejected(err error) bool {
+	// The client library rejects an object without a namespace, because there is no URL for it.
 	noNamespace := strings.Contains(err.Error(), "an empty namespace may not be set during creation")
-	// The storage's refusal of a resourceVersion has no status of its own.
+	// The storage rejects a resourceVersion without a specific status.
 	resourceVersion := strings.Contains(err.Error(), "resourceVersion should not be set on objects to be created")
 	return apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || noNamespace || resourceVersion
 }
 
-// prepare installs the CRDs in a cluster and makes the namespace of the objects.
+// prepare installs the CRDs in a cluster and creates the namespace of the objects.
 func prepare(t *testing.T, cluster *apiserver.Cluster, crds []*apiextensionsv1.CustomResourceDefinition) client.Client {
 	t.Helper()
 	if err := cluster.Install(crds); err != nil {
@@ -182,7 +182,7 @@ func prepare(t *testing.T, cluster *apiserver.Cluster, crds []*apiextensionsv1.C
 	return api
 }
 
-// shippedCRDs are Istio's CRDs of the managed kinds as istio.io/api has them, with all their versions.
+// shippedCRDs returns Istio's CRDs of the managed kinds from istio.io/api, with all versions.
 func shippedCRDs(t *testing.T) []*apiextensionsv1.CustomResourceDefinition {
 	t.Helper()
 	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "istio.io/api").Output()
@@ -212,7 +212,7 @@ func shippedCRDs(t *testing.T) []*apiextensionsv1.CustomResourceDefinition {
 		}
 	}
 	if len(crds) != len(managed) {
-		t.Fatalf("istio.io/api ships %d of the %d managed kinds", len(crds), len(managed))
+		t.Fatalf("istio.io/api has %d of the %d managed kinds", len(crds), len(managed))
 	}
 	return crds
 }

@@ -1,7 +1,7 @@
 package istio
 
 import (
-	_ "embed" // for the directive below
+	_ "embed" // for go:embed
 	"fmt"
 	"strings"
 
@@ -14,12 +14,12 @@ import (
 //go:embed stub.yaml
 var stubFile []byte
 
-// stubForm ends the first violation of a Service's spec. A Service with a selector, an address from outside or a port on the nodes would
-// let a mesh repository take traffic that is none of the mesh's.
+// stubForm is appended to the first violation of a Service's spec. With a selector, an external
+// address or a node port, a mesh repository could capture traffic outside the mesh.
 const stubForm = "a mesh repository may render a Service only as a stub, the name of a service that runs in other clusters: " +
-	"TCP ports, each with a name, a port and at most an appProtocol, without a selector and of type ClusterIP"
+	"type ClusterIP, no selector, and TCP ports with a name, a port and an optional appProtocol"
 
-// addStub makes the validator take Services of the form of stub.yaml.
+// addStub adds the schema of stub.yaml for Services.
 func (v *Validator) addStub() error {
 	stub := &apiextensionsv1.CustomResourceDefinition{}
 	if err := yaml.UnmarshalStrict(stubFile, stub); err != nil {
@@ -30,14 +30,16 @@ func (v *Validator) addStub() error {
 		return fmt.Errorf("the embedded stub.yaml: %w", err)
 	}
 	k.form = stubForm
-	// What every API server takes. One with RelaxedServiceNameValidation, new in Kubernetes 1.34, lets a name begin with a digit.
+	// All API servers accept these names. With RelaxedServiceNameValidation, new in Kubernetes
+	// 1.34, a name may start with a digit.
 	k.name = validation.NameIsDNS1035Label
 	v.kinds[corev1.SchemeGroupVersion.WithKind(stub.Spec.Names.Kind)] = k
 	return nil
 }
 
-// completeStub fills in the one default that depends on another field and so cannot stand in stub.yaml. Addresses and their families
-// are left out: the API server allots them, each cluster other ones.
+// completeStub sets targetPort, whose default depends on another field and so cannot be in
+// stub.yaml. Addresses and IP families have no defaults here, because each API server assigns its
+// own.
 func completeStub(object map[string]any) {
 	spec, _ := object["spec"].(map[string]any)
 	ports, _ := spec["ports"].([]any)
@@ -48,7 +50,7 @@ func completeStub(object map[string]any) {
 	}
 }
 
-// withForm adds what may be rendered to the first of the violations that are about it.
+// withForm appends the allowed form to the first violation of spec or status.
 func (k *kindSchema) withForm(violations []Violation) []Violation {
 	if k.form == "" {
 		return violations

@@ -9,22 +9,22 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/support/apiserver"
 )
 
-// stubs are Services and what is wrong with them, without the sentence on what may be rendered. Rows without want must be what a
-// real API server takes too; what we refuse it may well take.
+// stubs are Services and their violations, without stubForm. API servers must accept rows without
+// want; they may accept the others, too.
 var stubs = []verdict{
 	{
-		reason: "the stub as the template makes it",
+		reason: "the stub that the template makes",
 		object: `
 kind: Service
 metadata: {name: cart, namespace: shop, labels: {isthmus.dev/service: cart, isthmus.dev/side: call}}
 spec: {ports: [{name: http, port: 80, protocol: TCP, appProtocol: http}]}`,
 	},
 	{
-		reason: "several ports, what an API server fills in left to it, and an appProtocol of Kubernetes",
+		reason: "several ports, without defaults, and an appProtocol of Kubernetes",
 		object: "kind: Service\nspec: {ports: [{name: grpc, port: 8443, appProtocol: kubernetes.io/h2c}, {name: db, port: 5432}]}",
 	},
 	{
-		reason: "what an API server would fill in may be said",
+		reason: "explicit defaults",
 		object: `
 kind: Service
 spec:
@@ -34,42 +34,42 @@ spec:
   ports: [{name: http, port: 80, protocol: TCP, targetPort: 80}]`,
 	},
 	{
-		reason: "a selector takes traffic that may be none of the mesh's",
+		reason: "a selector may capture traffic outside the mesh",
 		object: "kind: Service\nspec: {selector: {app: cart}, ports: [{name: http, port: 80}]}",
-		want:   []string{"spec.selector: unknown field; known here are internalTrafficPolicy, ports, sessionAffinity, type"},
+		want:   []string{"spec.selector: unknown field; the known fields are internalTrafficPolicy, ports, sessionAffinity, type"},
 	},
 	{
-		reason: "a load balancer opens the cluster",
+		reason: "type LoadBalancer",
 		object: "kind: Service\nspec: {type: LoadBalancer, ports: [{name: http, port: 80}]}",
 		want:   []string{`spec.type: "LoadBalancer" is not one of "ClusterIP"`},
 	},
 	{
-		reason: "a port on every node, too",
+		reason: "type NodePort",
 		object: "kind: Service\nspec: {type: NodePort, ports: [{name: http, port: 80, nodePort: 30080}]}",
 		want: []string{
-			"spec.ports[0].nodePort: unknown field; known here are appProtocol, name, port, protocol, targetPort",
+			"spec.ports[0].nodePort: unknown field; the known fields are appProtocol, name, port, protocol, targetPort",
 			`spec.type: "NodePort" is not one of "ClusterIP"`,
 		},
 	},
 	{
-		reason: "an alias leads anywhere",
+		reason: "type ExternalName",
 		object: "kind: Service\nspec: {type: ExternalName, externalName: evil.example.com}",
 		want: []string{
-			"spec.externalName: unknown field; known here are internalTrafficPolicy, ports, sessionAffinity, type",
+			"spec.externalName: unknown field; the known fields are internalTrafficPolicy, ports, sessionAffinity, type",
 			"spec.ports: is required",
 			`spec.type: "ExternalName" is not one of "ClusterIP"`,
 		},
 	},
 	{
-		reason: "a headless Service without endpoints resolves to nothing, and an address is the cluster's to allot",
+		reason: "a headless Service, and external IPs",
 		object: "kind: Service\nspec: {clusterIP: None, externalIPs: [192.0.2.1], ports: [{name: http, port: 80}]}",
 		want: []string{
-			"spec.clusterIP: unknown field; known here are internalTrafficPolicy, ports, sessionAffinity, type",
-			"spec.externalIPs: unknown field; known here are internalTrafficPolicy, ports, sessionAffinity, type",
+			"spec.clusterIP: unknown field; the known fields are internalTrafficPolicy, ports, sessionAffinity, type",
+			"spec.externalIPs: unknown field; the known fields are internalTrafficPolicy, ports, sessionAffinity, type",
 		},
 	},
 	{
-		reason: "a value that an API server would not fill in",
+		reason: "values other than the defaults",
 		object: "kind: Service\nspec: {sessionAffinity: ClientIP, internalTrafficPolicy: Local, ports: [{name: http, port: 80, protocol: UDP}]}",
 		want: []string{
 			`spec.internalTrafficPolicy: "Local" is not one of "Cluster"`,
@@ -80,45 +80,45 @@ spec:
 	{
 		reason: "another target port",
 		object: "kind: Service\nspec: {ports: [{name: http, port: 80, targetPort: 8080}]}",
-		want:   []string{"spec.ports[0]: targetPort is not port, and a stub has no pods that listen elsewhere"},
+		want:   []string{"spec.ports[0]: targetPort must equal port, because a stub has no pods"},
 	},
 	{
-		reason: "ports have names, and each is there once",
+		reason: "a port without a name",
 		object: "kind: Service\nspec: {ports: [{port: 80}]}",
 		want:   []string{"spec.ports[0].name: is required"},
 	},
 	{
-		reason: "a port number twice",
+		reason: "a duplicate port number",
 		object: "kind: Service\nspec: {ports: [{name: http, port: 80}, {name: more, port: 80}]}",
-		want:   []string{"spec.ports: has one port number twice"},
+		want:   []string{"spec.ports: port numbers must be unique"},
 	},
 	{
-		reason: "a name twice",
+		reason: "a duplicate port name",
 		object: "kind: Service\nspec: {ports: [{name: http, port: 80}, {name: http, port: 81}]}",
-		want:   []string{`spec.ports[1]: is there a second time: {"name":"http"}`},
+		want:   []string{`spec.ports[1]: is a duplicate: {"name":"http"}`},
 	},
 	{
-		reason: "a port that there is not",
+		reason: "an invalid port number",
 		object: "kind: Service\nspec: {ports: [{name: http, port: 65536}]}",
 		want:   []string{"spec.ports[0].port: should be less than or equal to 65535 (given: 65536)"},
 	},
 	{
-		reason: "no ports at all",
+		reason: "no ports",
 		object: "kind: Service\nspec: {ports: []}",
 		want:   []string{"spec.ports: should have at least 1 items (given: 0)"},
 	},
 	{
-		reason: "nothing at all",
+		reason: "no spec",
 		object: "kind: Service",
 		want:   []string{"spec: is required"},
 	},
 	{
-		reason: "a status, in which an address of a load balancer would stand",
+		reason: "a status with an address of a load balancer",
 		object: "kind: Service\nspec: {ports: [{name: http, port: 80}]}\nstatus: {loadBalancer: {ingress: [{ip: 192.0.2.1}]}}",
 		want:   []string{"status: unknown field"},
 	},
 	{
-		reason: "a name with dots is none of a Service; what may be rendered has nothing to do with it",
+		reason: "an invalid name of a Service, without stubForm",
 		object: "kind: Service\nmetadata: {name: cart.shop, namespace: shop}\nspec: {ports: [{name: http, port: 80}]}",
 		want: []string{"metadata.name: a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic " +
 			"character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is " +
@@ -126,7 +126,7 @@ spec:
 	},
 }
 
-func TestOfServicesOnlyStubsMayBeRendered(t *testing.T) {
+func TestServicesMustBeStubs(t *testing.T) {
 	v := newTestValidator(t)
 	for _, tc := range stubs {
 		t.Run(tc.reason, func(t *testing.T) {
@@ -134,7 +134,7 @@ func TestOfServicesOnlyStubsMayBeRendered(t *testing.T) {
 			for i, violation := range v.Validate(parse(t, tc.object)) {
 				short, explained := strings.CutSuffix(violation.String(), "; "+stubForm)
 				if want := i == 0 && !strings.HasPrefix(violation.Path, "metadata"); explained != want {
-					t.Errorf("%s: it says what may be rendered: %v, want %v; %s", tc.reason, explained, want, violation)
+					t.Errorf("%s: stubForm is appended: %v, want %v; %s", tc.reason, explained, want, violation)
 				}
 				got = append(got, short)
 			}
@@ -145,7 +145,7 @@ func TestOfServicesOnlyStubsMayBeRendered(t *testing.T) {
 	}
 }
 
-func TestAStubThatWasCompletedIsStillOne(t *testing.T) {
+func TestStubWithDefaultsIsValid(t *testing.T) {
 	v := newTestValidator(t)
 	obj := parse(t, stubs[0].object)
 	v.Default(obj)
@@ -161,8 +161,9 @@ func TestAStubThatWasCompletedIsStillOne(t *testing.T) {
 	}
 }
 
-// A real API server takes every stub that we take, and adds to its spec nothing but what it allots.
-func TestAnAPIServerFillsInWhatWeDo(t *testing.T) {
+// An API server accepts all valid stubs. Besides our defaults it adds only the fields that it
+// assigns.
+func TestDefaultsOfStubsAreThoseOfAnAPIServer(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: no API server is started")
 	}
@@ -189,7 +190,7 @@ func TestAnAPIServerFillsInWhatWeDo(t *testing.T) {
 		spec := stored.Object["spec"].(map[string]any)
 		for _, name := range []string{"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"} {
 			if spec[name] == nil {
-				t.Errorf("%s: the API server does not allot %s", tc.reason, name)
+				t.Errorf("%s: the API server does not assign %s", tc.reason, name)
 			}
 			delete(spec, name)
 		}

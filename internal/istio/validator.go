@@ -23,28 +23,29 @@ import (
 	celconfig "k8s.io/apiserver/pkg/apis/cel"
 )
 
-// Validator checks objects of the managed kinds as an API server with Istio's CRDs does on create, without
-// one. Of Services it takes stubs only. It is immutable and safe for concurrent use; one per process is enough.
+// Validator validates objects of the managed kinds offline, as an API server with Istio's CRDs does
+// on create. Services must be stubs. A Validator is immutable and safe for concurrent use; one per
+// process is enough.
 type Validator struct {
 	kinds map[schema.GroupVersionKind]*kindSchema
 }
 
-// kindSchema is what an API server keeps of one version of a CRD.
+// kindSchema is the compiled schema of one version of a CRD.
 type kindSchema struct {
 	namespaced bool
-	// hasStatus says that status is a subresource: what a create says about it is dropped.
+	// hasStatus is true if status is a subresource: the API server drops it on create.
 	hasStatus bool
-	// form is a sentence about what a mesh repository may render of the kind, where that is but a part of what an API server takes.
+	// form describes the allowed objects, if they are fewer than those that an API server accepts.
 	form       string
 	name       validation.ValidateNameFunc
 	structural *structuralschema.Structural
 	openAPI    apiservervalidation.SchemaValidator
-	// rules are the compiled CEL rules, nil if the schema has none. Compiling the rules of all kinds takes
-	// longer than everything else here together, and a mesh rarely has all kinds: hence on first use.
+	// rules are the compiled CEL rules, nil if the schema has none. They are compiled on first use:
+	// compilation takes longer than all other validation, and a mesh rarely has all kinds.
 	rules func() *cel.Validator
 }
 
-// NewValidator prepares the embedded CRDs and the form of the stub Service.
+// NewValidator returns a validator for the embedded CRDs and stub Services.
 func NewValidator() (*Validator, error) {
 	crds, err := decodeCRDs()
 	if err != nil {
@@ -74,9 +75,12 @@ func newValidator(crds []*apiextensionsv1.CustomResourceDefinition) (*Validator,
 	return v, nil
 }
 
-func newKindSchema(crd *apiextensionsv1.CustomResourceDefinition, version apiextensionsv1.CustomResourceDefinitionVersion) (*kindSchema, error) {
+func newKindSchema(
+	crd *apiextensionsv1.CustomResourceDefinition, version apiextensionsv1.CustomResourceDefinitionVersion,
+) (*kindSchema, error) {
 	props := &apiextensions.JSONSchemaProps{}
-	if err := apiextensionsv1.Convert_v1_JSONSchemaProps_To_apiextensions_JSONSchemaProps(version.Schema.OpenAPIV3Schema, props, nil); err != nil {
+	convert := apiextensionsv1.Convert_v1_JSONSchemaProps_To_apiextensions_JSONSchemaProps
+	if err := convert(version.Schema.OpenAPIV3Schema, props, nil); err != nil {
 		return nil, err
 	}
 	structural, err := structuralschema.NewStructural(props)
@@ -103,10 +107,10 @@ func newKindSchema(crd *apiextensionsv1.CustomResourceDefinition, version apiext
 	}, nil
 }
 
-// Default gives obj the form in which an API server would store it, as far as its values decide that: numbers
-// are int64 or float64, a null that the schema does not allow is dropped, and the CRD's defaults are filled in.
-// An object of a kind that is not managed gets only its numbers changed. obj.Object is replaced by a new
-// map; whoever holds a part of the old one keeps it as it was.
+// Default changes obj to the form in which an API server stores it: numbers are int64 or float64,
+// nulls that the schema does not allow are dropped, and the CRD's defaults are set. For kinds that
+// are not managed it changes numbers only. It replaces obj.Object by a new map and does not change
+// the old one.
 func (v *Validator) Default(obj *unstructured.Unstructured) {
 	obj.Object = normalized(obj.Object).(map[string]any)
 	if k := v.kinds[obj.GroupVersionKind()]; k != nil {
@@ -117,19 +121,18 @@ func (v *Validator) Default(obj *unstructured.Unstructured) {
 	}
 }
 
-// complete drops nulls and fills in defaults, in the order in which an API server decodes.
+// complete drops nulls and sets defaults, in the order of an API server.
 func (k *kindSchema) complete(object map[string]any) {
 	defaulting.PruneNonNullableNullsWithoutDefaults(object, k.structural)
 	defaulting.Default(object, k.structural)
 }
 
-// Validate returns what an API server would refuse obj for on create with strict field validation, sorted by
-// path; none if it would accept it. Three things are judged by obj alone: the name must be given (there is no
-// generateName here), so must the namespace, and whether that namespace exists is not looked at. obj itself
-// stays as it is.
+// Validate returns the reasons why an API server would reject obj on create with strict field
+// validation, sorted by path. It requires a name (generateName is not supported) and a namespace,
+// and does not check that the namespace exists. It does not change obj.
 //
-// As in the API server, CEL rules are not looked at while a value has the wrong type, is missing, too long or
-// not one of those allowed: mend those first.
+// As in an API server, CEL rules are skipped while a value has the wrong type, is missing, too long
+// or not in an enumeration.
 func (v *Validator) Validate(obj *unstructured.Unstructured) []Violation {
 	k := v.kinds[obj.GroupVersionKind()]
 	if k == nil {
@@ -137,7 +140,8 @@ func (v *Validator) Validate(obj *unstructured.Unstructured) []Violation {
 	}
 	object := normalized(obj.Object).(map[string]any)
 	violations := k.metadataViolations(object)
-	for _, path := range pruning.PruneWithOptions(object, k.structural, true, structuralschema.UnknownFieldPathOptions{TrackUnknownFieldPaths: true}) {
+	unknown := structuralschema.UnknownFieldPathOptions{TrackUnknownFieldPaths: true}
+	for _, path := range pruning.PruneWithOptions(object, k.structural, true, unknown) {
 		violations = append(violations, Violation{path, k.unknownField(path)})
 	}
 	k.complete(object)
@@ -159,8 +163,7 @@ func (v *Validator) Validate(obj *unstructured.Unstructured) []Violation {
 	return k.withForm(sorted(violations))
 }
 
-// hidesRules says whether an API server leaves the CEL rules out after this error, as their result would
-// only mislead.
+// hidesRules reports whether an API server skips the CEL rules after this error.
 func hidesRules(err *field.Error) bool {
 	switch err.Type {
 	case field.ErrorTypeNotSupported, field.ErrorTypeRequired, field.ErrorTypeTooLong, field.ErrorTypeTooMany, field.ErrorTypeTypeInvalid:
@@ -170,12 +173,13 @@ func hidesRules(err *field.Error) bool {
 	}
 }
 
-// unmanaged is the violation of an object that is none of the managed kinds.
+// unmanaged returns the violation of an object of another kind.
 func (v *Validator) unmanaged(obj *unstructured.Unstructured) Violation {
 	allowed := make([]string, len(Kinds))
 	for i, kind := range Kinds {
 		if obj.GetKind() == kind.Kind && obj.GroupVersionKind().Group == kind.Group {
-			return Violation{"apiVersion", fmt.Sprintf("%q is not the version that Isthmus writes; use %s", obj.GetAPIVersion(), kind.GroupVersion())}
+			return Violation{"apiVersion", fmt.Sprintf("%q is not the version that Isthmus writes; use %s",
+				obj.GetAPIVersion(), kind.GroupVersion())}
 		}
 		allowed[i] = kind.Kind + " (" + kind.GroupVersion().String() + ")"
 	}

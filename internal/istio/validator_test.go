@@ -19,7 +19,7 @@ func newTestValidator(t testing.TB) *Validator {
 	return v
 }
 
-func told(violations []Violation) []string {
+func texts(violations []Violation) []string {
 	var out []string
 	for _, v := range violations {
 		out = append(out, v.String())
@@ -33,7 +33,7 @@ func TestValidate(t *testing.T) {
 		t.Run(tc.reason, func(t *testing.T) {
 			obj := parse(t, tc.object)
 			before := parse(t, tc.object)
-			if diff := cmp.Diff(tc.want, told(v.Validate(obj))); diff != "" {
+			if diff := cmp.Diff(tc.want, texts(v.Validate(obj))); diff != "" {
 				t.Errorf("%s: violations (-want +got):\n%s", tc.reason, diff)
 			}
 			if diff := cmp.Diff(before.Object, obj.Object); diff != "" {
@@ -43,7 +43,7 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-func TestValidateTellsWhichKindsAreManaged(t *testing.T) {
+func TestValidateListsTheManagedKinds(t *testing.T) {
 	v := newTestValidator(t)
 	for _, tc := range []struct {
 		reason, object string
@@ -51,12 +51,12 @@ func TestValidateTellsWhichKindsAreManaged(t *testing.T) {
 		want           []string
 	}{
 		{
-			reason: "EnvoyFilter is left out on purpose",
+			reason: "EnvoyFilter is omitted on purpose",
 			object: "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {name: a, namespace: b}",
 			path:   "kind", want: []string{`"EnvoyFilter"`, "Gateway (networking.istio.io/v1)", "Telemetry (telemetry.istio.io/v1)"},
 		},
 		{
-			reason: "the Gateway API has a Gateway too",
+			reason: "a Gateway of the Gateway API",
 			object: "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: a, namespace: b}",
 			path:   "kind", want: []string{`"Gateway" of apiVersion "gateway.networking.k8s.io/v1"`},
 		},
@@ -66,7 +66,7 @@ func TestValidateTellsWhichKindsAreManaged(t *testing.T) {
 			path:   "apiVersion", want: []string{`"networking.istio.io/v1beta1"`, "use networking.istio.io/v1"},
 		},
 		{
-			reason: "nothing at all",
+			reason: "an empty object",
 			object: "{}",
 			path:   "kind", want: []string{`""`, "the managed kinds are Service (v1), Gateway"},
 		},
@@ -93,7 +93,7 @@ func TestDefault(t *testing.T) {
 		want   map[string]any
 	}{
 		{
-			reason: "Go's integers, whole fractions and typed lists become what a decoder makes of them",
+			reason: "Go integers, whole fractions and typed lists become the types of a decoder",
 			in: map[string]any{"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "spec": map[string]any{
 				"hosts": []string{"a"}, "ports": []any{map[string]any{"number": 80, "targetPort": 80.0}, map[string]any{"number": uint16(81)}},
 			}},
@@ -102,7 +102,7 @@ func TestDefault(t *testing.T) {
 			}},
 		},
 		{
-			reason: "fractions and numbers beyond 64 bits stay",
+			reason: "fractions and numbers beyond 64 bits do not change",
 			in: map[string]any{
 				"apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
 				"spec": map[string]any{"a": 0.5, "b": 1e19, "c": float64(1 << 62), "d": -9223372036854775808.0, "e": 9223372036854775808.0},
@@ -113,7 +113,7 @@ func TestDefault(t *testing.T) {
 			},
 		},
 		{
-			reason: "a null that the schema does not allow is dropped, an unknown field is not",
+			reason: "a null that the schema does not allow is dropped, an unknown field is kept",
 			in: map[string]any{
 				"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry",
 				"spec": map[string]any{"location": nil, "unheardOf": nil},
@@ -124,7 +124,7 @@ func TestDefault(t *testing.T) {
 			},
 		},
 		{
-			reason: "of an unmanaged kind only the numbers are known",
+			reason: "an unmanaged kind: only numbers change",
 			in:     map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "spec": map[string]any{"a": nil, "b": 1}},
 			want:   map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "spec": map[string]any{"a": nil, "b": int64(1)}},
 		},
@@ -139,8 +139,8 @@ func TestDefault(t *testing.T) {
 	}
 }
 
-// Istio's CRDs have no defaults today; this holds that a default would be filled in the day they have one.
-func TestDefaultFillsInDefaults(t *testing.T) {
+// Istio's CRDs have no defaults today. Default supports them all the same.
+func TestDefaultSetsDefaults(t *testing.T) {
 	crds := CRDs()
 	for _, crd := range crds {
 		if crd.Spec.Names.Kind != "ServiceEntry" {
@@ -163,7 +163,7 @@ func TestDefaultFillsInDefaults(t *testing.T) {
 	}
 }
 
-// The first use of a kind compiles its rules; run with -race this shows that many first uses may coincide.
+// The first use of a kind compiles its rules. With -race this checks concurrent first uses.
 func TestValidateConcurrently(t *testing.T) {
 	v := newTestValidator(t)
 	var wg sync.WaitGroup
@@ -171,7 +171,7 @@ func TestValidateConcurrently(t *testing.T) {
 		for _, tc := range verdicts {
 			obj := parse(t, tc.object)
 			wg.Go(func() {
-				if diff := cmp.Diff(tc.want, told(v.Validate(obj))); diff != "" {
+				if diff := cmp.Diff(tc.want, texts(v.Validate(obj))); diff != "" {
 					t.Errorf("%s: violations (-want +got):\n%s", tc.reason, diff)
 				}
 			})

@@ -13,15 +13,15 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// Violation is one reason why an API server would refuse an object.
+// Violation is a reason why an API server would reject an object.
 type Violation struct {
-	// Path is where in the object, "spec.http[0].route[1].weight", "" for the object as a whole.
+	// Path in the object, such as "spec.http[0].route[1].weight"; "" for the whole object.
 	Path string
-	// Message says what is wrong there, without repeating the path.
+	// Message describes the violation without its path.
 	Message string
 }
 
-// String is the violation on one line: "spec.hosts: is required".
+// String returns the violation on one line: "spec.hosts: is required".
 func (v Violation) String() string {
 	if v.Path == "" {
 		return v.Message
@@ -29,7 +29,7 @@ func (v Violation) String() string {
 	return v.Path + ": " + v.Message
 }
 
-// sorted brings the violations into an order that does not depend on that of a map, each once.
+// sorted returns the violations in a stable order, without duplicates.
 func sorted(violations []Violation) []Violation {
 	slices.SortFunc(violations, func(a, b Violation) int {
 		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Message, b.Message))
@@ -37,16 +37,17 @@ func sorted(violations []Violation) []Violation {
 	return slices.Compact(violations)
 }
 
-// The API server's libraries give these texts, the first two of them without a path beside it.
+// Texts of the API server's libraries. The first two have their path in the text.
 var (
 	oneOfError  = regexp.MustCompile(`^"([^"]+)" must validate (?:one and only one|at least one|all the) schema`)
 	numberError = regexp.MustCompile(`^Checked value must be of type (\w+) (?:\(default format\)|with format (\w+)) in (.+)$`)
 	wrongType   = regexp.MustCompile(`^must be of type (\w+): "(\w+)"$`)
-	// ruleError is of a CEL rule that could not be evaluated, such as one that takes a string for a duration.
+	// ruleError is the error of a CEL rule that could not be evaluated, such as the conversion of a
+	// string to a duration.
 	ruleError = regexp.MustCompile(`^(.+) evaluating rule: (.+)$`)
 )
 
-// violation puts an error of the API server's libraries into words.
+// violation converts an error of the API server's libraries.
 func (k *kindSchema) violation(err *field.Error) Violation {
 	path := err.Field
 	if path == "<nil>" {
@@ -72,13 +73,13 @@ func (k *kindSchema) violation(err *field.Error) Violation {
 	case field.ErrorTypeNotSupported:
 		return Violation{path, fmt.Sprintf("%s is not one of %s", inJSON(err.BadValue), strings.TrimPrefix(detail, "supported values: "))}
 	case field.ErrorTypeDuplicate:
-		return Violation{path, "is there a second time: " + inJSON(err.BadValue)}
+		return Violation{path, "is a duplicate: " + inJSON(err.BadValue)}
 	case field.ErrorTypeTypeInvalid:
 		return Violation{path, wrongType.ReplaceAllString(detail, "must be of type $1, is $2")}
 	}
 	switch err.BadValue.(type) {
 	case string, bool, int64, float64:
-		// A small value helps to find the place; a whole object would bury the message.
+		// A scalar helps to find the place; an object would hide the message.
 		return Violation{path, fmt.Sprintf("%s (given: %s)", detail, inJSON(err.BadValue))}
 	}
 	return Violation{path, cmp.Or(detail, err.ErrorBody())}
@@ -92,7 +93,7 @@ func inJSON(value any) string {
 	return string(raw)
 }
 
-// unknownField names the fields that there are beside the unknown one, since it is most often misspelt.
+// unknownField lists the known fields at the path, because most unknown fields are misspelt.
 func (k *kindSchema) unknownField(path string) string {
 	parent := ""
 	if dot := strings.LastIndexByte(path, '.'); dot >= 0 {
@@ -102,10 +103,10 @@ func (k *kindSchema) unknownField(path string) string {
 	if parent == "" || node == nil || len(node.Properties) == 0 {
 		return "unknown field"
 	}
-	return "unknown field; known here are " + strings.Join(slices.Sorted(maps.Keys(node.Properties)), ", ")
+	return "unknown field; the known fields are " + strings.Join(slices.Sorted(maps.Keys(node.Properties)), ", ")
 }
 
-// alternatives says which fields exclude each other at path.
+// alternatives describes the mutually exclusive fields at the path.
 func (k *kindSchema) alternatives(path string) string {
 	var rules []string
 	if node := k.at(path); node != nil && node.ValueValidation != nil {
@@ -115,13 +116,14 @@ func (k *kindSchema) alternatives(path string) string {
 		}
 	}
 	if len(rules) == 0 {
-		return "sets fields that exclude each other, or none of those of which one is required"
+		return "sets mutually exclusive fields, or none of several fields of which one is required"
 	}
 	return strings.Join(rules, ", and ")
 }
 
-// appendAlternative reads a oneOf as Istio's CRDs write it for a protobuf oneof: a branch with one required
-// field for each alternative and, where all may be absent, a branch that is the negation of the others.
+// appendAlternative describes a oneOf that Istio's CRDs have for a protobuf oneof: a branch with
+// one required field for each alternative and, if all may be absent, a branch that negates the
+// others.
 func appendAlternative(rules []string, oneOf []structuralschema.NestedValueValidation) []string {
 	var fields []string
 	count := "exactly one"
@@ -141,8 +143,8 @@ func appendAlternative(rules []string, oneOf []structuralschema.NestedValueValid
 	return append(rules, fmt.Sprintf("%s of %s may be set", count, strings.Join(fields, ", ")))
 }
 
-// at finds the schema of the value at a path, nil if there is none, or if the path cannot be taken apart
-// because a key of a map contains a dot or a bracket.
+// at returns the schema of the value at a path. It returns nil if there is none, or if a map key in
+// the path contains a dot or a bracket.
 func (k *kindSchema) at(path string) *structuralschema.Structural {
 	node := k.structural
 	for _, step := range strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' || r == ']' }) {

@@ -1,5 +1,5 @@
-// Package manifest holds the plain types of a mesh repository: what the CUE module isthmus.dev/mesh
-// checks, as Go values. It imports nothing of Isthmus and decides nothing; every step from evaluate to
-// apply speaks in these types. The field names and their meaning are documented in cue/schema.cue, which
-// is their source; a test holds the two against each other.
+// Package manifest holds the types of an evaluated mesh repository, and the findings in one.
+//
+// The types mirror the CUE module isthmus.dev/mesh. cue/schema.cue documents the fields; a test
+// checks that each Go field is in the schema. The package imports no other package of Isthmus.
 package manifest

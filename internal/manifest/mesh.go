@@ -1,6 +1,6 @@
 package manifest
 
-// Mesh is a whole mesh repository after evaluation, defaults filled in.
+// Mesh is an evaluated mesh repository, with defaults.
 type Mesh struct {
 	Settings  Settings            `json:"settings"`
 	Clusters  map[string]Cluster  `json:"clusters"`
@@ -12,15 +12,15 @@ type Mesh struct {
 type External struct {
 	Hosts []string        `json:"hosts"`
 	Ports map[string]Port `json:"ports"`
-	// Addresses are the IPs or networks of one that is told apart by nothing else.
+	// Addresses are the IP addresses or networks (CIDR) of an external with TCP ports.
 	Addresses []string `json:"addresses,omitempty"`
 }
 
-// Settings is #Settings, as far as Go needs it.
+// Settings has the fields of #Settings that Go code uses.
 type Settings struct {
-	// Domain ends the hosts of services that state none.
+	// Domain is the suffix of the default hosts.
 	Domain string `json:"domain"`
-	// VIPRange is where virtual addresses come from.
+	// VIPRange holds the virtual addresses.
 	VIPRange        AddressRange      `json:"vipRange"`
 	Authorization   Guard             `json:"authorization"`
 	Tiers           map[string]Tier   `json:"tiers,omitempty"`
@@ -34,12 +34,12 @@ type AddressRange struct {
 	To   string `json:"to"`
 }
 
-// Guard is how services are guarded that say nothing themselves.
+// Guard is the default authorization of services.
 type Guard struct {
 	Mode string `json:"mode"`
 }
 
-// Tier is what clusters of one tier may call beside their own.
+// Tier lists the other tiers that a tier may call.
 type Tier struct {
 	Calls []string `json:"calls,omitempty"`
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 )
 
-func TestEveryFieldIsOneOfTheSchema(t *testing.T) {
+func TestEveryGoFieldIsInTheSchema(t *testing.T) {
 	checked := check(t, reflect.TypeFor[manifest.Mesh](), schema(t).LookupPath(cue.ParsePath("#Mesh")), "#Mesh")
 	if checked < 50 {
 		t.Errorf("only %d fields were compared", checked)
@@ -47,7 +47,7 @@ func schema(t *testing.T) cue.Value {
 	return cuecontext.New().BuildInstance(instances[0])
 }
 
-// check counts the fields of a type that the schema has as well, and reports all others.
+// check returns the number of fields of a type that are in the schema, and reports all others.
 func check(t *testing.T, goType reflect.Type, schema cue.Value, at string) int {
 	t.Helper()
 	inside := func(s cue.Selector) cue.Value { return schema.LookupPath(cue.MakePath(s)) }
@@ -67,7 +67,7 @@ func check(t *testing.T, goType reflect.Type, schema cue.Value, at string) int {
 				field = inside(cue.Str(name))
 			}
 			if !field.Exists() {
-				t.Errorf("%s has no field %s, which %s.%s takes", at, name, goType, f.Name)
+				t.Errorf("%s has no field %s for %s.%s", at, name, goType, f.Name)
 				continue
 			}
 			checked += 1 + check(t, f.Type, field, at+"."+name)

@@ -1,6 +1,8 @@
-// Package mesh answers: what does one cluster publish, what does it call, and who calls it?
+// Package mesh computes the view of one cluster: the services that run there and the calls that
+// they make.
 //
-// In: a [manifest.Mesh] and the name of a cluster. Out: a [View]. It is the only place in Go that knows what
-// the relation of two clusters means; the CUE module holds the same knowledge in relation.cue and view.cue, and
-// tests hold the two against each other, on every example and on meshes made at random.
+// Input: a [manifest.Mesh] and the name of a cluster. Output: a [View]. [Relate] and [Publishers]
+// are the only Go code that knows how clusters reach each other. The CUE module has the same rules
+// in cluster_relation.cue and cluster_view.cue; tests compare both on all examples and on random
+// meshes.
 package mesh

@@ -1,7 +1,6 @@
 package mesh_test
 
 import (
-	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -14,7 +13,7 @@ func remoteTo(primary string) manifest.ControlPlane {
 	return manifest.ControlPlane{Kind: manifest.Remote, Primary: primary}
 }
 
-// topologies is an inventory with every way in which two clusters can be related.
+// topologies returns an inventory with all kinds of relations between two clusters.
 func topologies() *manifest.Mesh {
 	return &manifest.Mesh{Clusters: map[string]manifest.Cluster{
 		"alone": {Network: "east"}, "neighbour": {Network: "east"},
@@ -23,12 +22,12 @@ func topologies() *manifest.Mesh {
 		"primary":   {ControlPlane: manifest.ControlPlane{Kind: manifest.Primary}}, "moon": {ControlPlane: remoteTo("primary")},
 		"phobos": {ControlPlane: remoteTo("primary")},
 		"north":  {Discovery: "north"},
-		// As a group and as a control plane: the same word, not the same group.
+		// A discovery group with the name of a primary is not the group of that primary.
 		"named": {Discovery: "primary"},
 	}}
 }
 
-func TestHowTwoClustersRelate(t *testing.T) {
+func TestRelate(t *testing.T) {
 	m := topologies()
 	cases := []struct {
 		reason            string
@@ -38,11 +37,11 @@ func TestHowTwoClustersRelate(t *testing.T) {
 		{"a cluster and itself", "alone", "alone", mesh.Same},
 		{"a remote cluster and itself", "moon", "moon", mesh.Same},
 		{"nothing in common", "alone", "north", mesh.Gatewayed},
-		{"one network, but nobody watches the other's API server", "alone", "neighbour", mesh.Gatewayed},
+		{"one network, but no control plane watches the other's API server", "alone", "neighbour", mesh.Gatewayed},
 		{"one discovery group on one network", "one", "two", mesh.Discovered},
 		{"one discovery group over two networks", "one", "far", mesh.Discovered},
 		{"two discovery groups", "one", "north", mesh.Gatewayed},
-		{"a primary and its remote, without a word of discovery", "primary", "moon", mesh.Discovered},
+		{"a primary and its remote, without a discovery group", "primary", "moon", mesh.Discovered},
 		{"two remotes of one primary", "moon", "phobos", mesh.Discovered},
 		{"the remote of a primary that is in a group, and that primary", "satellite", "one", mesh.Discovered},
 		{"the remote of a primary that is in a group, and the rest of the group", "satellite", "two", mesh.Discovered},
@@ -55,13 +54,13 @@ func TestHowTwoClustersRelate(t *testing.T) {
 				t.Errorf("%s calls %s: got %s, want %s", c.caller, c.publisher, got, c.want)
 			}
 			if got := mesh.Relate(m, c.publisher, c.caller); got != c.want {
-				t.Errorf("the other way round, %s calls %s: got %s, want %s", c.publisher, c.caller, got, c.want)
+				t.Errorf("reversed, %s calls %s: got %s, want %s", c.publisher, c.caller, got, c.want)
 			}
 		})
 	}
 }
 
-func TestAPrimaryConfiguresItselfAndItsRemotes(t *testing.T) {
+func TestPrimaryConfiguresItselfAndItsRemotes(t *testing.T) {
 	m := topologies()
 	for cluster, want := range map[string][]string{
 		"alone": {"alone"}, "one": {"one", "satellite"}, "two": {"two"}, "primary": {"moon", "phobos", "primary"}, "moon": nil,
@@ -77,7 +76,7 @@ func TestAPrimaryConfiguresItselfAndItsRemotes(t *testing.T) {
 	}
 }
 
-func TestARemoteIsInThePrimarysGroupWhateverItSays(t *testing.T) {
+func TestRemoteIsInTheDiscoveryGroupOfItsPrimary(t *testing.T) {
 	m := &manifest.Mesh{Clusters: map[string]manifest.Cluster{
 		"primary": {}, "grouped": {Discovery: "g"},
 		"a": {ControlPlane: remoteTo("primary"), Discovery: "g"}, "b": {ControlPlane: remoteTo("grouped"), Discovery: "other"},
@@ -88,14 +87,6 @@ func TestARemoteIsInThePrimarysGroupWhateverItSays(t *testing.T) {
 		}
 	}
 	if got := mesh.Relate(m, "a", "grouped"); got != mesh.Gatewayed {
-		t.Errorf("a remote follows its own word and not its primary's: %s", got)
-	}
-}
-
-func TestNamesThatAreNotSaidAreTheClustersOwn(t *testing.T) {
-	m := &manifest.Mesh{Clusters: map[string]manifest.Cluster{"a": {}, "b": {Network: "n", IstioClusterID: "Kubernetes"}}}
-	got := []string{mesh.Network(m, "a"), mesh.IstioClusterID(m, "a"), mesh.Network(m, "b"), mesh.IstioClusterID(m, "b")}
-	if want := []string{"a", "a", "n", "Kubernetes"}; !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
+		t.Errorf("a remote is in its own discovery group instead of its primary's: %s", got)
 	}
 }

@@ -12,29 +12,29 @@ import (
 )
 
 type (
-	at    = map[string]manifest.Placement
-	calls = map[string]struct{}
+	at     = map[string]manifest.Placement
+	egress = map[string]struct{}
 )
 
-func service(namespace string, placement at, egress ...string) manifest.Service {
-	s := manifest.Service{Backend: manifest.Backend{Namespace: namespace}, Placement: placement, Egress: calls{}}
-	for _, e := range egress {
+func service(placement at, callees ...string) manifest.Service {
+	s := manifest.Service{Placement: placement, Egress: egress{}}
+	for _, e := range callees {
 		s.Egress[e] = struct{}{}
 	}
 	return s
 }
 
-func TestAClusterSeesWhatItsServicesNeed(t *testing.T) {
+func TestViewHasTheServicesAndCallsOfACluster(t *testing.T) {
 	m := &manifest.Mesh{
 		Clusters: map[string]manifest.Cluster{
-			"a": {State: "active"}, "b": {State: "active"}, "c": {State: "draining"}, "d": {State: "down"}, "empty": {State: "active"},
+			"a": {State: "active"}, "b": {State: "active"}, "c": {State: "draining"}, "empty": {State: "active"},
 		},
 		Services: map[string]manifest.Service{
-			"web":    service("web", at{"a": {}}, "cart", "stock", "stripe", "attic"),
-			"cart":   service("cart", at{"a": {}, "b": {Backend: &manifest.Backend{Namespace: "cart-b"}}}, "stock"),
-			"stock":  service("stock", at{"b": {}, "c": {}, "d": {}}),
-			"attic":  service("attic", nil),
-			"unused": service("unused", at{"a": {}, "b": {}}),
+			"web":    service(at{"a": {}}, "cart", "stock", "stripe", "attic"),
+			"cart":   service(at{"a": {}, "b": {}}, "stock"),
+			"stock":  service(at{"b": {}, "c": {}}),
+			"attic":  service(nil),
+			"unused": service(at{"a": {}, "b": {}}),
 		},
 		Externals: map[string]manifest.External{"stripe": {}},
 	}
@@ -44,38 +44,36 @@ func TestAClusterSeesWhatItsServicesNeed(t *testing.T) {
 		want    mesh.View
 	}{
 		{
-			reason:  "a caller's cluster: local pods first, then active clusters; a callee that runs nowhere stays a call; nobody elsewhere calls cart",
+			reason:  "calls include externals and callees without a placement",
 			cluster: "a",
 			want: mesh.View{
-				Cluster: "a", ControlPlane: "a", Clusters: []string{"a"}, Runs: []string{"cart", "unused", "web"},
-				Publishes: nil,
+				Cluster: "a", ControlPlane: "a", Runs: []string{"cart", "unused", "web"},
 				Calls: []mesh.Call{
-					{From: "a", Caller: "cart", Callee: "stock", Publishers: map[mesh.Relation][]string{mesh.Gatewayed: {"b"}}},
-					{From: "a", Caller: "web", Callee: "attic", Publishers: map[mesh.Relation][]string{}},
-					{From: "a", Caller: "web", Callee: "cart", Publishers: map[mesh.Relation][]string{mesh.Same: {"a"}, mesh.Gatewayed: {"b"}}},
-					{From: "a", Caller: "web", Callee: "stock", Publishers: map[mesh.Relation][]string{mesh.Gatewayed: {"b"}}},
-					{From: "a", Caller: "web", Callee: "stripe", External: true, Publishers: map[mesh.Relation][]string{}},
+					{Caller: "cart", Callee: "stock"},
+					{Caller: "web", Callee: "attic"},
+					{Caller: "web", Callee: "cart"},
+					{Caller: "web", Callee: "stock"},
+					{Caller: "web", Callee: "stripe"},
 				},
 			},
 		},
 		{
-			reason:  "a publisher's cluster: published is what runs here and is called from elsewhere, in the namespace that it has here",
+			reason:  "calls of services that run elsewhere are not in the view",
 			cluster: "b",
 			want: mesh.View{
-				Cluster: "b", ControlPlane: "b", Clusters: []string{"b"}, Runs: []string{"cart", "stock", "unused"},
-				Publishes: []string{"cart", "stock"},
-				Calls:     []mesh.Call{{From: "b", Caller: "cart", Callee: "stock", Publishers: map[mesh.Relation][]string{mesh.Same: {"b"}}}},
+				Cluster: "b", ControlPlane: "b", Runs: []string{"cart", "stock", "unused"},
+				Calls: []mesh.Call{{Caller: "cart", Callee: "stock"}},
 			},
 		},
 		{
-			reason:  "a draining cluster goes on publishing, for callers that have not heard of it yet",
+			reason:  "a draining cluster runs its services",
 			cluster: "c",
-			want:    mesh.View{Cluster: "c", ControlPlane: "c", Clusters: []string{"c"}, Runs: []string{"stock"}, Publishes: []string{"stock"}},
+			want:    mesh.View{Cluster: "c", ControlPlane: "c", Runs: []string{"stock"}},
 		},
 		{
-			reason:  "a cluster that runs nothing needs nothing",
+			reason:  "a cluster without services",
 			cluster: "empty",
-			want:    mesh.View{Cluster: "empty", ControlPlane: "empty", Clusters: []string{"empty"}},
+			want:    mesh.View{Cluster: "empty", ControlPlane: "empty"},
 		},
 	}
 	for _, c := range cases {
@@ -91,16 +89,16 @@ func TestAClusterSeesWhatItsServicesNeed(t *testing.T) {
 	}
 }
 
-func TestAPrimarySeesForItsRemotes(t *testing.T) {
+func TestViewOfAPrimaryIncludesItsRemoteClusters(t *testing.T) {
 	m := &manifest.Mesh{
 		Clusters: map[string]manifest.Cluster{
 			"primary": {State: "active", UID: "p"}, "moon": {State: "active", UID: "m", ControlPlane: remoteTo("primary")}, "other": {State: "active"},
 		},
 		Services: map[string]manifest.Service{
-			"web":   service("web", at{"primary": {}, "moon": {}}, "cart"),
-			"cart":  service("cart", at{"moon": {}, "other": {}}, "stock"),
-			"stock": service("stock", at{"primary": {}}),
-			"app":   service("app", at{"other": {}}, "cart", "web"),
+			"web":   service(at{"primary": {}, "moon": {}}, "cart"),
+			"cart":  service(at{"moon": {}, "other": {}}, "stock"),
+			"stock": service(at{"primary": {}}),
+			"app":   service(at{"other": {}}, "cart", "web"),
 		},
 		Settings: manifest.Settings{NamespaceLabels: map[string]string{"team": "x"}},
 	}
@@ -110,21 +108,16 @@ func TestAPrimarySeesForItsRemotes(t *testing.T) {
 		want            mesh.View
 	}{
 		{
-			reason:  "the primary: calls of both clusters, told apart; cart, which runs in the remote only, is called by other; stock, on the primary's own network, from the remote's",
+			reason:  "the primary has the calls of both clusters, each once",
 			cluster: "primary",
 			want: mesh.View{
-				Cluster: "primary", ControlPlane: "primary", Clusters: []string{"moon", "primary"}, UID: "p", NamespaceLabels: labels,
-				Runs:      []string{"cart", "stock", "web"},
-				Publishes: []string{"cart", "stock", "web"},
-				Calls: []mesh.Call{
-					{From: "moon", Caller: "cart", Callee: "stock", Publishers: taking{mesh.Discovered: {"primary"}}},
-					{From: "moon", Caller: "web", Callee: "cart", Publishers: taking{mesh.Same: {"moon"}, mesh.Gatewayed: {"other"}}},
-					{From: "primary", Caller: "web", Callee: "cart", Publishers: taking{mesh.Discovered: {"moon"}, mesh.Gatewayed: {"other"}}},
-				},
+				Cluster: "primary", ControlPlane: "primary", UID: "p", NamespaceLabels: labels,
+				Runs:  []string{"cart", "stock", "web"},
+				Calls: []mesh.Call{{Caller: "cart", Callee: "stock"}, {Caller: "web", Callee: "cart"}},
 			},
 		},
 		{
-			reason:  "the remote: nothing is rendered for it",
+			reason:  "the remote cluster has no calls of its own",
 			cluster: "moon",
 			want:    mesh.View{Cluster: "moon", ControlPlane: "primary", UID: "m", NamespaceLabels: labels},
 		},
@@ -138,14 +131,11 @@ func TestAPrimarySeesForItsRemotes(t *testing.T) {
 			if d := cmp.Diff(&c.want, got); d != "" {
 				t.Errorf("%s (-want +got):\n%s", c.reason, d)
 			}
-			if got.Remote() != (c.cluster == "moon") {
-				t.Errorf("remote: %t", got.Remote())
-			}
 		})
 	}
 }
 
-func TestWhatAPublicGatewayLetsInIsACall(t *testing.T) {
+func TestPublicGatewayCallsTheServicesThatItExposes(t *testing.T) {
 	exposed := func(placement at, clusters ...string) manifest.Service {
 		return manifest.Service{Placement: placement, Expose: &manifest.Expose{Clusters: clusters}}
 	}
@@ -158,20 +148,18 @@ func TestWhatAPublicGatewayLetsInIsACall(t *testing.T) {
 			"everywhere": exposed(at{"edge": {}, "edge2": {}, "inner": {}}),
 			"behind":     exposed(at{"inner": {}}, "edge"),
 			"nowhere":    exposed(at{"inner": {}}),
+			"private":    exposed(at{"edge": {}}, "inner"),
 		},
 	}
 	cases := []struct {
 		reason, cluster string
 		want            []mesh.Call
 	}{
-		{"what runs here, and what is named to be let in here", "edge", []mesh.Call{
-			{From: "edge", Caller: mesh.PublicGateway, Callee: "behind", Publishers: taking{mesh.Gatewayed: {"inner"}}},
-			{From: "edge", Caller: mesh.PublicGateway, Callee: "everywhere", Publishers: taking{mesh.Same: {"edge"}, mesh.Gatewayed: {"edge2", "inner"}}},
+		{"services that run here, and services that name this cluster", "edge", []mesh.Call{
+			{Caller: mesh.PublicGateway, Callee: "behind"}, {Caller: mesh.PublicGateway, Callee: "everywhere"},
 		}},
-		{"only what runs here, if others were named", "edge2", []mesh.Call{
-			{From: "edge2", Caller: mesh.PublicGateway, Callee: "everywhere", Publishers: taking{mesh.Same: {"edge2"}, mesh.Gatewayed: {"edge", "inner"}}},
-		}},
-		{"nothing comes in here", "inner", nil},
+		{"not services that name other clusters", "edge2", []mesh.Call{{Caller: mesh.PublicGateway, Callee: "everywhere"}}},
+		{"none in a cluster without a public gateway", "inner", nil},
 	}
 	for _, c := range cases {
 		t.Run(c.cluster, func(t *testing.T) {
@@ -186,10 +174,10 @@ func TestWhatAPublicGatewayLetsInIsACall(t *testing.T) {
 	}
 }
 
-func TestAClusterThatIsNotInTheInventoryIsAFinding(t *testing.T) {
+func TestClusterThatIsNotInTheInventoryIsAFinding(t *testing.T) {
 	_, err := mesh.NewView(&manifest.Mesh{Clusters: map[string]manifest.Cluster{"a": {}, "b": {}}}, "c")
 	var findings manifest.Findings
-	if !errors.As(err, &findings) || !strings.Contains(err.Error(), "it has a, b") {
+	if !errors.As(err, &findings) || findings[0].Code != manifest.UnknownCluster || !strings.Contains(err.Error(), "the inventory has a, b") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// service is what a Service says of how its pods are reached from outside.
+// service has the external addresses and the ports of a Service.
 type service struct {
 	key   render.Key
 	ips   []string
@@ -19,10 +19,11 @@ type service struct {
 	ports []string
 }
 
-// addresses compares the gateways of this cluster in the inventory with the Services in front of them. It holds nothing up: other clusters use the
-// address, not this one, and before a load balancer there may be another one, of which no cluster knows (docs/decisions/0015).
+// addresses compares the gateways of this cluster in the inventory with the Services in front of
+// them. Its problems never block: only other clusters use the address, and another load balancer
+// that no cluster knows may be in front of it (docs/decisions/0015).
 //
-// Only an IP address can be told to be wrong: a name of the platform's own may lead to any.
+// It compares IP addresses only: a host name of the platform may resolve to any address.
 func addresses(bundle *render.Bundle, gateways, foreign []*unstructured.Unstructured) []Problem {
 	services := inFront(gateways, foreign)
 	if bundle.ControlPlane != bundle.Cluster || len(services) == 0 {
@@ -46,21 +47,23 @@ func addresses(bundle *render.Bundle, gateways, foreign []*unstructured.Unstruct
 		case at < 0:
 			out = append(out, Problem{
 				Reason: GatewayAddress, Resource: services[0].key,
-				Message: fmt.Sprintf("the inventory says that cluster %s is reached at %s, and %s has %s: other clusters call the first; correct clusters.%[1]s.gateways "+
-					"in the repository, unless something else forwards from there", bundle.Cluster, gateway.Address, services[0].key, strings.Join(ips, ", ")),
+				Message: fmt.Sprintf("the inventory has the gateway address %[2]s for cluster %[1]s, but %[3]s has %[4]s: other clusters call %[2]s; correct "+
+					"clusters.%[1]s.gateways in the repository, unless another load balancer forwards this address",
+					bundle.Cluster, gateway.Address, services[0].key, strings.Join(ips, ", ")),
 			})
 		case !slices.Contains(services[at].ports, port):
 			out = append(out, Problem{
 				Reason: GatewayAddress, Resource: services[at].key,
-				Message: fmt.Sprintf("the inventory says that cluster %s is reached at %s, port %s, and %s has the ports %s; correct clusters.%[1]s.gateways in the "+
-					"repository, or add the port to the Service", bundle.Cluster, gateway.Address, port, services[at].key, strings.Join(services[at].ports, ", ")),
+				Message: fmt.Sprintf("the inventory has the gateway address %[2]s, port %[3]s, for cluster %[1]s, but %[4]s has the ports %[5]s; correct "+
+					"clusters.%[1]s.gateways in the repository, or add the port to the Service",
+					bundle.Cluster, gateway.Address, port, services[at].key, strings.Join(services[at].ports, ", ")),
 			})
 		}
 	}
 	return out
 }
 
-// inFront are the Services of the workloads of our Gateways that have an address outside.
+// inFront returns the Services with an external address for the workloads of our Gateways.
 func inFront(gateways, foreign []*unstructured.Unstructured) []service {
 	var out []service
 	for _, object := range foreign {

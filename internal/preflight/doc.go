@@ -1,8 +1,9 @@
-// Package preflight answers: is this cluster as the repository takes it to be?
+// Package preflight compares a cluster with the repository's assumptions about it: other Gateways
+// that overlap with the bundle's, and gateway addresses that differ from the inventory.
 //
-// In: a [render.Bundle], the [apply.View] of the cluster, and the [apply.Plan] that was made of both. Out: each [Problem] of what only
-// a cluster shows and no commit, with what to do about it. Pure.
+// Input: a [render.Bundle], the [clustercache.State] of the cluster, and the [plans.Plan] made of both.
+// Output: a [Problem] for each difference. [Check] is a pure function.
 //
-// A problem that the plan would bring about blocks it as a whole: half of a mesh is worse than the old one. One that
-// is there anyway is told and holds nothing up.
+// A problem that the plan would cause blocks the whole plan, because half a mesh is worse than the
+// old one. A problem that exists already is only reported.
 package preflight

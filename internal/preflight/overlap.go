@@ -12,13 +12,13 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// server is one of a Gateway that routes by SNI.
+// server is a server of a Gateway that routes by SNI.
 type server struct {
 	port  string
 	hosts []string
 }
 
-// servers are the AUTO_PASSTHROUGH servers of a Gateway.
+// servers returns the AUTO_PASSTHROUGH servers of a Gateway.
 func servers(gateway *unstructured.Unstructured) []server {
 	items, _, _ := unstructured.NestedSlice(gateway.Object, "spec", "servers")
 	var out []server
@@ -34,46 +34,47 @@ func servers(gateway *unstructured.Unstructured) []server {
 	return out
 }
 
-// overlaps are servers of others, on a workload and port of ours, that take a host of ours. For such a pair istiod gives Envoy two filter chains with one
-// SNI, or drops the younger server as a whole.
+// overlaps finds servers of other owners with a host of ours on the same workload and port. For
+// such a pair istiod gives Envoy two filter chains with one SNI, or drops the younger server.
 func overlaps(gateways, foreign []*unstructured.Unstructured, plan plans.Plan) []Problem {
 	var out []Problem
 	for _, gateway := range gateways {
-		was, written := written(plan, keyOf(gateway))
+		before, written := written(plan, keyOf(gateway))
 		for _, other := range foreign {
-			// Of the same name, it is refused or becomes ours: there is one of the two.
+			// An object with our key is not a second Gateway: the plan refuses or claims it.
 			if other.GetKind() != "Gateway" || keyOf(other) == keyOf(gateway) {
 				continue
 			}
-			port, mine, theirs, is := overlapping(gateway, other)
-			if !is {
+			port, mine, theirs, ok := overlapping(gateway, other)
+			if !ok {
 				continue
 			}
-			before := false
-			if was != nil {
-				_, _, _, before = overlapping(was, other)
+			existed := false
+			if before != nil {
+				_, _, _, existed = overlapping(before, other)
 			}
 			out = append(out, Problem{
-				Reason: GatewayOverlaps, Resource: keyOf(gateway), Blocks: written && !before,
+				Reason: GatewayOverlaps, Resource: keyOf(gateway), Blocks: written && !existed,
 				Message: fmt.Sprintf("%s, %s, serves %s on port %s of the same workload (%s) as %s serves %s, both with AUTO_PASSTHROUGH: "+
-					"of two such servers Istio drops one, or gives Envoy a listener that it refuses; take %[3]s out of %[1]s, or delete it",
-					keyOf(other), whose(other), theirs, port, labelsOf(selector(other)), keyOf(gateway), mine),
+					"Istio drops one of the two servers, or gives Envoy a listener that Envoy rejects; remove %[3]s from %[1]s, or delete it",
+					keyOf(other), ownerOf(other), theirs, port, labelsOf(selector(other)), keyOf(gateway), mine),
 			})
 		}
 	}
 	return out
 }
 
-// whose says who else a Gateway is of.
-func whose(other *unstructured.Unstructured) string {
+// ownerOf describes the owner of another Gateway.
+func ownerOf(other *unstructured.Unstructured) string {
 	if partOf := other.GetLabels()[ownership.LabelPartOf]; partOf != "" {
 		return "which belongs to another MeshSync or ApplySet (" + partOf + ")"
 	}
 	return "which Isthmus did not write"
 }
 
-// written tells whether a plan writes a Gateway, and how it is before.
-func written(plan plans.Plan, key render.Key) (was *unstructured.Unstructured, is bool) {
+// written reports whether a plan creates or updates a Gateway, and returns the live object, nil if
+// there is none.
+func written(plan plans.Plan, key render.Key) (live *unstructured.Unstructured, ok bool) {
 	for _, action := range plan.Actions {
 		if action.Key == key && (action.Verb == plans.Create || action.Verb == plans.Update) {
 			live, _ := action.Objects()
@@ -88,8 +89,8 @@ func selector(gateway *unstructured.Unstructured) map[string]string {
 	return labels
 }
 
-// overlapping names the first two hosts, of one port, that some name belongs to both of.
-func overlapping(a, b *unstructured.Unstructured) (port, ofA, ofB string, is bool) {
+// overlapping returns the first port and pair of hosts that overlap.
+func overlapping(a, b *unstructured.Unstructured) (port, ofA, ofB string, ok bool) {
 	if !sameWorkload(selector(a), selector(b)) {
 		return "", "", "", false
 	}
@@ -108,7 +109,8 @@ func overlapping(a, b *unstructured.Unstructured) (port, ofA, ofB string, is boo
 	return "", "", "", false
 }
 
-// overlap tells whether a name belongs to both of two hosts of Gateways: "*", "*.example.com", "www.example.com", each with or without "namespace/".
+// overlap reports whether two hosts of Gateways match a common name. Hosts are "*", "*.example.com"
+// or "www.example.com", with or without "namespace/".
 func overlap(a, b string) bool {
 	bare := func(host string) string {
 		_, name, qualified := strings.Cut(host, "/")

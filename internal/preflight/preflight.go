@@ -15,24 +15,25 @@ import (
 
 // Reasons of problems.
 const (
-	// GatewayOverlaps: another Gateway serves hosts of ours on the same workload and port.
+	// GatewayOverlaps: a Gateway of another owner serves hosts of ours on the same workload and
+	// port.
 	GatewayOverlaps = "GatewayOverlaps"
-	// GatewayAddress: the inventory says another address, or another port, than the gateway's Service has.
+	// GatewayAddress: the address or port in the inventory differs from the gateway's Service.
 	GatewayAddress = "GatewayAddressDiffers"
 )
 
-// Problem is one respect in which the cluster is not as the repository takes it to be.
+// Problem is a difference between the cluster and the repository's assumptions about it.
 type Problem struct {
 	Reason string
-	// Resource is what it is about.
+	// Resource is the object with the problem.
 	Resource render.Key
-	// Message says what is wrong and what to do, in a sentence.
+	// Message describes the problem and its correction.
 	Message string
-	// Blocks is set if carrying the plan out would bring it about.
+	// Blocks is true if the plan would cause the problem.
 	Blocks bool
 }
 
-// Check gives the problems in the order of the bundle, overlaps first.
+// Check returns the problems, overlaps first, in the order of the bundle.
 func Check(bundle *render.Bundle, view clustercache.State, plan plans.Plan, owner ownership.Owner) []Problem {
 	gateways := passthrough(bundle)
 	if len(gateways) == 0 {
@@ -44,7 +45,7 @@ func Check(bundle *render.Bundle, view clustercache.State, plan plans.Plan, owne
 	return append(overlaps(gateways, foreign, plan), addresses(bundle, gateways, foreign)...)
 }
 
-// passthrough are the Gateways of the bundle through which other clusters come in.
+// passthrough returns the cross-cluster Gateways of the bundle.
 func passthrough(bundle *render.Bundle) []*unstructured.Unstructured {
 	var out []*unstructured.Unstructured
 	for _, resource := range bundle.Resources {
@@ -62,18 +63,19 @@ func keyOf(object *unstructured.Unstructured) render.Key {
 	return render.Key{Kind: object.GetKind(), Namespace: object.GetNamespace(), Name: object.GetName()}
 }
 
-// within reports whether all that a selector chooses is chosen by fewer labels as well.
-func within(few, many map[string]string) bool {
-	for name, value := range few {
-		if other, ok := many[name]; !ok || other != value {
+// contains reports whether a selector has all labels of another, so that it selects a subset of its
+// pods.
+func contains(selector, labels map[string]string) bool {
+	for name, value := range labels {
+		if other, ok := selector[name]; !ok || other != value {
 			return false
 		}
 	}
 	return true
 }
 
-// sameWorkload tells whether two selectors choose the same pods for all that they say: those of one are among those of the other.
-func sameWorkload(a, b map[string]string) bool { return within(a, b) || within(b, a) }
+// sameWorkload reports whether one of two selectors selects a subset of the pods of the other.
+func sameWorkload(a, b map[string]string) bool { return contains(a, b) || contains(b, a) }
 
 func labelsOf(selector map[string]string) string {
 	var parts []string

@@ -35,7 +35,7 @@ func object(t *testing.T, text string) *unstructured.Unstructured {
 	return o
 }
 
-// bundle is that of a cluster with one gateway.
+// bundle returns the bundle of a cluster with one gateway.
 func bundle(t *testing.T, addresses ...manifest.Gateway) *render.Bundle {
 	t.Helper()
 	resource, err := render.NewResource(object(t, ours))
@@ -45,7 +45,7 @@ func bundle(t *testing.T, addresses ...manifest.Gateway) *render.Bundle {
 	return &render.Bundle{Cluster: "east", ControlPlane: "east", Resources: []render.Resource{resource}, Gateways: addresses}
 }
 
-// check plans and checks with these objects of others in the cluster.
+// check plans for a cluster with these foreign objects, and returns the problems.
 func check(t *testing.T, bundle *render.Bundle, others ...*unstructured.Unstructured) []preflight.Problem {
 	t.Helper()
 	owner := ownership.Owner{ID: ownership.ApplySetID("mesh", "isthmus-system", "MeshSync", "isthmus.dev")}
@@ -63,16 +63,16 @@ func TestOverlappingGatewaysBlock(t *testing.T) {
 		overlaps bool
 	}{
 		"TheSample":       {"Istio's own multicluster sample serves *.local", "{istio: eastwestgateway}", "15443", "AUTO_PASSTHROUGH", `["*.local"]`, true},
-		"Everything":      {"* holds every name", "{istio: eastwestgateway}", "15443", "AUTO_PASSTHROUGH", `["*"]`, true},
-		"WithinOurs":      {"one name of a wildcard is enough", "{istio: eastwestgateway}", "15443", "AUTO_PASSTHROUGH", `["a.b.isthmus.internal"]`, true},
-		"WiderWildcard":   {"a wildcard may hold ours", "{istio: eastwestgateway}", "15443", "AUTO_PASSTHROUGH", `["*.internal"]`, true},
+		"Everything":      {"* matches every name", "{istio: eastwestgateway}", "15443", "AUTO_PASSTHROUGH", `["*"]`, true},
+		"WithinOurs":      {"a host within our wildcard", "{istio: eastwestgateway}", "15443", "AUTO_PASSTHROUGH", `["a.b.isthmus.internal"]`, true},
+		"WiderWildcard":   {"a wildcard that contains ours", "{istio: eastwestgateway}", "15443", "AUTO_PASSTHROUGH", `["*.internal"]`, true},
 		"Qualified":       {"a namespace before the host does not change the SNI", "{istio: eastwestgateway}", "15443", "AUTO_PASSTHROUGH", `["istio-system/*.local"]`, true},
-		"MoreLabels":      {"the pods that it chooses are among ours", "{istio: eastwestgateway, app: gw}", "15443", "AUTO_PASSTHROUGH", `["*.local"]`, true},
-		"NoSelector":      {"every workload is chosen", "{}", "15443", "AUTO_PASSTHROUGH", `["*.local"]`, true},
-		"AnotherSuffix":   {"other names do not meet ours", "{istio: eastwestgateway}", "15443", "AUTO_PASSTHROUGH", `["*.global", "local", "xisthmus.internal"]`, false},
-		"AnotherPort":     {"a port has its own listener", "{istio: eastwestgateway}", "15444", "AUTO_PASSTHROUGH", `["*.local"]`, false},
-		"AnotherWorkload": {"it is another proxy", "{istio: ingressgateway}", "15443", "AUTO_PASSTHROUGH", `["*.local"]`, false},
-		"Terminating":     {"it has no chain by the names of services", "{istio: eastwestgateway}", "15443", "SIMPLE", `["*.local"]`, false},
+		"MoreLabels":      {"it selects a subset of our pods", "{istio: eastwestgateway, app: gw}", "15443", "AUTO_PASSTHROUGH", `["*.local"]`, true},
+		"NoSelector":      {"it selects all workloads", "{}", "15443", "AUTO_PASSTHROUGH", `["*.local"]`, true},
+		"AnotherSuffix":   {"other hosts do not overlap", "{istio: eastwestgateway}", "15443", "AUTO_PASSTHROUGH", `["*.global", "local", "xisthmus.internal"]`, false},
+		"AnotherPort":     {"each port has its own listener", "{istio: eastwestgateway}", "15444", "AUTO_PASSTHROUGH", `["*.local"]`, false},
+		"AnotherWorkload": {"another proxy", "{istio: ingressgateway}", "15443", "AUTO_PASSTHROUGH", `["*.local"]`, false},
+		"Terminating":     {"it does not route by SNI", "{istio: eastwestgateway}", "15443", "SIMPLE", `["*.local"]`, false},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -80,7 +80,7 @@ func TestOverlappingGatewaysBlock(t *testing.T) {
 				"\n  servers:\n  - {port: {number: "+tc.port+", name: tls, protocol: TLS}, tls: {mode: "+tc.mode+"}, hosts: "+tc.hosts+"}\n")
 			problems := check(t, bundle(t), other)
 			if got := len(problems) > 0; got != tc.overlaps {
-				t.Fatalf("overlaps: %v, want %v, since %s", got, tc.overlaps, tc.reason)
+				t.Fatalf("overlaps: %v, want %v: %s", got, tc.overlaps, tc.reason)
 			}
 			for _, p := range problems {
 				if !p.Blocks || p.Reason != preflight.GatewayOverlaps || !strings.Contains(p.Message, "Gateway/istio-system/cross-network-gateway") {
@@ -91,35 +91,35 @@ func TestOverlappingGatewaysBlock(t *testing.T) {
 	}
 }
 
-// cross is another Gateway that serves names of ours.
+// cross returns another Gateway with a host of ours.
 func cross(t *testing.T, name, labels string) *unstructured.Unstructured {
 	t.Helper()
 	return object(t, "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: "+name+", namespace: istio-system, labels: "+labels+"}\nspec:\n"+
 		"  selector: {istio: eastwestgateway}\n  servers:\n  - {port: {number: 15443, name: tls, protocol: TLS}, tls: {mode: AUTO_PASSTHROUGH}, hosts: [\"*.local\"]}\n")
 }
 
-func TestAGatewayDoesNotOverlapWithItself(t *testing.T) {
+func TestGatewayDoesNotOverlapWithItself(t *testing.T) {
 	for _, labels := range []string{"{}", "{applyset.kubernetes.io/part-of: applyset-of-another-v1}"} {
 		if problems := check(t, bundle(t), cross(t, "isthmus-crosscluster", labels)); len(problems) > 0 {
-			t.Errorf("there is one of that name, with the labels %s: %+v", labels, problems)
+			t.Errorf("a Gateway with our key and the labels %s: %+v", labels, problems)
 		}
 	}
 }
 
-func TestAnOverlapTellsWhoseTheOtherGatewayIs(t *testing.T) {
+func TestOverlapNamesTheOwnerOfTheOtherGateway(t *testing.T) {
 	for labels, want := range map[string]string{
 		"{}": "which Isthmus did not write",
 		"{applyset.kubernetes.io/part-of: applyset-of-another-v1}": "which belongs to another MeshSync or ApplySet (applyset-of-another-v1)",
 	} {
 		problems := check(t, bundle(t), cross(t, "cross", labels))
 		if len(problems) != 1 || !strings.HasPrefix(problems[0].Message, "Gateway/istio-system/cross, "+want+", serves *.local") ||
-			!strings.HasSuffix(problems[0].Message, "take *.local out of Gateway/istio-system/cross, or delete it") {
+			!strings.HasSuffix(problems[0].Message, "remove *.local from Gateway/istio-system/cross, or delete it") {
 			t.Errorf("%s: %+v, want %q", labels, problems, want)
 		}
 	}
 }
 
-func TestTheAddressIsToldToDiffer(t *testing.T) {
+func TestGatewayAddressDiffersFromTheInventory(t *testing.T) {
 	cases := map[string]struct {
 		reason    string
 		inventory manifest.Gateway
@@ -127,13 +127,13 @@ func TestTheAddressIsToldToDiffer(t *testing.T) {
 		status    string
 		want      string
 	}{
-		"Same":        {"as it should be", manifest.Gateway{Address: "192.0.2.1", Port: 15443}, "ports: [{port: 15443}]", `[{ip: 192.0.2.1}]`, ""},
-		"Another":     {"other clusters call where nobody is", manifest.Gateway{Address: "192.0.2.9", Port: 15443}, "ports: [{port: 15443}]", `[{ip: 192.0.2.1}]`, "has 192.0.2.1"},
-		"Port":        {"nobody listens there", manifest.Gateway{Address: "192.0.2.1", Port: 443}, "ports: [{port: 15443}]", `[{ip: 192.0.2.1}]`, "has the ports 15443"},
-		"ExternalIP":  {"an address of its own", manifest.Gateway{Address: "192.0.2.1", Port: 15443}, "externalIPs: [192.0.2.1], ports: [{port: 15443}]", `[]`, ""},
+		"Same":        {"equal", manifest.Gateway{Address: "192.0.2.1", Port: 15443}, "ports: [{port: 15443}]", `[{ip: 192.0.2.1}]`, ""},
+		"Another":     {"another address", manifest.Gateway{Address: "192.0.2.9", Port: 15443}, "ports: [{port: 15443}]", `[{ip: 192.0.2.1}]`, "has 192.0.2.1"},
+		"Port":        {"another port", manifest.Gateway{Address: "192.0.2.1", Port: 443}, "ports: [{port: 15443}]", `[{ip: 192.0.2.1}]`, "has the ports 15443"},
+		"ExternalIP":  {"spec.externalIPs", manifest.Gateway{Address: "192.0.2.1", Port: 15443}, "externalIPs: [192.0.2.1], ports: [{port: 15443}]", `[]`, ""},
 		"NoAddress":   {"the load balancer is not ready", manifest.Gateway{Address: "192.0.2.1", Port: 15443}, "ports: [{port: 15443}]", `[]`, ""},
-		"NameOfOurs":  {"a name may lead anywhere", manifest.Gateway{Address: "gw.example.com", Port: 15443}, "ports: [{port: 15443}]", `[{ip: 192.0.2.1}]`, ""},
-		"NameOfTheir": {"a load balancer with a name may have any address", manifest.Gateway{Address: "192.0.2.9", Port: 15443}, "ports: [{port: 15443}]", `[{hostname: lb.example.com}]`, ""},
+		"NameOfOurs":  {"a host name in the inventory may resolve to any address", manifest.Gateway{Address: "gw.example.com", Port: 15443}, "ports: [{port: 15443}]", `[{ip: 192.0.2.1}]`, ""},
+		"NameOfTheir": {"a load balancer with a host name may have any address", manifest.Gateway{Address: "192.0.2.9", Port: 15443}, "ports: [{port: 15443}]", `[{hostname: lb.example.com}]`, ""},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -142,13 +142,13 @@ func TestTheAddressIsToldToDiffer(t *testing.T) {
 			problems := check(t, bundle(t, tc.inventory), service)
 			if tc.want == "" {
 				if len(problems) > 0 {
-					t.Errorf("%+v, though %s", problems, tc.reason)
+					t.Errorf("%s: %+v, want none", tc.reason, problems)
 				}
 				return
 			}
 			if len(problems) != 1 || problems[0].Blocks || problems[0].Reason != preflight.GatewayAddress || !strings.Contains(problems[0].Message, tc.want) ||
 				!strings.Contains(problems[0].Message, "clusters.east.gateways") {
-				t.Errorf("%+v, want one that has %q, since %s", problems, tc.want, tc.reason)
+				t.Errorf("%s: %+v, want one problem with %q", tc.reason, problems, tc.want)
 			}
 		})
 	}

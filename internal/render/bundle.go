@@ -13,59 +13,63 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 )
 
-// Side says what a resource is there for, which decides when it may be withdrawn.
+// Side is the purpose of a resource. It decides when the resource may be withdrawn.
 type Side string
 
 const (
-	// SidePublish resources let other clusters in: the Gateway, the export ServiceEntry and DestinationRule.
+	// SidePublish resources accept calls: Gateways, export ServiceEntries and DestinationRules, and
+	// AuthorizationPolicies.
 	SidePublish Side = "publish"
-	// SideCall resources let this cluster's own workloads reach a service.
+	// SideCall resources configure callers in this cluster.
 	SideCall Side = "call"
 )
 
-// Labels that the CUE template puts on every resource; they survive on the live object, so a resource that
-// has left the bundle still tells what it was for.
+// Labels that the CUE templates set on every resource. Live objects keep them, so the service and
+// side of an object are known after it left the bundle.
 const (
 	LabelService = "isthmus.dev/service"
 	LabelSide    = "isthmus.dev/side"
-	// LabelNoEndpoint is "true" on a ServiceEntry that gives no endpoints: it holds the name of a service that nobody takes calls
-	// of, so that they fail instead of leaving the mesh. Its workloadSelector, the same label, is one that no pod has.
+	// LabelNoEndpoint is "true" on a ServiceEntry without endpoints, for a host that no cluster
+	// accepts calls of: calls fail instead of leaving the mesh. Its workloadSelector is the same
+	// label, which no pod has.
 	LabelNoEndpoint = "isthmus.dev/no-endpoint"
 )
 
-// Key names a resource in one cluster.
+// Key identifies a resource in a cluster.
 type Key struct {
 	Kind      string
 	Namespace string
 	Name      string
 }
 
-// String is the key as the CUE module writes it: "Kind/namespace/name".
+// String returns the key in the form of the CUE module, "Kind/namespace/name".
 func (k Key) String() string { return k.Kind + "/" + k.Namespace + "/" + k.Name }
 
-// Resource is one object that the cluster shall have.
+// Resource is a desired object.
 type Resource struct {
 	Key Key
 	GVK schema.GroupVersionKind
-	// Service is the key of the service or external that it stems from, "" for the cluster's own.
+	// Service is the key of the service or external that the resource is for, "" for resources that
+	// a cluster has once.
 	Service string
 	Side    Side
 	// Hash is the hex SHA-256 of Object in canonical JSON.
 	Hash string
 
-	// rendered is all that is kept of it: thousands of objects as maps would be most of what a controller has in memory.
+	// rendered is the object in JSON. Thousands of objects as maps would use most of the
+	// controller's memory.
 	rendered json.RawMessage
-	// noEndpoint: it is there for the name alone.
+	// noEndpoint is true if the object has LabelNoEndpoint.
 	noEndpoint bool
 	validator  *istio.Validator
 }
 
-// Object makes the object: apiVersion, kind, metadata (name, namespace, labels, annotations) and spec, after the CRD's
-// defaulting. It carries no ownership marks, and belongs to the caller.
+// Object returns a new copy of the object: apiVersion, kind, metadata (name, namespace, labels,
+// annotations) and spec, with the CRD's defaults and without ownership marks.
 func (r Resource) Object() *unstructured.Unstructured {
 	object := &unstructured.Unstructured{}
 	if err := utiljson.Unmarshal(r.rendered, &object.Object); err != nil {
-		panic(fmt.Sprintf("%s was read before and cannot be read now: %v", r.Key, err))
+		panic(fmt.Sprintf("%s was decoded before and cannot be decoded now: %v", r.Key, err))
 	}
 	if r.validator != nil {
 		r.validator.Default(object)
@@ -73,72 +77,76 @@ func (r Resource) Object() *unstructured.Unstructured {
 	return object
 }
 
-// NewResource is the resource of an object, as it is.
+// NewResource makes a resource from an object, without validation or defaults.
 func NewResource(object *unstructured.Unstructured) (Resource, error) {
 	rendered, err := json.Marshal(object.Object)
 	if err != nil {
 		return Resource{}, err
 	}
-	return understand(object, rendered), nil
+	return newResource(object, rendered), nil
 }
 
-// Rendered is the object as the template made it, which is what `cue export` prints, with numbers as json.Number.
+// Rendered returns the object without defaults, as `cue export` prints it. Numbers are json.Number.
 func (r Resource) Rendered() map[string]any {
 	var object map[string]any
-	asWritten := json.NewDecoder(bytes.NewReader(r.rendered))
-	asWritten.UseNumber()
-	_ = asWritten.Decode(&object) // it was read before
+	decoder := json.NewDecoder(bytes.NewReader(r.rendered))
+	decoder.UseNumber()
+	_ = decoder.Decode(&object) // it was decoded before
 	return object
 }
 
-// Call is one declared call of this cluster, with the resources that give it endpoints.
+// Call is a declared call from this cluster, with its endpoints.
 type Call struct {
 	// Caller is a service, or mesh.PublicGateway.
 	Caller, Callee string
-	// Entries are the ServiceEntries through which the callee is reached from here; none if nobody takes the call.
+	// Entries are the ServiceEntries with endpoints of the callee, none if no cluster accepts the
+	// call.
 	Entries []Key
 }
 
-// Bundle is everything that one cluster shall have by one commit.
+// Bundle is the desired state of one cluster at one commit.
 type Bundle struct {
 	Cluster string
-	// ControlPlane is the cluster whose control plane configures this one's proxies. If it is another, the bundle has no resources:
-	// they are in that one's.
+	// ControlPlane is the cluster whose control plane configures the proxies of Cluster. In a
+	// remote cluster it is the primary: the bundle then has stub Services only, so that Kubernetes
+	// names resolve, and the primary's bundle has all other resources for its proxies.
 	ControlPlane string
-	// UID is the inventory's uid of the cluster (that of its kube-system namespace), "" if it states none.
+	// UID is the inventory's uid of the cluster's kube-system namespace, "" if not set.
 	UID string
-	// Gateways are the addresses at which other clusters reach this one, by the inventory.
+	// Gateways are the addresses in the inventory at which other clusters reach this cluster.
 	Gateways []manifest.Gateway
-	// Revision is the Snapshot's; it is not part of Digest.
+	// Revision is that of the Snapshot. It is not part of Digest.
 	Revision string
 	// Resources are sorted by Key.String().
 	Resources []Resource
-	// Namespaces are those of the services' and externals' resources, sorted; they are created with NamespaceLabels where absent, and
-	// never deleted.
+	// Namespaces are those of resources of services and externals, sorted. The controller creates
+	// missing ones with NamespaceLabels and never deletes any.
 	Namespaces      []string
 	NamespaceLabels map[string]string
-	// Calls are the declared calls of the services that run here or in a cluster that is remote to this one, and those that their
-	// public gateways let in, sorted by caller, then callee.
+	// Calls are the declared calls from this cluster and its remote clusters, and the calls that
+	// their public gateways accept, sorted by caller and callee.
 	Calls []Call
-	// Services is the number of services that run here, or in a cluster that is remote to this one, or are called from there.
+	// Services is the number of services that run in or are called from this cluster and its remote
+	// clusters.
 	Services int
-	// Acknowledged are the digests of held plans that settings.acknowledge lets pass.
+	// Acknowledged are the digests of held plans in settings.acknowledge.
 	Acknowledged []string
-	// Digest is the hex SHA-256 over all keys and hashes.
+	// Digest is the hex SHA-256 of all keys and hashes.
 	Digest string
-	// Frozen are the services that are broken in this commit and rendered from their last good manifest, or not at all, sorted.
+	// Frozen are the broken services of this commit, sorted.
 	Frozen []Frozen
-	// Findings are all that is wrong with the commit, and did not keep the rest of it from being rendered.
+	// Findings are the errors of the commit that affect single services only.
 	Findings manifest.Findings
-	// Lost are services and files that are broken, and of which nobody knows how they were before, sorted: what might stem from
-	// them is not known either. LostReason is why nobody does, for a person, "" if what they were is refused by now.
+	// Lost are broken services and files without a known last good manifest, sorted. Their
+	// resources are unknown. LostReason explains to users why none is known; "" means that the last
+	// good manifests are no longer valid.
 	Lost       []string
 	LostReason string
 }
 
-// Frozen is a service that is kept at its last good manifest.
+// Frozen is a broken service. It is rendered from its last good manifest.
 type Frozen struct {
 	Service string
-	// Revision is that of the commit which the manifest is from, "" for a service that never was good and is left out.
+	// Revision of the last good manifest, "" for a service without one, which is left out.
 	Revision string
 }

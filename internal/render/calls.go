@@ -1,13 +1,10 @@
 package render
 
 import (
-	"slices"
-
 	"github.com/isthmus-mesh/isthmus/internal/mesh"
 )
 
-// calls are the view's calls with the ServiceEntries that give them endpoints here. Clusters that share a control plane share its
-// entries, so a call is one, whichever of them it comes from.
+// calls adds to each call of the view the ServiceEntries that give it endpoints.
 func calls(view *mesh.View, resources []Resource) []Call {
 	entries := map[string][]Key{}
 	for _, r := range resources {
@@ -15,15 +12,15 @@ func calls(view *mesh.View, resources []Resource) []Call {
 			entries[r.Service] = append(entries[r.Service], r.Key)
 		}
 	}
-	out := make([]Call, 0, len(view.Calls))
-	for _, c := range view.Calls {
-		out = append(out, Call{Caller: c.Caller, Callee: c.Callee, Entries: entries[c.Callee]})
+	out := make([]Call, len(view.Calls))
+	for i, c := range view.Calls {
+		out[i] = Call{Caller: c.Caller, Callee: c.Callee, Entries: entries[c.Callee]}
 	}
-	return slices.CompactFunc(out, func(a, b Call) bool { return a.Caller == b.Caller && a.Callee == b.Callee })
+	return out
 }
 
-// services counts those that run here or are called from here.
-func services(view *mesh.View) int {
+// countServices counts the services that run here or are called from here.
+func countServices(view *mesh.View) int {
 	names := map[string]struct{}{}
 	for _, s := range view.Runs {
 		names[s] = struct{}{}

@@ -1,7 +1,9 @@
-// Package render answers: which resources does this cluster get from this commit?
+// Package render makes the bundle of one cluster: all resources that it gets from one commit.
 //
-// In: a [mesh.View] and what the CUE template made of it. Out: a [Bundle], every resource by key, in a
-// fixed order, with the service that it stems from and the side that it serves, its content hash, checked
-// against the schemas and CEL rules of Istio's CRDs as an API server would check it. A Bundle is a value:
-// equal commits give equal bundles, byte for byte, and nothing in it names the commit.
+// Input: a [mesh.View], and the objects that the CUE templates rendered. Output: a [Bundle] with
+// each resource, its service, its side and its hash. All resources are validated against the
+// schemas and CEL rules of Istio's CRDs, as an API server would do.
+//
+// A Bundle is a value: equal commits give equal bundles, byte for byte, and only Revision names the
+// commit.
 package render

@@ -7,7 +7,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/sandbox"
 )
 
-// Repositories are evaluated in a child process, which is this program.
+// Repositories are evaluated in child processes of this test binary.
 func TestMain(m *testing.M) {
 	sandbox.Main()
 	os.Exit(m.Run())

@@ -24,39 +24,37 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/mesh"
 )
 
-// Renderer makes one bundle after another and keeps what it found out of each resource: what is the same in the next commit is
-// not checked again. It may be used by several goroutines.
+// Renderer makes the bundles of successive commits. It does not validate a resource again that did
+// not change. It is safe for concurrent use; calls of Render run one at a time.
 type Renderer struct {
 	validator *istio.Validator
 	cache     *cache.Store
 
-	mu   sync.Mutex
-	last map[string]last
-
-	known known
+	mu sync.Mutex
+	// last has the resources of the last bundle by key.
+	last      map[string]lastResource
+	validated validationCache
 }
 
-// last is a resource of the last bundle, and what it was made of.
-type last struct {
+type lastResource struct {
 	resource Resource
-	// sum is the hash of the key and of what the template rendered.
+	// sum is the hash of the key and the rendered object.
 	sum [sha256.Size]byte
 }
 
-// New makes a renderer. The cache may be nil.
+// New returns a renderer. The store is optional.
 func New(validator *istio.Validator, store *cache.Store) *Renderer {
 	return &Renderer{validator: validator, cache: store}
 }
 
-// Render makes one bundle, as [Renderer.Render] does.
+// Render makes a single bundle, see [Renderer.Render].
 func Render(view *mesh.View, result *evaluate.Result, validator *istio.Validator, revision string) (*Bundle, error) {
 	return New(validator, nil).Render(view, result, revision)
 }
 
-// Render makes the bundle of the view's cluster from what the template rendered for it; that of a remote cluster is empty, since its
-// primary's has all. Every object that Istio would
-// not accept is a finding, under the service to blame; with any finding there is no bundle, since half of one would
-// prune the other half.
+// Render makes the bundle of the view's cluster from the rendered objects. Each object that Istio's
+// CRDs do not accept is a finding for its service. If there are findings, the error is a
+// [manifest.Findings] and there is no bundle: applying half a bundle would prune the other half.
 func (r *Renderer) Render(view *mesh.View, result *evaluate.Result, revision string) (*Bundle, error) {
 	b := &Bundle{
 		Cluster:         view.Cluster,
@@ -78,41 +76,44 @@ func (r *Renderer) Render(view *mesh.View, result *evaluate.Result, revision str
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var findings manifest.Findings
-	r.known.of(view.Cluster)
+	r.validated.prepare(view.Cluster)
 	keys := slices.Sorted(maps.Keys(result.Rendered))
 	b.Resources = make([]Resource, len(keys))
-	problems, sums := r.make(keys, result.Rendered, b.Resources)
-	for i, problems := range problems {
-		for _, p := range problems {
-			findings = append(findings, blame(result, view.Cluster, keys[i], b.Resources[i], p))
+	violations, sums := r.makeResources(keys, result.Rendered, b.Resources)
+	for i, violations := range violations {
+		for _, v := range violations {
+			findings = append(findings, finding(result, view.Cluster, keys[i], b.Resources[i], v))
 		}
 	}
 	if len(findings) > 0 {
 		return nil, findings
 	}
-	r.last = make(map[string]last, len(keys))
+	r.last = make(map[string]lastResource, len(keys))
 	for i, key := range keys {
-		r.last[key] = last{b.Resources[i], sums[i]}
+		r.last[key] = lastResource{b.Resources[i], sums[i]}
 	}
 	b.Namespaces = namespaces(b.Resources)
 	b.Calls = calls(view, b.Resources)
-	b.Services = services(view)
+	b.Services = countServices(view)
 	b.Digest = digest(b.Resources)
 	return b, nil
 }
 
-// make makes the resources, as many at a time as there are processors, and gives the problems of each and the hash of what it is made of.
-func (r *Renderer) make(keys []string, rendered map[string]json.RawMessage, into []Resource) ([][]istio.Violation, [][sha256.Size]byte) {
-	problems, sums := make([][]istio.Violation, len(keys)), make([][sha256.Size]byte, len(keys))
+// makeResources writes the resource of each key to into, in parallel. It returns the violations of
+// each resource and the hash of its key and rendered object.
+func (r *Renderer) makeResources(
+	keys []string, rendered map[string]json.RawMessage, into []Resource,
+) ([][]istio.Violation, [][sha256.Size]byte) {
+	violations, sums := make([][]istio.Violation, len(keys)), make([][sha256.Size]byte, len(keys))
 	var unknown []int
 	for i, key := range keys {
-		if last, ok := r.last[key]; ok && same(last.resource.rendered, rendered[key]) {
+		if last, ok := r.last[key]; ok && equalJSON(last.resource.rendered, rendered[key]) {
 			into[i], sums[i] = last.resource, last.sum
 			continue
 		}
 		sums[i] = sha256.Sum256(slices.Concat([]byte(key), []byte{0}, rendered[key]))
-		if made, ok := r.known.get(r.cache, key, sums[i]); ok {
-			into[i] = made.resource(rendered[key], r.validator)
+		if known, ok := r.validated.get(r.cache, key, sums[i]); ok {
+			into[i] = known.resource(rendered[key], r.validator)
 			continue
 		}
 		unknown = append(unknown, i)
@@ -123,22 +124,22 @@ func (r *Renderer) make(keys []string, rendered map[string]json.RawMessage, into
 		wait.Go(func() {
 			for n := next.Add(1) - 1; n < int64(len(unknown)); n = next.Add(1) - 1 {
 				i := unknown[n]
-				into[i], problems[i] = newResource(keys[i], rendered[keys[i]], r.validator)
+				into[i], violations[i] = validResource(keys[i], rendered[keys[i]], r.validator)
 			}
 		})
 	}
 	wait.Wait()
-	r.known.save(r.cache, keys, into, sums, func(i int) bool { return len(problems[i]) == 0 }, unknown)
-	return problems, sums
+	r.validated.save(r.cache, keys, into, sums, func(i int) bool { return len(violations[i]) == 0 }, unknown)
+	return violations, sums
 }
 
-// same tells whether two are equal; most often they are the same bytes.
-func same(a, b json.RawMessage) bool {
+// equalJSON compares bytes. The slices are mostly identical.
+func equalJSON(a, b json.RawMessage) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0] || bytes.Equal(a, b))
 }
 
-// newResource checks one rendered object; the problems are for a person, without position.
-func newResource(key string, rendered json.RawMessage, validator *istio.Validator) (Resource, []istio.Violation) {
+// validResource makes the resource of a rendered object and returns its violations.
+func validResource(key string, rendered json.RawMessage, validator *istio.Validator) (Resource, []istio.Violation) {
 	obj := &unstructured.Unstructured{}
 	if err := utiljson.Unmarshal(rendered, &obj.Object); err != nil {
 		return Resource{}, []istio.Violation{{Message: err.Error()}}
@@ -155,22 +156,22 @@ func newResource(key string, rendered json.RawMessage, validator *istio.Validato
 	if r.Key.String() != key {
 		kind, _, _ := strings.Cut(key, "/")
 		return r, []istio.Violation{{Message: fmt.Sprintf(
-			"stands under the key %q, but is %s: the key of a resource is Kind/namespace/name. A template that adds to one exact key makes half a "+
-				"resource where the service lacks it: use a pattern, resources: [=~\"^%s/\"]: ...", key, r.Key, kind)}}
+			"has the key %q, but is %s: the key of a resource is Kind/namespace/name. A template that adds fields to an exact key makes half a "+
+				"resource if the service has no such resource: use a pattern, resources: [=~\"^%s/\"]: ...", key, r.Key, kind)}}
 	}
-	if problems := validator.Validate(obj); len(problems) > 0 {
-		return r, problems
+	if violations := validator.Validate(obj); len(violations) > 0 {
+		return r, violations
 	}
 	validator.Default(obj)
-	r = understand(obj, rendered)
+	r = newResource(obj, rendered)
 	r.validator = validator
 	return r, nil
 }
 
-// understand is the resource of an object that was read from what was rendered, and defaulted.
-func understand(object *unstructured.Unstructured, rendered json.RawMessage) Resource {
+// newResource makes the resource of an object with defaults and of its rendered form.
+func newResource(object *unstructured.Unstructured, rendered json.RawMessage) Resource {
 	labels := object.GetLabels()
-	canonical, _ := json.Marshal(object.Object) // it was JSON before
+	canonical, _ := json.Marshal(object.Object) // it was decoded from JSON
 	sum := sha256.Sum256(canonical)
 	return Resource{
 		Key:     Key{Kind: object.GetKind(), Namespace: object.GetNamespace(), Name: object.GetName()},
@@ -187,8 +188,8 @@ func side(labels map[string]string) Side {
 	return SideCall
 }
 
-// namespaces are those of services and externals, sorted. Those of gateways, the cluster's own and public ones, are there with the
-// workload, or the platform has to make them.
+// namespaces returns the namespaces of services and externals, sorted. The namespaces of gateways
+// exist with the gateway workload, or the platform creates them.
 func namespaces(resources []Resource) []string {
 	names := map[string]struct{}{}
 	for _, r := range resources {

@@ -18,7 +18,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/source"
 )
 
-// bundle is that of cluster east of the quickstart with one file added.
+// bundle returns the bundle of cluster east of the quickstart with one more file.
 func bundle(t *testing.T, name, content string) (*render.Bundle, error) {
 	t.Helper()
 	return bundleOf(t, "east", name, content)
@@ -49,7 +49,7 @@ func bundleOf(t *testing.T, cluster, name, content string) (*render.Bundle, erro
 	return render.Render(view, result, validator, "main@sha1:0")
 }
 
-func TestWhatIstioWouldRefuseIsBlamedOnItsService(t *testing.T) {
+func TestInvalidResourceIsAFindingOfItsService(t *testing.T) {
 	const services = "package config\n\nservices: cart: {\n\t"
 	const template = "package config\n\n#template: {\n\tname: string\n\tnamespace: string\n\tresources: "
 	cases := []struct {
@@ -86,7 +86,7 @@ func TestWhatIstioWouldRefuseIsBlamedOnItsService(t *testing.T) {
 			"unknown field",
 		},
 		{
-			"a duration that is none", "services/x.cue", services + `routes: [{timeout: "soon"}]` + "\n}\n",
+			"an invalid duration", "services/x.cue", services + `routes: [{timeout: "soon"}]` + "\n}\n",
 			manifest.Finding{Service: "cart", Cluster: "east", File: "services/x.cue", Line: 4, Path: "VirtualService/cart/cart.cart.global.spec.http[0].timeout"},
 			"duration",
 		},
@@ -106,7 +106,7 @@ func TestWhatIstioWouldRefuseIsBlamedOnItsService(t *testing.T) {
 			"use a pattern",
 		},
 		{
-			"a key that is not the resource's", "services/x.cue", template + "\"Sidecar/\\(namespace)/other\": {apiVersion: \"networking.istio.io/v1\", kind: \"Sidecar\", metadata: {\"name\": name, \"namespace\": namespace}}\n}\n",
+			"a key that is not that of the resource", "services/x.cue", template + "\"Sidecar/\\(namespace)/other\": {apiVersion: \"networking.istio.io/v1\", kind: \"Sidecar\", metadata: {\"name\": name, \"namespace\": namespace}}\n}\n",
 			manifest.Finding{Service: "cart", Cluster: "east", File: "services/cart.cue", Line: 3, Path: "Sidecar/cart/other"},
 			"the key of a resource is Kind/namespace/name",
 		},
@@ -125,7 +125,7 @@ func TestWhatIstioWouldRefuseIsBlamedOnItsService(t *testing.T) {
 				}
 			}
 			if got == nil {
-				t.Fatalf("nothing is said of %s in:\n%s", c.want.Path, err)
+				t.Fatalf("no finding for %s in:\n%s", c.want.Path, err)
 			}
 			if !strings.Contains(got.Message, c.says) {
 				t.Errorf("message %q, want it to contain %q", got.Message, c.says)
@@ -138,7 +138,7 @@ func TestWhatIstioWouldRefuseIsBlamedOnItsService(t *testing.T) {
 	}
 }
 
-func TestABundleIsAValue(t *testing.T) {
+func TestDigestDependsOnResourcesOnly(t *testing.T) {
 	a, err := bundle(t, "", "")
 	if err != nil {
 		t.Fatal(err)
@@ -155,11 +155,11 @@ func TestABundleIsAValue(t *testing.T) {
 		t.Fatal(err)
 	}
 	if a.Digest == c.Digest {
-		t.Error("another host left the digest as it was")
+		t.Error("another host did not change the digest")
 	}
 }
 
-func TestAResourceKnowsItsServiceAndSide(t *testing.T) {
+func TestResourcesHaveServiceAndSide(t *testing.T) {
 	b, err := bundle(t, "services/x.cue", "package config\n\nservices: stock: egress: cart: {}\n")
 	if err != nil {
 		t.Fatal(err)
@@ -193,8 +193,8 @@ func TestAResourceKnowsItsServiceAndSide(t *testing.T) {
 	}
 }
 
-// Its name stays a name of the mesh, but a call has nowhere to go: the last endpoint is lost.
-func TestAnEntryThatLeadsNowhereGivesACallNoEndpoint(t *testing.T) {
+// The host stays in the mesh, but the call has lost its last endpoint.
+func TestEntryWithoutEndpointsIsNotAnEntryOfTheCall(t *testing.T) {
 	b, err := bundle(t, "services/x.cue", "package config\n\nclusters: west: state: \"down\"\n")
 	if err != nil {
 		t.Fatal(err)
@@ -203,7 +203,7 @@ func TestAnEntryThatLeadsNowhereGivesACallNoEndpoint(t *testing.T) {
 	if !slices.ContainsFunc(b.Resources, func(r render.Resource) bool {
 		return r.Key == nowhere && r.Object().GetLabels()[render.LabelNoEndpoint] == "true"
 	}) {
-		t.Fatalf("%s is not there, or does not say that it leads nowhere", nowhere)
+		t.Fatalf("%s is missing, or has no label %s", nowhere, render.LabelNoEndpoint)
 	}
 	want := []render.Call{
 		{Caller: "cart", Callee: "stock"},
@@ -215,20 +215,20 @@ func TestAnEntryThatLeadsNowhereGivesACallNoEndpoint(t *testing.T) {
 	}
 }
 
-func TestTheResourcesOfARemoteClusterAreInItsPrimarysBundle(t *testing.T) {
+func TestPrimaryHasTheResourcesOfItsRemoteCluster(t *testing.T) {
 	const remote = "package config\n\nclusters: east: controlPlane: {kind: \"remote\", primary: \"west\"}\n"
 	b, err := bundleOf(t, "east", "services/x.cue", remote)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(b.Resources)+len(b.Calls)+len(b.Namespaces)+b.Services > 0 || b.ControlPlane != "west" {
-		t.Errorf("the remote cluster's bundle is not empty, or does not say why: %+v", b)
+		t.Errorf("the remote cluster's bundle is not empty, or has no ControlPlane: %+v", b)
 	}
 	b, err = bundleOf(t, "west", "services/x.cue", remote+"services: web: placement: west: {}\n")
 	if err != nil {
 		t.Fatal(err)
 	}
-	// web runs in both and calls through the same entries.
+	// web runs in both clusters, which share the entries.
 	want := []render.Call{
 		{Caller: "cart", Callee: "stock", Entries: []render.Key{{Kind: "ServiceEntry", Namespace: "stock", Name: "stock.stock.global-local"}}},
 		{Caller: "web", Callee: "cart", Entries: []render.Key{
@@ -241,11 +241,26 @@ func TestTheResourcesOfARemoteClusterAreInItsPrimarysBundle(t *testing.T) {
 		t.Errorf("calls of the primary (-want +got):\n%s", d)
 	}
 	if b.ControlPlane != "west" {
-		t.Errorf("the primary is configured by %q", b.ControlPlane)
+		t.Errorf("the control plane of the primary is %q", b.ControlPlane)
 	}
 }
 
-func TestAPublicGatewayCallsWhatItLetsIn(t *testing.T) {
+// Kubernetes names resolve by the API server of the remote cluster itself.
+func TestBundleOfARemoteClusterHasStubServices(t *testing.T) {
+	b, err := bundleOf(t, "east", "services/x.cue", "package config\n\nclusters: east: controlPlane: {kind: \"remote\", primary: \"west\"}\n"+
+		"services: stock: hosts: [\"stock.stock.svc.cluster.local\"]\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(b.Resources) != 1 || b.Resources[0].Key != (render.Key{Kind: "Service", Namespace: "stock", Name: "stock"}) {
+		t.Errorf("got %+v, want the stub Service of stock", b.Resources)
+	}
+	if len(b.Calls) > 0 {
+		t.Errorf("the remote cluster's bundle has calls: %+v", b.Calls)
+	}
+}
+
+func TestPublicGatewayCallsTheServicesThatItExposes(t *testing.T) {
 	b, err := bundle(t, "services/x.cue", "package config\n\nclusters: east: publicGateway: {}\nservices: web: expose: credentialName: \"web\"\n")
 	if err != nil {
 		t.Fatal(err)
@@ -256,9 +271,9 @@ func TestAPublicGatewayCallsWhatItLetsIn(t *testing.T) {
 	}
 	gateway := render.Key{Kind: "Gateway", Namespace: "istio-ingress", Name: "isthmus-public-web"}
 	if !slices.ContainsFunc(b.Resources, func(r render.Resource) bool { return r.Key == gateway && r.Service == "web" }) {
-		t.Errorf("%s of web is not there", gateway)
+		t.Errorf("%s of web is missing", gateway)
 	}
 	if slices.Contains(b.Namespaces, "istio-ingress") {
-		t.Error("the namespace of the public gateway would be made, without any gateway in it")
+		t.Error("the namespace of the public gateway would be created without a gateway in it")
 	}
 }

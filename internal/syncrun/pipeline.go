@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
@@ -48,7 +47,7 @@ func (p Pipeline) Render(ctx context.Context, request RenderRequest) (*render.Bu
 			if err == nil {
 				basis = rememberUnrenderable(bundle, basis, request.Basis)
 			}
-			return bundle, basis, withUnknownCluster(request.Cluster, err)
+			return bundle, basis, asUnknownCluster(err)
 		}
 		if options.Refused == nil {
 			options.Refused = map[string]manifest.Findings{}
@@ -150,20 +149,11 @@ type UnknownClusterError struct{ error }
 // Unwrap gives the findings.
 func (e *UnknownClusterError) Unwrap() error { return e.error }
 
-// lacking tells the finding that a cluster is not in the inventory from all others. It is named by the path of the
-// cluster in the CUE module as well as in mesh.NewView.
-func withUnknownCluster(cluster string, err error) error {
-	if err == nil {
-		return nil
-	}
+// asUnknownCluster returns an UnknownClusterError if the findings say that the cluster is not in the inventory.
+func asUnknownCluster(err error) error {
 	var findings manifest.Findings
-	if !errors.As(err, &findings) {
-		return err
-	}
-	for _, finding := range findings {
-		if finding.Path == "clusters."+cluster && strings.Contains(finding.Message, "is not in the inventory") {
-			return &UnknownClusterError{err}
-		}
+	if errors.As(err, &findings) && findings.Has(manifest.UnknownCluster) {
+		return &UnknownClusterError{err}
 	}
 	return err
 }

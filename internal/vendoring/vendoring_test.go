@@ -51,36 +51,36 @@ func TestVendorBringsWhatDiffers(t *testing.T) {
 		{"nothing", func(*testing.T, string) {}, nil},
 		{
 			"a file changed by hand",
-			func(t *testing.T, dir string) { put(t, dir, Folder+"/view.cue", "package mesh\n") },
-			[]Change{{Update, Folder + "/view.cue"}},
+			func(t *testing.T, dir string) { put(t, dir, Folder+"/cluster_view.cue", "package mesh\n") },
+			[]Change{{Update, Folder + "/cluster_view.cue"}},
 		},
 		{
 			"a file that a later version brings",
 			func(t *testing.T, dir string) {
-				if err := os.Remove(filepath.Join(dir, Folder, "view.cue")); err != nil {
+				if err := os.Remove(filepath.Join(dir, Folder, "cluster_view.cue")); err != nil {
 					t.Fatal(err)
 				}
 			},
-			[]Change{{Add, Folder + "/view.cue"}},
+			[]Change{{Add, Folder + "/cluster_view.cue"}},
 		},
 		{
 			"files that only an earlier version had, or that a run which was cut off left; not what CUE does not read",
 			func(t *testing.T, dir string) {
 				put(t, dir, Folder+"/earlier.cue", "package mesh\n")
-				put(t, dir, Folder+"/.view.cue.new", "pack")
+				put(t, dir, Folder+"/.cluster_view.cue.new", "pack")
 				put(t, dir, Folder+"/NOTES.md", "mine\n")
 			},
-			[]Change{{Remove, Folder + "/.view.cue.new"}, {Remove, Folder + "/earlier.cue"}},
+			[]Change{{Remove, Folder + "/.cluster_view.cue.new"}, {Remove, Folder + "/earlier.cue"}},
 		},
 		{
 			"a link to a file of the same content, which Isthmus would not follow",
 			func(t *testing.T, dir string) {
-				view := filepath.Join(dir, Folder, "view.cue")
-				if err := errors.Join(os.Rename(view, filepath.Join(dir, "view.cue")), os.Symlink("../../../../view.cue", view)); err != nil {
+				view := filepath.Join(dir, Folder, "cluster_view.cue")
+				if err := errors.Join(os.Rename(view, filepath.Join(dir, "cluster_view.cue")), os.Symlink("../../../../cluster_view.cue", view)); err != nil {
 					t.Fatal(err)
 				}
 			},
-			[]Change{{Update, Folder + "/view.cue"}},
+			[]Change{{Update, Folder + "/cluster_view.cue"}},
 		},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {

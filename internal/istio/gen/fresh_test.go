@@ -8,9 +8,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// What is committed must be what the generator makes of the istio.io/api that go.mod names.
+// The committed files are those that the generator makes from the version of istio.io/api in
+// go.mod.
 func TestCRDsAreFresh(t *testing.T) {
-	// The go command reads go.mod; looking at it here as well tells go test that the result depends on it.
+	// The go command reads go.mod. go test caches the result by the files that the test itself
+	// opens.
 	if _, err := os.Stat(filepath.Join("..", "..", "..", "go.mod")); err != nil {
 		t.Fatal(err)
 	}
@@ -37,26 +39,26 @@ func TestCRDsAreFresh(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// Compared by line, or the diff of a file of 80 kB would be one line.
+	// As strings, so that the diff is by line.
 	if diff := cmp.Diff(want, got, cmp.Transformer("text", func(b []byte) string { return string(b) })); diff != "" {
 		t.Errorf("internal/istio/crds is stale; run go generate ./internal/istio (-generated +committed):\n%s", diff)
 	}
 }
 
-func TestReduceRefuses(t *testing.T) {
+func TestReduceRejects(t *testing.T) {
 	for _, tc := range []struct{ reason, origin, want string }{
 		{
-			reason: "a managed kind is gone",
+			reason: "no CRD of a managed kind",
 			origin: "kind: CustomResourceDefinition\nmetadata: {name: x}\n",
-			want:   "it has no CRD gateways.networking.istio.io, which istio.Kinds names",
+			want:   "CRD gateways.networking.istio.io of istio.Kinds is missing",
 		},
 		{
-			reason: "the version that we write is gone",
+			reason: "no version that Isthmus writes",
 			origin: "kind: CustomResourceDefinition\nmetadata: {name: gateways.networking.istio.io}\nspec: {names: {kind: Gateway}, versions: [{name: v2}]}\n",
 			want:   "CRD gateways.networking.istio.io: it has no version v1",
 		},
 		{
-			reason: "the version that we write is no longer served",
+			reason: "the version that Isthmus writes is not served",
 			origin: "kind: CustomResourceDefinition\nmetadata: {name: gateways.networking.istio.io}\nspec: {names: {kind: Gateway}, versions: [{name: v1}]}\n",
 			want:   "CRD gateways.networking.istio.io: version v1 is not served",
 		},

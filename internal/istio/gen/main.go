@@ -1,6 +1,6 @@
-// Command gen writes the CRDs of the managed kinds, one JSON file a kind, from the file that istio.io/api
-// ships beside its Go packages. Run it with go generate after a change of [istio.Kinds] or of the version of
-// istio.io/api in go.mod.
+// Command gen writes the CRDs of the managed kinds, one JSON file for each kind, from the CRD file
+// in the module istio.io/api. Run it with go generate after a change of [istio.Kinds] or of the
+// version of istio.io/api in go.mod.
 package main
 
 import (
@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	_ "istio.io/api/label" // keeps istio.io/api in go.mod: what we read of it is a file in none of its packages
+	_ "istio.io/api/label" // keeps istio.io/api in go.mod; the CRD file is not in a Go package
 )
 
 func main() {
@@ -20,7 +20,7 @@ func main() {
 	}
 }
 
-// run rewrites the JSON files of the folder, those of kinds that are no longer managed included.
+// run rewrites the JSON files of the folder and removes those of kinds that are no longer managed.
 func run(folder string) error {
 	origin, err := originFile()
 	if err != nil {
@@ -51,7 +51,7 @@ func run(folder string) error {
 	return nil
 }
 
-// originFile is Istio's CRD file in the module cache, of the version that go.mod names.
+// originFile returns the path of Istio's CRD file in the module cache, for the version in go.mod.
 func originFile() (string, error) {
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "istio.io/api").Output()
 	if err != nil {

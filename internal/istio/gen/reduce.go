@@ -14,8 +14,8 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/istio"
 )
 
-// reduce takes Istio's CRD file and gives the files to embed by name: a CRD for each managed kind with the
-// one version that we write, without descriptions and Helm's metadata.
+// reduce converts Istio's CRD file to the files to embed, by name: a CRD for each managed kind,
+// with the version that Isthmus writes, without descriptions and Helm's metadata.
 func reduce(origin []byte) (map[string][]byte, error) {
 	byName := map[string]*apiextensionsv1.CustomResourceDefinition{}
 	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(origin), 4096)
@@ -26,7 +26,7 @@ func reduce(origin []byte) (map[string][]byte, error) {
 			break
 		}
 		if err != nil {
-			return nil, fmt.Errorf("a document is no CRD: %w", err)
+			return nil, fmt.Errorf("a document is not a CRD: %w", err)
 		}
 		byName[crd.Name] = crd
 	}
@@ -39,7 +39,7 @@ func reduce(origin []byte) (map[string][]byte, error) {
 		name := kind.Resource + "." + kind.Group
 		crd, ok := byName[name]
 		if !ok {
-			return nil, fmt.Errorf("it has no CRD %s, which istio.Kinds names", name)
+			return nil, fmt.Errorf("CRD %s of istio.Kinds is missing", name)
 		}
 		reduced, err := reduceOne(crd, kind)
 		if err != nil {
@@ -56,7 +56,7 @@ func reduce(origin []byte) (map[string][]byte, error) {
 
 func reduceOne(crd *apiextensionsv1.CustomResourceDefinition, kind istio.Kind) (*apiextensionsv1.CustomResourceDefinition, error) {
 	if crd.Spec.Names.Kind != kind.Kind {
-		return nil, fmt.Errorf("its kind is %s, istio.Kinds says %s", crd.Spec.Names.Kind, kind.Kind)
+		return nil, fmt.Errorf("its kind is %s, but %s in istio.Kinds", crd.Spec.Names.Kind, kind.Kind)
 	}
 	for _, version := range crd.Spec.Versions {
 		if version.Name != kind.Version {
@@ -65,8 +65,8 @@ func reduceOne(crd *apiextensionsv1.CustomResourceDefinition, kind istio.Kind) (
 		if !version.Served {
 			return nil, fmt.Errorf("version %s is not served", version.Name)
 		}
-		// Of several versions another one may be stored (Telemetry stores v1alpha1). Alone in its CRD this
-		// one must be, or no API server takes the CRD.
+		// Another version may be the stored one (Telemetry stores v1alpha1). API servers reject a
+		// CRD without a stored version.
 		version.Storage = true
 		strip(version.Schema.OpenAPIV3Schema)
 		for i := range version.AdditionalPrinterColumns {
@@ -83,7 +83,7 @@ func reduceOne(crd *apiextensionsv1.CustomResourceDefinition, kind istio.Kind) (
 	return nil, fmt.Errorf("it has no version %s", kind.Version)
 }
 
-// strip takes the descriptions out of a schema, which are nine tenths of its size and decide nothing.
+// strip removes the descriptions of a schema, which are nine tenths of its size.
 func strip(s *apiextensionsv1.JSONSchemaProps) {
 	if s == nil {
 		return
@@ -107,7 +107,8 @@ func strip(s *apiextensionsv1.JSONSchemaProps) {
 	}
 }
 
-// marshal writes the CRD one value a line, so that a new version of Istio shows as a readable diff.
+// marshal encodes the CRD with one value per line, so that a new version of Istio has a readable
+// diff.
 func marshal(crd *apiextensionsv1.CustomResourceDefinition) ([]byte, error) {
 	raw, err := json.Marshal(crd)
 	if err != nil {
@@ -117,7 +118,7 @@ func marshal(crd *apiextensionsv1.CustomResourceDefinition) ([]byte, error) {
 	if err := json.Unmarshal(raw, &object); err != nil {
 		return nil, err
 	}
-	// The status has required fields and is thus written even when empty; it is the API server's.
+	// The status has required fields, so it is encoded even if it is empty.
 	delete(object, "status")
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)

@@ -1,0 +1,84 @@
+package render
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/isthmus-mesh/isthmus/internal/cache"
+	"github.com/isthmus-mesh/isthmus/internal/istio"
+	"github.com/isthmus-mesh/isthmus/internal/version"
+)
+
+// validationCache remembers valid resources by the hash of their rendered form, in memory and on
+// disk: a cluster has thousands of resources, and a commit changes few of them.
+type validationCache struct {
+	packer *cache.Packer
+	packs  map[cache.Key]map[cache.Key]validated
+}
+
+// validated is a valid Resource without its rendered form.
+type validated struct {
+	Key        Key
+	GVK        schema.GroupVersionKind
+	Service    string
+	Side       Side
+	Hash       string
+	NoEndpoint bool
+}
+
+func (v validated) resource(rendered json.RawMessage, validator *istio.Validator) Resource {
+	return Resource{
+		Key: v.Key, GVK: v.GVK, Service: v.Service, Side: v.Side, Hash: v.Hash,
+		rendered: rendered, noEndpoint: v.NoEndpoint, validator: validator,
+	}
+}
+
+// prepare selects the packs of a cluster.
+func (c *validationCache) prepare(cluster string) {
+	c.packer = cache.NewPacker(cache.NewKey([]byte("valid resources"), []byte(version.Program()), []byte(cluster)))
+	if c.packs == nil {
+		c.packs = map[cache.Key]map[cache.Key]validated{}
+	}
+}
+
+func (c *validationCache) get(store *cache.Store, key string, sum [sha256.Size]byte) (validated, bool) {
+	if store == nil {
+		return validated{}, false
+	}
+	at := c.packer.Of(key)
+	pack, read := c.packs[at]
+	if !read {
+		pack = cache.GetPack[validated](store, at)
+		c.packs[at] = pack
+	}
+	v, ok := pack[sum]
+	return v, ok
+}
+
+// save writes the packs of the resources with the indices unknown, complete with all other valid
+// resources of these packs. It also drops the packs in memory, because Renderer.last has the
+// resources now.
+func (c *validationCache) save(
+	store *cache.Store, keys []string, all []Resource, sums [][sha256.Size]byte, valid func(int) bool, unknown []int,
+) {
+	for at := range c.packs {
+		c.packs[at] = nil
+	}
+	if store == nil || len(unknown) == 0 {
+		return
+	}
+	changed := map[cache.Key]map[cache.Key]validated{}
+	for _, i := range unknown {
+		changed[c.packer.Of(keys[i])] = map[cache.Key]validated{}
+	}
+	for i, r := range all {
+		if pack := changed[c.packer.Of(keys[i])]; pack != nil && valid(i) {
+			pack[sums[i]] = validated{Key: r.Key, GVK: r.GVK, Service: r.Service, Side: r.Side, Hash: r.Hash, NoEndpoint: r.noEndpoint}
+		}
+	}
+	for at, pack := range changed {
+		cache.PutPack(store, at, pack)
+	}
+}
