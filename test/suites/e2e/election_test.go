@@ -25,7 +25,7 @@ func TestOnlyTheLeaderWritesAndTheStandbyTakesOver(t *testing.T) {
 	env := newEnvironment(t)
 	leader := env.start(shortLease...)
 	env.Until("the first controller has the lease", func() (bool, string) { return env.leaseHolder() != "", "" })
-	held := env.leaseHolder()
+	holder := env.leaseHolder()
 	standby := env.start(shortLease...)
 	env.Until("the second controller watches", func() (bool, string) {
 		return len(standby.recorder.requests(func(r request) bool { return r.Watches() && r.Istio() })) >= 9, ""
@@ -37,14 +37,14 @@ func TestOnlyTheLeaderWritesAndTheStandbyTakesOver(t *testing.T) {
 	if sent := standby.recorder.requests(func(r request) bool { return r.Writes() || r.Event() }); len(sent) > 0 {
 		t.Errorf("the controller without the lease sent %q", sent)
 	}
-	if env.leaseHolder() != held {
+	if env.leaseHolder() != holder {
 		t.Fatal("the lease moved without a failure, so this test proves nothing; the machine may be too busy")
 	}
 
 	leader.kill()
 	commit := env.Git.Edit("services/cart.cue", "targetPort: 8080", "targetPort: 9090")
 	env.ready("mesh", commit)
-	if env.leaseHolder() == held || len(standby.recorder.requests(request.Writes)) == 0 {
+	if env.leaseHolder() == holder || len(standby.recorder.requests(request.Writes)) == 0 {
 		t.Error("the second controller did not take over")
 	}
 
