@@ -6,7 +6,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
@@ -147,14 +146,8 @@ func (r *repository) snapshot(s *state, n int) (*source.Snapshot, error) {
 	if err := os.RemoveAll(r.dir); err != nil {
 		return nil, err
 	}
-	for name, content := range files {
-		file := filepath.Join(r.dir, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
-			return nil, err
-		}
-		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-			return nil, err
-		}
+	if err := bench.WriteFiles(r.dir, files); err != nil {
+		return nil, err
 	}
 	snapshot, err := source.FromDir(r.t.Context(), r.dir, source.Limits{})
 	if err == nil {

@@ -55,7 +55,8 @@ func WatchHosts(t *testing.T, connection *rest.Config) *HostWatch {
 	return h
 }
 
-// Add, Update, Delete, Replace and Resync implement [cache.ReflectorStore].
+// Add records the hosts of one ServiceEntry. It and the next methods implement
+// [cache.ReflectorStore].
 func (h *HostWatch) Add(object any) error { return h.Update(object) }
 
 // Update records the hosts of one ServiceEntry.
