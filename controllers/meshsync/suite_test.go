@@ -166,14 +166,10 @@ func service(name string, egress ...string) string {
 	return gitops.Service{Name: name, In: []string{"east", "west"}, Egress: egress}.String()
 }
 
-var describe = gitops.Describe
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+var (
+	describe = gitops.Describe
+	must     = gitops.Must
+)
 
 // requests counts what is sent to the API server.
 type requests struct {
