@@ -30,12 +30,7 @@ import (
 
 const namespace = gitops.Namespace
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+var must = gitops.Must
 
 // process is a running controller.
 type process struct {
@@ -106,10 +101,8 @@ func TestTwoControllersWithTheGeneratedRoles(t *testing.T) {
 	must(t, gitops.Namespaces(ctx, admin))
 	config, err := gitops.AddController(ctx, cluster, "controller")
 	must(t, err)
-	text, err := cluster.Kubeconfig(config)
+	kubeconfig, err := gitops.WriteKubeconfig(cluster, config, t.TempDir())
 	must(t, err)
-	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	must(t, os.WriteFile(kubeconfig, text, 0o600))
 	git := gitops.NewRepository(t, os.DirFS("../../examples/quickstart"))
 
 	binary := filepath.Join(t.TempDir(), "isthmus-controller")

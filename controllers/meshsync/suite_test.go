@@ -63,7 +63,7 @@ func TestMain(m *testing.M) {
 
 // world is cluster east of the repository, and a controller that has exactly the generated roles.
 type world struct {
-	*gitops.World
+	*gitops.Env
 	// requests are those that the controller sent to the API server, leases and watches aside.
 	requests *requests
 	events   *recorder
@@ -73,7 +73,7 @@ type world struct {
 
 func newWorld(t *testing.T, cluster *apiserver.Cluster) *world {
 	t.Helper()
-	w := &world{World: gitops.NewWorld(t, cluster, gitops.NewRepository(t, quickstart))}
+	w := &world{Env: gitops.NewEnv(t, cluster, gitops.NewRepository(t, quickstart))}
 	must(t, gitops.Namespaces(t.Context(), w.Admin))
 	w.start()
 	t.Cleanup(w.empty)
@@ -166,14 +166,10 @@ func service(name string, egress ...string) string {
 	return gitops.Service{Name: name, In: []string{"east", "west"}, Egress: egress}.String()
 }
 
-var describe = gitops.Describe
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+var (
+	describe = gitops.Describe
+	must     = gitops.Must
+)
 
 // requests counts what is sent to the API server.
 type requests struct {

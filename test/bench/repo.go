@@ -1,4 +1,4 @@
-// Package bench makes mesh repositories of any size, for benchmarks and cost checks.
+// Package bench generates mesh repositories of any size, for benchmarks and cost checks.
 package bench
 
 import (
@@ -12,15 +12,15 @@ import (
 	meshmodule "github.com/isthmus-mesh/isthmus/cue"
 )
 
-// Repository is the shape of a generated mesh repository. Every service makes five calls and has two ports, two
-// versions and one route, and runs in two clusters.
+// Repository is the shape of a generated mesh repository. Every service has five calls, two ports,
+// two versions and one route, and runs in two clusters.
 type Repository struct {
 	Services, Clusters int
-	// Seed makes repositories differ; equal shapes and seeds give equal files.
+	// Seed determines the random choices. Equal shapes and seeds give equal files.
 	Seed uint64
 }
 
-// Files are the repository's files by path.
+// Files returns the files of the repository by path.
 func (r Repository) Files() (map[string]string, error) {
 	random := rand.New(rand.NewPCG(r.Seed, 0))
 	files := map[string]string{
@@ -88,12 +88,17 @@ services: s%[1]d: {
 `, i, i%50, i%40, home, (home+1+random.IntN(max(1, r.Clusters-1)))%r.Clusters, strings.Join(egress, ", "))
 }
 
-// Write puts the repository's files below dir.
+// Write writes the files of the repository below dir.
 func (r Repository) Write(dir string) error {
 	files, err := r.Files()
 	if err != nil {
 		return err
 	}
+	return WriteFiles(dir, files)
+}
+
+// WriteFiles writes files by slash-separated path below dir.
+func WriteFiles(dir string, files map[string]string) error {
 	for name, content := range files {
 		file := filepath.Join(dir, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {

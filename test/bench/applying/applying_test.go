@@ -12,22 +12,23 @@ import (
 
 func TestMain(m *testing.M) {
 	sandbox.Main()
-	if len(os.Args) == 2 && os.Args[1] == holderCommand {
+	if len(os.Args) == 2 && os.Args[1] == memoryCommand {
 		main()
 		return
 	}
-	quiet()
+	discardLogs()
 	os.Exit(m.Run())
 }
 
-// The sizes say nothing here; that every step is taken, that both sides write all objects and that nothing is written twice does.
-func TestATinyRunMeasuresEveryFigure(t *testing.T) {
+// The sizes are too small to judge. The test checks that both sides write all objects, and each
+// once.
+func TestTinyRunMeasuresEveryFigure(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts an API server: left out with -short")
 	}
 	var log bytes.Buffer
 	report, err := measure(t.Context(), plan{
-		some: size{20, 10}, many: size{40, 40}, rounds: 1, intervals: 3, changes: 3, holders: 1,
+		some: size{20, 10}, many: size{40, 40}, rounds: 1, intervals: 3, changes: 3, processes: 1,
 	}, &log)
 	t.Log(log.String())
 	if err != nil {
@@ -35,7 +36,7 @@ func TestATinyRunMeasuresEveryFigure(t *testing.T) {
 	}
 	t.Log(report.String())
 	for _, of := range []string{
-		"first sync of", "`ApplyAll`, 1 at a time", "`ApplyAll`, 4 at a time", "interval with nothing to do", "memory for", "what the next commit is evaluated from",
+		"first sync of", "`ApplyAll`, 1 at a time", "`ApplyAll`, 4 at a time", "interval with nothing to do", "memory for", "the state of the evaluator",
 		"one changed object among", "the write alone", "`Apply` of that object alone",
 	} {
 		if !strings.Contains(report.String(), of) {
@@ -52,7 +53,7 @@ func TestATinyRunMeasuresEveryFigure(t *testing.T) {
 	}
 }
 
-func TestRequestsAreToldFromWatchesAndLeases(t *testing.T) {
+func TestWatchesAndLeasesAreNotCounted(t *testing.T) {
 	const host = "https://192.0.2.1"
 	for _, tc := range []struct {
 		method, url string
@@ -61,10 +62,10 @@ func TestRequestsAreToldFromWatchesAndLeases(t *testing.T) {
 	}{
 		{http.MethodGet, "/apis/networking.istio.io/v1/gateways", count{reads: 1}, "a list"},
 		{http.MethodGet, "/apis/networking.istio.io/v1/gateways?resourceVersion=7&watch=true", count{}, "a watch"},
-		{http.MethodGet, "/apis/networking.istio.io/v1/namespaces/a/gateways/watch", count{reads: 1}, "a read of an object that is called watch"},
+		{http.MethodGet, "/apis/networking.istio.io/v1/namespaces/a/gateways/watch", count{reads: 1}, "a read of an object with the name watch"},
 		{http.MethodPut, "/apis/coordination.k8s.io/v1/namespaces/a/leases/b", count{}, "a lease"},
 		{http.MethodPost, "/apis/networking.istio.io/v1/namespaces/a/gateways", count{writes: 1}, "a write"},
-		{http.MethodPatch, "/apis/networking.istio.io/v1/namespaces/a/gateways/b?dryRun=All", count{writes: 1}, "a dry run is as much work"},
+		{http.MethodPatch, "/apis/networking.istio.io/v1/namespaces/a/gateways/b?dryRun=All", count{writes: 1}, "a dry run counts as a write"},
 	} {
 		request, err := http.NewRequestWithContext(t.Context(), tc.method, host+tc.url, nil)
 		if err != nil {
@@ -78,7 +79,7 @@ func TestRequestsAreToldFromWatchesAndLeases(t *testing.T) {
 	}
 }
 
-func TestACommitChangesASingleObject(t *testing.T) {
+func TestGeneratedCommitChangesOneObject(t *testing.T) {
 	if testing.Short() {
 		t.Skip("evaluates: left out with -short")
 	}
@@ -107,7 +108,7 @@ func TestACommitChangesASingleObject(t *testing.T) {
 			}
 		}
 		if differ != 1 || seen[object.GetName()] {
-			t.Errorf("commit %d changes %d objects, %s among them", n, differ, object.GetName())
+			t.Errorf("commit %d changes %d objects; the changed object is %s", n, differ, object.GetName())
 		}
 		seen[object.GetName()] = true
 		bundle = next

@@ -19,7 +19,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/bench"
 )
 
-// maker makes bundles, and holds what a controller holds between two commits.
+// maker renders bundles and keeps the state of a controller between two commits.
 type maker struct {
 	evaluator *evaluate.Evaluator
 	renderer  *render.Renderer
@@ -62,12 +62,12 @@ func (m *maker) bundle(ctx context.Context, of size) (*render.Bundle, error) {
 		return nil, err
 	}
 	if len(bundle.Resources) < of.objects {
-		return nil, fmt.Errorf("a mesh of %d services gives only %d objects to %s, and %d are to be measured", of.services, len(bundle.Resources), clusterName, of.objects)
+		return nil, fmt.Errorf("a mesh of %d services has only %d objects in %s, but %d are needed", of.services, len(bundle.Resources), clusterName, of.objects)
 	}
 	return bundle, nil
 }
 
-// namespaces are all that the bundle's objects are in.
+// namespaces returns the namespaces of all objects of a bundle.
 func namespaces(bundle *render.Bundle) []string {
 	names := map[string]bool{}
 	for _, resource := range bundle.Resources {
@@ -80,8 +80,8 @@ const virtualService = "VirtualService"
 
 var virtualServices = schema.GroupVersionResource{Group: "networking.istio.io", Version: "v1", Resource: "virtualservices"}
 
-// changed is the bundle of a commit that changes a single object: the n-th VirtualService, counted from the first again after the last. It
-// splits calls in another way.
+// changed returns a bundle in which only the weights of the n-th VirtualService differ. After the
+// last VirtualService the count starts again.
 func changed(bundle *render.Bundle, n int) (*render.Bundle, *unstructured.Unstructured, error) {
 	var routes []int
 	for i, resource := range bundle.Resources {
@@ -95,7 +95,7 @@ func changed(bundle *render.Bundle, n int) (*render.Bundle, *unstructured.Unstru
 	at := routes[n%len(routes)]
 	object := bundle.Resources[at].Object()
 	if !reweigh(object.Object["spec"], int64(1+n%29)) {
-		return nil, nil, fmt.Errorf("%s splits no calls", bundle.Resources[at].Key)
+		return nil, nil, fmt.Errorf("%s has no weights", bundle.Resources[at].Key)
 	}
 	changed, err := render.NewResource(object)
 	if err != nil {
@@ -107,7 +107,7 @@ func changed(bundle *render.Bundle, n int) (*render.Bundle, *unstructured.Unstru
 	return &next, object, nil
 }
 
-// reweigh moves weight between the first two destinations that have one.
+// reweigh moves weight between the first two destinations with weights.
 func reweigh(value any, by int64) bool {
 	switch v := value.(type) {
 	case map[string]any:
@@ -132,7 +132,7 @@ func reweigh(value any, by int64) bool {
 	return false
 }
 
-// objects are copies for the other side, which writes into what it is given.
+// objects returns copies for the peer, which modifies its objects.
 func objects(bundle *render.Bundle) []*unstructured.Unstructured {
 	var copies []*unstructured.Unstructured
 	for _, resource := range bundle.Resources {

@@ -22,12 +22,12 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/support/apiserver"
 )
 
-// cluster is the API server that both sides write to.
+// cluster is the API server of both sides.
 type cluster struct {
 	fleet  *apiserver.Fleet
 	config *rest.Config
 	admin  dynamic.Interface
-	// servers are the processes of kube-apiserver and etcd.
+	// servers are the process IDs of kube-apiserver and etcd.
 	servers []int
 }
 
@@ -47,7 +47,7 @@ func startCluster(ctx context.Context) (*cluster, error) {
 	return c, nil
 }
 
-// children are the processes of these names that this one started.
+// children returns the process IDs of this process's children with the names.
 func children(names ...string) ([]int, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -66,12 +66,12 @@ func children(names ...string) ([]int, error) {
 		}
 	}
 	if len(pids) != len(names) {
-		return nil, fmt.Errorf("of %s only %d run", strings.Join(names, " and "), len(pids))
+		return nil, fmt.Errorf("of %s only %d are running", strings.Join(names, " and "), len(pids))
 	}
 	return pids, nil
 }
 
-// busy is the processor time of the API server and its etcd.
+// busy is the processor time of the API server and etcd.
 func (c *cluster) busy() time.Duration {
 	var sum time.Duration
 	for _, pid := range c.servers {
@@ -83,7 +83,7 @@ func (c *cluster) busy() time.Duration {
 
 var namespaceResource = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 
-// prepare makes namespaces, which server-side apply of the same objects does not.
+// prepare creates namespaces, which ApplyAll does not.
 func (c *cluster) prepare(ctx context.Context, names []string) error {
 	for _, name := range names {
 		object := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": name}}}
@@ -95,7 +95,7 @@ func (c *cluster) prepare(ctx context.Context, names []string) error {
 	return nil
 }
 
-// clear deletes all objects of Istio.
+// clear deletes all Istio objects.
 func (c *cluster) clear(ctx context.Context) error {
 	namespaces, err := c.admin.Resource(namespaceResource).List(ctx, metav1.ListOptions{})
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -23,71 +22,39 @@ import (
 type benchmark struct {
 	plan
 	*cluster
+	figure.Progress
 	log io.Writer
-	// many is the bundle of the larger mesh, once it was made.
+	// many is the bundle of the larger mesh, nil before its first use.
 	many *render.Bundle
-	// others is how many processors other work used, while each side was measured.
+	// others is the number of processors that other work used during each measurement.
 	others []float64
-	began  time.Time
 }
 
-var figures = []struct {
-	name    string
-	measure func(*benchmark, context.Context) ([]figure.Row, error)
-}{
-	{"everything", (*benchmark).everything},
-	{"memory", (*benchmark).memory},
-	{"change", (*benchmark).change}, // of what the memory was measured with
+var measurements = []figure.Measurement[*benchmark]{
+	{Name: "everything", Measure: (*benchmark).fullSync},
+	{Name: "memory", Measure: (*benchmark).memory},
+	{Name: "change", Measure: (*benchmark).change}, // changes the objects that memory created
 }
 
-func figureNames() []string {
-	var names []string
-	for _, f := range figures {
-		names = append(names, f.name)
-	}
-	return names
-}
-
-// measure runs the plan on an API server of its own.
+// measure runs the plan with its own API server.
 func measure(ctx context.Context, p plan, log io.Writer) (report figure.Report, err error) {
-	b := &benchmark{plan: p, log: log, began: time.Now()}
+	b := &benchmark{plan: p, Progress: figure.NewProgress(log), log: log}
 	if b.cluster, err = startCluster(ctx); err != nil {
 		return report, err
 	}
 	defer func() { err = errors.Join(err, b.fleet.Stop()) }()
-	for _, f := range figures {
-		if b.only != nil && !slices.Contains(b.only, f.name) {
-			continue
-		}
-		rows, err := f.measure(b, ctx)
-		if err != nil {
-			return report, fmt.Errorf("%s: %w", f.name, err)
-		}
-		report.Rows = append(report.Rows, rows...)
+	if report.Rows, err = figure.MeasureAll(ctx, b, measurements, b.only); err != nil {
+		return report, err
 	}
-	report.Took, report.With, report.Others = time.Since(b.began), with(), b.others
+	report.With = fmt.Sprintf("fluxcd/pkg/ssa %s and client-go %s", figure.ModuleVersion("github.com/fluxcd/pkg/ssa"), figure.ModuleVersion("k8s.io/client-go"))
+	report.Took, report.Others = time.Since(b.Began), b.others
 	return report, nil
 }
 
-// with names what both sides stand on.
-func with() string {
-	versions := map[string]string{}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, m := range info.Deps {
-			versions[m.Path] = m.Version
-		}
-	}
-	return fmt.Sprintf("fluxcd/pkg/ssa %s and client-go %s", versions["github.com/fluxcd/pkg/ssa"], versions["k8s.io/client-go"])
-}
-
-func (b *benchmark) say(format string, args ...any) {
-	fmt.Fprintf(b.log, "%s load %s: %s\n", figure.Seconds(time.Since(b.began)), figure.LoadAverage(), fmt.Sprintf(format, args...))
-}
-
-// usage is what something took.
+// usage is the cost of a measured step.
 type usage struct {
 	wall time.Duration
-	// own and server are processor time of this process, and of the API server with its etcd.
+	// own and server are the processor times of this process and of the API server with etcd.
 	own, server time.Duration
 	sent        count
 }
@@ -96,33 +63,32 @@ func (u usage) String() string {
 	return fmt.Sprintf("%s (%s of processors, the API server %s), %s", figure.Seconds(u.wall), figure.Seconds(u.own), figure.Seconds(u.server), u.sent)
 }
 
-// measured takes the time, and counts the requests, of what is done.
+// measured measures the time and counts the requests of do.
 func (b *benchmark) measured(sent *requests, do func() error) (usage, error) {
-	runtime.GC() // what was before does not count
+	runtime.GC() // garbage of earlier steps does not count
 	before, busy, own, server := sent.count(), figure.BusyTime(), figure.ProcessorTime(syscall.RUSAGE_SELF), b.busy()
 	began := time.Now()
 	err := do()
 	u := usage{wall: time.Since(began)}
 	u.own, u.server = figure.ProcessorTime(syscall.RUSAGE_SELF)-own, b.busy()-server
 	u.sent = sent.count().since(before)
-	if u.wall > time.Second { // the machine counts in hundredths of a second
+	if u.wall > time.Second { // /proc/stat has a resolution of 10 ms
 		b.others = append(b.others, max(0, (figure.BusyTime()-busy-u.own-u.server).Seconds()/u.wall.Seconds()))
 	}
 	return u, err
 }
 
-// middle is the usage whose time is in the middle.
-func middle(of []usage) usage {
-	sorted := slices.SortedFunc(slices.Values(of), func(a, b usage) int { return int(a.wall - b.wall) })
-	return sorted[len(sorted)/2]
+// medianUsage is the usage with the median time.
+func medianUsage(of []usage) usage {
+	return figure.MedianBy(of, func(u usage) int64 { return int64(u.wall) })
 }
 
-// side is what one side took to apply everything to an empty cluster, and to find that nothing is to be done.
-type side struct{ first, nothing []usage }
+// side has the costs of one side: first syncs of an empty cluster, and syncs without a change.
+type side struct{ first, idle []usage }
 
-// everything applies all objects to an empty cluster and then again, from all sides in turn.
-func (b *benchmark) everything(ctx context.Context) ([]figure.Row, error) {
-	bundle, err := b.bundle(ctx, b.some)
+// fullSync applies all objects to an empty cluster and then again, with all sides in turn.
+func (b *benchmark) fullSync(ctx context.Context) ([]figure.Row, error) {
+	bundle, err := b.renderBundle(ctx, b.some)
 	if err != nil {
 		return nil, err
 	}
@@ -132,19 +98,19 @@ func (b *benchmark) everything(ctx context.Context) ([]figure.Row, error) {
 			if round > 0 && !peers[i].judged {
 				continue
 			}
-			if err := b.theirs(ctx, bundle, peers[i].sideBySide, &theirs[i]); err != nil {
-				return nil, fmt.Errorf("ApplyAll, %d at a time: %w", peers[i].sideBySide, err)
+			if err := b.theirs(ctx, bundle, peers[i].concurrency, &theirs[i]); err != nil {
+				return nil, fmt.Errorf("ApplyAll, %d at a time: %w", peers[i].concurrency, err)
 			}
 		}
 		if err := b.ours(ctx, bundle, ours); err != nil {
-			return nil, fmt.Errorf("our side: %w", err)
+			return nil, fmt.Errorf("Isthmus: %w", err)
 		}
 	}
-	return everythingRows(len(bundle.Resources), ours, theirs), nil
+	return fullSyncRows(len(bundle.Resources), ours, theirs), nil
 }
 
-// bundle renders a mesh and makes its namespaces, which ApplyAll does not.
-func (b *benchmark) bundle(ctx context.Context, of size) (*render.Bundle, error) {
+// renderBundle renders a mesh and creates its namespaces.
+func (b *benchmark) renderBundle(ctx context.Context, of size) (*render.Bundle, error) {
 	m, err := newMaker()
 	if err != nil {
 		return nil, err
@@ -161,16 +127,16 @@ func (b *benchmark) bundle(ctx context.Context, of size) (*render.Bundle, error)
 	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
 		counts = append(counts, fmt.Sprintf("%d %s", kinds[kind], kind))
 	}
-	b.say("%d objects of %d services: %s", len(bundle.Resources), of.services, strings.Join(counts, ", "))
+	b.Logf("%d objects of %d services: %s", len(bundle.Resources), of.services, strings.Join(counts, ", "))
 	return bundle, b.prepare(ctx, namespaces(bundle))
 }
 
-func (b *benchmark) theirs(ctx context.Context, bundle *render.Bundle, sideBySide int, into *side) error {
+func (b *benchmark) theirs(ctx context.Context, bundle *render.Bundle, concurrency int, into *side) error {
 	if err := b.clear(ctx); err != nil {
 		return err
 	}
 	sent := &requests{}
-	p, err := newPeer(sent.on(b.config), sideBySide, bundle)
+	p, err := newPeer(sent.on(b.config), concurrency, bundle)
 	if err != nil {
 		return err
 	}
@@ -178,13 +144,13 @@ func (b *benchmark) theirs(ctx context.Context, bundle *render.Bundle, sideBySid
 	if err != nil {
 		return err
 	}
-	b.say("ApplyAll, %d at a time, first: %s", sideBySide, first)
-	nothing, err := b.measured(sent, func() error { return p.expect(ctx, ssa.UnchangedAction) })
+	b.Logf("ApplyAll, %d at a time, first: %s", concurrency, first)
+	idle, err := b.measured(sent, func() error { return p.expect(ctx, ssa.UnchangedAction) })
 	if err != nil {
 		return err
 	}
-	b.say("ApplyAll, %d at a time, nothing to do: %s", sideBySide, nothing)
-	into.first, into.nothing = append(into.first, first), append(into.nothing, nothing)
+	b.Logf("ApplyAll, %d at a time, nothing to do: %s", concurrency, idle)
+	into.first, into.idle = append(into.first, first), append(into.idle, idle)
 	return nil
 }
 
@@ -207,57 +173,57 @@ func (b *benchmark) ours(ctx context.Context, bundle *render.Bundle, into *side)
 	if err != nil {
 		return err
 	}
-	b.say("ours, first: %s", first)
+	b.Logf("Isthmus, first: %s", first)
 	into.first = append(into.first, first)
 	for range b.intervals {
-		nothing, err := b.measured(sent, func() error {
+		idle, err := b.measured(sent, func() error {
 			_, err := k.expect(ctx, bundle, 0, 0)
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		into.nothing = append(into.nothing, nothing)
+		into.idle = append(into.idle, idle)
 	}
-	b.say("ours, nothing to do, the last ones: %s", middle(into.nothing[len(into.nothing)-b.intervals:]))
+	b.Logf("Isthmus, nothing to do, median: %s", medianUsage(into.idle[len(into.idle)-b.intervals:]))
 	return nil
 }
 
-func everythingRows(objects int, ours *side, theirs []side) []figure.Row {
+func fullSyncRows(objects int, ours *side, theirs []side) []figure.Row {
 	what := figure.Thousands(objects) + " objects"
-	rows := sideRows("first sync of "+what+": time", firstBar, middle(ours.first), theirs, func(s side) usage { return middle(s.first) })
+	rows := sideRows("first sync of "+what+": time", firstLimit, medianUsage(ours.first), theirs, func(s side) usage { return medianUsage(s.first) })
 	var sent count
-	for _, u := range ours.nothing {
+	for _, u := range ours.idle {
 		sent.reads, sent.writes = sent.reads+u.sent.reads, sent.writes+u.sent.writes
 	}
 	rows = append(rows, figure.Row{
 		Figure: "interval with nothing to do, " + what + ": requests, watches and leases aside", Count: true, Measured: float64(sent.reads + sent.writes),
-		Ours: fmt.Sprintf("%s in %d intervals", sent, len(ours.nothing)), Theirs: middle(theirs[0].nothing).sent.String(),
+		Ours: fmt.Sprintf("%s in %d intervals", sent, len(ours.idle)), Theirs: medianUsage(theirs[0].idle).sent.String(),
 	})
-	return append(rows, sideRows("the same: time", nothingBar, middle(ours.nothing), theirs, func(s side) usage { return middle(s.nothing) })...)
+	return append(rows, sideRows("the same: time", idleLimit, medianUsage(ours.idle), theirs, func(s side) usage { return medianUsage(s.idle) })...)
 }
 
-// sideRows hold ours against each of theirs.
-func sideRows(what string, bar float64, ours usage, theirs []side, of func(side) usage) []figure.Row {
+// sideRows compare Isthmus with each peer.
+func sideRows(what string, limit float64, ours usage, theirs []side, of func(side) usage) []figure.Row {
 	var rows []figure.Row
 	for i, p := range peers {
 		their := of(theirs[i])
 		row := figure.Row{
-			Figure: what, Bar: bar, Of: fmt.Sprintf("`ApplyAll`, %d at a time", p.sideBySide), Measured: ours.wall.Seconds() / their.wall.Seconds(),
+			Figure: what, Limit: limit, Of: fmt.Sprintf("`ApplyAll`, %d at a time", p.concurrency), Measured: ours.wall.Seconds() / their.wall.Seconds(),
 			Ours: ours.String(), Theirs: their.String(),
 		}
 		if !p.judged {
-			row.Figure, row.Bar = "the same", 0
+			row.Figure, row.Limit = "the same", 0
 		}
 		rows = append(rows, row)
 	}
 	return rows
 }
 
-// large renders the larger mesh, once.
-func (b *benchmark) large(ctx context.Context) (*render.Bundle, error) {
+// largeBundle renders the larger mesh once.
+func (b *benchmark) largeBundle(ctx context.Context) (*render.Bundle, error) {
 	if b.many == nil {
-		bundle, err := b.bundle(ctx, b.plan.many)
+		bundle, err := b.renderBundle(ctx, b.plan.many)
 		if err != nil {
 			return nil, err
 		}

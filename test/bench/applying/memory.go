@@ -3,12 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -24,25 +22,25 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/bench/figure"
 )
 
-// holderCommand has this program hold what a controller holds, in a process of its own: what it is asked stands on its standard input,
-// what it measured on its standard output.
-const holderCommand = "holder"
+// memoryCommand is the name of the child process that measures the memory of a controller.
+const memoryCommand = "memory"
 
-// errand is what such a process shall do.
-type errand struct {
+// memoryRequest is the request to a child process.
+type memoryRequest struct {
 	Host          string
 	CA, Cert, Key []byte
-	// Services and Objects are the mesh; with none it holds an empty bundle.
+	// Services and Objects are the size of the mesh. 0 is an empty bundle.
 	Services, Objects int
-	// Profile is a file for what is on the heap in the end, "" for none.
+	// Profile is a file for a heap profile, "" for none.
 	Profile string
 }
 
-// held is what it has resident, in bytes, with all garbage given back.
-type held struct {
-	// Bundle is while it holds the cluster's objects, the bundle and the renderer; Whole is with what the next commit is evaluated from.
+// memoryUsage is the memory of a child process after garbage collection, in bytes.
+type memoryUsage struct {
+	// Bundle is the memory with the watched objects, the bundle and the renderer. Whole also includes
+	// the state of the evaluator.
 	Bundle, Whole sample
-	// Highest is the most that it ever had.
+	// Highest is the peak of the resident memory.
 	Highest int64
 }
 
@@ -52,109 +50,79 @@ func (s sample) String() string {
 	return fmt.Sprintf("%s (%s on the heap)", figure.Bytes(s.Resident), figure.Bytes(s.Heap))
 }
 
-// memory holds a controller with many objects against one without any.
+// memory compares a controller with many objects with an idle one.
 func (b *benchmark) memory(ctx context.Context) ([]figure.Row, error) {
-	bundle, err := b.large(ctx)
+	bundle, err := b.largeBundle(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if err := b.clear(ctx); err != nil {
 		return nil, err
 	}
-	var idle, full []held
-	for i := range 2 * b.holders {
-		e := errand{Host: b.config.Host, CA: b.config.CAData, Cert: b.config.CertData, Key: b.config.KeyData}
+	var idle, full []memoryUsage
+	for i := range 2 * b.processes {
+		request := memoryRequest{Host: b.config.Host, CA: b.config.CAData, Cert: b.config.CertData, Key: b.config.KeyData}
 		into := &idle
-		if i >= b.holders { // the first of these makes the objects, the others find them
-			e.Services, e.Objects, into = b.plan.many.services, b.plan.many.objects, &full
+		if i >= b.processes { // the first of these creates the objects
+			request.Services, request.Objects, into = b.plan.many.services, b.plan.many.objects, &full
 			if b.profiles != "" {
-				e.Profile = filepath.Join(b.profiles, fmt.Sprintf("memory-%d.heap.pprof", i-b.holders))
+				request.Profile = filepath.Join(b.profiles, fmt.Sprintf("memory-%d.heap.pprof", i-b.processes))
 			}
 		}
-		h, err := ask(ctx, e)
+		usage, err := figure.Ask[memoryRequest, memoryUsage](ctx, memoryCommand, request, b.log)
 		if err != nil {
 			return nil, err
 		}
-		b.say("a controller with %d services: %s, with what it evaluates from %s; at most %s", e.Services, h.Bundle, h.Whole, figure.Bytes(h.Highest))
-		*into = append(*into, h)
+		b.Logf("a controller with %d services: %s, with the state of the evaluator %s; at most %s", request.Services, usage.Bundle, usage.Whole, figure.Bytes(usage.Highest))
+		*into = append(*into, usage)
 	}
 	return memoryRows(len(bundle.Resources), idle, full), nil
 }
 
-func memoryRows(objects int, idle, full []held) []figure.Row {
-	row := func(what string, bar float64, of func(held) sample) figure.Row {
+func memoryRows(objects int, idle, full []memoryUsage) []figure.Row {
+	row := func(what string, limit float64, of func(memoryUsage) sample) figure.Row {
 		without, with := median(idle, of), median(full, of)
 		return figure.Row{
-			Figure: what, Bar: bar, Bytes: true, Measured: float64(with.Resident - without.Resident),
+			Figure: what, Limit: limit, Bytes: true, Measured: float64(with.Resident - without.Resident),
 			Ours: with.String(), Theirs: "without objects " + without.String(),
 		}
 	}
-	most := slices.MaxFunc(full, func(a, b held) int { return int(a.Highest - b.Highest) })
-	first := row("memory for "+figure.Thousands(objects)+" owned objects, above an idle controller", memoryBar, func(h held) sample { return h.Bundle })
+	most := slices.MaxFunc(full, func(a, b memoryUsage) int { return int(a.Highest - b.Highest) })
+	first := row("memory for "+figure.Thousands(objects)+" owned objects, above an idle controller", memoryLimit, func(usage memoryUsage) sample { return usage.Bundle })
 	first.Ours += "; at most " + figure.Bytes(most.Highest) + " since it started"
 	return []figure.Row{
 		first,
-		row("the same, with what the next commit is evaluated from", 0, func(h held) sample { return h.Whole }),
+		row("the same, with the state of the evaluator", 0, func(usage memoryUsage) sample { return usage.Whole }),
 	}
 }
 
-// median is the sample whose resident memory is in the middle.
-func median(all []held, of func(held) sample) sample {
+// median is the sample with the median resident memory.
+func median(all []memoryUsage, of func(memoryUsage) sample) sample {
 	var samples []sample
-	for _, h := range all {
-		samples = append(samples, of(h))
+	for _, usage := range all {
+		samples = append(samples, of(usage))
 	}
-	slices.SortFunc(samples, func(a, b sample) int { return int(a.Resident - b.Resident) })
-	return samples[len(samples)/2]
+	return figure.MedianBy(samples, func(s sample) int64 { return s.Resident })
 }
 
-// ask runs such a process.
-func ask(ctx context.Context, e errand) (held, error) {
-	var h held
-	program, err := os.Executable()
-	if err != nil {
-		return h, err
-	}
-	question, err := json.Marshal(e)
-	if err != nil {
-		return h, err
-	}
-	cmd := exec.CommandContext(ctx, program, holderCommand)
-	cmd.Env = append(os.Environ(), "GOMEMLIMIT=800MiB") // as config/manager has it
-	var stderr bytes.Buffer
-	cmd.Stdin, cmd.Stderr = bytes.NewReader(question), &stderr
-	answer, err := cmd.Output()
-	if err != nil {
-		return h, fmt.Errorf("the process that holds objects: %w\n%.4000s", errors.Join(context.Cause(ctx), err), stderr.String())
-	}
-	err = json.Unmarshal(answer, &h)
-	return h, err
-}
-
-// serveHolder is the process that is asked.
-func serveHolder(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
-	var e errand
-	if err := json.NewDecoder(stdin).Decode(&e); err != nil {
-		return err
-	}
-	config := &rest.Config{Host: e.Host, QPS: -1, TLSClientConfig: rest.TLSClientConfig{CAData: e.CA, CertData: e.Cert, KeyData: e.Key}}
+// measureMemory runs in the child process.
+func measureMemory(ctx context.Context, request memoryRequest, _ io.Writer) (memoryUsage, error) {
+	var usage memoryUsage
+	config := &rest.Config{Host: request.Host, QPS: -1, TLSClientConfig: rest.TLSClientConfig{CAData: request.CA, CertData: request.Cert, KeyData: request.Key}}
 	k, err := newController(config)
 	if err != nil {
-		return err
+		return usage, err
 	}
-	stop, err := manage(ctx, config, k)
+	stop, err := startManager(ctx, config, k)
 	if err != nil {
-		return err
+		return usage, err
 	}
-	h, err := hold(ctx, k, e)
-	if err := errors.Join(err, stop()); err != nil {
-		return err
-	}
-	return json.NewEncoder(stdout).Encode(h)
+	usage, err = measureController(ctx, k, request)
+	return usage, errors.Join(err, stop())
 }
 
-// manage starts a manager that watches.
-func manage(ctx context.Context, config *rest.Config, k *controller) (stop func() error, err error) {
+// startManager starts a manager with the watches of the controller.
+func startManager(ctx context.Context, config *rest.Config, k *controller) (stop func() error, err error) {
 	mgr, err := ctrl.NewManager(config, ctrl.Options{Scheme: apiruntime.NewScheme(), Metrics: metricsserver.Options{BindAddress: "0"}})
 	if err != nil {
 		return nil, err
@@ -168,39 +136,40 @@ func manage(ctx context.Context, config *rest.Config, k *controller) (stop func(
 	return func() error { cancel(); return <-done }, nil
 }
 
-// hold makes the cluster equal to the bundle, finds nothing to do in the interval after that, and measures.
-func hold(ctx context.Context, k *controller, e errand) (held, error) {
-	var h held
+// measureController syncs the bundle, syncs again without a change, and measures.
+func measureController(ctx context.Context, k *controller, request memoryRequest) (memoryUsage, error) {
+	var usage memoryUsage
 	m, err := newMaker()
 	if err != nil {
-		return h, err
+		return usage, err
 	}
 	bundle := &render.Bundle{Cluster: clusterName}
-	if e.Services > 0 {
-		if bundle, err = m.bundle(ctx, size{e.Services, e.Objects}); err != nil {
-			return h, err
+	if request.Services > 0 {
+		if bundle, err = m.bundle(ctx, size{request.Services, request.Objects}); err != nil {
+			return usage, err
 		}
 	}
 	if _, _, err := k.sync(ctx, bundle); err != nil {
-		return h, err
+		return usage, err
 	}
 	if _, err := k.expect(ctx, bundle, 0, 0); err != nil {
-		return h, err
+		return usage, err
 	}
-	h.Highest = highest()
-	h.Whole = sampled()
+	usage.Highest = highest()
+	usage.Whole = sampled()
 	m.evaluator, m.snapshot, m.basis = nil, nil, nil
-	h.Bundle = sampled()
-	if e.Profile != "" {
-		err = heapProfile(e.Profile)
+	usage.Bundle = sampled()
+	if request.Profile != "" {
+		err = heapProfile(request.Profile)
 	}
 	runtime.KeepAlive(m)
 	runtime.KeepAlive(bundle)
 	runtime.KeepAlive(k)
-	return h, err
+	return usage, err
 }
 
-// sampled gives all garbage back first; twice, since what the first collection finalizes the second one frees.
+// sampled collects garbage first. It does so twice, because objects with finalizers are freed by
+// the second collection.
 func sampled() sample {
 	for range 2 {
 		debug.FreeOSMemory()
@@ -208,7 +177,7 @@ func sampled() sample {
 	return sample{Resident: figure.Resident(os.Getpid()), Heap: figure.Heap()}
 }
 
-// highest is the most that this process ever had resident, in bytes.
+// highest is the peak of the resident memory of this process, in bytes.
 func highest() int64 {
 	data, _ := os.ReadFile("/proc/self/status")
 	_, rest, _ := bytes.Cut(data, []byte("VmHWM:"))

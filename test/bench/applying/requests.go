@@ -9,10 +9,10 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// requests counts what is sent to the API server.
+// requests counts requests to the API server.
 type requests struct{ reads, writes, watches, leases atomic.Int64 }
 
-// on is a connection whose requests are counted.
+// on returns a connection whose requests are counted.
 func (r *requests) on(config *rest.Config) *rest.Config {
 	counted := rest.CopyConfig(config)
 	counted.Wrap(func(next http.RoundTripper) http.RoundTripper {
@@ -36,10 +36,10 @@ func (r *requests) of(request *http.Request) *atomic.Int64 {
 	return &r.writes
 }
 
-// count is what was sent so far.
+// count returns the requests so far.
 func (r *requests) count() count { return count{reads: r.reads.Load(), writes: r.writes.Load()} }
 
-// count is without watches and leases. A dry run counts as a write.
+// count has no watches and leases. A dry run is a write.
 type count struct{ reads, writes int64 }
 
 func (c count) since(before count) count {

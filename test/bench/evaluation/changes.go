@@ -14,7 +14,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/source"
 )
 
-// kinds of changes, each of one service's file as package bench writes it; n makes two of a kind differ.
+// kinds of changes of a service file of package bench. n makes two changes of a kind differ.
 var kinds = []struct {
 	name   string
 	change func(text string, n int, h *history) string
@@ -34,7 +34,7 @@ var kinds = []struct {
 	}},
 }
 
-// addName adds to a set of names the first one from n on that is not in it.
+// addName adds a name to a set: the first one from n on that is not in it.
 func addName(text, field, prefix string, n, of int) string {
 	there := regexp.MustCompile(regexp.QuoteMeta(field) + `[^\n]*`).FindString(text)
 	for i := range of {
@@ -46,19 +46,21 @@ func addName(text, field, prefix string, n, of int) string {
 	return text
 }
 
-// history makes one commit after another. Each changes one of a few services, from what its file was in the beginning; so a
-// long history is no larger in the end than after its first round. It holds little beside the last snapshot: what the process that
-// makes it has resident is measured.
+// history generates commits. Each changes the original file of one of a few services, so a long
+// history does not grow. It stores little besides the last snapshot, because the memory of its
+// process is measured.
 type history struct {
 	clusterCount, serviceCount int
 	services                   []string
-	// texts are what the files of services were in the beginning.
+	// texts are the original files of the services.
 	texts map[string]string
 	now   *source.Snapshot
-	made  int
+	// commits is the number of commits so far.
+	commits int
 }
 
-// newHistory changes so many services that run in the cluster and are called from there, where most changes show.
+// newHistory selects services that run in the cluster and are called there, because most of their
+// changes affect its bundle.
 func newHistory(snap *source.Snapshot, m *manifest.Mesh, of int) (*history, error) {
 	runs := func(name string) bool { _, ok := m.Services[name].Placement[cluster]; return ok }
 	called := map[string]bool{}
@@ -95,22 +97,22 @@ func newHistory(snap *source.Snapshot, m *manifest.Mesh, of int) (*history, erro
 
 func serviceFile(name string) string { return "services/" + name + ".cue" }
 
-// next makes a commit, and tells what kind of change it is.
+// next generates a commit and returns the kind of its change.
 func (h *history) next() (string, error) {
-	at := h.made % len(h.services)
-	kind := kinds[(at+h.made/len(h.services))%len(kinds)]
+	at := h.commits % len(h.services)
+	kind := kinds[(at+h.commits/len(h.services))%len(kinds)]
 	path := serviceFile(h.services[at])
 	old := h.texts[h.services[at]]
-	text := kind.change(old, h.made, h)
+	text := kind.change(old, h.commits, h)
 	if text == old || text == string(h.now.Files[path].Data) {
 		return "", fmt.Errorf("a %s of %s changes nothing", kind.name, path)
 	}
-	h.made++
+	h.commits++
 	h.commit(path, text)
 	return kind.name, nil
 }
 
-// commit makes a snapshot as a fetch does: nothing of it is shared with the one before.
+// commit creates a snapshot that shares no memory with the previous one, as a fetch does.
 func (h *history) commit(path, text string) {
 	files := make(map[string]source.Blob, len(h.now.Files)+1)
 	for p, b := range h.now.Files {

@@ -12,8 +12,9 @@ import (
 	"slices"
 )
 
-// compare holds two files against each other, each a JSON object of resources by key, whatever the order and the layout. It reads them
-// resource by resource: together they are hundreds of megabytes. It gives the number of resources.
+// compare compares two files with a JSON object of resources by key. Order and layout do not
+// matter. It decodes one resource at a time, because the files have hundreds of megabytes. It
+// returns the number of resources.
 func compare(ours, theirs string) (int, error) {
 	a, err := sums(ours)
 	if err != nil {
@@ -28,7 +29,7 @@ func compare(ours, theirs string) (int, error) {
 	}
 	for _, key := range slices.Sorted(maps.Keys(a)) {
 		if other, ok := b[key]; !ok || other != a[key] {
-			return 0, fmt.Errorf("resource %s of %s is another one, or none, in %s", key, ours, theirs)
+			return 0, fmt.Errorf("resource %s of %s differs or is missing in %s", key, ours, theirs)
 		}
 	}
 	if len(a) != len(b) {
@@ -37,7 +38,7 @@ func compare(ours, theirs string) (int, error) {
 	return len(a), nil
 }
 
-// sums are hashes of the values of an object, with their keys sorted and numbers as they are written.
+// sums returns the hashes of the values of a JSON object, with sorted keys and unchanged numbers.
 func sums(file string) (map[string][sha256.Size]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -47,10 +48,10 @@ func sums(file string) (map[string][sha256.Size]byte, error) {
 	in := json.NewDecoder(bufio.NewReader(f))
 	in.UseNumber()
 	fail := func(err error) (map[string][sha256.Size]byte, error) {
-		return nil, fmt.Errorf("%s is no JSON object: %w", file, err)
+		return nil, fmt.Errorf("%s is not a JSON object: %w", file, err)
 	}
 	if t, err := in.Token(); err != nil || t != json.Delim('{') {
-		return fail(errors.Join(err, errors.New("it begins otherwise")))
+		return fail(errors.Join(err, errors.New("it does not start with {")))
 	}
 	out := map[string][sha256.Size]byte{}
 	for in.More() {
@@ -72,7 +73,7 @@ func sums(file string) (map[string][sha256.Size]byte, error) {
 		return fail(err)
 	}
 	if _, err := in.Token(); !errors.Is(err, io.EOF) {
-		return fail(errors.New("something follows it"))
+		return fail(errors.New("trailing data"))
 	}
 	return out, nil
 }

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 func tinyPlan() plan {
 	r := bench.Repository{Services: 40, Clusters: 3, Seed: seed}
 	return plan{
-		cold:    []coldFigure{{repo: r, time: 1000, memory: 0.2}}, // no bar that would have it measured again
+		cold:    []coldFigure{{repo: r, time: 1000, memory: 0.2}}, // a missed limit would repeat the measurement
 		changed: []changedFigure{{repo: r, commits: 3, limit: 400 * figure.Megabyte, judged: true}},
 		changes: len(kinds), warm: 1,
 		small: bench.Repository{Services: 5, Clusters: 2, Seed: seed}, large: r, smallTimes: 1,
@@ -43,22 +43,23 @@ func tinyPlan() plan {
 	}
 }
 
-// The sizes say nothing here; that every step is taken, that both sides make the same and that changes add up does.
-func TestATinyRunMeasuresEveryFigure(t *testing.T) {
+// The sizes are too small to judge. The test checks that both sides have the same output and that
+// changes give the same bundle as an evaluation from scratch.
+func TestTinyRunMeasuresEveryFigure(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs real processes: left out with -short")
 	}
 	var log bytes.Buffer
-	b, err := newBench(t.Context(), tinyPlan(), t.TempDir(), &log)
+	b, err := newBenchmark(t.Context(), tinyPlan(), filepath.Join("..", "..", ".."), t.TempDir(), &log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows, err := b.run(t.Context())
+	report, err := b.run(t.Context())
 	t.Log(log.String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := b.report(rows).String()
+	text := report.String()
 	t.Log(text)
 	for _, figure := range []string{
 		"cold, 40 services", "the same: memory", "restart on the warm cache", "one service changed", "the evaluation alone", "nothing changed here",
@@ -68,7 +69,7 @@ func TestATinyRunMeasuresEveryFigure(t *testing.T) {
 			t.Errorf("the table lacks %q", figure)
 		}
 	}
-	for _, r := range rows {
+	for _, r := range report.Rows {
 		if r.Measured <= 0 && !r.Count {
 			t.Errorf("%s: measured %v", r.Figure, r.Measured)
 		}
@@ -78,7 +79,7 @@ func TestATinyRunMeasuresEveryFigure(t *testing.T) {
 	}
 }
 
-func TestOutputsAreComparedWhateverTheirOrderAndLayout(t *testing.T) {
+func TestCompareIgnoresOrderAndLayout(t *testing.T) {
 	write := func(text string) string {
 		file := filepath.Join(t.TempDir(), "f.json")
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
@@ -93,12 +94,12 @@ func TestOutputsAreComparedWhateverTheirOrderAndLayout(t *testing.T) {
 		reason string
 	}{
 		{"{\n \"D/e/f\": {}, \"A/b/c\": {\"y\": [1,2], \"x\": 1}}\n", true, "another order, another layout"},
-		{`{"A/b/c": {"x": 1, "y": [2, 1]}, "D/e/f": {}}`, false, "the order of a list counts"},
+		{`{"A/b/c": {"x": 1, "y": [2, 1]}, "D/e/f": {}}`, false, "the order of a list matters"},
 		{`{"A/b/c": {"x": 1.0, "y": [1, 2]}, "D/e/f": {}}`, false, "numbers are compared as they are written"},
-		{`{"A/b/c": {"x": 1, "y": [1, 2]}}`, false, "one lacks"},
-		{`{"A/b/c": {"x": 1, "y": [1, 2]}, "D/e/f": {}, "G/h/i": {}}`, false, "one too many"},
-		{`{"A/b/c": {"x": 1, "y": [1, 2]}, "D/e/f": {}`, false, "cut off"},
-		{`{"A/b/c": {"x": 1, "y": [1, 2]}, "D/e/f": {}} {}`, false, "something follows"},
+		{`{"A/b/c": {"x": 1, "y": [1, 2]}}`, false, "a missing resource"},
+		{`{"A/b/c": {"x": 1, "y": [1, 2]}, "D/e/f": {}, "G/h/i": {}}`, false, "an additional resource"},
+		{`{"A/b/c": {"x": 1, "y": [1, 2]}, "D/e/f": {}`, false, "truncated"},
+		{`{"A/b/c": {"x": 1, "y": [1, 2]}, "D/e/f": {}} {}`, false, "trailing data"},
 	} {
 		n, err := compare(a, write(tc.text))
 		if (err == nil) != tc.same || tc.same && n != 2 {
@@ -107,7 +108,7 @@ func TestOutputsAreComparedWhateverTheirOrderAndLayout(t *testing.T) {
 	}
 }
 
-func TestTheMemoryOfAProcessAndOfItsDescendantsIsSeen(t *testing.T) {
+func TestMemoryOfDescendantsIsMeasured(t *testing.T) {
 	program, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -117,11 +118,11 @@ func TestTheMemoryOfAProcessAndOfItsDescendantsIsSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	if u.own < touched || u.children < touched || u.memory < 2*touched || u.memory > 4*touched || u.wall < touchTime {
-		t.Errorf("two processes have %s each: %s", figure.Bytes(touched), u)
+		t.Errorf("two processes use %s each: %s", figure.Bytes(touched), u)
 	}
 }
 
-// What this binary does when it is started by the test above: it touches memory for a while, alone or beside another one that does.
+// With these arguments the test binary allocates memory for a while, in one or two processes.
 const (
 	touchOnce, touchTwice = "touch", "touch-twice"
 	touched               = 128 << 20

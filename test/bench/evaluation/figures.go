@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/isthmus-mesh/isthmus/test/bench"
@@ -21,52 +20,38 @@ type benchmark struct {
 	plan
 	checkout, dir string
 	isthmus, cue  string
-	log           io.Writer
-	// peer is what cue export took of a repository.
-	peer map[bench.Repository]usage
-	// written are the repositories of this run.
+	figure.Progress
+	log io.Writer
+	// exports caches the cost of cue export by repository.
+	exports map[bench.Repository]usage
+	// written are the repositories that this run has written.
 	written map[bench.Repository]bool
-	// others is how many processors other work used, while each process was measured.
+	// others is the number of processors that other work used during each measurement.
 	others []float64
-	began  time.Time
 }
 
-// The bars of what is changed, as parts of cue export's time.
+// Limits. Those of changes are shares of the time of cue export.
 const (
-	changeBar = 1. / 100
-	aloneBar  = 1. / 500
-	warmBar   = 1. / 20
-	growthBar = 1.2
-	// flatBar allows for what the Go runtime gives back now or later.
-	flatBar = 1.05
+	changeLimit = 1. / 100
+	aloneLimit  = 1. / 500
+	warmLimit   = 1. / 20
+	growthLimit = 1.2
+	// flatLimit allows for memory that the Go runtime returns later.
+	flatLimit = 1.05
 )
 
-var figures = []struct {
-	name    string
-	measure func(*benchmark, context.Context) ([]figure.Row, error)
-}{
-	{"cold", (*benchmark).cold},
-	{"warm", (*benchmark).warmCache},
-	{"changed", (*benchmark).change},
-	{"growth", (*benchmark).growth},
+var measurements = []figure.Measurement[*benchmark]{
+	{Name: "cold", Measure: (*benchmark).cold},
+	{Name: "warm", Measure: (*benchmark).warmCache},
+	{Name: "changed", Measure: (*benchmark).change},
+	{Name: "growth", Measure: (*benchmark).growth},
 }
 
-func figureNames() []string {
-	var names []string
-	for _, f := range figures {
-		names = append(names, f.name)
-	}
-	return names
-}
-
-// newBench builds both programs.
-func newBench(ctx context.Context, p plan, dir string, log io.Writer) (*benchmark, error) {
-	b := &benchmark{plan: p, dir: dir, log: log, peer: map[bench.Repository]usage{}, written: map[bench.Repository]bool{}, began: time.Now()}
+// newBenchmark builds both commands.
+func newBenchmark(ctx context.Context, p plan, checkout, dir string, log io.Writer) (*benchmark, error) {
+	b := &benchmark{plan: p, checkout: checkout, dir: dir, Progress: figure.NewProgress(log), log: log, exports: map[bench.Repository]usage{}, written: map[bench.Repository]bool{}}
 	var err error
 	if b.cue, err = cuecmd.Build(); err != nil {
-		return nil, err
-	}
-	if b.checkout, err = figure.Checkout(ctx); err != nil {
 		return nil, err
 	}
 	if b.dir == "" {
@@ -78,7 +63,7 @@ func newBench(ctx context.Context, p plan, dir string, log io.Writer) (*benchmar
 		return nil, err
 	}
 	b.isthmus = filepath.Join(b.dir, "isthmus")
-	// As the Makefile builds it.
+	// With the flags of the Makefile.
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", b.isthmus, "./cmd/isthmus")
 	build.Dir, build.Env = b.checkout, append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -87,23 +72,9 @@ func newBench(ctx context.Context, p plan, dir string, log io.Writer) (*benchmar
 	return b, nil
 }
 
-func (b *benchmark) run(ctx context.Context) ([]figure.Row, error) {
-	var rows []figure.Row
-	for _, f := range figures {
-		if b.only != nil && !slices.Contains(b.only, f.name) {
-			continue
-		}
-		more, err := f.measure(b, ctx)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", f.name, err)
-		}
-		rows = append(rows, more...)
-	}
-	return rows, nil
-}
-
-func (b *benchmark) say(format string, args ...any) {
-	fmt.Fprintf(b.log, "%s load %s: %s\n", figure.Seconds(time.Since(b.began)), figure.LoadAverage(), fmt.Sprintf(format, args...))
+func (b *benchmark) run(ctx context.Context) (figure.Report, error) {
+	rows, err := figure.MeasureAll(ctx, b, measurements, b.only)
+	return figure.Report{Took: time.Since(b.Began), With: "CUE " + figure.ModuleVersion("cuelang.org/go"), Others: b.others, Rows: rows}, err
 }
 
 func shape(r bench.Repository) string {
@@ -112,8 +83,8 @@ func shape(r bench.Repository) string {
 
 func name(r bench.Repository) string { return fmt.Sprintf("%d-%d", r.Services, r.Clusters) }
 
-// repository is the folder of a repository. It is written anew in each run: it holds the module, and with another one than the program's
-// a mesh is evaluated as a whole.
+// repository returns the folder of a repository. Each run writes it again, because it contains the
+// CUE module: with another version of the module, a mesh is evaluated in one piece.
 func (b *benchmark) repository(r bench.Repository) (string, error) {
 	dir := filepath.Join(b.dir, "repository-"+name(r))
 	if b.written[r] {
@@ -126,9 +97,9 @@ func (b *benchmark) repository(r bench.Repository) (string, error) {
 	return dir, r.Write(dir)
 }
 
-// export is what cue export takes; it is measured once.
+// export measures cue export, once for each repository.
 func (b *benchmark) export(ctx context.Context, r bench.Repository) (usage, error) {
-	if u, ok := b.peer[r]; ok {
+	if u, ok := b.exports[r]; ok {
 		return u, nil
 	}
 	dir, err := b.repository(r)
@@ -139,13 +110,13 @@ func (b *benchmark) export(ctx context.Context, r bench.Repository) (usage, erro
 	if err != nil {
 		return u, err
 	}
-	b.say("cue export, %s: %s", shape(r), u)
-	b.peer[r] = u
+	b.Logf("cue export, %s: %s", shape(r), u)
+	b.exports[r] = u
 	b.others = append(b.others, u.others)
 	return u, nil
 }
 
-// render is what isthmus render takes.
+// render measures isthmus render.
 func (b *benchmark) render(ctx context.Context, r bench.Repository, cacheDir, what string) (usage, error) {
 	dir, err := b.repository(r)
 	if err != nil {
@@ -155,7 +126,7 @@ func (b *benchmark) render(ctx context.Context, r bench.Repository, cacheDir, wh
 	if err != nil {
 		return u, err
 	}
-	b.say("isthmus render, %s, %s: %s", shape(r), what, u)
+	b.Logf("isthmus render, %s, %s: %s", shape(r), what, u)
 	b.others = append(b.others, u.others)
 	return u, nil
 }
@@ -164,13 +135,13 @@ func (b *benchmark) output(of string, r bench.Repository) string {
 	return filepath.Join(b.dir, of+"-"+name(r)+".json")
 }
 
-// same holds what both made of a repository against each other.
+// same compares the outputs of both commands.
 func (b *benchmark) same(r bench.Repository) error {
 	n, err := compare(b.output("isthmus", r), b.output("cue", r))
 	if err != nil {
 		return err
 	}
-	b.say("%s: both have the same %s resources", shape(r), figure.Thousands(n))
+	b.Logf("%s: both outputs have the same %s resources", shape(r), figure.Thousands(n))
 	return nil
 }
 
@@ -188,18 +159,20 @@ func (b *benchmark) cold(ctx context.Context) ([]figure.Row, error) {
 }
 
 const (
-	// coldTimes is how often a pair is measured at most, as long as others used more than quiet processors and a bar was missed.
+	// coldTimes is the largest number of measurements of a pair. It is repeated while other work used
+	// more than quiet processors and a limit was missed.
 	coldTimes = 3
 	quiet     = 0.25
 )
 
-// coldPair measures one beside the other. Other work takes the second processor from us and not from cue, which has little use for it: what
-// missed a bar at such a time is measured again, and the quietest pair counts.
+// coldPair measures both commands. Other work slows isthmus more than cue, which hardly uses a
+// second processor. So a pair that missed a limit during other work is measured again, and the pair
+// with the least other work counts.
 func (b *benchmark) coldPair(ctx context.Context, f coldFigure) ([]figure.Row, error) {
 	var rows []figure.Row
 	least := math.Inf(1)
 	for range coldTimes {
-		delete(b.peer, f.repo)
+		delete(b.exports, f.repo)
 		theirs, err := b.export(ctx, f.repo)
 		if err != nil {
 			return nil, err
@@ -226,25 +199,7 @@ func (b *benchmark) coldPair(ctx context.Context, f coldFigure) ([]figure.Row, e
 	return rows, nil
 }
 
-func memoryRow(bar float64, ours, theirs usage) figure.Row {
-	return figure.Row{
-		Figure: "the same: memory", Bar: bar, Of: "`cue export`", Measured: float64(ours.memory) / float64(theirs.memory),
-		Ours: fmt.Sprintf("%s (itself %s, children %s)", figure.Bytes(ours.memory), figure.Bytes(ours.own), figure.Bytes(ours.children)), Theirs: figure.Bytes(theirs.memory),
-	}
-}
-
-func timeRow(what string, bar float64, ours, theirs usage) figure.Row {
-	return figure.Row{
-		Figure: what, Bar: bar, Of: "`cue export`", Measured: ours.wall.Seconds() / theirs.wall.Seconds(),
-		Ours: withCPU(ours), Theirs: withCPU(theirs),
-	}
-}
-
-func withCPU(u usage) string {
-	return fmt.Sprintf("%s (%s of processors)", figure.Seconds(u.wall), figure.Seconds(u.cpu))
-}
-
-// warmCache renders again, in new processes, on the cache of a first one.
+// warmCache renders in new processes with the cache of a first one.
 func (b *benchmark) warmCache(ctx context.Context) ([]figure.Row, error) {
 	r := b.changed[0].repo
 	cacheDir := filepath.Join(b.dir, "cache-"+name(r))
@@ -273,18 +228,18 @@ func (b *benchmark) warmCache(ctx context.Context) ([]figure.Row, error) {
 	if err := b.same(r); err != nil {
 		return nil, err
 	}
-	ours := medianUsage(warm)
+	ours := figure.MedianBy(warm, wallTime)
 	return []figure.Row{
 		timeRow("cold and filling a cache, "+shape(r)+": time", 0, first, theirs),
 		memoryRow(0, first, theirs),
 		{
-			Figure: "restart on the warm cache: time", Bar: warmBar, Of: "cold", Measured: ours.wall.Seconds() / first.wall.Seconds(),
+			Figure: "restart on the warm cache: time", Limit: warmLimit, Of: "cold", Measured: ours.wall.Seconds() / first.wall.Seconds(),
 			Ours: withCPU(ours) + ", " + figure.Bytes(ours.memory), Theirs: withCPU(first) + ", " + figure.Bytes(first.memory),
 		},
 	}, nil
 }
 
-// change makes commits, in a process that holds what a controller holds.
+// change evaluates commits in a child process with the state of a controller.
 func (b *benchmark) change(ctx context.Context) ([]figure.Row, error) {
 	var rows []figure.Row
 	for _, f := range b.changed {
@@ -300,76 +255,19 @@ func (b *benchmark) change(ctx context.Context) ([]figure.Row, error) {
 		if err := os.RemoveAll(cacheDir); err != nil {
 			return nil, err
 		}
-		b.say("commits, %s", shape(f.repo))
-		h, err := ask(ctx, errands{Dir: dir, CacheDir: cacheDir, Changes: b.changes, Commits: f.commits, Verify: b.verify}, b.log)
+		b.Logf("commits, %s", shape(f.repo))
+		h, err := figure.Ask[controllerRequest, controllerResponse](ctx, controllerCommand, controllerRequest{Dir: dir, CacheDir: cacheDir, Changes: b.changes, Commits: f.commits, Verify: b.verify}, b.log)
 		if err != nil {
 			return nil, err
 		}
-		b.say("done with commits, %s", shape(f.repo))
+		b.Logf("done with commits, %s", shape(f.repo))
 		rows = append(rows, changeRows(f, h, theirs)...)
 		rows = append(rows, memoryRows(f, h)...)
 	}
 	return rows, nil
 }
 
-func changeRows(f changedFigure, h held, theirs usage) []figure.Row {
-	of := func(d func(made) time.Duration) time.Duration {
-		var all []time.Duration
-		for _, m := range h.Changes {
-			all = append(all, d(m))
-		}
-		return figure.Median(all)
-	}
-	total, alone := of(func(m made) time.Duration { return m.Total }), of(func(m made) time.Duration { return m.Alone })
-	children, rendering := of(func(m made) time.Duration { return m.Children }), of(func(m made) time.Duration { return m.Render })
-	calls := 0
-	var nothing []time.Duration
-	for _, m := range h.Nothing {
-		calls += m.Work.Calls
-		nothing = append(nothing, m.Total)
-	}
-	bars := []float64{changeBar, aloneBar}
-	if !f.judged {
-		bars = []float64{0, 0}
-	}
-	return []figure.Row{
-		{
-			Figure: "one service changed, " + shape(f.repo) + ": commit to bundle", Bar: bars[0], Of: "`cue export`", Measured: total.Seconds() / theirs.wall.Seconds(),
-			Ours:   fmt.Sprintf("%s, median of %d (of it a child's start %s, rendering %s)", figure.Seconds(total), len(h.Changes), figure.Seconds(h.Start), figure.Seconds(rendering)),
-			Theirs: figure.Seconds(theirs.wall),
-		},
-		{
-			Figure: "the same: the evaluation alone", Bar: bars[1], Of: "`cue export`", Measured: alone.Seconds() / theirs.wall.Seconds(),
-			Ours: fmt.Sprintf("%s without the child's start (%s of the child's processors)", figure.Seconds(alone), figure.Seconds(children)), Theirs: figure.Seconds(theirs.wall),
-		},
-		{
-			Figure: "nothing changed here, " + shape(f.repo) + ": calls to children", Bar: 0, Count: true, Measured: float64(calls),
-			Ours: fmt.Sprintf("%d calls, %s to the bundle", calls, figure.Seconds(figure.Median(nothing))),
-		},
-	}
-}
-
-func memoryRows(f changedFigure, h held) []figure.Row {
-	if len(h.Memory) < 2 {
-		return nil
-	}
-	first, last := h.Memory[0], h.Memory[len(h.Memory)-1]
-	r := figure.Row{
-		Figure: fmt.Sprintf("controller's memory after %s commits, %s", figure.Thousands(last.Commit), shape(f.repo)), Bytes: true, Bar: f.limit, Measured: float64(last.Resident),
-		Ours: fmt.Sprintf("%s live; between two measurements at most %s, and the children %s; a commit took %s", figure.Bytes(last.Heap), figure.Bytes(h.Peaks.Own),
-			figure.Bytes(h.Peaks.Children), figure.Seconds(h.Median)),
-	}
-	flat := figure.Row{
-		Figure: "the same: growth since the first " + figure.Thousands(first.Commit), Bar: flatBar, Of: "then", Measured: float64(last.Resident) / float64(first.Resident), Exact: true,
-		Ours: figure.Bytes(last.Resident), Theirs: figure.Bytes(first.Resident),
-	}
-	if f.limit == 0 {
-		flat.Bar = 0
-	}
-	return []figure.Row{r, flat}
-}
-
-// growth is what a service costs among many, against what it costs among few.
+// growth compares the cost per service of a large and of a small repository.
 func (b *benchmark) growth(ctx context.Context) ([]figure.Row, error) {
 	var few []usage
 	for range b.smallTimes {
@@ -383,23 +281,17 @@ func (b *benchmark) growth(ctx context.Context) ([]figure.Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	small := medianUsage(few)
+	small := figure.MedianBy(few, wallTime)
 	factor := float64(b.large.Services) / float64(b.small.Services)
 	growth := fmt.Sprintf("growth from %s to %s services, %d clusters: ", figure.Thousands(b.small.Services), figure.Thousands(b.large.Services), b.large.Clusters)
 	return []figure.Row{
 		{
-			Figure: growth + "time of each", Bar: growthBar, Of: "then", Measured: many.wall.Seconds() / small.wall.Seconds() / factor,
+			Figure: growth + "time of each", Limit: growthLimit, Of: "then", Measured: many.wall.Seconds() / small.wall.Seconds() / factor,
 			Ours: withCPU(many), Theirs: withCPU(small),
 		},
 		{
-			Figure: "the same: memory of each", Bar: growthBar, Of: "then", Measured: float64(many.memory) / float64(small.memory) / factor,
+			Figure: "the same: memory of each", Limit: growthLimit, Of: "then", Measured: float64(many.memory) / float64(small.memory) / factor,
 			Ours: figure.Bytes(many.memory), Theirs: figure.Bytes(small.memory),
 		},
 	}, nil
-}
-
-// medianUsage is the one whose time is in the middle.
-func medianUsage(of []usage) usage {
-	s := slices.SortedFunc(slices.Values(of), func(a, b usage) int { return int(a.wall - b.wall) })
-	return s[len(s)/2]
 }

@@ -5,40 +5,43 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/bench/figure"
 )
 
-// cluster is the one that everything is rendered for.
+// cluster is the cluster that is rendered.
 const cluster = "c0"
 
-// seed makes all runs measure the same repositories.
+// seed is the same in all runs, so that they measure the same repositories.
 const seed = 1
 
-// plan is what is measured.
+// plan defines what is measured.
 type plan struct {
-	// cold are whole renderings without a cache, each with the bars of its time and memory.
+	// cold are full renderings without a cache.
 	cold []coldFigure
-	// changed are the repositories in which single services are changed; the first is the one that is rendered again on a warm cache.
+	// changed are the repositories with changes of single services. The first is also rendered with a
+	// warm cache.
 	changed []changedFigure
-	// changes is how many different ones are made, warm how often a warm cache is rendered from.
+	// changes is the number of changes. warm is the number of renderings with a warm cache.
 	changes, warm int
-	// small and large are the repositories between which the growth is taken, small measured so many times.
+	// small and large are compared for the growth. small is measured smallTimes.
 	small, large bench.Repository
 	smallTimes   int
-	// verify evaluates the outcome of all changes once more, from nothing.
+	// verify compares the bundle after all changes with an evaluation from scratch.
 	verify bool
-	// only names figures, nil for all.
+	// only are the figures to measure, nil for all.
 	only []string
 }
 
 type coldFigure struct {
-	repo         bench.Repository
+	repo bench.Repository
+	// time and memory are limits, as shares of cue export.
 	time, memory float64
 }
 
 type changedFigure struct {
 	repo bench.Repository
-	// commits is how many are made one after another while the memory is watched; limit is its bar in bytes, 0 for none.
+	// commits is the number of commits for the measurement of the memory. limit is the limit of the
+	// memory in bytes, 0 for none.
 	commits int
 	limit   float64
-	// judged: the times are held against the bars.
+	// judged: the times have limits.
 	judged bool
 }
 
@@ -64,7 +67,7 @@ func fullPlan() plan {
 	}
 }
 
-// smaller has only one service where p has so many.
+// smaller divides the number of services.
 func (p plan) smaller(by int) plan {
 	shrink := func(r *bench.Repository) { r.Services = max(r.Services/by, 40) }
 	for i := range p.cold {

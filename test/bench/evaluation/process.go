@@ -12,16 +12,17 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/bench/figure"
 )
 
-// usage is what a process and all its descendants needed.
+// usage is the cost of a process with all its descendants.
 type usage struct {
 	wall, cpu time.Duration
-	// memory is the peak of the sum of what they had resident, in bytes; own that of the process itself, children that of the others.
+	// memory is the peak of the total resident memory, in bytes. own and children are the peaks of the
+	// process itself and of its descendants.
 	memory, own, children int64
-	// ownCPU is the processor time of the process itself, as far as it was sampled.
+	// ownCPU is the sampled processor time of the process itself.
 	ownCPU time.Duration
-	// largest is the kernel's word for the largest of them: what memory can be held against.
+	// largest is the peak of the largest process according to the kernel, to check memory.
 	largest int64
-	// others is how many processors other work used at the same time.
+	// others is the number of processors that other work used at the same time.
 	others float64
 }
 
@@ -30,7 +31,9 @@ func (u usage) String() string {
 		figure.Seconds(u.wall), figure.Seconds(u.cpu), figure.Seconds(u.ownCPU), figure.Bytes(u.memory), figure.Bytes(u.own), figure.Bytes(u.children), figure.Bytes(u.largest), u.others)
 }
 
-// measure runs a command in dir, with its standard output in the file out.
+func wallTime(u usage) int64 { return int64(u.wall) }
+
+// measure runs a command in dir and writes its stdout to the file out.
 func measure(ctx context.Context, dir, out string, name string, args ...string) (usage, error) {
 	stdout, err := os.Create(out)
 	if err != nil {
@@ -57,14 +60,14 @@ func measureCommand(cmd *exec.Cmd) (usage, error) {
 	u := usage{wall: time.Since(began)}
 	p := w.stop()
 	u.memory, u.own, u.children, u.ownCPU = p.sum, p.own, p.children, p.ownCPU
-	// What wait4 tells is of the process and of all descendants that were waited for.
+	// wait4 includes all descendants that were waited for.
 	u.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	if r, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		u.largest = r.Maxrss * 1024 // Linux
 	}
 	u.others = max(0, (figure.BusyTime()-busy-u.cpu).Seconds()/u.wall.Seconds())
 	if err == nil && u.memory == 0 {
-		err = fmt.Errorf("what it has resident cannot be read from /proc")
+		err = fmt.Errorf("its resident memory cannot be read from /proc")
 	}
 	return u, err
 }

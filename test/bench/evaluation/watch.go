@@ -10,10 +10,10 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/bench/figure"
 )
 
-// watchEvery is how often processes are looked at: in that time Go fills some 10 MiB.
+// watchEvery is the sampling interval. In this time a Go program allocates some 10 MiB.
 const watchEvery = 10 * time.Millisecond
 
-// peaks are of what a process and its descendants had resident, in bytes.
+// peaks are the peaks of the resident memory of a process and its descendants, in bytes.
 type peaks struct {
 	sum, own, children int64
 	ownCPU             time.Duration
@@ -28,24 +28,24 @@ type watcher struct {
 	mu    sync.Mutex
 	peaks peaks
 
-	// members are the process and its descendants; strangers are all others, so that each is read once.
+	// members are the process and its descendants. unrelated caches all other processes.
 	members   map[int]*member
-	strangers map[int]bool
+	unrelated map[int]bool
 }
 
 // member is one process.
 type member struct {
 	parent  *member
 	command string
-	// begun: it runs a program of its own. Between fork and exec it has its parent's memory, which is not there twice.
-	begun bool
+	// executed: it has called exec. Between fork and exec it shares the memory of its parent.
+	executed bool
 }
 
-// watch samples until stop is called.
+// watch starts sampling.
 func watch(pid int) *watcher {
 	w := &watcher{
 		root: pid, quit: make(chan struct{}), done: make(chan struct{}),
-		members: map[int]*member{pid: {command: commandLine(pid), begun: true}}, strangers: map[int]bool{},
+		members: map[int]*member{pid: {command: commandLine(pid), executed: true}}, unrelated: map[int]bool{},
 	}
 	go w.loop()
 	return w
@@ -72,7 +72,7 @@ func (w *watcher) stop() peaks {
 	return w.peaks
 }
 
-// restart gives the peaks so far and begins anew.
+// restart returns the peaks and resets them.
 func (w *watcher) restart() peaks {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -92,12 +92,12 @@ func (w *watcher) sample() {
 	for _, name := range names {
 		if pid, err := strconv.Atoi(name); err == nil {
 			here[pid] = true
-			w.meet(pid)
+			w.classify(pid)
 		}
 	}
-	for pid := range w.strangers {
+	for pid := range w.unrelated {
 		if !here[pid] {
-			delete(w.strangers, pid)
+			delete(w.unrelated, pid)
 		}
 	}
 	var own, children int64
@@ -106,7 +106,7 @@ func (w *watcher) sample() {
 			delete(w.members, pid)
 			continue
 		}
-		if !m.begins(pid) {
+		if !m.hasExecuted(pid) {
 			continue
 		}
 		if pid == w.root {
@@ -122,9 +122,10 @@ func (w *watcher) sample() {
 	w.peaks.ownCPU = max(w.peaks.ownCPU, cpu)
 }
 
-// meet finds out whether a process is one of ours. Its parent is known by then: it has the smaller number, but where these begin anew.
-func (w *watcher) meet(pid int) {
-	if w.members[pid] != nil || w.strangers[pid] {
+// classify decides whether a process is a descendant. Its parent is already classified, because it
+// has the smaller process ID, unless these have wrapped around.
+func (w *watcher) classify(pid int) {
+	if w.members[pid] != nil || w.unrelated[pid] {
 		return
 	}
 	parent, _ := figure.ParentAndTime(pid)
@@ -132,15 +133,15 @@ func (w *watcher) meet(pid int) {
 		w.members[pid] = &member{parent: m}
 		return
 	}
-	w.strangers[pid] = true
+	w.unrelated[pid] = true
 }
 
-func (m *member) begins(pid int) bool {
-	if !m.begun {
+func (m *member) hasExecuted(pid int) bool {
+	if !m.executed {
 		m.command = commandLine(pid)
-		m.begun = m.command != "" && m.command != m.parent.command
+		m.executed = m.command != "" && m.command != m.parent.command
 	}
-	return m.begun
+	return m.executed
 }
 
 func commandLine(pid int) string {

@@ -7,20 +7,20 @@ import (
 	"testing"
 )
 
-func TestABarIsMissedByMoreThanAQuarter(t *testing.T) {
+func TestLimitIsMissedByMoreThanAQuarter(t *testing.T) {
 	for _, tc := range []struct {
 		row    Row
 		missed bool
 		pass   string
 		reason string
 	}{
-		{Row{Bar: 0.5, Measured: 0.5}, false, "yes", "the bar is the most that is allowed"},
-		{Row{Bar: 0.5, Measured: 0.6}, false, "within a quarter", "noise of the machine"},
-		{Row{Bar: 0.5, Measured: 0.63}, true, "**no**", "more than noise"},
-		{Row{Bar: 0.5, Measured: 0.51, Exact: true}, true, "**no**", "no noise excuses it"},
-		{Row{Count: true, Measured: 1}, true, "**no**", "a count has no noise"},
-		{Row{Count: true}, false, "yes", "nothing was done"},
-		{Row{Measured: 7}, false, "", "shown, not judged"},
+		{Row{Limit: 0.5, Measured: 0.5}, false, "yes", "the limit is allowed"},
+		{Row{Limit: 0.5, Measured: 0.6}, false, "within a quarter", "within the tolerance"},
+		{Row{Limit: 0.5, Measured: 0.63}, true, "**no**", "above the tolerance"},
+		{Row{Limit: 0.5, Measured: 0.51, Exact: true}, true, "**no**", "exact limits have no tolerance"},
+		{Row{Count: true, Measured: 1}, true, "**no**", "counts have no tolerance"},
+		{Row{Count: true}, false, "yes", "a count of 0"},
+		{Row{Measured: 7}, false, "", "no limit"},
 	} {
 		cells := tc.row.Cells()
 		if tc.row.Missed() != tc.missed || cells[len(cells)-1] != tc.pass {
@@ -29,10 +29,10 @@ func TestABarIsMissedByMoreThanAQuarter(t *testing.T) {
 	}
 }
 
-// programs are those whose tables are kept.
-var programs = []string{"test/bench/evaluation", "test/bench/applying"}
+// programs are the commands with a table in the document.
+var programs = []string{"test/bench/evaluation", "test/bench/applying", "test/bench/latency"}
 
-func TestATableIsKeptBetweenItsMarks(t *testing.T) {
+func TestKeepReplacesOnlyTheOwnTable(t *testing.T) {
 	const ours, others = "test/bench/ours", "test/bench/others"
 	section := func(program, table string) string {
 		return beginsHere(program) + "\n" + table + "\n" + endsHere + "\nby hand\n"
@@ -55,18 +55,18 @@ func TestATableIsKeptBetweenItsMarks(t *testing.T) {
 	}
 	write("# No marks\n" + section(others, "theirs"))
 	if Keep(file, ours, "| new |") == nil {
-		t.Error("a document without marks was taken")
+		t.Error("a document without marks was accepted")
 	}
 }
 
-func TestTheDocumentHasAPlaceForEachTable(t *testing.T) {
+func TestDocumentHasThePlaceOfEachTable(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join("..", "..", "..", Document))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, program := range programs {
 		if _, rest, begins := strings.Cut(string(data), beginsHere(program)); !begins || !strings.Contains(rest, endsHere) {
-			t.Errorf("%s has no place for the table of %s", Document, program)
+			t.Errorf("%s lacks the marks for the table of %s", Document, program)
 		}
 	}
 }

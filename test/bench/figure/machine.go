@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// clockTick is USER_HZ, which is 100 on all that Go runs on.
+// clockTick is 1/USER_HZ. USER_HZ is 100 on all platforms of Go.
 const clockTick = 10 * time.Millisecond
 
-// BusyTime is the processor time of the whole machine since it was started, as far as it was not idle.
+// BusyTime is the processor time of the whole machine since its start, without idle time.
 func BusyTime() time.Duration {
 	data, err := os.ReadFile("/proc/stat")
 	if err != nil {
@@ -28,7 +28,8 @@ func BusyTime() time.Duration {
 	return time.Duration(user+nice+system+irq+softirq+steal) * clockTick
 }
 
-// ProcessorTime is that of this process (syscall.RUSAGE_SELF), or of its children that have ended (syscall.RUSAGE_CHILDREN).
+// ProcessorTime is the processor time of this process (syscall.RUSAGE_SELF) or of its children that
+// have ended (syscall.RUSAGE_CHILDREN).
 func ProcessorTime(who int) time.Duration {
 	var r syscall.Rusage
 	if err := syscall.Getrusage(who, &r); err != nil {
@@ -37,7 +38,7 @@ func ProcessorTime(who int) time.Duration {
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
-// Resident is what a process has resident, in bytes, 0 if it is gone.
+// Resident is the resident memory of a process in bytes, 0 if the process has ended.
 func Resident(pid int) int64 {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	if err != nil {
@@ -51,13 +52,13 @@ func Resident(pid int) int64 {
 	return pages * int64(os.Getpagesize())
 }
 
-// ParentAndTime are the parent of a process and its own processor time.
+// ParentAndTime returns the parent of a process and its own processor time.
 func ParentAndTime(pid int) (parent int, cpu time.Duration) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, 0
 	}
-	// Counted from what follows the program's name, which may contain anything (man 5 proc).
+	// Fields are counted after the program name, which may contain spaces (man 5 proc).
 	const ppid, utime, stime = 4 - 3, 14 - 3, 15 - 3
 	fields := bytes.Fields(data[bytes.LastIndexByte(data, ')')+1:])
 	if len(fields) <= stime {
@@ -69,14 +70,14 @@ func ParentAndTime(pid int) (parent int, cpu time.Duration) {
 	return parent, time.Duration(user+system) * clockTick
 }
 
-// Heap is what is live on the heap of this process, or not yet swept, in bytes.
+// Heap is the size of live and unswept objects on the heap of this process, in bytes.
 func Heap() int64 {
 	s := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(s)
 	return int64(s[0].Value.Uint64())
 }
 
-// LoadAverage is that of the last minute.
+// LoadAverage is the load average of the last minute.
 func LoadAverage() string {
 	data, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
@@ -95,7 +96,7 @@ func machineMemory() string {
 	return fmt.Sprintf("%.0f GiB", float64(kib)/(1<<20))
 }
 
-// ModuleVersion is the version of a module that this program is built with.
+// ModuleVersion is the version of a module in the build of this program.
 func ModuleVersion(path string) string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, m := range info.Deps {

@@ -13,21 +13,21 @@ import (
 	"time"
 )
 
-// Report is one run.
+// Report contains the results of one run.
 type Report struct {
-	// Took is how long the run took.
+	// Took is the duration of the run.
 	Took time.Duration
-	// With names what was measured with besides Go ("CUE v0.17.1").
+	// With names the versions of other software, for example "CUE v0.17.1".
 	With string
-	// Others is how many processors other work used, while each measurement was made.
+	// Others is the number of processors that other work used during each measurement.
 	Others []float64
 	Rows   []Row
 }
 
-// Missed reports whether any bar is missed.
+// Missed reports whether any limit is missed.
 func (r Report) Missed() bool { return slices.ContainsFunc(r.Rows, Row.Missed) }
 
-// String is the table, in Markdown, and what it was measured on.
+// String returns a description of the run and the table in Markdown.
 func (r Report) String() string {
 	var out strings.Builder
 	others := ""
@@ -40,14 +40,14 @@ func (r Report) String() string {
 	}
 	fmt.Fprintf(&out, "Measured in one run of %s on %d cores and %s with %s and %s%s.\n\n", r.Took.Round(time.Second),
 		runtime.NumCPU(), machineMemory(), strings.Replace(runtime.Version(), "go", "Go ", 1), r.With, others)
-	out.WriteString("| figure | bar | measured | Isthmus | held against | pass |\n|---|---|---|---|---|---|\n")
+	out.WriteString("| figure | limit | measured | Isthmus | compared with | pass |\n|---|---|---|---|---|---|\n")
 	for _, row := range r.Rows {
 		fmt.Fprintf(&out, "| %s |\n", strings.Join(row.Cells(), " | "))
 	}
 	return strings.TrimRight(out.String(), "\n")
 }
 
-// Document is where tables are kept, below the checkout, each between a line that names its program and an end mark.
+// Document contains the tables, each between a line that names its program and an end mark.
 const Document = "docs/benchmarks.md"
 
 const endsHere = "<!-- end -->"
@@ -56,7 +56,7 @@ func beginsHere(program string) string {
 	return "<!-- Written by " + program + " -write; all up to the end mark is replaced. -->"
 }
 
-// Keep puts the table of a program ("test/bench/evaluation") between its marks in the file.
+// Keep replaces the table of a program ("test/bench/evaluation") in a file.
 func Keep(file, program, text string) error {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -66,13 +66,13 @@ func Keep(file, program, text string) error {
 	before, rest, begins := bytes.Cut(data, []byte(begin))
 	_, after, ends := bytes.Cut(rest, []byte(endsHere))
 	if !begins || !ends {
-		return fmt.Errorf("%s lacks the lines %q and %q, between which the table belongs", file, begin, endsHere)
+		return fmt.Errorf("%s lacks the lines %q and %q around the table", file, begin, endsHere)
 	}
 	return os.WriteFile(file, slices.Concat(before, []byte(begin+"\n"+text+"\n"+endsHere), after), 0o644)
 }
 
-// Checkout is the root of this module's source.
-func Checkout(ctx context.Context) (string, error) {
+// checkout is the root of the source of this module.
+func checkout(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
 	if err != nil {
 		return "", fmt.Errorf("finding the checkout: %w", err)
@@ -80,7 +80,7 @@ func Checkout(ctx context.Context) (string, error) {
 	return filepath.Dir(strings.TrimSpace(string(out))), nil
 }
 
-// Seconds writes a time with three digits.
+// Seconds formats a duration with about three digits.
 func Seconds(d time.Duration) string {
 	switch {
 	case d < 10*time.Millisecond:
@@ -93,10 +93,10 @@ func Seconds(d time.Duration) string {
 	return fmt.Sprintf("%.1f s", d.Seconds())
 }
 
-// Megabyte is 10^6 bytes, as tables count.
+// Megabyte is 10^6 bytes, the unit in tables.
 const Megabyte = 1e6
 
-// Bytes writes an amount of memory.
+// Bytes formats an amount of memory.
 func Bytes(n int64) string {
 	if n >= 1000*Megabyte {
 		return fmt.Sprintf("%.2f GB", float64(n)/(1000*Megabyte))
@@ -104,20 +104,11 @@ func Bytes(n int64) string {
 	return fmt.Sprintf("%.0f MB", float64(n)/Megabyte)
 }
 
-// Thousands writes a number with commas.
+// Thousands formats a number with commas.
 func Thousands(n int) string {
 	s := fmt.Sprint(n)
 	for i := len(s) - 3; i > 0; i -= 3 {
 		s = s[:i] + "," + s[i:]
 	}
 	return s
-}
-
-// Median of an even number is the mean of the middle two.
-func Median(of []time.Duration) time.Duration {
-	s := slices.Sorted(slices.Values(of))
-	if len(s) == 0 {
-		return 0
-	}
-	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
 }

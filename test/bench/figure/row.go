@@ -1,7 +1,9 @@
-// Package figure holds what a benchmark measured against its bars, and keeps the table of it in docs/benchmarks.md.
+// Package figure is the common part of the benchmark commands. It compares measurements with their
+// limits and keeps the table in docs/benchmarks.md.
 //
-// In: the [Row]s of one run. Out: whether a bar is missed, and a table in Markdown. A ratio misses its bar when it is above it by more than
-// a quarter, since other work on the machine slows both sides, but never evenly; a count has no noise.
+// In: the [Row]s of one run. Out: whether a limit is missed, and a table in Markdown. A ratio
+// misses its limit if it exceeds the limit by more than 25 %, because other work on the machine
+// slows both sides, but never evenly. A count has no such tolerance.
 package figure
 
 import "fmt"
@@ -9,30 +11,32 @@ import "fmt"
 // Row is one figure.
 type Row struct {
 	Figure string
-	// Bar is at most what Measured shall be, 0 for none, and Of says of what it is a part or a multiple.
-	Bar, Measured float64
-	Of            string
-	// Ours and Theirs are what the figure was made of, for a person.
+	// Measured must be at most Limit. 0 is no limit, unless Count is set. Of is the unit of both, for
+	// example "`cue export`" for a share of its time.
+	Limit, Measured float64
+	Of              string
+	// Ours and Theirs are the measurements behind the figure.
 	Ours, Theirs string
-	// Bytes: Measured is an amount of memory; Count: it is a number, and the bar is 0; Exact: no noise excuses it.
+	// Bytes: Measured is an amount of memory. Count: Measured is a number, and the limit is 0. Exact:
+	// the limit has no tolerance.
 	Bytes, Count, Exact bool
 }
 
-// slack is by how much a ratio may be above its bar before a run fails.
-const slack = 1.25
+// tolerance is the factor by which a ratio may exceed its limit before a run fails.
+const tolerance = 1.25
 
-// Judged reports whether there is a bar.
-func (r Row) Judged() bool { return r.Bar > 0 || r.Count }
+// Judged reports whether there is a limit.
+func (r Row) Judged() bool { return r.Limit > 0 || r.Count }
 
-// Missed reports whether the bar is missed, noise allowed for.
+// Missed reports whether the limit is exceeded by more than its tolerance.
 func (r Row) Missed() bool {
 	if r.Count || r.Exact {
-		return r.Judged() && r.Measured > r.Bar
+		return r.Judged() && r.Measured > r.Limit
 	}
-	return r.Judged() && r.Measured > r.Bar*slack
+	return r.Judged() && r.Measured > r.Limit*tolerance
 }
 
-// Cells are the row's columns in the table.
+// Cells returns the columns of the table.
 func (r Row) Cells() []string {
 	value := func(v float64) string {
 		switch {
@@ -45,14 +49,14 @@ func (r Row) Cells() []string {
 		}
 		return fmt.Sprintf("%.2f", v)
 	}
-	bar, pass := "", ""
+	limit, pass := "", ""
 	if r.Judged() {
-		bar = "at most " + value(r.Bar)
+		limit = "at most " + value(r.Limit)
 		if r.Of != "" {
-			bar += " of " + r.Of
+			limit += " of " + r.Of
 		}
 		switch {
-		case r.Measured <= r.Bar:
+		case r.Measured <= r.Limit:
 			pass = "yes"
 		case !r.Missed():
 			pass = "within a quarter"
@@ -60,7 +64,7 @@ func (r Row) Cells() []string {
 			pass = "**no**"
 		}
 	} else if r.Of != "" {
-		bar = "none, of " + r.Of
+		limit = "none, of " + r.Of
 	}
-	return []string{r.Figure, bar, value(r.Measured), r.Ours, r.Theirs, pass}
+	return []string{r.Figure, limit, value(r.Measured), r.Ours, r.Theirs, pass}
 }

@@ -17,7 +17,7 @@ import (
 type repository struct {
 	server *gittestserver.GitServer
 	clone  string
-	// services are those that run in the measured cluster, so that a change of one concerns it.
+	// services are the files of services in the measured cluster. A change affects its bundle.
 	services []string
 }
 
@@ -59,7 +59,7 @@ func newRepository(ctx context.Context, shape bench.Repository, dir string) (*re
 
 func (r *repository) url() string { return r.server.HTTPAddress() + "/mesh.git" }
 
-// change gives the n-th service another weight, and commits that.
+// change commits another weight for the n-th service.
 func (r *repository) change(ctx context.Context, n int) (commit string, err error) {
 	file := r.services[n%len(r.services)]
 	text, err := os.ReadFile(file)
@@ -68,7 +68,7 @@ func (r *repository) change(ctx context.Context, n int) (commit string, err erro
 	}
 	changed := strings.NewReplacer("weight: 70}", fmt.Sprintf("weight: %d}", n%69+1), "weight: 30}", fmt.Sprintf("weight: %d}", 99-n%69)).Replace(string(text))
 	if changed == string(text) {
-		return "", fmt.Errorf("%s holds no weights to change", file)
+		return "", fmt.Errorf("%s contains no weights to change", file)
 	}
 	if err := os.WriteFile(file, []byte(changed), 0o644); err != nil {
 		return "", err

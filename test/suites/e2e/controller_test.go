@@ -2,100 +2,76 @@ package e2e_test
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
-
-	"k8s.io/client-go/rest"
 
 	"github.com/isthmus-mesh/isthmus/test/support/gitops"
 )
 
 // controller is a running isthmus-controller.
 type controller struct {
-	t    *testing.T
-	cmd  *exec.Cmd
-	wire *wire
-	log  string
-	// done is closed when the process has ended, with err as exec.Cmd.Wait gave it.
-	done chan struct{}
-	err  error
+	*gitops.Process
+	t        *testing.T
+	recorder *recorder
+	log      string
 }
 
-// start runs the command as its Deployment does. The lease is long, since only the tests of leader election are about it; a process that
-// lost its API server ends by itself.
-func (w *world) start(flags ...string) *controller {
-	w.T.Helper()
-	c := &controller{t: w.T, wire: newWire(w.T, w.Cluster), done: make(chan struct{})}
-	folder := w.T.TempDir()
-	kubeconfig := filepath.Join(folder, "kubeconfig")
-	text, err := w.Cluster.Kubeconfig(&rest.Config{Host: c.wire.server.URL, BearerToken: w.token(), TLSClientConfig: rest.TLSClientConfig{CAData: c.wire.authority()}})
-	must(w.T, err)
-	must(w.T, os.WriteFile(kubeconfig, text, 0o600))
-
-	c.log = filepath.Join(folder, "log")
+// start runs the command as its Deployment does. The lease is long, because a process that loses
+// its API server ends itself. Only the tests of leader election use a shorter one.
+func (env *environment) start(flags ...string) *controller {
+	env.T.Helper()
+	folder := env.T.TempDir()
+	c := &controller{t: env.T, recorder: startRecorder(env.T, env.Cluster), log: filepath.Join(folder, "log")}
+	kubeconfig, err := gitops.WriteKubeconfig(env.Cluster, c.recorder.relay.Connection(env.token()), folder)
+	must(env.T, err)
 	out, err := os.Create(c.log)
-	must(w.T, err)
+	must(env.T, err)
 	defer out.Close()
-	c.cmd = exec.Command(binary, append([]string{
-		"--kubeconfig=" + kubeconfig, "--metrics-addr=0", "--health-addr=0", "--log-level=debug", "--min-retry-delay=50ms", "--settle-time=0",
-		"--leader-election-lease-duration=60s", "--leader-election-renew-deadline=50s", "--leader-election-retry-period=1s",
-	}, flags...)...)
-	c.cmd.Env = []string{"RUNTIME_NAMESPACE=" + namespace, "HOME=" + folder, "TMPDIR=" + folder}
-	c.cmd.Stdout, c.cmd.Stderr = out, out
-	must(w.T, c.cmd.Start())
-	c.wire.kill = func() { _ = c.cmd.Process.Kill(); <-c.done }
-	go func() {
-		c.err = c.cmd.Wait()
-		close(c.done)
-	}()
-	w.T.Cleanup(func() {
+	lease := []string{"--leader-election-lease-duration=60s", "--leader-election-renew-deadline=50s", "--leader-election-retry-period=1s"}
+	command := gitops.Command{Binary: suite.Controller, Kubeconfig: kubeconfig, Home: folder, Flags: slices.Concat(gitops.TestFlags, lease, flags), Output: out}
+	c.Process, err = command.Start()
+	must(env.T, err)
+	c.recorder.kill = func() { c.Kill(); _ = c.Wait() }
+	env.T.Cleanup(func() {
 		c.kill()
-		c.wire.server.Close()
-		// E2E_LOG=1 shows it of tests that pass, too.
-		if w.T.Failed() || os.Getenv("E2E_LOG") != "" {
-			w.T.Logf("the end of the controller's log:\n%s", gitops.Tail(c.log, 25))
+		c.recorder.relay.Stop()
+		// E2E_LOG=1 shows the log of passing tests too.
+		if env.T.Failed() || os.Getenv("E2E_LOG") != "" {
+			env.T.Logf("end of the controller's log:\n%s", gitops.Tail(c.log, 25))
 		}
 	})
 	return c
 }
 
-// kill ends the process with SIGKILL, if it still runs, and waits until nothing of it is under way.
+// kill ends the process with SIGKILL if it is running, and waits until its last requests are done.
 func (c *controller) kill() {
-	_ = c.cmd.Process.Kill()
-	<-c.done
-	c.wire.settle()
+	c.Kill()
+	_ = c.Wait()
+	c.recorder.drain()
 }
 
-// stop ends the process as Kubernetes does, and it must end well. Until it has said that it starts, it may not listen to signals yet.
+// stop ends the process with SIGTERM, as Kubernetes does. The process must exit with status 0.
+// Before the process logs that it starts, it may not handle signals yet.
 func (c *controller) stop() {
 	c.t.Helper()
-	for end := time.Now().Add(gitops.Deadline); c.running() && c.logged("isthmus-controller starts") == 0; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(gitops.Deadline); c.Running() && c.logged("isthmus-controller starts") == 0; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			c.t.Fatalf("waited %s in vain until the controller says that it starts", gitops.Deadline)
+			c.t.Fatalf("timed out after %s waiting until the controller starts", gitops.Deadline)
 		}
 	}
-	must(c.t, c.cmd.Process.Signal(syscall.SIGTERM))
-	<-c.done
-	c.wire.settle()
-	if c.err != nil {
-		c.t.Errorf("after SIGTERM the controller ended with %v", c.err)
+	must(c.t, c.Signal(syscall.SIGTERM))
+	err := c.Wait()
+	c.recorder.drain()
+	if err != nil {
+		c.t.Errorf("after SIGTERM the controller ended with %v", err)
 	}
 }
 
-func (c *controller) running() bool {
-	select {
-	case <-c.done:
-		return false
-	default:
-		return true
-	}
-}
-
-// logged counts the lines of its log that hold text.
+// logged counts occurrences of a text in the log.
 func (c *controller) logged(text string) int {
 	c.t.Helper()
 	log, err := os.ReadFile(c.log)

@@ -1,10 +1,10 @@
-// Package e2e holds the main job against the real thing, end to end: a commit in a Git repository becomes Istio
-// resources in a cluster.
+// Package e2e tests the whole path from a commit in a Git repository to Istio resources in a
+// cluster.
 //
-// Nothing is imitated. The command isthmus-controller runs as a process of its own, with the token of its ServiceAccount and
-// exactly the rights of config/rbac, against real API servers and a real Git server. What a cluster shall hold is never taken from
-// Isthmus: the real cue command exports it from a checkout of the commit.
+// Everything is real: API servers, a Git server, and the command isthmus-controller as a process
+// with the token of its ServiceAccount and exactly the permissions of config/rbac. The expected
+// resources never come from Isthmus. The cue command exports them from a checkout of the commit.
 //
-// Between a controller and its API server stands a relay (wire_test.go) that notes every request and can end the
-// process at a chosen one, so a test says "killed before its fourth write" and not "killed after 80 ms".
+// A relay between the controller and its API server records every request (recorder_test.go). It
+// can kill the process at a chosen write, so a test does not depend on timing.
 package e2e

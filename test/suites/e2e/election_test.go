@@ -7,55 +7,55 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// elected are flags for a lease that is over soon, yet not so soon that a busy machine loses it.
-var elected = []string{"--leader-election-lease-duration=8s", "--leader-election-renew-deadline=6s", "--leader-election-retry-period=500ms"}
+// shortLease expires soon, but not on a busy machine that renews it late.
+var shortLease = []string{"--leader-election-lease-duration=8s", "--leader-election-renew-deadline=6s", "--leader-election-retry-period=500ms"}
 
-func (w *world) holder() string {
-	w.T.Helper()
+func (env *environment) leaseHolder() string {
+	env.T.Helper()
 	lease := &coordinationv1.Lease{}
-	err := w.Admin.Get(w.T.Context(), client.ObjectKey{Namespace: namespace, Name: "isthmus-controller-leader-election"}, lease)
-	must(w.T, client.IgnoreNotFound(err))
+	err := env.Admin.Get(env.T.Context(), client.ObjectKey{Namespace: namespace, Name: "isthmus-controller-leader-election"}, lease)
+	must(env.T, client.IgnoreNotFound(err))
 	if lease.Spec.HolderIdentity == nil {
 		return ""
 	}
 	return *lease.Spec.HolderIdentity
 }
 
-func TestOfTwoControllersOneWritesAndTheOtherTakesOver(t *testing.T) {
-	w := newWorld(t)
-	leader := w.start(elected...)
-	w.Until("the first holds the lease", func() (bool, string) { return w.holder() != "", "" })
-	held := w.holder()
-	standby := w.start(elected...)
-	w.Until("the second watches", func() (bool, string) {
-		return len(standby.wire.requests(func(r request) bool { return r.watches() && r.resources() })) >= 9, ""
+func TestOnlyTheLeaderWritesAndTheStandbyTakesOver(t *testing.T) {
+	env := newEnvironment(t)
+	leader := env.start(shortLease...)
+	env.Until("the first controller has the lease", func() (bool, string) { return env.leaseHolder() != "", "" })
+	holder := env.leaseHolder()
+	standby := env.start(shortLease...)
+	env.Until("the second controller watches", func() (bool, string) {
+		return len(standby.recorder.requests(func(r request) bool { return r.Watches() && r.Istio() })) >= 9, ""
 	})
-	w.Create("mesh")
-	w.ready("mesh", w.Git.First)
-	spoilt["FieldChanged"].spoil(w, w.Objects()[spoilt["FieldChanged"].key])
-	w.restored(w.Git.First)
-	if sent := standby.wire.requests(func(r request) bool { return r.writes() || r.event() }); len(sent) > 0 {
-		t.Errorf("the one without the lease sent %q", sent)
+	env.Create("mesh")
+	env.ready("mesh", env.Git.First)
+	manualEdits["FieldChanged"].apply(env, env.Objects()[manualEdits["FieldChanged"].key])
+	env.restored(env.Git.First)
+	if sent := standby.recorder.requests(func(r request) bool { return r.Writes() || r.Event() }); len(sent) > 0 {
+		t.Errorf("the controller without the lease sent %q", sent)
 	}
-	if w.holder() != held {
-		t.Fatal("the lease changed hands on its own, so this test shows nothing; the machine may be too busy")
+	if env.leaseHolder() != holder {
+		t.Fatal("the lease moved without a failure, so this test proves nothing; the machine may be too busy")
 	}
 
 	leader.kill()
-	commit := w.Git.Edit("services/cart.cue", "targetPort: 8080", "targetPort: 9090")
-	w.ready("mesh", commit)
-	if w.holder() == held || len(standby.wire.requests(request.writes)) == 0 {
-		t.Error("the second did not take over")
+	commit := env.Git.Edit("services/cart.cue", "targetPort: 8080", "targetPort: 9090")
+	env.ready("mesh", commit)
+	if env.leaseHolder() == holder || len(standby.recorder.requests(request.Writes)) == 0 {
+		t.Error("the second controller did not take over")
 	}
 
-	// One that is stopped gives the lease back, so that nobody waits for its end.
-	third := w.start(elected...)
-	w.Until("the third watches", func() (bool, string) {
-		return len(third.wire.requests(func(r request) bool { return r.watches() && r.resources() })) >= 9, ""
+	// A stopped controller releases the lease, so the next one does not wait for its expiry.
+	third := env.start(shortLease...)
+	env.Until("the third controller watches", func() (bool, string) {
+		return len(third.recorder.requests(func(r request) bool { return r.Watches() && r.Istio() })) >= 9, ""
 	})
 	standby.stop()
-	w.ready("mesh", w.Git.Edit("services/cart.cue", "targetPort: 9090", "targetPort: 7070"))
-	if len(third.wire.requests(request.writes)) == 0 {
-		t.Error("the third did not take over")
+	env.ready("mesh", env.Git.Edit("services/cart.cue", "targetPort: 9090", "targetPort: 7070"))
+	if len(third.recorder.requests(request.Writes)) == 0 {
+		t.Error("the third controller did not take over")
 	}
 }

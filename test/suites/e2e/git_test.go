@@ -12,142 +12,142 @@ import (
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 )
 
-func TestAGitOutageLeavesEverythingAndItsEndIsNoticed(t *testing.T) {
-	w := newWorld(t)
-	w.start()
-	w.Create("mesh")
-	w.ready("mesh", w.Git.First)
-	before := w.versions()
+func TestGitOutageChangesNothingAndSyncsResumeAfterwards(t *testing.T) {
+	env := newEnvironment(t)
+	env.start()
+	env.Create("mesh")
+	env.ready("mesh", env.Git.First)
+	before := env.versions()
 
-	w.Git.Down.Store(true)
-	ms := w.NotReady("mesh", v1alpha1.ReasonFetchFailed)
+	env.Git.Down.Store(true)
+	ms := env.NotReady("mesh", v1alpha1.ReasonFetchFailed)
 	if stalled(ms) || !strings.Contains(message(ms), "503") && !strings.Contains(message(ms), "maintenance") {
-		t.Errorf("an outage is tried again, and the message has the server's answer: %s", describe(ms))
+		t.Errorf("an outage is retried, and the message contains the response of the server: %s", describe(ms))
 	}
-	w.Polled(3)
-	if diff := cmp.Diff(before, w.versions()); diff != "" {
+	env.Polled(3)
+	if diff := cmp.Diff(before, env.versions()); diff != "" {
 		t.Errorf("an outage changed the cluster: -before, +after:\n%s", diff)
 	}
 	for _, name := range []string{"FieldChanged", "Deleted"} {
-		spoilt[name].spoil(w, w.Objects()[spoilt[name].key])
-		w.restored(w.Git.First)
+		manualEdits[name].apply(env, env.Objects()[manualEdits[name].key])
+		env.restored(env.Git.First)
 	}
-	commit := w.Git.Edit("services/cart.cue", "targetPort: 8080", "targetPort: 9090")
-	w.Git.Down.Store(false)
-	w.ready("mesh", commit)
+	commit := env.Git.Edit("services/cart.cue", "targetPort: 8080", "targetPort: 9090")
+	env.Git.Down.Store(false)
+	env.ready("mesh", commit)
 }
 
-func TestARestartDuringAGitOutageLeavesEverything(t *testing.T) {
-	w := newWorld(t)
-	c := w.start()
-	w.Create("mesh")
-	w.ready("mesh", w.Git.First)
-	before := w.versions()
+func TestRestartDuringAGitOutageChangesNothing(t *testing.T) {
+	env := newEnvironment(t)
+	c := env.start()
+	env.Create("mesh")
+	env.ready("mesh", env.Git.First)
+	before := env.versions()
 	c.stop()
-	w.Git.Down.Store(true)
-	w.start()
-	w.NotReady("mesh", v1alpha1.ReasonFetchFailed)
-	w.Polled(3)
-	if diff := cmp.Diff(before, w.versions()); diff != "" {
-		t.Errorf("a controller that knows no commit changed the cluster: -before, +after:\n%s", diff)
+	env.Git.Down.Store(true)
+	env.start()
+	env.NotReady("mesh", v1alpha1.ReasonFetchFailed)
+	env.Polled(3)
+	if diff := cmp.Diff(before, env.versions()); diff != "" {
+		t.Errorf("a controller without a commit changed the cluster: -before, +after:\n%s", diff)
 	}
-	w.Git.Down.Store(false)
-	w.ready("mesh", w.Git.First)
-	if diff := cmp.Diff(before, w.versions()); diff != "" {
+	env.Git.Down.Store(false)
+	env.ready("mesh", env.Git.First)
+	if diff := cmp.Diff(before, env.versions()); diff != "" {
 		t.Errorf("after the outage: -before, +after:\n%s", diff)
 	}
 }
 
-func TestARewrittenHistoryIsFollowedAndReported(t *testing.T) {
-	w := newWorld(t)
-	w.start()
-	w.Create("mesh")
-	w.ready("mesh", w.Git.First)
-	second := w.Git.Edit("services/cart.cue", "targetPort: 8080", "targetPort: 9090")
-	w.ready("mesh", second)
+func TestRewrittenHistoryIsAppliedAndReported(t *testing.T) {
+	env := newEnvironment(t)
+	env.start()
+	env.Create("mesh")
+	env.ready("mesh", env.Git.First)
+	second := env.Git.Edit("services/cart.cue", "targetPort: 8080", "targetPort: 9090")
+	env.ready("mesh", second)
 
-	w.Git.Rewind(w.Git.First)
-	third := w.Git.Edit("services/cart.cue", "targetPort: 8080", "targetPort: 7070")
-	ms := w.ready("mesh", third)
+	env.Git.Rewind(env.Git.First)
+	third := env.Git.Edit("services/cart.cue", "targetPort: 8080", "targetPort: 7070")
+	ms := env.ready("mesh", third)
 	if !strings.Contains(ms.Status.RewrittenFrom, second) {
-		t.Errorf("the status names the commit that the branch held: %s", describe(ms))
+		t.Errorf("the status names the previous commit of the branch: %s", describe(ms))
 	}
-	w.Until("a warning tells of it", func() (bool, string) {
-		events := w.events(v1alpha1.ReasonHistoryRewritten)
+	env.Until("an event warns about it", func() (bool, string) {
+		events := env.events(v1alpha1.ReasonHistoryRewritten)
 		return len(events) == 1 && strings.Contains(events[0], second) && strings.Contains(events[0], third), strings.Join(events, "\n")
 	})
-	ms = w.ready("mesh", w.Git.Edit("services/cart.cue", "targetPort: 7070", "targetPort: 6060"))
+	ms = env.ready("mesh", env.Git.Edit("services/cart.cue", "targetPort: 7070", "targetPort: 6060"))
 	if ms.Status.RewrittenFrom != "" {
-		t.Errorf("the next ordinary commit ends it: %s", describe(ms))
+		t.Errorf("the next commit clears status.rewrittenFrom: %s", describe(ms))
 	}
 }
 
-func TestAHistoryThatWasSetBackIsReportedAfterARestart(t *testing.T) {
-	w := newWorld(t)
-	c := w.start()
-	w.Create("mesh")
-	second := w.Git.Edit("services/cart.cue", "targetPort: 8080", "targetPort: 9090")
-	w.ready("mesh", second)
+func TestBranchResetDuringARestartIsReported(t *testing.T) {
+	env := newEnvironment(t)
+	c := env.start()
+	env.Create("mesh")
+	second := env.Git.Edit("services/cart.cue", "targetPort: 8080", "targetPort: 9090")
+	env.ready("mesh", second)
 	c.stop()
-	w.Git.Rewind(w.Git.First)
-	w.Git.Push()
-	w.start()
-	ms := w.ready("mesh", w.Git.First)
+	env.Git.Rewind(env.Git.First)
+	env.Git.Push()
+	env.start()
+	ms := env.ready("mesh", env.Git.First)
 	if !strings.Contains(ms.Status.RewrittenFrom, second) {
-		t.Errorf("the status names the commit that the branch held: %s", describe(ms))
+		t.Errorf("the status names the previous commit of the branch: %s", describe(ms))
 	}
 }
 
-func TestARequestedRunDoesNotWaitForTheInterval(t *testing.T) {
-	w := newWorld(t)
-	w.start()
-	w.Create("mesh", hourly)
-	w.ready("mesh", w.Git.First)
-	commit := w.Git.Edit("services/cart.cue", "targetPort: 8080", "targetPort: 9090")
-	w.Change("mesh", func(ms *v1alpha1.MeshSync) {
+func TestRequestedReconciliationDoesNotWaitForTheInterval(t *testing.T) {
+	env := newEnvironment(t)
+	env.start()
+	env.Create("mesh", pollHourly)
+	env.ready("mesh", env.Git.First)
+	commit := env.Git.Edit("services/cart.cue", "targetPort: 8080", "targetPort: 9090")
+	env.Change("mesh", func(ms *v1alpha1.MeshSync) {
 		metav1.SetMetaDataAnnotation(&ms.ObjectMeta, meta.ReconcileRequestAnnotation, "2026-01-01T00:00:00Z")
 	})
-	ms := w.ready("mesh", commit)
+	ms := env.ready("mesh", commit)
 	if ms.Status.LastHandledReconcileAt != "2026-01-01T00:00:00Z" {
-		t.Errorf("the status tells which request was heeded: %s", describe(ms))
+		t.Errorf("the status names the handled request: %s", describe(ms))
 	}
 }
 
-func TestSuspendStopsEverythingAndResumeCatchesUp(t *testing.T) {
+func TestSuspendStopsAllWorkAndResumeCatchesUp(t *testing.T) {
 	const nothing = "suspended: nothing is done"
-	w := newWorld(t)
-	c := w.start()
-	w.Create("mesh")
-	w.ready("mesh", w.Git.First)
-	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Suspend = true })
-	w.Until("the controller has seen it", func() (bool, string) { return c.logged(nothing) > 0, "" })
+	env := newEnvironment(t)
+	c := env.start()
+	env.Create("mesh")
+	env.ready("mesh", env.Git.First)
+	env.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Suspend = true })
+	env.Until("the controller has logged it", func() (bool, string) { return c.logged(nothing) > 0, "" })
 
-	asked := w.Git.Asked.Load()
-	c.wire.forget()
-	spoilt["FieldChanged"].spoil(w, w.Objects()[spoilt["FieldChanged"].key])
-	must(t, w.Admin.Delete(t.Context(), w.Objects()["ServiceEntry/cart/cart.cart.global-local"]))
-	before := w.versions()
-	commit := w.Git.Edit("services/web.cue", "cart: {}, ", "")
-	// Each of these wakes it, and it does nothing again.
+	asked := env.Git.Asked.Load()
+	c.recorder.reset()
+	manualEdits["FieldChanged"].apply(env, env.Objects()[manualEdits["FieldChanged"].key])
+	must(t, env.Admin.Delete(t.Context(), env.Objects()["ServiceEntry/cart/cart.cart.global-local"]))
+	before := env.versions()
+	commit := env.Git.Edit("services/web.cue", "cart: {}, ", "")
+	// Each request starts a reconciliation, which does nothing.
 	for _, at := range []string{"one", "two", "three"} {
 		seen := c.logged(nothing)
-		w.Change("mesh", func(ms *v1alpha1.MeshSync) {
+		env.Change("mesh", func(ms *v1alpha1.MeshSync) {
 			metav1.SetMetaDataAnnotation(&ms.ObjectMeta, meta.ReconcileRequestAnnotation, at)
 		})
-		w.Until("the controller has seen the request", func() (bool, string) { return c.logged(nothing) > seen, "" })
+		env.Until("the controller has handled the request", func() (bool, string) { return c.logged(nothing) > seen, "" })
 	}
-	if got := w.Git.Asked.Load(); got != asked {
-		t.Errorf("while suspended, Git was asked %d times", got-asked)
+	if got := env.Git.Asked.Load(); got != asked {
+		t.Errorf("while suspended, Git was polled %d times", got-asked)
 	}
-	if writes := c.wire.requests(request.writes); len(writes) > 0 {
+	if writes := c.recorder.requests(request.Writes); len(writes) > 0 {
 		t.Errorf("while suspended, the controller sent %q", writes)
 	}
-	if diff := cmp.Diff(before, w.versions()); diff != "" {
+	if diff := cmp.Diff(before, env.versions()); diff != "" {
 		t.Errorf("while suspended, the cluster changed: -before, +after:\n%s", diff)
 	}
-	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Suspend = false })
-	ms := w.ready("mesh", commit)
+	env.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Suspend = false })
+	ms := env.ready("mesh", commit)
 	if !conditions.IsReady(ms) || ms.Status.LastHandledReconcileAt != "three" {
-		t.Errorf("the last request counts as heeded: %s", describe(ms))
+		t.Errorf("the last request is marked as handled: %s", describe(ms))
 	}
 }

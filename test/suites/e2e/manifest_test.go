@@ -6,8 +6,9 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/support/gitops"
 )
 
-// many are n services in west, all called from east by one more, and the files that hold them.
-func many(n int) map[string]string {
+// manyServices returns the files of n services in west and of the service hub in east, which calls
+// all of them.
+func manyServices(n int) map[string]string {
 	caller := gitops.Service{Name: "hub", In: []string{east}}
 	files := map[string]string{}
 	for i := range n {
@@ -19,8 +20,8 @@ func many(n int) map[string]string {
 	return files
 }
 
-// without is a change that removes these files.
-func without(files map[string]string) map[string]string {
+// removalOf returns a change that removes the files.
+func removalOf(files map[string]string) map[string]string {
 	out := map[string]string{}
 	for name := range files {
 		out[name] = ""

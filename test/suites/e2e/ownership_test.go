@@ -13,37 +13,37 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/support/gitops"
 )
 
-func TestAForeignObjectIsRefusedAndTheRestIsApplied(t *testing.T) {
-	w := newWorld(t)
+func TestForeignObjectIsRefusedAndTheRestIsApplied(t *testing.T) {
+	env := newEnvironment(t)
 	const key = "ServiceEntry/stock/stock.stock.global-remote"
-	foreign := w.make(stranger("stock", "stock.stock.global-remote"))
-	w.start()
-	w.Create("mesh")
-	ms := w.NotReady("mesh", v1alpha1.ReasonRefused)
+	foreign := env.create(foreignEntry("stock", "stock.stock.global-remote"))
+	env.start()
+	env.Create("mesh")
+	ms := env.NotReady("mesh", v1alpha1.ReasonRefused)
 	if len(ms.Status.Errors) != 1 || ms.Status.Errors[0].Resource != key || ms.Status.Errors[0].Service != "stock" || ms.Status.Refused != 1 {
 		t.Errorf("the status names the object and the service: %s", describe(ms))
 	}
 	if !strings.Contains(message(ms), key) || !strings.Contains(message(ms), "did not write") {
-		t.Errorf("the message names the object and says why: %s", message(ms))
+		t.Errorf("the message names the object and the reason: %s", message(ms))
 	}
-	want := contents(t, exported(w.Git, w.Git.First, east))
+	want := gitops.Contents(exported(env.Git, env.Git.First, east))
 	delete(want, key)
-	if diff := cmp.Diff(want, contents(t, w.ours())); diff != "" {
-		t.Errorf("the rest: cue export (-) and the cluster (+) differ:\n%s", diff)
+	if diff := cmp.Diff(want, gitops.Contents(env.owned())); diff != "" {
+		t.Errorf("without the refused object: cue export (-) and the cluster (+) differ:\n%s", diff)
 	}
-	w.Polled(3)
-	if now := w.read(foreign); now.GetResourceVersion() != foreign.GetResourceVersion() {
-		t.Error("the foreign object was touched")
+	env.Polled(3)
+	if now := env.read(foreign); now.GetResourceVersion() != foreign.GetResourceVersion() {
+		t.Error("the foreign object was changed")
 	}
-	if ms := w.Get("mesh"); ms.Status.LastAppliedRevision != "" {
-		t.Errorf("a revision that is not applied whole is not called applied: %s", describe(ms))
+	if ms := env.Get("mesh"); ms.Status.LastAppliedRevision != "" {
+		t.Errorf("an incomplete revision must not be the last applied revision: %s", describe(ms))
 	}
-	must(t, w.Admin.Delete(t.Context(), foreign))
-	w.ready("mesh", w.Git.First)
+	must(t, env.Admin.Delete(t.Context(), foreign))
+	env.ready("mesh", env.Git.First)
 }
 
-// copied is what a person makes of an object with kubectl get -o yaml, another name and kubectl create.
-func copied(object *unstructured.Unstructured, name string) *unstructured.Unstructured {
+// copyOf returns what kubectl get -o yaml and kubectl create with another name would create.
+func copyOf(object *unstructured.Unstructured, name string) *unstructured.Unstructured {
 	out := object.DeepCopy()
 	out.SetName(name)
 	out.SetResourceVersion("")
@@ -53,83 +53,83 @@ func copied(object *unstructured.Unstructured, name string) *unstructured.Unstru
 	return out
 }
 
-func TestAPersonsCopyOfOurObjectIsLeftAlone(t *testing.T) {
-	w := newWorld(t)
-	added := w.Git.Commit(many(2))
-	w.start()
-	w.Create("mesh")
-	w.ready("mesh", added)
+func TestUserCopyOfAnOwnedObjectIsSkipped(t *testing.T) {
+	env := newEnvironment(t)
+	added := env.Git.Commit(manyServices(2))
+	env.start()
+	env.Create("mesh")
+	env.ready("mesh", added)
 	copies := []*unstructured.Unstructured{
-		w.make(copied(w.Objects()["ServiceEntry/cart/cart.cart.global-local"], "a-copy")),
-		w.make(copied(w.Objects()["ServiceEntry/item-0/item-0.item-0.global-remote"], "a-copy")),
+		env.create(copyOf(env.Objects()["ServiceEntry/cart/cart.cart.global-local"], "a-copy")),
+		env.create(copyOf(env.Objects()["ServiceEntry/item-0/item-0.item-0.global-remote"], "a-copy")),
 	}
-	w.Until("the status tells of the copies", func() (bool, string) {
-		ms := w.Get("mesh")
-		told := 0
-		for _, left := range ms.Status.Skipped {
-			if strings.HasSuffix(left.Resource, "/a-copy") && strings.Contains(left.Reason, "did not write it") {
-				told++
+	env.Until("the status lists the copies as skipped", func() (bool, string) {
+		ms := env.Get("mesh")
+		listed := 0
+		for _, skipped := range ms.Status.Skipped {
+			if strings.HasSuffix(skipped.Resource, "/a-copy") && strings.Contains(skipped.Reason, "did not write it") {
+				listed++
 			}
 		}
-		return told == len(copies), describe(ms)
+		return listed == len(copies), describe(ms)
 	})
-	// Nor does the copy go with its original, nor after a restart, nor with the MeshSync.
-	w.ready("mesh", w.Git.Restore(w.Git.First))
-	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
-	w.delete("mesh")
+	// The copies also survive the pruning of the originals and the deletion of the MeshSync.
+	env.ready("mesh", env.Git.Restore(env.Git.First))
+	env.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
+	env.delete("mesh")
 	for _, c := range copies {
-		if now := w.read(c); now.GetResourceVersion() != c.GetResourceVersion() {
-			t.Errorf("the copy %s was touched", gitops.Key(c))
+		if now := env.read(c); now.GetResourceVersion() != c.GetResourceVersion() {
+			t.Errorf("the copy %s was changed", gitops.Key(c))
 		}
 	}
-	if left := w.Objects(); len(left) != len(copies) {
-		t.Errorf("the objects of the MeshSync are gone, and only the copies stay; there are %d", len(left))
+	if left := env.Objects(); len(left) != len(copies) {
+		t.Errorf("only the copies must remain; there are %d objects", len(left))
 	}
 }
 
-func TestABackupThatWasRestoredIsRecognisedAndCanBePruned(t *testing.T) {
-	w := newWorld(t)
-	added := w.Git.Commit(many(2))
-	c := w.start()
-	w.Create("mesh")
-	w.ready("mesh", added)
+func TestRestoredBackupIsClaimedAndCanBePruned(t *testing.T) {
+	env := newEnvironment(t)
+	added := env.Git.Commit(manyServices(2))
+	c := env.start()
+	env.Create("mesh")
+	env.ready("mesh", added)
 	c.stop()
-	backup := w.Objects()
+	backup := env.Objects()
 	for _, object := range backup {
-		must(t, w.Admin.Delete(t.Context(), object))
+		must(t, env.Admin.Delete(t.Context(), object))
 	}
 	for key, object := range backup {
-		restored := copied(object, object.GetName())
-		must(t, w.Admin.Create(t.Context(), restored, client.FieldOwner("velero-server")))
-		// Some tools leave no managedFields at all.
-		must(t, w.Admin.Patch(t.Context(), restored, client.RawPatch(types.JSONPatchType, []byte(`[{"op": "replace", "path": "/metadata/managedFields", "value": [{}]}]`))))
-		if managed(w.Objects()[key]) {
-			t.Fatalf("%s still has our manager, so this test shows nothing", key)
+		restored := copyOf(object, object.GetName())
+		must(t, env.Admin.Create(t.Context(), restored, client.FieldOwner("velero-server")))
+		// Some tools drop managedFields.
+		must(t, env.Admin.Patch(t.Context(), restored, client.RawPatch(types.JSONPatchType, []byte(`[{"op": "replace", "path": "/metadata/managedFields", "value": [{}]}]`))))
+		if gitops.Managed(env.Objects()[key]) {
+			t.Fatalf("%s still has our field manager, so this test proves nothing", key)
 		}
 	}
-	uids := w.uids()
+	uids := env.uids()
 
-	w.start()
-	w.restored(added)
-	w.ready("mesh", added)
-	if diff := cmp.Diff(uids, w.uids()); diff != "" {
-		t.Errorf("restored objects were made anew instead of claimed: -before, +after:\n%s", diff)
+	env.start()
+	env.restored(added)
+	env.ready("mesh", added)
+	if diff := cmp.Diff(uids, env.uids()); diff != "" {
+		t.Errorf("restored objects were re-created instead of claimed: -before, +after:\n%s", diff)
 	}
-	w.ready("mesh", w.Git.Restore(w.Git.First))
-	if now, want := len(w.Objects()), len(exported(w.Git, w.Git.First, east)); now != want {
+	env.ready("mesh", env.Git.Restore(env.Git.First))
+	if now, want := len(env.Objects()), len(exported(env.Git, env.Git.First, east)); now != want {
 		t.Errorf("after pruning there are %d objects, want %d", now, want)
 	}
 }
 
-func TestTheLastObjectOfAKindIsPrunedAfterARestart(t *testing.T) {
-	w := newWorld(t)
-	routed := w.Git.Edit("services/cart.cue", "egress: stock: {}", `egress: stock: {}
+func TestLastObjectOfAKindIsPrunedAfterARestart(t *testing.T) {
+	env := newEnvironment(t)
+	routed := env.Git.Edit("services/cart.cue", "egress: stock: {}", `egress: stock: {}
 	routes: [{match: [{headers: "end-user": exact: "jason"}], timeout: "2s"}]`)
-	c := w.start()
-	w.Create("mesh")
-	w.ready("mesh", routed)
+	c := env.start()
+	env.Create("mesh")
+	env.ready("mesh", routed)
 	count := func() (n int) {
-		for key := range w.Objects() {
+		for key := range env.Objects() {
 			if strings.HasPrefix(key, "VirtualService/") {
 				n++
 			}
@@ -137,117 +137,117 @@ func TestTheLastObjectOfAKindIsPrunedAfterARestart(t *testing.T) {
 		return n
 	}
 	if count() != 1 {
-		t.Fatalf("the repository has %d VirtualServices and not one, so this test shows nothing", count())
+		t.Fatalf("the repository has %d VirtualServices instead of one, so this test proves nothing", count())
 	}
 	c.stop()
-	without := w.Git.Restore(w.Git.First)
-	w.start()
-	w.ready("mesh", without)
+	unrouted := env.Git.Restore(env.Git.First)
+	env.start()
+	env.ready("mesh", unrouted)
 	if count() != 0 {
-		t.Error("the VirtualService was forgotten")
+		t.Error("the VirtualService was not pruned")
 	}
 }
 
-func TestTheFinalizerCarriesTheDeletionPolicyOut(t *testing.T) {
+func TestFinalizerAppliesTheDeletionPolicy(t *testing.T) {
 	for _, tc := range []struct {
 		reason string
 		policy v1alpha1.DeletionPolicy
-		stay   bool
+		keep   bool
 	}{
-		{"a mesh must not vanish because somebody deleted a MeshSync", "", true},
-		{"said explicitly", v1alpha1.DeletionOrphan, true},
-		{"everything that was made for it goes, and nothing else", v1alpha1.DeletionDelete, false},
+		{"by default the deletion of a MeshSync keeps the mesh", "", true},
+		{"Orphan keeps all objects", v1alpha1.DeletionOrphan, true},
+		{"Delete deletes all objects of the MeshSync and no others", v1alpha1.DeletionDelete, false},
 	} {
 		t.Run("Policy"+string(tc.policy), func(t *testing.T) {
 			git := newRepository(t)
-			w := worldOf(git, east)
-			foreign := w.make(stranger("cart", "foreign"))
-			c := w.start()
-			w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = tc.policy })
-			w.ready("mesh", w.Git.First)
-			before := w.versions()
-			c.wire.forget()
-			w.delete("mesh")
+			env := environmentOf(git, east)
+			foreign := env.create(foreignEntry("cart", "foreign"))
+			c := env.start()
+			env.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = tc.policy })
+			env.ready("mesh", env.Git.First)
+			before := env.versions()
+			c.recorder.reset()
+			env.delete("mesh")
 			want := before
-			if !tc.stay {
-				want = map[string]string{gitops.Key(foreign): string(foreign.GetUID()) + " " + foreign.GetResourceVersion()}
+			if !tc.keep {
+				want = map[string]string{gitops.Key(foreign): gitops.Version(foreign)}
 			}
-			if diff := cmp.Diff(want, w.versions()); diff != "" {
+			if diff := cmp.Diff(want, env.versions()); diff != "" {
 				t.Errorf("%s: -want, +got:\n%s", tc.reason, diff)
 			}
 		})
 	}
 }
 
-func TestTheFinalizerIsKeptWhileTheControllerIsDown(t *testing.T) {
-	w := newWorld(t)
-	c := w.start()
-	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
-	w.ready("mesh", w.Git.First)
+func TestFinalizerWaitsForTheController(t *testing.T) {
+	env := newEnvironment(t)
+	c := env.start()
+	env.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
+	env.ready("mesh", env.Git.First)
 	c.stop()
-	must(t, w.Admin.Delete(t.Context(), w.Get("mesh")))
-	if ms := w.Get("mesh"); ms.DeletionTimestamp.IsZero() || len(w.ours()) == 0 {
+	must(t, env.Admin.Delete(t.Context(), env.Get("mesh")))
+	if ms := env.Get("mesh"); ms.DeletionTimestamp.IsZero() || len(env.owned()) == 0 {
 		t.Fatalf("the MeshSync waits for the controller: %s", describe(ms))
 	}
-	w.start()
-	w.Until("the objects are gone, and then the MeshSync", func() (bool, string) {
-		err := w.Admin.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "mesh"}, &v1alpha1.MeshSync{})
+	env.start()
+	env.Until("the MeshSync is gone", func() (bool, string) {
+		err := env.Admin.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "mesh"}, &v1alpha1.MeshSync{})
 		return client.IgnoreNotFound(err) == nil && err != nil, ""
 	})
-	if left := w.uids(); len(left) > 0 {
-		t.Errorf("the MeshSync went before %v", left)
+	if left := env.uids(); len(left) > 0 {
+		t.Errorf("the MeshSync was deleted before %v", left)
 	}
 }
 
-func TestARenamedMeshSyncClaimsTheOrphansAndDeletesNothing(t *testing.T) {
-	w := newWorld(t)
-	c := w.start()
-	w.Create("old")
-	w.ready("old", w.Git.First)
-	uids := w.uids()
-	c.wire.forget()
-	w.delete("old")
-	if diff := cmp.Diff(uids, w.uids()); diff != "" {
-		t.Errorf("between the names: -before, +after:\n%s", diff)
+func TestRenamedMeshSyncClaimsOrphansAndDeletesNothing(t *testing.T) {
+	env := newEnvironment(t)
+	c := env.start()
+	env.Create("old")
+	env.ready("old", env.Git.First)
+	uids := env.uids()
+	c.recorder.reset()
+	env.delete("old")
+	if diff := cmp.Diff(uids, env.uids()); diff != "" {
+		t.Errorf("after the deletion of the old MeshSync: -before, +after:\n%s", diff)
 	}
-	w.Create("new")
-	w.ready("new", w.Git.First)
-	if diff := cmp.Diff(uids, w.uids()); diff != "" {
-		t.Errorf("orphans were made anew instead of claimed: -before, +after:\n%s", diff)
+	env.Create("new")
+	env.ready("new", env.Git.First)
+	if diff := cmp.Diff(uids, env.uids()); diff != "" {
+		t.Errorf("orphans were re-created instead of claimed: -before, +after:\n%s", diff)
 	}
-	if deletes := c.wire.requests(func(r request) bool { return r.Method == "DELETE" && r.resources() }); len(deletes) > 0 {
-		t.Errorf("a renamed MeshSync deletes nothing, and sent %q", deletes)
+	if deletes := c.recorder.requests(func(r request) bool { return r.Method == "DELETE" && r.Istio() }); len(deletes) > 0 {
+		t.Errorf("a renamed MeshSync must delete nothing; sent %q", deletes)
 	}
-	// What was claimed is owned: it drifts back and is pruned.
-	w.ready("new", w.Git.Edit("services/web.cue", "cart: {}, ", ""))
+	// Claimed objects are owned: a commit changes and prunes them.
+	env.ready("new", env.Git.Edit("services/web.cue", "cart: {}, ", ""))
 }
 
-func TestASecondMeshSyncIsStalledUntilTheFirstIsGone(t *testing.T) {
-	w := newWorld(t)
-	w.start()
-	w.Create("a-first")
-	w.ready("a-first", w.Git.First)
-	before := w.versions()
-	// Of a repository with another content, so that a write would show.
+func TestSecondMeshSyncIsStalledUntilTheFirstIsDeleted(t *testing.T) {
+	env := newEnvironment(t)
+	env.start()
+	env.Create("a-first")
+	env.ready("a-first", env.Git.First)
+	before := env.versions()
+	// Its repository has other content, so a write would be visible.
 	other := newRepository(t)
 	otherCommit := other.Edit("services/cart.cue", "targetPort: 8080", "targetPort: 9090")
-	w.Create("b-second", func(ms *v1alpha1.MeshSync) { ms.Spec.Source.URL = other.URL() })
-	ms := w.NotReady("b-second", v1alpha1.ReasonAnotherMeshSync)
+	env.Create("b-second", func(ms *v1alpha1.MeshSync) { ms.Spec.Source.URL = other.URL() })
+	ms := env.NotReady("b-second", v1alpha1.ReasonAnotherMeshSync)
 	if !stalled(ms) || !strings.Contains(message(ms), namespace+"/a-first") {
-		t.Errorf("the younger one is stalled and names the other: %s", describe(ms))
+		t.Errorf("the younger MeshSync is stalled and names the older one: %s", describe(ms))
 	}
-	w.Polled(3)
-	if diff := cmp.Diff(before, w.versions()); diff != "" {
-		t.Errorf("two MeshSyncs quarrel: -before, +after:\n%s", diff)
+	env.Polled(3)
+	if diff := cmp.Diff(before, env.versions()); diff != "" {
+		t.Errorf("the stalled MeshSync changed the cluster: -before, +after:\n%s", diff)
 	}
-	uids := w.uids()
-	w.delete("a-first")
-	w.Applied("b-second", otherCommit)
-	there := &world{gitops.NewWorld(t, w.Cluster, other)}
-	if diff := there.differs(otherCommit); diff != "" {
-		t.Errorf("after it took over, cue export (-) and the cluster (+) differ:\n%s", diff)
+	uids := env.uids()
+	env.delete("a-first")
+	env.Applied("b-second", otherCommit)
+	second := &environment{gitops.NewEnv(t, env.Cluster, other)}
+	if diff := second.diff(otherCommit); diff != "" {
+		t.Errorf("after the takeover, cue export (-) and the cluster (+) differ:\n%s", diff)
 	}
-	if diff := cmp.Diff(uids, w.uids()); diff != "" {
-		t.Errorf("the second made anew what it could claim: -before, +after:\n%s", diff)
+	if diff := cmp.Diff(uids, env.uids()); diff != "" {
+		t.Errorf("the second MeshSync re-created objects instead of claiming them: -before, +after:\n%s", diff)
 	}
 }

@@ -9,47 +9,47 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/support/gitops"
 )
 
-func TestARestartWritesNothing(t *testing.T) {
+func TestRestartWritesNothing(t *testing.T) {
 	for name, end := range map[string]func(*controller){"Stopped": (*controller).stop, "Killed": (*controller).kill} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			// Without a lease: a killed process holds it for as long as it is valid.
-			c := w.start("--enable-leader-election=false")
-			w.Create("mesh")
-			w.ready("mesh", w.Git.First)
-			w.Polled(3)
+			env := newEnvironment(t)
+			// A killed process would keep a lease until it expires.
+			c := env.start("--enable-leader-election=false")
+			env.Create("mesh")
+			env.ready("mesh", env.Git.First)
+			env.Polled(3)
 			end(c)
-			before, sync := w.versions(), w.Get("mesh").ResourceVersion
-			c = w.start("--enable-leader-election=false")
-			w.Polled(5)
-			if diff := cmp.Diff(before, w.versions()); diff != "" {
+			before, sync := env.versions(), env.Get("mesh").ResourceVersion
+			c = env.start("--enable-leader-election=false")
+			env.Polled(5)
+			if diff := cmp.Diff(before, env.versions()); diff != "" {
 				t.Errorf("a restart wrote resources: -before, +after:\n%s", diff)
 			}
-			if got := w.Get("mesh").ResourceVersion; got != sync {
+			if got := env.Get("mesh").ResourceVersion; got != sync {
 				t.Error("a restart wrote the MeshSync")
 			}
-			if sent := c.wire.requests(func(r request) bool { return !r.reads() }); len(sent) > 0 {
+			if sent := c.recorder.requests(func(r request) bool { return !r.Reads() }); len(sent) > 0 {
 				t.Errorf("a restart sent %q", sent)
 			}
-			// It is awake all the same.
-			w.ready("mesh", w.Git.Edit("services/cart.cue", "targetPort: 8080", "targetPort: 9090"))
+			// The new process still applies a commit.
+			env.ready("mesh", env.Git.Edit("services/cart.cue", "targetPort: 8080", "targetPort: 9090"))
 		})
 	}
 }
 
-func TestARestartOnACommitThatIsNotAppliedLeavesEverything(t *testing.T) {
+func TestRestartOnACommitThatIsNotAppliedChangesNothing(t *testing.T) {
 	cases := map[string]struct {
 		reason string
 		want   string
 		commit func(git *gitops.Repository) string
 	}{
 		"Bad": {
-			reason: "a new process knows no good commit, and must not take that for an empty one",
+			reason: "a new process has no good commit in memory and must not apply an empty one",
 			want:   v1alpha1.ReasonInvalidContent,
 			commit: func(git *gitops.Repository) string { return git.Edit("services/web.cue", "stock: {}", "stocks: {}") },
 		},
 		"Held": {
-			reason: "what is held is held by the cluster's own state, not by what the process remembers",
+			reason: "the guard compares with the cluster, not with the memory of the process",
 			want:   "LastEndpoint",
 			commit: func(git *gitops.Repository) string {
 				return git.Edit("services/stock.cue", "placement: west: {}", "placement: {}")
@@ -58,27 +58,27 @@ func TestARestartOnACommitThatIsNotAppliedLeavesEverything(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			c := w.start()
-			w.Create("mesh", halting)
-			w.ready("mesh", w.Git.First)
-			before := w.versions()
-			commit := tc.commit(w.Git)
-			w.refuses("mesh", tc.want, commit)
+			env := newEnvironment(t)
+			c := env.start()
+			env.Create("mesh", haltOnError)
+			env.ready("mesh", env.Git.First)
+			before := env.versions()
+			commit := tc.commit(env.Git)
+			env.notReadyAt("mesh", tc.want, commit)
 			c.stop()
-			c = w.start()
-			w.Polled(5)
-			w.refuses("mesh", tc.want, commit)
-			if diff := cmp.Diff(before, w.versions()); diff != "" {
+			c = env.start()
+			env.Polled(5)
+			env.notReadyAt("mesh", tc.want, commit)
+			if diff := cmp.Diff(before, env.versions()); diff != "" {
 				t.Errorf("%s: -before, +after:\n%s", tc.reason, diff)
 			}
-			if writes := c.wire.requests(func(r request) bool { return r.writes() && r.resources() }); len(writes) > 0 {
+			if writes := c.recorder.requests(istioWrites); len(writes) > 0 {
 				t.Errorf("%s: sent %q", tc.reason, writes)
 			}
-			drift := spoilt["FieldChanged"]
-			drift.spoil(w, w.Objects()[drift.key])
-			w.restored(w.Git.First)
-			w.ready("mesh", w.Git.Restore(w.Git.First))
+			drift := manualEdits["FieldChanged"]
+			drift.apply(env, env.Objects()[drift.key])
+			env.restored(env.Git.First)
+			env.ready("mesh", env.Git.Restore(env.Git.First))
 		})
 	}
 }

@@ -7,15 +7,15 @@ import (
 	"slices"
 )
 
-// change makes a random change of a mesh and tells what it did, "" if it found nothing to do.
+// change is a kind of random change. do returns a description, "" if the change is not possible.
 type change struct {
 	name string
-	// often is how many of all changes are such ones, in parts.
-	often int
-	do    func(r *rand.Rand, s *state) string
+	// weight is the relative frequency.
+	weight int
+	do     func(r *rand.Rand, s *state) string
 }
 
-// changes are in a fixed order: the same seed gives the same history.
+// changes has a fixed order: the history of a seed depends on it.
 var changes = []change{
 	{"move", 5, move},
 	{"place", 4, place},
@@ -42,29 +42,29 @@ var changes = []change{
 	{"drop-host", 1, dropHost},
 }
 
-// without are the changes that are left.
-func without(names []string) []change {
+// changesWithout returns all changes but those with the names.
+func changesWithout(names []string) []change {
 	return slices.DeleteFunc(slices.Clone(changes), func(c change) bool { return slices.Contains(names, c.name) })
 }
 
 // commit makes one to three changes.
-func commit(r *rand.Rand, s *state, of []change) (told []string) {
+func commit(r *rand.Rand, s *state, of []change) (descriptions []string) {
 	total := 0
 	for _, c := range of {
-		total += c.often
+		total += c.weight
 	}
-	for want := 1 + r.IntN(3); len(told) < want; {
+	for want := 1 + r.IntN(3); len(descriptions) < want; {
 		at := r.IntN(total)
 		for _, c := range of {
-			if at -= c.often; at < 0 {
+			if at -= c.weight; at < 0 {
 				if did := c.do(r, s); did != "" {
-					told = append(told, c.name+" "+did)
+					descriptions = append(descriptions, c.name+" "+did)
 				}
 				break
 			}
 		}
 	}
-	return told
+	return descriptions
 }
 
 func pick[T any](r *rand.Rand, from []T) T { return from[r.IntN(len(from))] }
@@ -74,7 +74,7 @@ func anyService(r *rand.Rand, s *state) (string, *service) {
 	return name, s.services[name]
 }
 
-// clusters are split by whether a service is placed there.
+// clusters returns the clusters with and without a placement of the service.
 func (s *service) clusters() (here, elsewhere []string) {
 	for _, c := range clusterNames {
 		if _, ok := s.placement[c]; ok {
@@ -151,7 +151,7 @@ func addVersion(r *rand.Rand, s *state) string {
 	here, _ := svc.clusters()
 	cluster := pick(r, here)
 	for _, c := range here {
-		// Where all versions run, the new one does too.
+		// Without a list of versions, a placement runs all versions.
 		if p := svc.placement[c]; p.versions != nil && c == cluster && !first {
 			p.versions = slices.Sorted(slices.Values(append(p.versions, version)))
 			svc.placement[c] = p
@@ -177,7 +177,7 @@ func dropVersion(r *rand.Rand, s *state) string {
 	return fmt.Sprintf("%s of %s", version, name)
 }
 
-// moveVersion has a version run in another cluster that runs the service already.
+// moveVersion moves a version to another cluster that already runs the service.
 func moveVersion(r *rand.Rand, s *state) string {
 	name, svc := anyService(r, s)
 	here, _ := svc.clusters()
@@ -202,7 +202,7 @@ func moveVersion(r *rand.Rand, s *state) string {
 func reroute(r *rand.Rand, s *state) string {
 	name, svc := anyService(r, s)
 	svc.routes = (svc.routes + 1 + r.IntN(routings-1)) % routings
-	return fmt.Sprintf("%s in way %d", name, svc.routes)
+	return fmt.Sprintf("%s with routing %d", name, svc.routes)
 }
 
 func timeout(r *rand.Rand, s *state) string {
@@ -211,7 +211,7 @@ func timeout(r *rand.Rand, s *state) string {
 	return fmt.Sprintf("of %s: %ds", name, svc.timeout)
 }
 
-// newAddress is one that nobody ever had: sometimes a name, sometimes with a port of its own.
+// newAddress returns an unused address, sometimes a DNS name, sometimes with a mapped port.
 func newAddress(r *rand.Rand, cluster string) address {
 	out := address{host: fmt.Sprintf("10.%d.%d.%d", 1+slices.Index(clusterNames, cluster), r.IntN(250), 1+r.IntN(250))}
 	if r.IntN(4) == 0 {
@@ -237,13 +237,13 @@ func gatewaySecond(r *rand.Rand, s *state) string {
 	in := s.clusters[cluster]
 	if len(in.gateways) > 1 {
 		in.gateways = in.gateways[1:]
-		return "less of " + cluster
+		return "removed from " + cluster
 	}
 	in.gateways = append(in.gateways, newAddress(r, cluster))
-	return "more of " + cluster
+	return "added to " + cluster
 }
 
-// gatewayPort moves the gateways of all clusters to another port, and the addresses with them that do not map it.
+// gatewayPort changes the port of all gateways, and of the addresses without a mapped port.
 func gatewayPort(r *rand.Rand, s *state) string {
 	s.gatewayPort = 15443 + (s.gatewayPort-15443+1+r.IntN(2))%3
 	return fmt.Sprint(s.gatewayPort)
@@ -288,13 +288,13 @@ func dropCall(r *rand.Rand, s *state) string {
 	return name + " -> " + callee
 }
 
-// remove takes a service away, and all calls of it.
+// remove removes a service and all calls of it.
 func remove(r *rand.Rand, s *state) string {
-	if len(s.gone) > 1 {
+	if len(s.removed) > 1 {
 		return ""
 	}
 	name, svc := anyService(r, s)
-	s.gone[name] = svc
+	s.removed[name] = svc
 	delete(s.services, name)
 	for _, other := range s.services {
 		other.calls = slices.DeleteFunc(other.calls, func(c string) bool { return c == name })
@@ -302,14 +302,14 @@ func remove(r *rand.Rand, s *state) string {
 	return name
 }
 
-// bringBack has a service as it was, called by up to two others.
+// bringBack restores a removed service. Up to two others call it.
 func bringBack(r *rand.Rand, s *state) string {
-	if len(s.gone) == 0 {
+	if len(s.removed) == 0 {
 		return ""
 	}
-	name := pick(r, slices.Sorted(maps.Keys(s.gone)))
-	svc := s.gone[name]
-	delete(s.gone, name)
+	name := pick(r, slices.Sorted(maps.Keys(s.removed)))
+	svc := s.removed[name]
+	delete(s.removed, name)
 	svc.calls = slices.DeleteFunc(svc.calls, func(c string) bool { return s.services[c] == nil })
 	for range 2 {
 		if _, caller := anyService(r, s); !slices.Contains(caller.calls, name) {

@@ -25,59 +25,58 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/support/apiserver"
 )
 
-// deadline bounds every wait for an API server; the machine may be busy.
+// deadline limits every wait for an API server. It is long enough for a busy machine.
 const deadline = 60 * time.Second
 
-// controller is what a controller has of package apply, in one cluster.
+// controller plans and applies in one cluster, as the reconciler does.
 type controller struct {
 	t       *testing.T
 	name    string
-	world   *world
+	monitor *monitor
 	config  *rest.Config
 	admin   dynamic.Interface
-	rule    rule
+	delays  delays
 	live    *clustercache.Cache
 	applier *execute.Applier
 	stop    func()
 
-	// planner is in memory, and gone with a restart.
+	// planner is lost in a restart.
 	planner *plans.Planner
-	// applied is the revision that was applied last as a whole, which stands in the status of a MeshSync.
+	// applied is the last completely applied revision, status.lastAppliedRevision of a MeshSync.
 	applied string
 	// last is the bundle of the last sync.
 	last *render.Bundle
-	// crash, if it is more than 0, ends this life after so many more writes; crashed tells that it did.
-	crash   int
-	crashed bool
-	// did counts what its plans did.
-	did tally
+	// crashAfter is the number of writes until the controller crashes, 0 for never.
+	crashAfter int
+	crashed    bool
+	counts     counts
 }
 
-// tally counts what plans did, so that a history in which nothing happens is noticed.
-type tally struct{ syncs, waits, withdrawals, restarts, crashes, holds int }
+// counts shows whether a history exercises deferrals, withdrawals, restarts and pauses.
+type counts struct{ syncs, deferrals, withdrawals, restarts, crashes, pauses int }
 
-func (t *tally) add(o tally) {
-	t.syncs, t.waits, t.withdrawals = t.syncs+o.syncs, t.waits+o.waits, t.withdrawals+o.withdrawals
-	t.restarts, t.crashes, t.holds = t.restarts+o.restarts, t.crashes+o.crashes, t.holds+o.holds
+func (c *counts) add(o counts) {
+	c.syncs, c.deferrals, c.withdrawals = c.syncs+o.syncs, c.deferrals+o.deferrals, c.withdrawals+o.withdrawals
+	c.restarts, c.crashes, c.pauses = c.restarts+o.restarts, c.crashes+o.crashes, c.pauses+o.pauses
 }
 
-// newController is one in an empty cluster.
-func newController(t *testing.T, w *world, server *apiserver.Cluster, by rule) *controller {
+// newController starts a controller in an emptied cluster.
+func newController(t *testing.T, m *monitor, server *apiserver.Cluster, by delays) *controller {
 	t.Helper()
-	k := &controller{t: t, name: server.Name, world: w, rule: by, config: rest.CopyConfig(server.Config)}
+	k := &controller{t: t, name: server.Name, monitor: m, delays: by, config: rest.CopyConfig(server.Config)}
 	var err error
 	if k.admin, err = dynamic.NewForConfig(server.Config); err != nil {
 		t.Fatal(err)
 	}
 	k.clear()
-	k.config.Wrap(w.noting(k.name))
-	k.config.Wrap(k.crashing)
+	k.config.Wrap(m.recording(k.name))
+	k.config.Wrap(k.failingAfterCrash)
 	t.Cleanup(func() { k.stop() })
 	k.start()
 	return k
 }
 
-// start begins a life of the controller.
+// start starts the controller without memory.
 func (k *controller) start() {
 	k.t.Helper()
 	client, err := dynamic.NewForConfig(k.config)
@@ -99,64 +98,65 @@ func (k *controller) start() {
 func (k *controller) restart() {
 	k.t.Helper()
 	k.stop()
-	k.did.restarts++
+	k.counts.restarts++
 	k.start()
 }
 
-// crashing is a connection over which nothing is written any more once the controller has crashed.
-func (k *controller) crashing(next http.RoundTripper) http.RoundTripper {
+// failingAfterCrash wraps a connection. All writes fail after the crash.
+func (k *controller) failingAfterCrash(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(request *http.Request) (*http.Response, error) {
-		if request.Method != http.MethodGet && k.dies() {
+		if request.Method != http.MethodGet && k.crashesNow() {
 			return nil, errors.New("the controller has crashed")
 		}
 		return next.RoundTrip(request)
 	})
 }
 
-// dies tells whether the next write is one too many.
-func (k *controller) dies() bool {
-	k.world.mu.Lock()
-	defer k.world.mu.Unlock()
-	if k.crash > 0 {
-		k.crash--
-		k.crashed = k.crash == 0
+// crashesNow reports whether the controller has crashed or crashes with this write.
+func (k *controller) crashesNow() bool {
+	k.monitor.mu.Lock()
+	defer k.monitor.mu.Unlock()
+	if k.crashAfter > 0 {
+		k.crashAfter--
+		k.crashed = k.crashAfter == 0
 	}
 	return k.crashed
 }
 
-// sync makes a plan for a revision and carries it out, and tells when the next one is due, zero if no time is set.
+// sync plans and applies a revision. It returns the time when the next deferral or withdrawal is
+// due, zero if there is none.
 func (k *controller) sync(to revision) (due time.Time) {
 	k.t.Helper()
-	k.did.syncs++
-	before := k.world.writes
+	k.counts.syncs++
+	before := k.monitor.writes
 	bundle := to.bundles[k.name]
-	k.world.clusters[k.name].during = to.called[k.name]
+	k.monitor.clusters[k.name].during = to.calledHosts[k.name]
 	plan := k.plan(bundle)
-	k.did.waits += len(plan.Deferrals())
-	k.did.withdrawals += len(plan.Withdrawals())
+	k.counts.deferrals += len(plan.Deferrals())
+	k.counts.withdrawals += len(plan.Withdrawals())
 	if plan.Writes() || k.last == nil || bundle.Revision != k.last.Revision {
-		k.world.tell("%s syncs revision %s: %d wait, %d stay, next %s", k.name, short(bundle.Revision), len(plan.Deferrals()), len(plan.Withdrawals()), plan.Due().Format(clock))
+		k.monitor.logf("%s syncs revision %s: %d deferrals, %d withdrawals, due %s", k.name, short(bundle.Revision), len(plan.Deferrals()), len(plan.Withdrawals()), plan.Due().Format(clockLayout))
 	}
 	k.planner.Begin(plan)
 	result, err := k.applier.Apply(k.t.Context(), plan)
-	if k.world.writes > before {
+	if k.monitor.writes > before {
 		k.compare()
 	}
 	if k.crashed {
-		k.world.tell("%s has crashed", k.name)
-		k.did.crashes++
+		k.monitor.logf("%s has crashed", k.name)
+		k.counts.crashes++
 		k.restart()
 		return time.Time{}
 	}
 	if err != nil {
-		k.t.Fatalf("%s: %v\n%s", k.name, err, k.world.end())
+		k.t.Fatalf("%s: %v\n%s", k.name, err, k.monitor.logTail())
 	}
-	k.planner.Applied(result.Known, result.Corrected(), k.world.now)
+	k.planner.Applied(result.Known, result.Corrected(), k.monitor.now)
 	if len(plan.Deferrals()) == 0 {
 		k.applied = bundle.Revision
 	}
 	k.last = bundle
-	k.world.clusters[k.name].before = to.called[k.name]
+	k.monitor.clusters[k.name].before = to.calledHosts[k.name]
 	return plan.Due()
 }
 
@@ -167,10 +167,10 @@ func (k *controller) plan(bundle *render.Bundle) plans.Plan {
 	options := plans.Options{
 		Owner: ownership.Owner{ID: ownership.ApplySetID("mesh", "isthmus-system", "MeshSync", "isthmus.dev")},
 		Prune: true, MaxPrunePercent: 100,
-		Timing: plans.Timing{Now: k.world.now, WithdrawAfter: k.rule.withdrawAfter, RoutingDelay: k.rule.routingDelay},
+		Timing: plans.Timing{Now: k.monitor.now, WithdrawAfter: k.delays.withdrawAfter, RoutingDelay: k.delays.routingDelay},
 	}
 	if k.applied == "" || k.applied == bundle.Revision {
-		// As the reconciler does it: in a first sync, and of what was applied before, nothing waits.
+		// As in the reconciler, a first sync and drift are not deferred.
 		options.Timing.RoutingDelay = 0
 	}
 	k.planner.StartRun()
@@ -180,7 +180,7 @@ func (k *controller) plan(bundle *render.Bundle) plans.Plan {
 	}
 	plan := k.planner.Make(bundle, view, options)
 	if plan.Guard != nil {
-		// A person agrees.
+		// A user acknowledges.
 		options.AcknowledgedDigests = []string{plan.Guard.Digest}
 		plan = k.planner.Make(bundle, view, options)
 	}
@@ -189,23 +189,24 @@ func (k *controller) plan(bundle *render.Bundle) plans.Plan {
 
 func short(revision string) string { return revision[len(revision)-3:] }
 
-// compare holds what the world knows of the cluster against what the API server has.
+// compare compares the recorded objects with the API server.
 func (k *controller) compare() {
 	k.t.Helper()
-	noted, there := k.world.clusters[k.name].objects, k.all()
-	for key, object := range there {
-		if known := noted[key]; known == nil || known.GetResourceVersion() != object.GetResourceVersion() {
-			k.t.Fatalf("%s has %s, and nobody noted that it was written so", k.name, key)
+	recorded, live := k.monitor.clusters[k.name].objects, k.all()
+	for key, object := range live {
+		if last := recorded[key]; last == nil || last.GetResourceVersion() != object.GetResourceVersion() {
+			k.t.Fatalf("the last write of %s in %s was not recorded", key, k.name)
 		}
 	}
-	for key := range noted {
-		if there[key] == nil {
-			k.t.Fatalf("%s has no %s, and nobody noted that it was deleted", k.name, key)
+	for key := range recorded {
+		if live[key] == nil {
+			k.t.Fatalf("the deletion of %s in %s was not recorded", key, k.name)
 		}
 	}
 }
 
-// all reads every object of the managed kinds, but for the one Service that an API server makes itself.
+// all reads all objects of the managed kinds, without the Service that the API server creates
+// itself.
 func (k *controller) all() map[render.Key]*unstructured.Unstructured {
 	k.t.Helper()
 	out := map[render.Key]*unstructured.Unstructured{}
@@ -224,7 +225,7 @@ func (k *controller) all() map[render.Key]*unstructured.Unstructured {
 
 var namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 
-// clear removes what an earlier run left, and has the namespace of the gateways.
+// clear deletes the objects of an earlier run and creates the namespace of the gateways.
 func (k *controller) clear() {
 	k.t.Helper()
 	namespace := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": gatewayNamespace}}}

@@ -1,13 +1,17 @@
-// Package order holds the order between clusters against real API servers: expose early, call late, withdraw late.
+// Package order tests the order of writes in different clusters against real API servers: expose
+// early, call late, withdraw late.
 //
-// In: a seed. It gives a mesh of three clusters and a history of random commits: services move, versions come and go, gateways change their
-// addresses, clusters are drained and come back. Three controllers, each with its own API server and one clock that the test moves on, see each
-// commit at another moment, restart, and are held up for as long as the settings allow.
+// In: a seed. It determines a mesh of three clusters and a history of random commits: services
+// move, versions are added and removed, gateways change their addresses, clusters are drained and
+// restored. Each cluster has its own API server and a simulated controller. Time is a fake clock.
+// Controllers see a commit at different times, restart, crash, and are paused for up to the
+// configured limits.
 //
-// Invariant: after every single write to any of the clusters, what a cluster calls is offered where it calls it. The same histories without the
-// rule, or with half of it, break that; so the check can fail.
+// Invariant: after every single write to any of the clusters, the called cluster offers every
+// service that a caller calls there. Without the delays, or with only one of them, the same
+// histories violate the invariant. So the check can fail.
 //
 //	ISTHMUS_ORDER_SEED=7        another history
-//	ISTHMUS_ORDER_MOVES=300     a longer one
-//	ISTHMUS_ORDER_WITHOUT=a,b   a history without some sorts of changes, to make a failing one smaller
+//	ISTHMUS_ORDER_MOVES=300     the number of commits
+//	ISTHMUS_ORDER_WITHOUT=a,b   a history without these kinds of changes, to reduce a failing one
 package order

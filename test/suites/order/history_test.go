@@ -6,7 +6,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
@@ -18,24 +17,24 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/bench"
 )
 
-// revision is one commit that landed.
+// revision is one valid commit.
 type revision struct {
-	// told are the changes since the one before.
-	told    []string
+	// changes describes the changes since the previous revision.
+	changes []string
 	bundles map[string]*render.Bundle
-	// called are the hosts that callers in a cluster have entries of.
-	called map[string]map[string]bool
-	// gateways are the addresses of the inventory.
+	// calledHosts are the called hosts in each cluster.
+	calledHosts map[string]map[string]bool
+	// gateways are the gateways of the inventory.
 	gateways []gateway
 }
 
-// gateway is an address at which a cluster is reached, and the port of the workload behind it.
+// gateway is a gateway address of a cluster. workload is the port of the pods behind it.
 type gateway struct {
 	cluster, host  string
 	port, workload int
 }
 
-// repository evaluates states as each cluster's controller does.
+// repository evaluates states for each cluster, as its controller does.
 type repository struct {
 	t          *testing.T
 	dir        string
@@ -56,41 +55,42 @@ func newRepository(t *testing.T) *repository {
 	return r
 }
 
-// history is a first commit and n more, as one seed has them. Commits that are not valid are left out, as by a check of pull requests.
+// history returns the initial revision and n more that the seed determines. Invalid commits are
+// left out, as after a check of pull requests.
 func history(t *testing.T, seed uint64, n int, of []change) []revision {
 	t.Helper()
 	repo, r := newRepository(t), rand.New(rand.NewPCG(seed, 0))
-	now := start()
+	now := initialState()
 	first, err := repo.revision(now, 0)
 	if err != nil {
-		t.Fatalf("the mesh at the start: %v", err)
+		t.Fatalf("the initial mesh: %v", err)
 	}
 	out := []revision{*first}
-	refused := 0
+	invalid := 0
 	for len(out) <= n {
 		next := now.clone()
-		told := commit(r, next, of)
+		changes := commit(r, next, of)
 		rev, err := repo.revision(next, len(out))
 		var findings manifest.Findings
 		if errors.As(err, &findings) {
-			if refused++; refused > 20+n {
-				t.Fatalf("%d commits are refused, the last one (%v) since %v", refused, told, findings)
+			if invalid++; invalid > 20+n {
+				t.Fatalf("%d commits are invalid, the last one (%v) because of %v", invalid, changes, findings)
 			}
 			continue
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		rev.told = told
+		rev.changes = changes
 		out, now = append(out, *rev), next
 	}
-	t.Logf("seed %d: %d commits, and %d that are not valid", seed, n, refused)
+	t.Logf("seed %d: %d commits, without %d invalid ones", seed, n, invalid)
 	return out
 }
 
-// start is the mesh before the first commit.
-func start() *state {
-	s := &state{services: map[string]*service{}, gone: map[string]*service{}, clusters: map[string]*inventory{}, gatewayPort: 15443}
+// initialState is the mesh before the first commit.
+func initialState() *state {
+	s := &state{services: map[string]*service{}, removed: map[string]*service{}, clusters: map[string]*inventory{}, gatewayPort: 15443}
 	for i, c := range clusterNames {
 		s.clusters[c] = &inventory{region: []string{"r1", "r1", "r2"}[i], state: "active", gateways: []address{{host: fmt.Sprintf("192.0.2.%d", i+1)}}}
 	}
@@ -124,12 +124,12 @@ func (r *repository) revision(s *state, n int) (*revision, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &revision{bundles: map[string]*render.Bundle{}, called: map[string]map[string]bool{}}
+	out := &revision{bundles: map[string]*render.Bundle{}, calledHosts: map[string]map[string]bool{}}
 	for _, c := range clusterNames {
 		if out.bundles[c], err = r.bundle(snapshot, c); err != nil {
 			return nil, err
 		}
-		out.called[c] = called(out.bundles[c])
+		out.calledHosts[c] = calledHosts(out.bundles[c])
 		for _, g := range s.clusters[c].gateways {
 			out.gateways = append(out.gateways, gateway{cluster: c, host: g.host, port: g.port(s.gatewayPort), workload: s.gatewayPort})
 		}
@@ -146,14 +146,8 @@ func (r *repository) snapshot(s *state, n int) (*source.Snapshot, error) {
 	if err := os.RemoveAll(r.dir); err != nil {
 		return nil, err
 	}
-	for name, content := range files {
-		file := filepath.Join(r.dir, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
-			return nil, err
-		}
-		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-			return nil, err
-		}
+	if err := bench.WriteFiles(r.dir, files); err != nil {
+		return nil, err
 	}
 	snapshot, err := source.FromDir(r.t.Context(), r.dir, source.Limits{})
 	if err == nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/support/apiserver"
 )
 
-// clusterNames are those of the inventory and of the API servers.
+// clusterNames are the clusters of the inventory. Each has an API server.
 var clusterNames = []string{"east", "north", "west"}
 
 var servers struct {
@@ -28,7 +28,7 @@ var servers struct {
 }
 
 func TestMain(m *testing.M) {
-	sandbox.Main() // repositories are evaluated in a child process, which is this program
+	sandbox.Main() // this binary is also the child process of the evaluation
 	log.SetLogger(logr.Discard())
 	code := m.Run()
 	if servers.fleet != nil {
@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// fleet is started by the first test that needs it.
+// fleet returns the API servers. The first call starts them.
 func fleet(t *testing.T) *apiserver.Fleet {
 	t.Helper()
 	servers.once.Do(func() {
@@ -55,7 +55,7 @@ func fleet(t *testing.T) *apiserver.Fleet {
 	return servers.fleet
 }
 
-// warm lists each kind once: the first list of a kind takes an API server a second, and all of them at once no longer.
+// warm lists all kinds in parallel. The first list of a kind takes an API server a second.
 func warm(fleet *apiserver.Fleet) error {
 	var group errgroup.Group
 	for _, cluster := range fleet.Clusters() {

@@ -8,13 +8,13 @@ import (
 	"testing"
 )
 
-// What a run of all tests has time for.
+// The defaults are short enough for a run of all tests.
 const (
-	defaultSeed  = 1
-	defaultMoves = 40
+	defaultSeed    = 1
+	defaultCommits = 40
 )
 
-// random is the history that all tests here live through.
+// random is the history that all tests of this file share.
 var random struct {
 	once      sync.Once
 	seed      uint64
@@ -28,8 +28,8 @@ func randomHistory(t *testing.T) (seed uint64, revisions []revision) {
 	}
 	random.once.Do(func() {
 		random.seed = fromEnvironment(t, "ISTHMUS_ORDER_SEED", defaultSeed)
-		random.revisions = history(t, random.seed, int(fromEnvironment(t, "ISTHMUS_ORDER_MOVES", defaultMoves)),
-			without(strings.Split(os.Getenv("ISTHMUS_ORDER_WITHOUT"), ",")))
+		random.revisions = history(t, random.seed, int(fromEnvironment(t, "ISTHMUS_ORDER_MOVES", defaultCommits)),
+			changesWithout(strings.Split(os.Getenv("ISTHMUS_ORDER_WITHOUT"), ",")))
 	})
 	if random.revisions == nil {
 		t.Fatal("there is no history")
@@ -50,39 +50,39 @@ func fromEnvironment(t *testing.T, name string, otherwise uint64) uint64 {
 	return n
 }
 
-func TestWhatIsCalledIsOfferedAtEveryInstant(t *testing.T) {
+func TestCalledServicesAreAlwaysOffered(t *testing.T) {
 	seed, revisions := randomHistory(t)
-	for _, timing := range []timing{defaults, patient} {
+	for _, timing := range []timing{defaults, longDelays} {
 		t.Run(timing.name, func(t *testing.T) {
-			s := simulate(t, seed, timing, timing.rule, revisions)
+			s := simulate(t, seed, timing, timing.delays, revisions)
 			t.Log(s)
-			if len(s.world.wrong) > 0 {
-				t.Fatalf("seed %d, %s:\n%s\n\n%s", seed, timing.name, strings.Join(s.world.wrong, "\n"), s.world.end())
+			if len(s.monitor.violations) > 0 {
+				t.Fatalf("seed %d, %s:\n%s\n\n%s", seed, timing.name, strings.Join(s.monitor.violations, "\n"), s.monitor.logTail())
 			}
-			if did := s.did(); did.waits == 0 || did.withdrawals == 0 || did.holds == 0 || did.restarts == 0 || s.world.pairs < 100*len(revisions) {
-				t.Errorf("that shows nothing: %s", s)
+			if n := s.counts(); n.deferrals == 0 || n.withdrawals == 0 || n.pauses == 0 || n.restarts == 0 || s.monitor.checkedCalls < 100*len(revisions) {
+				t.Errorf("the history does not exercise the delays: %s", s)
 			}
 		})
 	}
 }
 
-// The same things happen at the same times, and callers do not wait, or nothing stays, or both. Were that not to break anything, the check
-// above could not fail either.
-func TestWithoutTheRuleItIsNot(t *testing.T) {
+// The same events happen at the same times, without deferrals, without withdrawals, or without
+// both.
+func TestCalledServicesAreNotOfferedWithoutTheDelays(t *testing.T) {
 	seed, revisions := randomHistory(t)
-	for _, timing := range []timing{defaults, patient} {
-		for name, by := range map[string]rule{
-			"NoRule":       {},
-			"NobodyWaits":  {withdrawAfter: timing.rule.withdrawAfter},
-			"NothingStays": {routingDelay: timing.rule.routingDelay},
+	for _, timing := range []timing{defaults, longDelays} {
+		for name, by := range map[string]delays{
+			"NoDelays":     {},
+			"NoDeferral":   {withdrawAfter: timing.delays.withdrawAfter},
+			"NoWithdrawal": {routingDelay: timing.delays.routingDelay},
 		} {
 			t.Run(timing.name+name, func(t *testing.T) {
 				s := simulate(t, seed, timing, by, revisions)
 				t.Log(s)
-				if len(s.world.wrong) == 0 {
-					t.Fatalf("seed %d: nothing is ever called that is not offered", seed)
+				if len(s.monitor.violations) == 0 {
+					t.Fatalf("seed %d: the check found no violation", seed)
 				}
-				t.Log(s.world.wrong[0])
+				t.Log(s.monitor.violations[0])
 			})
 		}
 	}

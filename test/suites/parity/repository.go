@@ -3,12 +3,12 @@ package parity
 import (
 	"maps"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 
 	meshmodule "github.com/isthmus-mesh/isthmus/cue"
+	"github.com/isthmus-mesh/isthmus/test/bench"
 )
 
 // Repository is a mesh repository, and what has to be known to use it.
@@ -106,16 +106,7 @@ func (r *Repository) Write(dir string) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
-	for name, content := range r.Files {
-		file := filepath.Join(dir, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			return err
-		}
-		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
+	return bench.WriteFiles(dir, r.Files)
 }
 
 // own are the files of the mesh's package.

@@ -20,16 +20,19 @@ import (
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 )
 
-// clockVariable names, in the environment of a controller, the file that says by how many seconds its wall clock is wrong.
+// clockVariable is the environment variable with the file that contains the offset of a
+// controller's wall clock.
 const clockVariable = "ISTHMUS_TORTURE_CLOCK"
 
-// The wall clock of one process cannot be set, so the controllers under torture are built with a package time whose Now adds what a file says. The
-// file is mapped into memory: a process sees the jump at the next instruction, and Now costs what it did. Timers, and the monotonic reading of a
-// time, are the runtime's business and run on, as after clock_settime(2). Children of the evaluation have an empty environment, and the right time.
+// The wall clock of a single process cannot be set. The controllers are therefore built with a
+// patched package time: Now adds an offset from a file. The file is mapped into memory, so a jump
+// takes effect at once and Now costs no system call. Timers and the monotonic clock are not
+// changed, as after clock_settime(2). Child processes of the evaluation have an empty environment
+// and no offset.
 const (
-	rightNow = "func Now() Time {\n\tsec, nsec, mono := runtimeNow()\n"
-	wrongNow = "func Now() Time {\n\tsec, nsec, mono := runtimeNow(); sec += wrongBy()\n"
-	wrongBy  = `package time
+	originalNow  = "func Now() Time {\n\tsec, nsec, mono := runtimeNow()\n"
+	patchedNow   = "func Now() Time {\n\tsec, nsec, mono := runtimeNow(); sec += clockOffset()\n"
+	offsetSource = `package time
 
 import (
 	"sync/atomic"
@@ -37,7 +40,7 @@ import (
 	"unsafe"
 )
 
-var wrong = func() *int64 {
+var clockOffsetFile = func() *int64 {
 	name, ok := syscall.Getenv("` + clockVariable + `")
 	if !ok {
 		return new(int64)
@@ -54,45 +57,46 @@ var wrong = func() *int64 {
 	return (*int64)(unsafe.Pointer(&memory[0]))
 }()
 
-func wrongBy() int64 {
-	if wrong == nil {
+func clockOffset() int64 {
+	if clockOffsetFile == nil {
 		return 0
 	}
-	return atomic.LoadInt64(wrong)
+	return atomic.LoadInt64(clockOffsetFile)
 }
 `
 )
 
-// overlay makes what "go build -overlay" takes to build with that package, from the toolchain's own source.
-func overlay(scratch string) (string, error) {
+// patchedTime returns the flags of go build that replace package time of the toolchain by the
+// patched one.
+func patchedTime(scratch string) ([]string, error) {
 	goroot, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	folder := filepath.Join(strings.TrimSpace(string(goroot)), "src", "time")
 	source, err := os.ReadFile(filepath.Join(folder, "time.go"))
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	if strings.Count(string(source), rightNow) != 1 {
-		return "", fmt.Errorf("%s/time.go has another Now than this test knows", folder)
+	if strings.Count(string(source), originalNow) != 1 {
+		return nil, fmt.Errorf("%s/time.go has an unknown version of Now", folder)
 	}
 	replace := map[string]string{}
-	for name, text := range map[string]string{"time.go": strings.Replace(string(source), rightNow, wrongNow, 1), "wrong.go": wrongBy} {
+	for name, text := range map[string]string{"time.go": strings.Replace(string(source), originalNow, patchedNow, 1), "clock_offset.go": offsetSource} {
 		replace[filepath.Join(folder, name)] = filepath.Join(scratch, name)
 		if err := os.WriteFile(filepath.Join(scratch, name), []byte(text), 0o644); err != nil {
-			return "", err
+			return nil, err
 		}
 	}
 	text, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	path := filepath.Join(scratch, "overlay.json")
-	return path, os.WriteFile(path, text, 0o644)
+	return []string{"-overlay", path}, os.WriteFile(path, text, 0o644)
 }
 
-// clock is the wall clock of a controller's processes.
+// clock is the wall clock of the processes of one controller.
 type clock struct {
 	file *os.File
 
@@ -110,7 +114,7 @@ func newClock(t *testing.T) *clock {
 	return c
 }
 
-// set makes the clock wrong by so much, in whole seconds.
+// set sets the offset of the clock, in whole seconds.
 func (c *clock) set(by time.Duration) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
@@ -120,64 +124,65 @@ func (c *clock) set(by time.Duration) {
 	}
 }
 
-func (c *clock) wrongBy() time.Duration {
+func (c *clock) offset() time.Duration {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	return c.by
 }
 
-// clockJumps sets the wall clocks of controllers, each to another time: while nothing happens or while something stays or waits by its time, with or
-// without a restart, once or again and again. Half of them are right when it is over, by another jump; the others stay wrong for the faults that
-// follow, until the next jump.
+// clockJumps sets the wall clocks of controllers to different times: without other activity or
+// during deferrals and withdrawals, with or without a restart, once or repeatedly. In half of the
+// injections the clocks are set back to the right time at the end. Otherwise they stay wrong until
+// the next jump.
 //
-// What stays or waits until a time may go at once when that time has come by the clock that there is: nothing here can know better, and nothing asks
-// how long it stayed. That a host is called is no question of time: it must be there at every moment, as in any fault. Nor may a clock that was set
-// back hold anything for as long as it was set back: while the clocks are wrong, all clusters have to be as the repository says within the usual
-// deadline, and when it is over, to rest.
-func clockJumps(w *trial) func() {
-	hit := w.someClusters()
-	byTime, restarts, swings := w.chance(0.7), w.chance(0.4), w.chance(0.25)
-	if byTime {
-		for _, c := range w.clusters {
-			c.timing(w.T, time.Second, 4*time.Second)
+// Deferrals and withdrawals may end early, because a controller only has its own clock. Their
+// duration is not checked. Required hosts must always be present, as in every fault. A clock that
+// was set back must not delay anything by as much: with wrong clocks, all clusters must converge
+// within the usual deadline and then be idle.
+func clockJumps(inj *injection) func() {
+	affected := inj.someClusters()
+	pending, restarts, repeated := inj.chance(0.7), inj.chance(0.4), inj.chance(0.25)
+	if pending {
+		for _, c := range inj.clusters {
+			c.setDelays(inj.T, time.Second, 4*time.Second)
 		}
-		w.commit(w.number)
-		w.tell("while something stays or waits: %v", w.waits(hit))
+		inj.commit(inj.number)
+		inj.note("with pending deferrals or withdrawals: %v", inj.delaysPending(affected))
 	}
 	var set []*controller
-	for _, c := range hit {
-		those := c.controllers
-		if w.chance(0.5) {
-			those = []*controller{c.leader()}
+	for _, c := range affected {
+		selected := c.controllers
+		if inj.chance(0.5) {
+			selected = []*controller{c.leader()}
 		}
-		for _, k := range those {
+		for _, k := range selected {
 			if restarts {
 				k.kill()
 			}
-			k.clock.set(w.jump())
-			w.tell("%s is wrong by %s, anew: %v", k.name, k.clock.wrongBy(), restarts)
+			k.clock.set(inj.jump())
+			inj.note("%s is off by %s, restarted: %v", k.name, k.clock.offset(), restarts)
 		}
-		set = append(set, those...)
+		set = append(set, selected...)
 	}
-	if !byTime {
-		w.pause(0, 2*interval)
-		w.commit(w.number)
+	if !pending {
+		inj.pause(0, 2*interval)
+		inj.commit(inj.number)
 	}
-	if swings {
-		w.tell("again and again")
+	if repeated {
+		inj.note("repeatedly")
 		for range 20 {
 			for _, k := range set {
-				k.clock.set(pick(w, []time.Duration{0, w.jump()}))
+				k.clock.set(pick(inj, []time.Duration{0, inj.jump()}))
 			}
-			w.pause(10*time.Millisecond, 200*time.Millisecond)
+			inj.pause(10*time.Millisecond, 200*time.Millisecond)
 		}
 	}
 	return func() {
-		for _, c := range hit {
-			c.goesByItsClock(w.T)
+		for _, c := range affected {
+			c.awaitRunOnItsClock(inj.T)
 		}
-		if w.chance(0.5) {
-			w.tell("and right again")
+		if inj.chance(0.5) {
+			inj.note("reset at the end")
 			for _, k := range set {
 				k.clock.set(0)
 			}
@@ -185,21 +190,22 @@ func clockJumps(w *trial) func() {
 	}
 }
 
-// jump is by how much a clock is wrong: by less than what stays does, or by more than the deadline.
-func (w *trial) jump() time.Duration {
-	by := pick(w, []time.Duration{2 * time.Second, 3 * time.Minute, 3 * time.Hour, 36 * time.Hour, 20 * 24 * time.Hour})
-	if w.chance(0.5) {
+// jump is a random offset: shorter than the withdrawals, or longer than the deadline.
+func (inj *injection) jump() time.Duration {
+	by := pick(inj, []time.Duration{2 * time.Second, 3 * time.Minute, 3 * time.Hour, 36 * time.Hour, 20 * 24 * time.Hour})
+	if inj.chance(0.5) {
 		return -by
 	}
 	return by
 }
 
-// waits waits a while until something stays or waits in one of the clusters, which not every commit gives cause for.
-func (w *trial) waits(in []*cluster) bool {
+// delaysPending waits for a deferral or withdrawal in one of the clusters. Not every commit causes
+// one.
+func (inj *injection) delaysPending(in []*cluster) bool {
 	for end := time.Now().Add(4 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		for _, c := range in {
-			ms, err := c.get(w.Context())
-			must(w.T, err)
+			ms, err := c.get(inj.Context())
+			must(inj.T, err)
 			if ms.Status.WithdrawingCount > 0 || conditions.GetReason(ms, meta.ReadyCondition) == v1alpha1.ReasonRoutingDeferred {
 				return true
 			}
@@ -208,11 +214,11 @@ func (w *trial) waits(in []*cluster) bool {
 	return false
 }
 
-// goesByItsClock waits until whoever leads tells at the end of a run that it is the time that its clock says. A controller that
-// sleeps until the old time comes does not.
-func (c *cluster) goesByItsClock(t *testing.T) {
+// awaitRunOnItsClock waits until the leader logs the end of a run at the time of its clock. A
+// controller that waits for a time of the old clock does not.
+func (c *cluster) awaitRunOnItsClock(t *testing.T) {
 	t.Helper()
-	until(t, c.name+" goes by its clock", func() string {
+	until(t, c.name+" reconciles with the time of its clock", func() string {
 		k := c.leader()
 		var last string
 		for line := range strings.Lines(k.logged(-20_000)) {
@@ -222,10 +228,10 @@ func (c *cluster) goesByItsClock(t *testing.T) {
 		}
 		line := struct{ TS time.Time }{}
 		if err := json.Unmarshal([]byte(last), &line); err != nil {
-			return fmt.Sprintf("%q tells no time: %v", last, err)
+			return fmt.Sprintf("%q has no time: %v", last, err)
 		}
-		if by, off := k.clock.wrongBy(), time.Until(line.TS); (off - by).Abs() > 10*time.Second {
-			return fmt.Sprintf("%s is wrong by %s, and its log by %s", k.name, by, off)
+		if want, got := k.clock.offset(), time.Until(line.TS); (got - want).Abs() > 10*time.Second {
+			return fmt.Sprintf("the clock of %s is off by %s, its log by %s", k.name, want, got)
 		}
 		return ""
 	})

@@ -8,64 +8,67 @@ import (
 	"io"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
-	"k8s.io/client-go/rest"
 
 	"github.com/isthmus-mesh/isthmus/test/support/gitops"
 )
 
-// restartPause is how long a process that ended is left alone, as a kubelet does before it starts one again.
-const restartPause = 200 * time.Millisecond
+// restartDelay is the pause before an ended process is started again, as a kubelet does.
+const restartDelay = 200 * time.Millisecond
 
-// runEnds stands in the last line of every run in a log, which says when the next one is.
+// runEnds is contained in the last log line of every reconciliation, which has the time of the
+// next.
 const runEnds = `"next":`
 
-// controller is an isthmus-controller that is started again whenever it ends.
+// controller is an isthmus-controller that is restarted whenever it ends.
 type controller struct {
-	name  string
-	relay *relay
-	log   string
-	args  []string
-	home  string
-	clock *clock
+	name    string
+	relay   *controllerRelay
+	log     string
+	command gitops.Command
+	clock   *clock
 
 	mutex   sync.Mutex
-	process *os.Process
-	// starts counts processes; exits are those that ended without being killed, and why.
-	starts int
-	exits  []string
-	killed bool
-	ending chan struct{}
+	process *gitops.Process
+	// starts is the number of processes. exits describes those that ended without kill.
+	starts   int
+	exits    []string
+	killed   bool
+	stopping chan struct{}
 }
 
-// start runs the command as its Deployment does, with its own home on the given disk.
+// start runs the command as its Deployment does. Its home is on the given disk.
 func (c *cluster) start(t *testing.T, name string, disk string, flags ...string) *controller {
 	t.Helper()
-	folder := t.TempDir()
-	k := &controller{name: name, relay: newRelay(t, c.server), log: filepath.Join(cmp.Or(os.Getenv("ISTHMUS_LOGS"), folder), name+".log"), home: filepath.Join(disk, name), clock: newClock(t), ending: make(chan struct{})}
+	folder, home := t.TempDir(), filepath.Join(disk, name)
+	k := &controller{
+		name: name, relay: startRelay(t, c.server), log: filepath.Join(cmp.Or(os.Getenv("ISTHMUS_LOGS"), folder), name+".log"),
+		clock: newClock(t), stopping: make(chan struct{}),
+	}
 	k.relay.kill = k.kill
-	kubeconfig := filepath.Join(folder, "kubeconfig")
-	text, err := c.server.Kubeconfig(&rest.Config{Host: k.relay.server.URL, BearerToken: c.token(t), TLSClientConfig: rest.TLSClientConfig{CAData: k.relay.authority()}})
+	token, err := gitops.Token(t.Context(), c.admin)
 	must(t, err)
-	must(t, os.WriteFile(kubeconfig, text, 0o600))
-	must(t, os.MkdirAll(k.home, 0o755))
-	k.args = append([]string{
-		"--kubeconfig=" + kubeconfig, "--metrics-addr=0", "--health-addr=0", "--log-level=debug", "--min-retry-delay=50ms", "--settle-time=0",
-		"--cache-dir=" + filepath.Join(k.home, "cache"),
-	}, flags...)
+	kubeconfig, err := gitops.WriteKubeconfig(c.server, k.relay.Connection(token), folder)
+	must(t, err)
+	must(t, os.MkdirAll(home, 0o755))
 	out, err := os.Create(k.log)
 	must(t, err)
+	k.command = gitops.Command{
+		Binary: suite.Controller, Kubeconfig: kubeconfig, Home: home, Output: out,
+		Flags: slices.Concat(gitops.TestFlags, []string{"--cache-dir=" + filepath.Join(home, "cache")}, flags),
+		Env:   []string{clockVariable + "=" + k.clock.file.Name()},
+	}
 	var running sync.WaitGroup
-	running.Go(func() { k.keep(out) })
+	running.Go(k.run)
 	t.Cleanup(func() {
-		close(k.ending)
+		close(k.stopping)
 		k.kill()
 		running.Wait()
 		_ = out.Close()
@@ -73,40 +76,38 @@ func (c *cluster) start(t *testing.T, name string, disk string, flags ...string)
 	return k
 }
 
-// keep runs the command again and again until the test ends.
-func (k *controller) keep(out *os.File) {
+// run restarts the process until the test ends.
+func (k *controller) run() {
 	for {
-		cmd := exec.Command(binary, k.args...)
-		cmd.Env = []string{"RUNTIME_NAMESPACE=" + namespace, "HOME=" + k.home, "TMPDIR=" + k.home, clockVariable + "=" + k.clock.file.Name()}
-		cmd.Stdout, cmd.Stderr = out, out
-		if err := k.launch(cmd); err != nil {
-			fmt.Fprintln(out, "the command does not start:", err)
+		process, err := k.launch()
+		if err != nil {
+			fmt.Fprintln(k.command.Output, "the command does not start:", err)
 			return
 		}
-		err := cmd.Wait()
-		k.ended(err)
+		k.ended(process.Wait())
 		select {
-		case <-k.ending:
+		case <-k.stopping:
 			return
-		case <-time.After(restartPause):
+		case <-time.After(restartDelay):
 		}
 	}
 }
 
-func (k *controller) launch(cmd *exec.Cmd) error {
+func (k *controller) launch() (*gitops.Process, error) {
 	k.mutex.Lock()
 	defer k.mutex.Unlock()
 	select {
-	case <-k.ending:
-		return os.ErrProcessDone
+	case <-k.stopping:
+		return nil, os.ErrProcessDone
 	default:
 	}
-	if err := cmd.Start(); err != nil {
-		return err
+	process, err := k.command.Start()
+	if err != nil {
+		return nil, err
 	}
-	k.process, k.killed = cmd.Process, false
+	k.process, k.killed = process, false
 	k.starts++
-	return nil
+	return process, nil
 }
 
 func (k *controller) ended(err error) {
@@ -118,17 +119,17 @@ func (k *controller) ended(err error) {
 	}
 }
 
-// kill ends the process at once; what it has under way may still reach the API server.
+// kill ends the process with SIGKILL. It is started again.
 func (k *controller) kill() {
 	k.mutex.Lock()
 	defer k.mutex.Unlock()
 	if k.process != nil {
 		k.killed = true
-		_ = k.process.Kill()
+		k.process.Kill()
 	}
 }
 
-// signal stops the process or lets it go on.
+// signal sends SIGSTOP or SIGCONT.
 func (k *controller) signal(signal syscall.Signal) {
 	k.mutex.Lock()
 	defer k.mutex.Unlock()
@@ -137,25 +138,25 @@ func (k *controller) signal(signal syscall.Signal) {
 	}
 }
 
-// limit forbids the process to write to files, as a full disk does where none can be made.
+// limit sets the maximum file size of the process, to imitate a full disk.
 func (k *controller) limit(bytes uint64) {
 	k.mutex.Lock()
 	defer k.mutex.Unlock()
 	if k.process != nil {
-		_ = unix.Prlimit(k.process.Pid, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: bytes, Max: unix.RLIM_INFINITY}, nil)
+		_ = unix.Prlimit(k.process.PID(), unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: bytes, Max: unix.RLIM_INFINITY}, nil)
 	}
 }
 
-// counts are the processes so far, and those that ended by themselves.
+// counts returns the number of processes so far, and the exits without kill.
 func (k *controller) counts() (starts int, exits []string) {
 	k.mutex.Lock()
 	defer k.mutex.Unlock()
-	return k.starts, append([]string(nil), k.exits...)
+	return k.starts, slices.Clone(k.exits)
 }
 
 func (k *controller) tail() string { return gitops.Tail(k.log, 30) }
 
-// logged is the log from a byte on, or its last bytes.
+// logged returns the log from a byte offset on. A negative offset counts from the end.
 func (k *controller) logged(from int64) string {
 	log, err := os.Open(k.log)
 	if err != nil {

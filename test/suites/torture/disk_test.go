@@ -12,11 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// diskSize is room for the caches of a run and soon filled.
+// diskSize is enough for the caches and small enough to be filled quickly.
 const diskSize = "48m"
 
-// disk is where the controllers have their caches and temporary files. It is a file system of its own; where none can be mounted, a full one is
-// imitated by forbidding the processes to make files longer.
+// disk contains the caches and temporary files of the controllers. It is a separate file system.
+// Where none can be mounted, a limit on the file size of the processes imitates a full disk.
 type disk struct {
 	path string
 	real bool
@@ -26,7 +26,7 @@ func newDisk(t *testing.T) *disk {
 	t.Helper()
 	d := &disk{path: t.TempDir()}
 	if err := unix.Mount("isthmus-torture", d.path, "tmpfs", 0, "size="+diskSize); err != nil {
-		t.Logf("no file system can be mounted here (%v), so a full disk is a limit on the size of files", err)
+		t.Logf("no file system can be mounted (%v); a limit on the file size imitates a full disk", err)
 		return d
 	}
 	d.real = true
@@ -36,7 +36,7 @@ func newDisk(t *testing.T) *disk {
 
 func (d *disk) filler() string { return filepath.Join(d.path, "filler") }
 
-// fill leaves not one byte.
+// fill leaves no free space.
 func (d *disk) fill(t *testing.T, controllers []*controller) {
 	t.Helper()
 	if !d.real {
@@ -49,11 +49,11 @@ func (d *disk) fill(t *testing.T, controllers []*controller) {
 	must(t, err)
 	defer filler.Close()
 	if _, err := io.Copy(filler, zeros{}); !errors.Is(err, unix.ENOSPC) {
-		t.Fatalf("the disk should be full, but: %v", err)
+		t.Fatalf("the disk is not full: %v", err)
 	}
 }
 
-// clear makes room again.
+// clear frees the space.
 func (d *disk) clear(t *testing.T, controllers []*controller) {
 	t.Helper()
 	if !d.real {
@@ -65,7 +65,7 @@ func (d *disk) clear(t *testing.T, controllers []*controller) {
 	must(t, os.Remove(d.filler()))
 }
 
-// zeros never end.
+// zeros is an endless reader.
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) {

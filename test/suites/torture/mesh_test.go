@@ -9,39 +9,40 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/support/gitops"
 )
 
-// clusters of the mesh; the first two discover each other's endpoints, the third is reached through gateways.
+// clusters of the mesh. The first two form a discovery group. The third is reached through
+// gateways.
 var clusters = []string{"east", "west", "north"}
 
-// pillars are services that every commit has and that are called from every cluster, wherever they run.
-var pillars = []string{"cart", "stock"}
+// requiredServices exist in every commit and are called from every cluster.
+var requiredServices = []string{"cart", "stock"}
 
-// others come and go.
-var others = []string{"a", "b", "c", "d", "e", "f"}
+// optionalServices exist in some commits.
+var optionalServices = []string{"a", "b", "c", "d", "e", "f"}
 
-// hostOf is a pillar's host, which no ServiceEntry may lose at any moment.
-func hostOf(pillar string) string { return pillar + "." + pillar + ".global" }
+// hostOf is the host of a required service. A ServiceEntry must always define it.
+func hostOf(service string) string { return service + "." + service + ".global" }
 
-// meshOf are the files of the n-th state of the mesh, which depends on nothing that happened before.
+// meshOf returns the files of the n-th state of the mesh. It does not depend on earlier states.
 func meshOf(seed uint64, n int) map[string]string {
 	random := rand.New(rand.NewPCG(seed, uint64(n)))
 	files := map[string]string{"clusters.cue": inventory(random)}
 	var there []string
-	for _, name := range others {
+	for _, name := range optionalServices {
 		if random.IntN(10) < 6 {
 			there = append(there, name)
 		}
 	}
-	front := service{name: "front", in: clusters, egress: append(some(random, there), pillars...)}
+	front := service{name: "front", in: clusters, egress: append(some(random, there), requiredServices...)}
 	list := []service{front}
-	for i, name := range pillars {
-		list = append(list, service{name: name, in: atLeastOne(random, clusters), egress: pillars[i+1:], more: variation(random)})
+	for i, name := range requiredServices {
+		list = append(list, service{name: name, in: atLeastOne(random, clusters), egress: requiredServices[i+1:], more: variation(random)})
 	}
 	for i, name := range there {
-		egress := append(some(random, there[i+1:]), some(random, pillars)...)
+		egress := append(some(random, there[i+1:]), some(random, requiredServices)...)
 		list = append(list, service{name: name, in: atLeastOne(random, clusters), egress: egress, more: variation(random)})
 	}
 	if random.IntN(2) == 0 {
-		// Under its Kubernetes name, which needs a Service where it is only called, and works among those that discover each other.
+		// A Kubernetes name needs a Service in clusters that only call it, and a discovery group.
 		list = append(list, service{name: "near", in: []string{"east"}, host: "near.near.svc.cluster.local"},
 			service{name: "neighbour", in: []string{"west"}, egress: []string{"near"}})
 	}
@@ -51,7 +52,7 @@ func meshOf(seed uint64, n int) map[string]string {
 	return files
 }
 
-// inventory changes what every service of the mesh depends on.
+// inventory returns clusters.cue with random gateway addresses.
 func inventory(random *rand.Rand) string {
 	text := "package config\n\n"
 	for i, name := range clusters {
@@ -64,7 +65,7 @@ func inventory(random *rand.Rand) string {
 	return text
 }
 
-// variation is what else a manifest says.
+// variation returns random fields of a manifest.
 func variation(random *rand.Rand) string {
 	n := 1 + random.IntN(90)
 	switch random.IntN(5) {
@@ -99,13 +100,13 @@ func atLeastOne(random *rand.Rand, from []string) []string {
 	return []string{from[random.IntN(len(from))]}
 }
 
-// service is a manifest: where it runs, and whom it calls.
+// service is a manifest.
 type service struct {
 	name   string
 	host   string
 	in     []string
 	egress []string
-	// more is put into it as it is.
+	// more is CUE source that is added to the manifest.
 	more string
 }
 

@@ -4,126 +4,98 @@ package torture_test
 
 import (
 	"bytes"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/isthmus-mesh/isthmus/test/support/apiserver"
+	"github.com/isthmus-mesh/isthmus/test/support/relay"
 )
+
+// request is a request of a controller to its API server.
+type request = relay.Request
 
 // treatment is what a relay does with a request.
 type treatment int
 
 const (
 	pass treatment = iota
-	// cutBefore breaks the connection before the API server has heard of it; cutRequest in the middle of the request, cutHeard
-	// after the API server has carried it out, and cutAnswer in the middle of the answer.
+	// cutBefore breaks the connection before the API server receives the request, cutRequest in the
+	// middle of the request, cutAfter after the API server performed it, and cutResponse in the middle
+	// of the response.
 	cutBefore
 	cutRequest
-	cutHeard
-	cutAnswer
-	// tooMany and broken are answers of the relay itself: 429 and 500.
-	tooMany
-	broken
-	// hold leaves it without an answer until whoever asked gives up.
-	hold
-	// killBefore and killHeard end the process that asked, before or after the API server has heard of it.
+	cutAfter
+	cutResponse
+	// status429 and status500 are responses of the relay.
+	status429
+	status500
+	// hang sends no response until the client gives up.
+	hang
+	// killBefore and killAfter kill the controller before or after the API server performs the
+	// request.
 	killBefore
-	killHeard
+	killAfter
 )
 
-// cuts are the ways in which a connection breaks in the middle of something.
-var cuts = []treatment{cutBefore, cutRequest, cutHeard, cutAnswer}
+// cuts are the ways to break a connection.
+var cuts = []treatment{cutBefore, cutRequest, cutAfter, cutResponse}
 
-// relay stands between one controller and its API server. The controller's own token goes through.
-type relay struct {
-	server *httptest.Server
-	proxy  *httputil.ReverseProxy
-	kill   func()
+// controllerRelay is the relay between one controller and its API server.
+type controllerRelay struct {
+	*relay.Relay
+	kill func()
 
 	mutex sync.Mutex
 	treat func(request) treatment
-	// treated counts what did not just pass.
-	treated atomic.Int64
-	// written counts the writes that the API server has accepted.
+	// disturbed counts the requests that did not pass.
+	disturbed atomic.Int64
+	// written counts the writes that the API server accepted.
 	written atomic.Int64
-	// leased is when the API server last accepted a lease of this controller, in nanoseconds.
+	// leased is the time of the last accepted write of the controller's lease, in Unix nanoseconds.
 	leased atomic.Int64
 }
 
-// request is one that a controller sent.
-type request struct{ method, path string }
-
-func (r request) lease() bool { return strings.Contains(r.path, "/coordination.k8s.io/") }
-
-func (r request) event() bool {
-	return strings.HasSuffix(r.path, "/events") || strings.Contains(r.path, "/events/")
-}
-
-func (r request) reads() bool { return r.method == http.MethodGet || r.method == http.MethodHead }
-
-// writes reports whether it changes something that matters: not a lease, not an event.
-func (r request) writes() bool { return !r.reads() && !r.lease() && !r.event() }
-
-func newRelay(t *testing.T, cluster *apiserver.Cluster) *relay {
+func startRelay(t *testing.T, cluster *apiserver.Cluster) *controllerRelay {
 	t.Helper()
-	proxy, err := cluster.Proxy()
+	r := &controllerRelay{}
+	var err error
+	r.Relay, err = relay.Start(cluster, r.handle)
 	must(t, err)
-	r := &relay{proxy: proxy}
-	r.proxy.ModifyResponse = r.note
-	r.server = httptest.NewUnstartedServer(r)
-	r.server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	r.server.EnableHTTP2 = true
-	r.server.StartTLS()
-	t.Cleanup(func() {
-		r.server.CloseClientConnections()
-		r.server.Close()
-	})
+	r.Proxy.ModifyResponse = r.count
+	t.Cleanup(r.Stop)
 	return r
 }
 
-// authority is the certificate by which a controller knows the relay.
-func (r *relay) authority() []byte { return authorityOf(r.server) }
-
-func authorityOf(server *httptest.Server) []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-}
-
-func (r *relay) note(answer *http.Response) error {
-	sent := request{answer.Request.Method, answer.Request.URL.Path}
-	if answer.StatusCode >= http.StatusMultipleChoices {
+// count counts a request that the API server accepted.
+func (r *controllerRelay) count(response *http.Response) error {
+	sent := request{Method: response.Request.Method, Path: response.Request.URL.Path}
+	if response.StatusCode >= http.StatusMultipleChoices {
 		return nil
 	}
-	if sent.lease() && !sent.reads() {
+	if sent.Lease() && !sent.Reads() {
 		r.leased.Store(time.Now().UnixNano())
 	}
-	if sent.writes() {
+	if sent.Writes() {
 		r.written.Add(1)
 	}
 	return nil
 }
 
-// set tells what happens to requests from now on; nil lets all pass.
-func (r *relay) set(treat func(request) treatment) {
+// set sets the treatment of requests from now on. With nil all requests pass.
+func (r *controllerRelay) set(treat func(request) treatment) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	r.treat = treat
 }
 
-// sever cuts all connections, watches as well.
-func (r *relay) sever() { r.server.CloseClientConnections() }
-
-func (r *relay) treatmentOf(sent request) treatment {
+func (r *controllerRelay) treatmentOf(sent request) treatment {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	if r.treat == nil {
@@ -131,70 +103,64 @@ func (r *relay) treatmentOf(sent request) treatment {
 	}
 	how := r.treat(sent)
 	if how != pass {
-		r.treated.Add(1)
+		r.disturbed.Add(1)
 	}
 	return how
 }
 
-func (r *relay) ServeHTTP(rw http.ResponseWriter, asked *http.Request) {
-	// Read to its end first: an API server that refuses a request does not wait for its body, and a relay that is still handing
-	// it on then waits for ever.
-	body, err := io.ReadAll(asked.Body)
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	asked.Body = io.NopCloser(bytes.NewReader(body))
-	switch r.treatmentOf(request{asked.Method, asked.URL.Path}) {
+func (r *controllerRelay) handle(rw http.ResponseWriter, received *http.Request, sent request) {
+	switch r.treatmentOf(sent) {
 	case pass:
-		r.proxy.ServeHTTP(rw, asked)
+		r.Proxy.ServeHTTP(rw, received)
 		return
-	case tooMany:
+	case status429:
 		rw.Header().Set("Retry-After", "1")
-		refuse(rw, http.StatusTooManyRequests, "TooManyRequests")
+		fail(rw, http.StatusTooManyRequests, "TooManyRequests")
 		return
-	case broken:
-		refuse(rw, http.StatusInternalServerError, "InternalError")
+	case status500:
+		fail(rw, http.StatusInternalServerError, "InternalError")
 		return
-	case hold:
-		<-asked.Context().Done()
+	case hang:
+		<-received.Context().Done()
 	case cutRequest:
-		asked.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body[:len(body)/2]), failing{}))
-		r.proxy.ServeHTTP(httptest.NewRecorder(), asked)
-	case cutHeard:
-		r.proxy.ServeHTTP(httptest.NewRecorder(), asked)
-	case cutAnswer:
-		r.halve(rw, asked)
+		body, _ := io.ReadAll(received.Body) // from memory
+		received.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body[:len(body)/2]), failingReader{}))
+		r.Proxy.ServeHTTP(httptest.NewRecorder(), received)
+	case cutAfter:
+		r.Proxy.ServeHTTP(httptest.NewRecorder(), received)
+	case cutResponse:
+		r.sendHalf(rw, received)
 	case killBefore:
 		r.kill()
-	case killHeard:
-		r.proxy.ServeHTTP(httptest.NewRecorder(), asked)
+	case killAfter:
+		r.Proxy.ServeHTTP(httptest.NewRecorder(), received)
 		r.kill()
 	case cutBefore:
 	}
 	panic(http.ErrAbortHandler)
 }
 
-// refuse answers as an API server does.
-func refuse(rw http.ResponseWriter, code int, reason string) {
+// fail responds like an API server.
+func fail(rw http.ResponseWriter, code int, reason string) {
 	rw.Header().Set("Content-Type", "application/json")
 	rw.WriteHeader(code)
-	fmt.Fprintf(rw, `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"a storm","reason":%q,"code":%d}`, reason, code)
+	fmt.Fprintf(rw, `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"injected failure","reason":%q,"code":%d}`, reason, code)
 }
 
-// halve hands on the first half of an answer.
-func (r *relay) halve(rw http.ResponseWriter, asked *http.Request) {
-	answer := httptest.NewRecorder()
-	r.proxy.ServeHTTP(answer, asked)
-	for name, values := range answer.Header() {
+// sendHalf sends the first half of the response.
+func (r *controllerRelay) sendHalf(rw http.ResponseWriter, received *http.Request) {
+	response := httptest.NewRecorder()
+	r.Proxy.ServeHTTP(response, received)
+	for name, values := range response.Header() {
 		rw.Header()[name] = values
 	}
-	rw.WriteHeader(answer.Code)
-	text := answer.Body.Bytes()
+	rw.WriteHeader(response.Code)
+	text := response.Body.Bytes()
 	_, _ = rw.Write(text[:len(text)/2])
 	_ = http.NewResponseController(rw).Flush()
 }
 
-// failing is the rest of a body that never comes.
-type failing struct{}
+// failingReader is the missing rest of a body.
+type failingReader struct{}
 
-func (failing) Read([]byte) (int, error) { return 0, errors.New("the connection was cut") }
+func (failingReader) Read([]byte) (int, error) { return 0, errors.New("the connection was cut") }

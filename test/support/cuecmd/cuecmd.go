@@ -1,11 +1,13 @@
-// Package cuecmd answers: where is the real cue command, against which Isthmus is held?
+// Package cuecmd builds the cue command, the reference for the output of Isthmus.
 //
-// It is built from the tools module, in the version that the module pins, once for all checkouts: the binary is
-// kept in the user's cache folder under its version.
+// Its version is the one in tools/go.mod. The binary is cached by version in the user's cache
+// folder, for all checkouts.
 package cuecmd
 
 import (
 	"bytes"
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,9 +17,11 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// Path returns the cue command and ends the test if it cannot be built.
+// Path returns the path of the cue command. An error of the build ends the test.
 func Path(t testing.TB) string {
 	t.Helper()
 	path, err := Build()
@@ -27,8 +31,9 @@ func Path(t testing.TB) string {
 	return path
 }
 
-// Build returns the absolute path of the cue command, built now if it is not in the cache: about a minute on
-// an empty Go build cache. It needs the checkout of this module and the go command.
+// Build returns the absolute path of the cue command and builds it if it is not cached. With an
+// empty Go build cache this takes about a minute. It needs the checkout of this module and the go
+// command.
 func Build() (string, error) {
 	root, err := checkout()
 	if err != nil {
@@ -56,8 +61,8 @@ func Build() (string, error) {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return "", err
 	}
-	// Built aside and renamed, so that tests of several packages may do it at once and a build that is cut off
-	// leaves nothing under the final name.
+	// Renamed after the build, because tests of several packages may build at the same time and a
+	// build may be interrupted.
 	scratch, err := os.MkdirTemp(folder, ".build-")
 	if err != nil {
 		return "", err
@@ -73,23 +78,44 @@ func Build() (string, error) {
 	return path, nil
 }
 
-// checkout is the root of this module's source, found from the working directory as the go command does.
+// Export runs cue export for a cluster in the folder of a mesh repository. It returns the resources
+// by key, "Kind/namespace/name".
+func Export(ctx context.Context, cue, repository, cluster string) (map[string]*unstructured.Unstructured, error) {
+	cmd := exec.CommandContext(ctx, cue, "export", "-t", "cluster="+cluster, "-e", "resources", "./services")
+	var stderr bytes.Buffer
+	cmd.Dir, cmd.Stderr = repository, &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("cue export for %s: %w\n%s", cluster, err, stderr.String())
+	}
+	var resources map[string]map[string]any
+	if err := json.Unmarshal(out, &resources); err != nil {
+		return nil, fmt.Errorf("cue export for %s: %w", cluster, err)
+	}
+	objects := map[string]*unstructured.Unstructured{}
+	for key, object := range resources {
+		objects[key] = &unstructured.Unstructured{Object: object}
+	}
+	return objects, nil
+}
+
+// checkout returns the root of the module that contains the working directory.
 func checkout() (string, error) {
 	gomod, err := run("", "go", "env", "GOMOD")
 	if err != nil {
 		return "", fmt.Errorf("finding the checkout: %w", err)
 	}
 	if gomod == "" || gomod == os.DevNull {
-		return "", errors.New("the cue command is built from the tools module of this checkout; run from within it")
+		return "", errors.New("the cue command is built from tools/go.mod of the checkout; run it inside the checkout")
 	}
 	return filepath.Dir(gomod), nil
 }
 
-// run is the trimmed standard output of a command, which is run in dir; its error holds what it wrote to stderr.
+// run runs a command in dir and returns its trimmed stdout. An error contains its stderr.
 func run(dir, name string, args ...string) (string, error) {
 	cmd := exec.Command(name, args...)
 	cmd.Dir = dir
-	// A go.work around the checkout would exclude -modfile.
+	// -modfile is not allowed with a go.work file.
 	cmd.Env = append(os.Environ(), "GOWORK=off")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

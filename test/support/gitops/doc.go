@@ -1,9 +1,11 @@
-// Package gitops gives tests of a whole controller what it stands between: a mesh repository on a real Git server, and a cluster with a
-// MeshSync that follows it.
+// Package gitops provides the environment of a controller in a test: a mesh repository on a real
+// Git server, and a real API server with a MeshSync that follows the repository.
 //
-// In: files and a cluster of [Start]. Out: a [Repository] to commit to, and a [World] in which a test makes MeshSyncs and waits for what
-// their status says. How the controller runs, within the test or as a process of its own, is up to the test; [Build] and [AddController]
-// make the command and a user with the rights of an installation, no more and no less.
+// In: files and a cluster of [Start]. Out: a [Repository] to commit to, and an [Env] in which a
+// test creates MeshSyncs and waits for their status. A test may run the controller in its own
+// process, or as a [Process]. [AddController] creates a user with exactly the rights of an
+// installation.
 //
-// Invariant: nothing is imitated. git is the real command, and what the world tells is read from the API server and not from the controller.
+// Invariant: git and isthmus-controller are the real commands, and the state of a cluster is read
+// from its API server.
 package gitops

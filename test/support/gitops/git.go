@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Git runs the real git in a folder and returns what it prints. It is the same on every machine: nobody's configuration counts, and Ada
-// is the author of everything.
+// Git runs the git command in a folder and returns its trimmed output. It ignores the user's
+// configuration, so that it behaves the same on every machine. Ada is the author of all commits.
 func Git(ctx context.Context, dir string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "git", append([]string{"-c", "protocol.file.allow=always"}, args...)...)
 	cmd.Dir = dir

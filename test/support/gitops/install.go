@@ -31,7 +31,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/support/apiserver"
 )
 
-// Start starts API servers that have the CRDs of Istio and that of MeshSync.
+// Start starts API servers with the CRDs of Istio and MeshSync.
 func Start(ctx context.Context, options apiserver.Options) (*apiserver.Fleet, error) {
 	own, err := apiserver.OwnCRD()
 	if err != nil {
@@ -41,7 +41,7 @@ func Start(ctx context.Context, options apiserver.Options) (*apiserver.Fleet, er
 	return apiserver.Start(ctx, options)
 }
 
-// Connect makes a client that knows MeshSync and the kinds of Kubernetes that an installation, or a fault, is made of.
+// Connect creates a client for MeshSyncs and for the kinds of Kubernetes that tests use.
 func Connect(config *rest.Config) (client.WithWatch, error) {
 	scheme := runtime.NewScheme()
 	err := errors.Join(corev1.AddToScheme(scheme), rbacv1.AddToScheme(scheme), coordinationv1.AddToScheme(scheme), authenticationv1.AddToScheme(scheme),
@@ -52,7 +52,7 @@ func Connect(config *rest.Config) (client.WithWatch, error) {
 	return client.NewWithWatch(config, client.Options{Scheme: scheme})
 }
 
-// Namespaces makes Isthmus's own and Istio's, as far as they are not there.
+// Namespaces creates the namespaces of Isthmus and Istio, unless they exist.
 func Namespaces(ctx context.Context, admin client.Client) error {
 	for _, name := range []string{Namespace, "istio-system"} {
 		err := admin.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
@@ -63,7 +63,8 @@ func Namespaces(ctx context.Context, admin client.Client) error {
 	return nil
 }
 
-// Install makes what an installation with kustomize makes before the Deployment, from the files of the checkout, and Istio's own namespace.
+// Install creates the namespaces and applies the files of config/ that an installation applies
+// before the Deployment.
 func Install(ctx context.Context, admin client.Client, checkout string) error {
 	if err := Namespaces(ctx, admin); err != nil {
 		return err
@@ -76,7 +77,15 @@ func Install(ctx context.Context, admin client.Client, checkout string) error {
 	return nil
 }
 
-// Apply creates or replaces all objects of a file.
+// Token returns a token of the controller's ServiceAccount, as a pod gets it.
+func Token(ctx context.Context, admin client.Client) (string, error) {
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: "isthmus-controller"}}
+	request := &authenticationv1.TokenRequest{}
+	err := admin.SubResource("token").Create(ctx, account, request)
+	return request.Status.Token, err
+}
+
+// Apply creates or replaces all objects of a YAML file.
 func Apply(ctx context.Context, admin client.Client, file string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -104,7 +113,8 @@ func Apply(ctx context.Context, admin client.Client, file string) error {
 	}
 }
 
-// AddController makes a user of this name with the rights of config/rbac/role.yaml, no more and no less.
+// AddController creates a user with exactly the permissions of config/rbac/role.yaml and returns
+// its connection.
 func AddController(ctx context.Context, cluster *apiserver.Cluster, name string) (connection *rest.Config, err error) {
 	admin, err := Connect(cluster.Config)
 	if err != nil {
@@ -116,7 +126,7 @@ func AddController(ctx context.Context, cluster *apiserver.Cluster, name string)
 			return nil, err
 		}
 		switch kind.Kind {
-		case "": // the comment that opens the file
+		case "": // the comment at the top of the file
 		case "ClusterRole":
 			role := &rbacv1.ClusterRole{}
 			if err := yaml.UnmarshalStrict(document, role); err != nil {
@@ -140,7 +150,7 @@ func AddController(ctx context.Context, cluster *apiserver.Cluster, name string)
 				return nil, err
 			}
 		default:
-			return nil, fmt.Errorf("role.yaml holds a %q", kind.Kind)
+			return nil, fmt.Errorf("role.yaml contains an unexpected %q", kind.Kind)
 		}
 	}
 	return connection, nil

@@ -14,31 +14,32 @@ import (
 	"github.com/fluxcd/pkg/gittestserver"
 )
 
-// Repository is a mesh repository on a real Git server, and a clone to commit from. It ends with its test.
+// Repository is a mesh repository on a real Git server, and a clone to commit from. The server
+// stops at the end of the test.
 type Repository struct {
 	T      *testing.T
 	Server *gittestserver.GitServer
-	// Clone is the folder of the clone; its branch is main.
+	// Clone is the folder of the clone. Its branch is main.
 	Clone string
-	// First is the commit that the repository began with.
+	// First is the first commit.
 	First string
-	// Asked counts the times that somebody looked for new commits.
+	// Asked counts the polls for new commits.
 	Asked atomic.Int64
-	// Down makes the server fail, Hung keeps it from answering.
+	// Down makes the server respond with 503. Hung makes it send no response.
 	Down, Hung atomic.Bool
 }
 
-// NewRepository serves a repository with one commit of these files.
+// NewRepository serves a repository with one commit of the files.
 func NewRepository(t *testing.T, files fs.FS) *Repository {
 	t.Helper()
 	r := &Repository{T: t, Server: gittestserver.NewGitServer(t.TempDir()), Clone: t.TempDir()}
 	r.Server.AddHTTPMiddlewares(r.watch)
 	r.Run("", "init", "-q", "--bare", "-b", "main", r.Bare())
 	r.Run("", "init", "-q", "-b", "main", r.Clone)
-	r.Run(r.Clone, "config", "core.compression", "0") // nothing here is worth the time
+	r.Run(r.Clone, "config", "core.compression", "0") // saves time
 	r.Run(r.Clone, "remote", "add", "origin", r.Bare())
-	must(t, os.CopyFS(r.Clone, files))
-	must(t, r.Server.StartHTTP())
+	Must(t, os.CopyFS(r.Clone, files))
+	Must(t, r.Server.StartHTTP())
 	t.Cleanup(r.Server.StopHTTP)
 	r.First = r.Commit(nil)
 	return r
@@ -63,34 +64,35 @@ func (r *Repository) watch(next http.Handler) http.Handler {
 	})
 }
 
-// Bare is the folder that the server serves.
+// Bare is the folder of the repository that the server serves.
 func (r *Repository) Bare() string { return filepath.Join(r.Server.Root(), "mesh.git") }
 
-// URL is that of spec.source.
+// URL is the value for spec.source.url.
 func (r *Repository) URL() string { return r.Server.HTTPAddress() + "/mesh.git" }
 
-// Run is [Git], and ends the test where that fails.
+// Run is [Git]. An error ends the test.
 func (r *Repository) Run(dir string, args ...string) string {
 	r.T.Helper()
-	// Not the test's own context, which has ended when its cleanup runs git.
+	// The context of the test has ended when a cleanup runs git.
 	out, err := Git(context.Background(), dir, args...)
-	must(r.T, err)
+	Must(r.T, err)
 	return out
 }
 
-// Write puts a file into the clone; "" removes it, or a folder with all that is in it.
+// Write writes a file in the clone. An empty text removes the file or folder.
 func (r *Repository) Write(name, text string) {
 	r.T.Helper()
 	path := filepath.Join(r.Clone, name)
 	if text == "" {
-		must(r.T, os.RemoveAll(path))
+		Must(r.T, os.RemoveAll(path))
 		return
 	}
-	must(r.T, os.MkdirAll(filepath.Dir(path), 0o755))
-	must(r.T, os.WriteFile(path, []byte(text), 0o644))
+	Must(r.T, os.MkdirAll(filepath.Dir(path), 0o755))
+	Must(r.T, os.WriteFile(path, []byte(text), 0o644))
 }
 
-// Commit writes files as [Repository.Write] does, commits all that is in the clone, and pushes; it returns the commit.
+// Commit writes files as [Repository.Write] does, commits everything in the clone and pushes. It
+// returns the commit.
 func (r *Repository) Commit(files map[string]string) string {
 	r.T.Helper()
 	for name, text := range files {
@@ -101,31 +103,31 @@ func (r *Repository) Commit(files map[string]string) string {
 	return r.Push()
 }
 
-// Edit replaces text in a file and pushes the commit.
+// Edit replaces text in a file, commits and pushes. It returns the commit.
 func (r *Repository) Edit(name, from, to string) string {
 	r.T.Helper()
 	text, err := os.ReadFile(filepath.Join(r.Clone, name))
-	must(r.T, err)
+	Must(r.T, err)
 	if !strings.Contains(string(text), from) {
-		r.T.Fatalf("%s does not hold %q, so this test changes nothing", name, from)
+		r.T.Fatalf("%s does not contain %q, so the test changes nothing", name, from)
 	}
 	return r.Commit(map[string]string{name: strings.ReplaceAll(string(text), from, to)})
 }
 
-// Push makes the branch on the server what it is in the clone, and returns that commit.
+// Push force-pushes the branch of the clone and returns its commit.
 func (r *Repository) Push() string {
 	r.T.Helper()
 	r.Run(r.Clone, "push", "-q", "--force", "origin", "main")
 	return r.Run(r.Clone, "rev-parse", "HEAD")
 }
 
-// Rewind makes the branch of the clone what it was at a commit; what is pushed next rewrites history.
+// Rewind resets the branch of the clone to an earlier commit. The next push rewrites history.
 func (r *Repository) Rewind(commit string) {
 	r.T.Helper()
 	r.Run(r.Clone, "reset", "-q", "--hard", commit)
 }
 
-// Restore commits the tree of an earlier commit again, as a revert does.
+// Restore commits the tree of an earlier commit again and pushes.
 func (r *Repository) Restore(commit string) string {
 	r.T.Helper()
 	r.Clear()
@@ -138,17 +140,10 @@ func (r *Repository) Restore(commit string) string {
 func (r *Repository) Clear() {
 	r.T.Helper()
 	entries, err := os.ReadDir(r.Clone)
-	must(r.T, err)
+	Must(r.T, err)
 	for _, entry := range entries {
 		if entry.Name() != ".git" {
-			must(r.T, os.RemoveAll(filepath.Join(r.Clone, entry.Name())))
+			Must(r.T, os.RemoveAll(filepath.Join(r.Clone, entry.Name())))
 		}
-	}
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
 	}
 }

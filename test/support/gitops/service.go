@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// Service is a manifest: where a service runs, and whom it calls. It has one port, HTTP.
+// Service is the manifest of a service with one HTTP port.
 type Service struct {
 	Name string
-	// In are the clusters that it runs in, Egress the services that it calls.
+	// In are the clusters of its placement, Egress the services that it calls.
 	In, Egress []string
-	// More is put into it as it is.
+	// More is CUE source that is added to the manifest.
 	More string
 }
 
-// String is the file that the manifest is.
+// String returns the service file.
 func (s Service) String() string {
 	var in, egress []string
 	for _, cluster := range s.In {

@@ -19,55 +19,54 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/support/gitops"
 )
 
-// command is isthmus, built once.
+// command is the path of isthmus, built once.
 var command = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(filepath.Dir(binary), "isthmus")
+	path := filepath.Join(filepath.Dir(suite.Controller), "isthmus")
 	return path, gitops.Build(context.Background(), root, path)
 })
 
-// reader is what docs/operate.md asks for.
-var reader = []rbacv1.PolicyRule{
+// readerRules are the permissions that docs/operate.md requires for isthmus plan.
+var readerRules = []rbacv1.PolicyRule{
 	{APIGroups: []string{"networking.istio.io", "security.istio.io", "telemetry.istio.io"}, Resources: []string{"*"}, Verbs: []string{"get", "list", "watch"}},
 	{APIGroups: []string{""}, Resources: []string{"services", "namespaces"}, Verbs: []string{"get", "list", "watch"}},
 	{APIGroups: []string{"isthmus.dev"}, Resources: []string{"meshsyncs"}, Verbs: []string{"list"}},
 }
 
-// person runs isthmus plan on the clone, with a kubeconfig of these rights.
-type person struct {
-	w          *world
+// user runs isthmus plan in the clone with limited permissions.
+type user struct {
+	env        *environment
 	kubeconfig string
 }
 
-func (w *world) person(rules []rbacv1.PolicyRule) *person {
-	w.T.Helper()
-	config, err := w.Cluster.AddUser(w.T.Context(), strings.ToLower(w.T.Name()), rules...)
-	must(w.T, err)
-	data, err := w.Cluster.Kubeconfig(config)
-	must(w.T, err)
-	p := &person{w: w, kubeconfig: filepath.Join(w.T.TempDir(), "kubeconfig")}
-	must(w.T, os.WriteFile(p.kubeconfig, data, 0o600))
-	return p
+func (env *environment) user(rules []rbacv1.PolicyRule) *user {
+	env.T.Helper()
+	config, err := env.Cluster.AddUser(env.T.Context(), strings.ToLower(env.T.Name()), rules...)
+	must(env.T, err)
+	kubeconfig, err := gitops.WriteKubeconfig(env.Cluster, config, env.T.TempDir())
+	must(env.T, err)
+	return &user{env: env, kubeconfig: kubeconfig}
 }
 
-func (p *person) plan(status int, args ...string) (stdout, stderr string) {
-	p.w.T.Helper()
+// plan runs isthmus plan and returns its output. Another exit status ends the test.
+func (u *user) plan(status int, args ...string) (stdout, stderr string) {
+	u.env.T.Helper()
 	path, err := command()
-	must(p.w.T, err)
-	cmd := exec.CommandContext(p.w.T.Context(), path, append([]string{"plan", "--repo", p.w.Git.Clone}, args...)...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+p.kubeconfig)
+	must(u.env.T, err)
+	cmd := exec.CommandContext(u.env.T.Context(), path, append([]string{"plan", "--repo", u.env.Git.Clone}, args...)...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+u.kubeconfig)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	var exit *exec.ExitError
 	if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
-		p.w.T.Fatal(err)
+		u.env.T.Fatal(err)
 	}
 	if got := cmd.ProcessState.ExitCode(); got != status {
-		p.w.T.Fatalf("isthmus plan %v ended with %d, want %d:\n%s%s", args, got, status, out.String(), errs.String())
+		u.env.T.Fatalf("isthmus plan %v ended with %d, want %d:\n%s%s", args, got, status, out.String(), errs.String())
 	}
 	return out.String(), errs.String()
 }
 
-// report is the part of -o json that is compared.
+// report contains the fields of -o json that the tests compare.
 type report struct {
 	Cluster, MeshSync, Applied string
 	Namespaces, Stops          []string
@@ -82,15 +81,16 @@ type report struct {
 	}
 }
 
-func (p *person) report(status int, args ...string) report {
-	p.w.T.Helper()
-	out, _ := p.plan(status, append(args, "-o", "json")...)
+// report runs isthmus plan -o json.
+func (u *user) report(status int, args ...string) report {
+	u.env.T.Helper()
+	out, _ := u.plan(status, append(args, "-o", "json")...)
 	var r report
-	must(p.w.T, json.Unmarshal([]byte(out), &r))
+	must(u.env.T, json.Unmarshal([]byte(out), &r))
 	return r
 }
 
-// verbs are what is done with each object.
+// verbs returns the verb of the action for each object.
 func (r report) verbs() map[string]string {
 	out := map[string]string{}
 	for _, namespace := range r.Namespaces {
@@ -102,7 +102,7 @@ func (r report) verbs() map[string]string {
 	return out
 }
 
-// after are the objects as they are after the plan is carried out.
+// after returns the objects as the plan shows them.
 func (r report) after() map[string]map[string]any {
 	out := map[string]map[string]any{}
 	for _, a := range r.Actions {
@@ -113,8 +113,9 @@ func (r report) after() map[string]map[string]any {
 	return out
 }
 
-// plain is an object as a plan shows it, with the numbers of JSON.
-func plain(t *testing.T, object *unstructured.Unstructured) map[string]any {
+// manifestOf returns an object in the form of a plan: without status and server-side metadata, and
+// with the number type of JSON.
+func manifestOf(t *testing.T, object *unstructured.Unstructured) map[string]any {
 	t.Helper()
 	data, err := json.Marshal(object.Object)
 	must(t, err)

@@ -13,24 +13,24 @@ import (
 )
 
 const (
-	// exportSuffix and gatewayNamespace are the module's defaults.
+	// exportSuffix and gatewayNamespace are defaults of the CUE module.
 	exportSuffix     = "isthmus.internal"
 	gatewayNamespace = "istio-system"
 )
 
-// judge looks at everything that any cluster calls, and at what it finds there. Once something is wrong, that is the answer.
-func (w *world) judge(after string) {
-	if !w.judging || len(w.wrong) > 0 {
+// check checks everything that any cluster calls. It does nothing after the first violation.
+func (m *monitor) check(after string) {
+	if !m.checking || len(m.violations) > 0 {
 		return
 	}
 	for _, caller := range clusterNames {
-		for _, key := range slices.SortedFunc(maps.Keys(w.clusters[caller].objects), byKey) {
-			entry := w.clusters[caller].objects[key]
+		for _, key := range slices.SortedFunc(maps.Keys(m.clusters[caller].objects), byKey) {
+			entry := m.clusters[caller].objects[key]
 			if key.Kind != "ServiceEntry" || isPublished(entry) {
 				continue
 			}
-			for _, missing := range w.missing(caller, entry) {
-				w.wrong = append(w.wrong, fmt.Sprintf("after %s: %s calls %s", after, caller, missing))
+			for _, missing := range m.missing(caller, entry) {
+				m.violations = append(m.violations, fmt.Sprintf("after %s: %s calls %s", after, caller, missing))
 			}
 		}
 	}
@@ -38,23 +38,24 @@ func (w *world) judge(after string) {
 
 func byKey(a, b render.Key) int { return cmp.Compare(a.String(), b.String()) }
 
-// missing is what an entry, with the rule and the routes of its hosts, leads to and is not offered there.
-func (w *world) missing(caller string, entry *unstructured.Unstructured) (out []string) {
-	for _, endpoint := range objectsOf(entry, "spec", "endpoints") {
-		for _, port := range objectsOf(entry, "spec", "ports") {
+// missing describes the calls that a ServiceEntry, with the DestinationRule and the routes of its
+// hosts, leads to and that are not offered there.
+func (m *monitor) missing(caller string, entry *unstructured.Unstructured) (out []string) {
+	for _, endpoint := range nestedMaps(entry, "spec", "endpoints") {
+		for _, port := range nestedMaps(entry, "spec", "ports") {
 			number := numberOf(port["number"])
 			at := fmt.Sprint(endpoint["address"], " ", numberOf(fieldsOf(endpoint, "ports")[fmt.Sprint(port["name"])]))
-			to, ok := w.gateways[at]
+			to, ok := m.gateways[at]
 			if !ok {
 				if fieldsOf(endpoint, "labels")["isthmus.dev/remote"] == "true" {
-					out = append(out, fmt.Sprintf("%s port %d at %s, which is no gateway", hostsOf(entry), number, at))
+					out = append(out, fmt.Sprintf("%s port %d at %s, which is not a gateway", hostsOf(entry), number, at))
 				}
-				continue // a Kubernetes Service of its own
+				continue // a Kubernetes Service in the same cluster
 			}
 			for _, host := range hostsOf(entry) {
-				for _, version := range w.clusters[caller].asked(host, number, endpoint) {
-					w.pairs++
-					if why := w.clusters[to.cluster].refuses(to, host+"."+exportSuffix, number, version); why != "" {
+				for _, version := range m.clusters[caller].calledVersions(host, number, endpoint) {
+					m.checkedCalls++
+					if why := m.clusters[to.cluster].rejection(to, host+"."+exportSuffix, number, version); why != "" {
 						out = append(out, fmt.Sprintf("%s port %d, version %q, at %s in %s, where %s", host, number, version, at, to.cluster, why))
 					}
 				}
@@ -64,17 +65,17 @@ func (w *world) missing(caller string, entry *unstructured.Unstructured) (out []
 	return out
 }
 
-// asked are the versions of a host that calls on a port ask an endpoint for, "" for any. Any is always among them: an endpoint
-// is an endpoint of the whole host.
-func (c *cluster) asked(host string, port int64, endpoint map[string]any) []string {
+// calledVersions returns the versions that calls of a host and port request from an endpoint. It
+// always contains "", any version: an endpoint is an endpoint of the whole host.
+func (c *cluster) calledVersions(host string, port int64, endpoint map[string]any) []string {
 	versions := []string{""}
 	rule := c.ruleOf(host)
 	if rule == nil {
 		return versions
 	}
-	for _, subset := range objectsOf(rule, "spec", "subsets") {
+	for _, subset := range nestedMaps(rule, "spec", "subsets") {
 		name := fmt.Sprint(subset["name"])
-		if !c.routed(host, port)[name] || !selects(fieldsOf(subset, "labels"), fieldsOf(endpoint, "labels")) {
+		if !c.routedSubsets(host, port)[name] || !selects(fieldsOf(subset, "labels"), fieldsOf(endpoint, "labels")) {
 			continue
 		}
 		if version := versionOf(sniOf(subset, port)); version != "" && !slices.Contains(versions, version) {
@@ -93,20 +94,20 @@ func (c *cluster) ruleOf(host string) *unstructured.Unstructured {
 	return nil
 }
 
-// routed are the subsets that calls of a host are routed to on a port, or copied to.
-func (c *cluster) routed(host string, port int64) map[string]bool {
+// routedSubsets returns the subsets that calls of a host and port are routed or mirrored to.
+func (c *cluster) routedSubsets(host string, port int64) map[string]bool {
 	subsets := map[string]bool{}
 	for key, object := range c.objects {
 		if key.Kind != "VirtualService" || !slices.Contains(hostsOf(object), host) {
 			continue
 		}
 		for _, kind := range []string{"http", "tcp", "tls"} {
-			for _, route := range objectsOf(object, "spec", kind) {
-				matches := listOf(route, "match")
+			for _, route := range nestedMaps(object, "spec", kind) {
+				matches := mapsOf(route, "match")
 				if len(matches) > 0 && !slices.ContainsFunc(matches, func(m map[string]any) bool { return m["port"] == nil || numberOf(m["port"]) == port }) {
 					continue
 				}
-				for _, to := range append(listOf(route, "route"), map[string]any{"destination": route["mirror"]}) {
+				for _, to := range append(mapsOf(route, "route"), map[string]any{"destination": route["mirror"]}) {
 					if subset, ok := fieldsOf(to, "destination")["subset"].(string); ok {
 						subsets[subset] = true
 					}
@@ -117,10 +118,10 @@ func (c *cluster) routed(host string, port int64) map[string]bool {
 	return subsets
 }
 
-// sniOf is what a gateway is asked for on a port.
+// sniOf returns the SNI of a subset for calls on a port.
 func sniOf(subset map[string]any, port int64) string {
 	policy := fieldsOf(subset, "trafficPolicy")
-	for _, setting := range listOf(policy, "portLevelSettings") {
+	for _, setting := range mapsOf(policy, "portLevelSettings") {
 		if numberOf(fieldsOf(setting, "port")["number"]) == port {
 			policy = setting
 		}
@@ -129,7 +130,7 @@ func sniOf(subset map[string]any, port int64) string {
 	return name
 }
 
-// versionOf is the version in the name that a gateway is asked for, outbound_.PORT_.VERSION_.HOST, "" if it is any.
+// versionOf returns the version of an SNI outbound_.PORT_.VERSION_.HOST, "" for any version.
 func versionOf(sni string) string {
 	parts := strings.SplitN(sni, "_.", 4)
 	if len(parts) < 4 || parts[2] == "_" {
@@ -138,25 +139,25 @@ func versionOf(sni string) string {
 	return parts[2]
 }
 
-// refuses tells why a call that comes in at a gateway of this cluster is not answered, "" if it is.
-func (c *cluster) refuses(at behind, exportHost string, port int64, version string) string {
+// rejection explains why a gateway of this cluster rejects a call, "" if it accepts the call.
+func (c *cluster) rejection(at gatewayTarget, exportHost string, port int64, version string) string {
 	switch {
 	case !c.listens(at, exportHost):
-		return fmt.Sprintf("no Gateway lets %s in on %v", exportHost, slices.Sorted(maps.Keys(at.ports)))
+		return fmt.Sprintf("no Gateway accepts %s on %v", exportHost, slices.Sorted(maps.Keys(at.ports)))
 	case !c.publishes(exportHost, port):
-		return fmt.Sprintf("nobody publishes %s with port %d", exportHost, port)
+		return fmt.Sprintf("%s is not published with port %d", exportHost, port)
 	case version != "" && !c.publishesVersion(exportHost, version):
 		return fmt.Sprintf("%s has no version %s", exportHost, version)
 	}
 	return ""
 }
 
-func (c *cluster) listens(at behind, exportHost string) bool {
+func (c *cluster) listens(at gatewayTarget, exportHost string) bool {
 	for key, object := range c.objects {
 		if key.Kind != "Gateway" || key.Namespace != gatewayNamespace {
 			continue
 		}
-		for _, server := range objectsOf(object, "spec", "servers") {
+		for _, server := range nestedMaps(object, "spec", "servers") {
 			passes := fieldsOf(server, "tls")["mode"] == "AUTO_PASSTHROUGH" && at.ports[int(numberOf(fieldsOf(server, "port")["number"]))]
 			hosts, _, _ := unstructured.NestedStringSlice(server, "hosts")
 			if passes && slices.ContainsFunc(hosts, func(h string) bool {
@@ -171,8 +172,8 @@ func (c *cluster) listens(at behind, exportHost string) bool {
 
 func (c *cluster) publishes(exportHost string, port int64) bool {
 	for key, object := range c.objects {
-		if key.Kind == "ServiceEntry" && isPublished(object) && slices.Contains(hostsOf(object), exportHost) && forGateways(object) &&
-			slices.ContainsFunc(objectsOf(object, "spec", "ports"), func(p map[string]any) bool { return numberOf(p["number"]) == port }) {
+		if key.Kind == "ServiceEntry" && isPublished(object) && slices.Contains(hostsOf(object), exportHost) && visibleToGateways(object) &&
+			slices.ContainsFunc(nestedMaps(object, "spec", "ports"), func(p map[string]any) bool { return numberOf(p["number"]) == port }) {
 			return true
 		}
 	}
@@ -181,19 +182,19 @@ func (c *cluster) publishes(exportHost string, port int64) bool {
 
 func (c *cluster) publishesVersion(exportHost, version string) bool {
 	rule := c.ruleOf(exportHost)
-	return rule != nil && forGateways(rule) &&
-		slices.ContainsFunc(objectsOf(rule, "spec", "subsets"), func(s map[string]any) bool { return s["name"] == version })
+	return rule != nil && visibleToGateways(rule) &&
+		slices.ContainsFunc(nestedMaps(rule, "spec", "subsets"), func(s map[string]any) bool { return s["name"] == version })
 }
 
-// forGateways tells whether gateways see an object.
-func forGateways(object *unstructured.Unstructured) bool {
+// visibleToGateways reports whether an object is exported to the namespace of the gateways.
+func visibleToGateways(object *unstructured.Unstructured) bool {
 	to, _, _ := unstructured.NestedStringSlice(object.Object, "spec", "exportTo")
 	return slices.Contains(to, gatewayNamespace) || slices.Contains(to, "*")
 }
 
-// selects tells whether an endpoint with these labels is in a subset.
-func selects(few, labels map[string]any) bool {
-	for name, value := range few {
+// selects reports whether a subset selects an endpoint with these labels.
+func selects(selector, labels map[string]any) bool {
+	for name, value := range selector {
 		if labels[name] != value {
 			return false
 		}
@@ -201,6 +202,7 @@ func selects(few, labels map[string]any) bool {
 	return true
 }
 
+// fieldsOf returns a nested object, nil if it does not exist.
 func fieldsOf(value any, names ...string) map[string]any {
 	fields, _ := value.(map[string]any)
 	for _, name := range names {
@@ -209,7 +211,8 @@ func fieldsOf(value any, names ...string) map[string]any {
 	return fields
 }
 
-func listOf(value map[string]any, name string) (out []map[string]any) {
+// mapsOf returns the items of a list of objects.
+func mapsOf(value map[string]any, name string) (out []map[string]any) {
 	items, _ := value[name].([]any)
 	for _, item := range items {
 		out = append(out, fieldsOf(item))
@@ -217,7 +220,8 @@ func listOf(value map[string]any, name string) (out []map[string]any) {
 	return out
 }
 
-func objectsOf(value any, path ...string) []map[string]any {
+// nestedMaps returns the items of a list of objects at a path.
+func nestedMaps(value any, path ...string) []map[string]any {
 	var fields map[string]any
 	switch v := value.(type) {
 	case *unstructured.Unstructured:
@@ -226,10 +230,10 @@ func objectsOf(value any, path ...string) []map[string]any {
 		fields = v
 	}
 	last := len(path) - 1
-	return listOf(fieldsOf(fields, path[:last]...), path[last])
+	return mapsOf(fieldsOf(fields, path[:last]...), path[last])
 }
 
-// numberOf is a port as JSON has it.
+// numberOf returns a number from decoded JSON.
 func numberOf(value any) int64 {
 	switch n := value.(type) {
 	case int64:

@@ -20,7 +20,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// controller is our side: what a controller has of package apply.
+// controller is the side of Isthmus. It plans and applies as the reconciler does.
 type controller struct {
 	client  dynamic.Interface
 	live    *clustercache.Cache
@@ -55,12 +55,12 @@ func (k *controller) start(ctx context.Context) (stop func()) {
 	return func() { cancel(); <-done }
 }
 
-// steps are what a sync took.
+// steps are the durations of a sync.
 type steps struct{ look, plan, apply time.Duration }
 
 func (s steps) total() time.Duration { return s.look + s.plan + s.apply }
 
-// sync makes the cluster equal to the bundle, as a controller does in each run.
+// sync makes the cluster equal to the bundle, as each reconciliation does.
 func (k *controller) sync(ctx context.Context, bundle *render.Bundle) (execute.Result, steps, error) {
 	began := time.Now()
 	view, err := k.planner.Observe(ctx, bundle, k.options)
@@ -76,23 +76,23 @@ func (k *controller) sync(ctx context.Context, bundle *render.Bundle) (execute.R
 	return result, steps{look: looked.Sub(began), plan: planned.Sub(looked), apply: ended.Sub(planned)}, err
 }
 
-// expect syncs, and fails where anything else was written than so many objects.
+// expect syncs and checks the numbers of written objects.
 func (k *controller) expect(ctx context.Context, bundle *render.Bundle, created, updated int) (steps, error) {
 	result, took, err := k.sync(ctx, bundle)
 	if err == nil && (result.Created != created || result.Updated != updated || result.Wrote() != created+updated) {
-		err = fmt.Errorf("%d were created and %d updated, of %d written; it should be %d and %d", result.Created, result.Updated, result.Wrote(), created, updated)
+		err = fmt.Errorf("created %d, updated %d, wrote %d; want %d created and %d updated", result.Created, result.Updated, result.Wrote(), created, updated)
 	}
 	return took, err
 }
 
-// peer is the other side: what Flux's kustomize-controller applies with. Its client is not throttled, as ours is not, and asks the API
-// server for each object, since kustomize-controller does not cache what it applies.
+// peer is the side of Flux's kustomize-controller. Neither client is throttled. The peer reads each
+// object from the API server, because kustomize-controller does not cache them.
 type peer struct {
 	manager *ssa.ResourceManager
 	objects []*unstructured.Unstructured
 }
 
-func newPeer(config *rest.Config, sideBySide int, bundle *render.Bundle) (*peer, error) {
+func newPeer(config *rest.Config, concurrency int, bundle *render.Bundle) (*peer, error) {
 	connection, err := client.New(config, client.Options{})
 	if err != nil {
 		return nil, err
@@ -101,9 +101,9 @@ func newPeer(config *rest.Config, sideBySide int, bundle *render.Bundle) (*peer,
 		manager: ssa.NewResourceManager(connection, nil, ssa.Owner{Field: "bench-controller", Group: "bench.isthmus.dev"}),
 		objects: objects(bundle),
 	}
-	p.manager.SetConcurrency(sideBySide)
+	p.manager.SetConcurrency(concurrency)
 	p.manager.SetOwnerLabels(p.objects, "bench", "isthmus-system")
-	// A controller knows the kinds from the run before.
+	// A running controller has already discovered the kinds.
 	for _, object := range p.objects {
 		gvk := object.GroupVersionKind()
 		if _, err := connection.RESTMapper().RESTMapping(gvk.GroupKind(), gvk.Version); err != nil {
@@ -113,14 +113,14 @@ func newPeer(config *rest.Config, sideBySide int, bundle *render.Bundle) (*peer,
 	return p, nil
 }
 
-// expect applies, and fails where not the same became of all objects.
+// expect applies and checks that the action is the same for all objects.
 func (p *peer) expect(ctx context.Context, action ssa.Action) error {
 	changes, err := p.manager.ApplyAll(ctx, p.objects, ssa.DefaultApplyOptions())
 	if err != nil {
 		return err
 	}
 	if len(changes.Entries) != len(p.objects) {
-		return fmt.Errorf("of %d objects ApplyAll tells of %d", len(p.objects), len(changes.Entries))
+		return fmt.Errorf("ApplyAll returned %d entries for %d objects", len(changes.Entries), len(p.objects))
 	}
 	var errs []error
 	for _, entry := range changes.Entries {

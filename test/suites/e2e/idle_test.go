@@ -20,16 +20,18 @@ var (
 	label        = regexp.MustCompile(`(\w+)="([^"]*)"`)
 )
 
-// counted is what the API server itself counted of requests for all that the controller has any right to, watches and leases aside.
-func (w *world) counted() map[string]float64 {
-	w.T.Helper()
-	config := rest.CopyConfig(w.Cluster.Config)
+// apiRequests returns the number of requests by verb and resource, from the metrics of the API
+// server. It covers the resources that the controller has permissions for, without watches and
+// leases.
+func (env *environment) apiRequests() map[string]float64 {
+	env.T.Helper()
+	config := rest.CopyConfig(env.Cluster.Config)
 	config.GroupVersion = &scheme.Scheme.PrioritizedVersionsAllGroups()[0]
 	config.NegotiatedSerializer = scheme.Codecs.WithoutConversion()
 	server, err := rest.RESTClientFor(config)
-	must(w.T, err)
-	text, err := server.Get().AbsPath("/metrics").DoRaw(w.T.Context())
-	must(w.T, err)
+	must(env.T, err)
+	text, err := server.Get().AbsPath("/metrics").DoRaw(env.T.Context())
+	must(env.T, err)
 	out := map[string]float64{}
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	lines.Buffer(nil, 1<<20)
@@ -48,38 +50,38 @@ func (w *world) counted() map[string]float64 {
 			continue
 		}
 		value, err := strconv.ParseFloat(match[2], 64)
-		must(w.T, err)
+		must(env.T, err)
 		out[labels["verb"]+" "+labels["resource"]+"."+labels["group"]] += value
 	}
-	must(w.T, lines.Err())
+	must(env.T, lines.Err())
 	return out
 }
 
-func TestASteadyClusterCostsNoRequest(t *testing.T) {
-	w := newWorld(t)
-	w.Git.Commit(many(4))
-	last := w.Git.Edit("services/web.cue", "stock: {}", "stock: {}, \"item-0\": {}")
-	c := w.start()
-	w.Create("mesh")
-	w.ready("mesh", last)
-	// The first looks may still write the status; after that nothing does.
-	w.Polled(3)
-	before := w.counted()
+func TestSteadyClusterNeedsNoRequests(t *testing.T) {
+	env := newEnvironment(t)
+	env.Git.Commit(manyServices(4))
+	last := env.Git.Edit("services/web.cue", "stock: {}", "stock: {}, \"item-0\": {}")
+	c := env.start()
+	env.Create("mesh")
+	env.ready("mesh", last)
+	// The first reconciliations may still write the status.
+	env.Polled(3)
+	before := env.apiRequests()
 	if before["POST serviceentries.networking.istio.io"] == 0 || before["LIST namespaces."] == 0 {
-		t.Fatalf("the API server's metrics do not tell of the first sync, so this test shows nothing: %v", slices.Sorted(maps.Keys(before)))
+		t.Fatalf("the metrics of the API server do not show the first sync, so this test proves nothing: %v", slices.Sorted(maps.Keys(before)))
 	}
-	versions, sync := w.versions(), w.Get("mesh").ResourceVersion
-	before = w.counted()
-	c.wire.forget()
-	w.Polled(20)
-	after := w.counted()
+	versions, sync := env.versions(), env.Get("mesh").ResourceVersion
+	before = env.apiRequests()
+	c.recorder.reset()
+	env.Polled(20)
+	after := env.apiRequests()
 	if diff := cmp.Diff(before, after); diff != "" {
 		t.Errorf("twenty intervals without any change, by the API server's metrics: -before, +after:\n%s", diff)
 	}
-	if sent := c.wire.requests(func(r request) bool { return !r.lease() && !r.watches() }); len(sent) > 0 {
+	if sent := c.recorder.requests(notWatching); len(sent) > 0 {
 		t.Errorf("twenty intervals without any change sent %q", sent)
 	}
-	if diff := cmp.Diff(versions, w.versions()); diff != "" || w.Get("mesh").ResourceVersion != sync {
+	if diff := cmp.Diff(versions, env.versions()); diff != "" || env.Get("mesh").ResourceVersion != sync {
 		t.Errorf("twenty intervals without any change wrote something: -before, +after:\n%s", diff)
 	}
 }

@@ -17,13 +17,14 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/bench/figure"
 )
 
-// tripsOfEach is how often a round trip is measured beside each change.
-const tripsOfEach = 5
+// tripsPerChange is the number of round trips that are measured with each change.
+const tripsPerChange = 5
 
-// change changes one object after another, and holds the time from the bundle to the applied object against a round trip, a GET of that
-// object on the same connection, and against what the peer takes to apply one changed object that it is given.
+// change changes one object after another. It compares the time from the bundle to the applied
+// object with a round trip, a GET of the object on the same connection, and with Apply of one
+// changed object by the peer.
 func (b *benchmark) change(ctx context.Context) ([]figure.Row, error) {
-	bundle, err := b.large(ctx)
+	bundle, err := b.largeBundle(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -52,11 +53,11 @@ func (b *benchmark) change(ctx context.Context) ([]figure.Row, error) {
 	if err := b.byPeer(ctx, bundle, &all); err != nil {
 		return nil, err
 	}
-	b.say("changed one object %d times: %s; a round trip takes %s", b.changes, all, figure.Seconds(figure.Median(all.trips)))
+	b.Logf("changed one object %d times: %s; a round trip took %s", b.changes, all, figure.Seconds(figure.Median(all.trips)))
 	return all.rows(len(bundle.Resources)), nil
 }
 
-// oneByOne makes one commit after another.
+// oneByOne applies one changed bundle after another.
 func (b *benchmark) oneByOne(ctx context.Context, k *controller, sent *requests, bundle *render.Bundle, into *changes) error {
 	for n := range b.changes {
 		next, object, err := changed(bundle, n)
@@ -64,9 +65,9 @@ func (b *benchmark) oneByOne(ctx context.Context, k *controller, sent *requests,
 			return err
 		}
 		resource := k.client.Resource(virtualServices).Namespace(object.GetNamespace())
-		// Of what was before; a request right after it takes a millisecond longer, whichever it is.
+		// A request right after a collection takes a millisecond longer, so it is done before the GETs.
 		runtime.GC()
-		for range tripsOfEach {
+		for range tripsPerChange {
 			began := time.Now()
 			if _, err := resource.Get(ctx, object.GetName(), metav1.GetOptions{}); err != nil {
 				return err
@@ -80,11 +81,11 @@ func (b *benchmark) oneByOne(ctx context.Context, k *controller, sent *requests,
 			return err
 		}
 		if now := sent.count().since(before); now != (count{writes: 1}) {
-			return fmt.Errorf("for one changed object there were %s", now)
+			return fmt.Errorf("one changed object needed %s", now)
 		}
 		into.add(took, own)
 		bundle = next
-		// Between two commits there are intervals with nothing to do.
+		// Between two commits, a controller has intervals with nothing to do.
 		if _, err := k.expect(ctx, bundle, 0, 0); err != nil {
 			return err
 		}
@@ -92,7 +93,7 @@ func (b *benchmark) oneByOne(ctx context.Context, k *controller, sent *requests,
 	return nil
 }
 
-// byPeer lets the peer apply as many changed objects, each alone.
+// byPeer applies the same number of changed objects with the peer, one at a time.
 func (b *benchmark) byPeer(ctx context.Context, bundle *render.Bundle, into *changes) error {
 	none := *bundle
 	none.Resources = nil
@@ -101,7 +102,7 @@ func (b *benchmark) byPeer(ctx context.Context, bundle *render.Bundle, into *cha
 		return err
 	}
 	for n := range b.changes {
-		// Other weights than ours were.
+		// The weights differ from those of oneByOne.
 		_, object, err := changed(bundle, b.changes+n)
 		if err != nil {
 			return err
@@ -116,12 +117,12 @@ func (b *benchmark) byPeer(ctx context.Context, bundle *render.Bundle, into *cha
 			return fmt.Errorf("%s is %s, not %s", entry.Subject, entry.Action, ssa.ConfiguredAction)
 		}
 	}
-	// The first one learns which kinds there are.
+	// The first Apply also discovers the kinds.
 	into.peer = into.peer[1:]
 	return nil
 }
 
-// changes are what each change took, by us and by the peer.
+// changes are the durations of each change.
 type changes struct{ total, look, plan, apply, own, trips, peer []time.Duration }
 
 func (c *changes) add(s steps, own time.Duration) {
@@ -140,7 +141,7 @@ func (c changes) rows(objects int) []figure.Row {
 	return []figure.Row{
 		{
 			Figure: fmt.Sprintf("one changed object among %s: bundle to applied", figure.Thousands(objects)),
-			Bar:    changeBar, Of: "a round trip", Measured: figure.Median(c.total).Seconds() / trip.Seconds(), Ours: c.String(), Theirs: theirs,
+			Limit:  changeLimit, Of: "a round trip", Measured: figure.Median(c.total).Seconds() / trip.Seconds(), Ours: c.String(), Theirs: theirs,
 		},
 		{Figure: "the same: the write alone", Of: "a round trip", Measured: write.Seconds() / trip.Seconds(), Ours: figure.Seconds(write), Theirs: theirs},
 		{
@@ -150,7 +151,7 @@ func (c changes) rows(objects int) []figure.Row {
 	}
 }
 
-// profile writes what this process computes until the returned function is called, if profiles are wanted.
+// profile writes a CPU profile until stop is called. It does nothing without -profiles.
 func (b *benchmark) profile(name string) (stop func(), err error) {
 	if b.profiles == "" {
 		return func() {}, nil
@@ -164,6 +165,6 @@ func (b *benchmark) profile(name string) (stop func(), err error) {
 	}
 	return func() {
 		pprof.StopCPUProfile()
-		_ = file.Close() // a profile for development
+		_ = file.Close() // only for development
 	}, nil
 }

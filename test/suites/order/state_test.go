@@ -7,11 +7,11 @@ import (
 	"slices"
 )
 
-// state is a mesh as a commit has it, in a form that is easily changed. The zero value of a field is left out of the manifest.
+// state is the mesh of one commit. Fields with their zero value are left out of the manifest.
 type state struct {
 	services map[string]*service
-	// gone are services that were removed, as they were.
-	gone     map[string]*service
+	// removed are the last states of removed services.
+	removed  map[string]*service
 	clusters map[string]*inventory
 	// gatewayPort is settings.gateway.port.
 	gatewayPort int
@@ -23,10 +23,10 @@ type inventory struct {
 	gateways      []address
 }
 
-// address is one at which other clusters reach a cluster.
+// address is a gateway address in the inventory.
 type address struct {
 	host string
-	// mapped is the port of a load balancer that has another one than the gateway behind it, 0 if it has the same.
+	// mapped is the port of a load balancer in front of the gateway, 0 if it equals the gateway port.
 	mapped int
 }
 
@@ -37,11 +37,11 @@ type service struct {
 	versions  []string
 	placement map[string]placed
 	calls     []string
-	// routes says how calls are routed, one of routings; timeout is in seconds.
+	// routes is one of the routings below. timeout is in seconds.
 	routes, timeout int
-	// weighted: placements share calls by weight.
+	// weighted: the placements have weights.
 	weighted bool
-	// byService: its pods are behind a Kubernetes Service, and have no versions.
+	// byService: the backend is a Kubernetes Service without versions.
 	byService bool
 }
 
@@ -51,28 +51,28 @@ type port struct {
 }
 
 type placed struct {
-	// versions are nil for all.
+	// versions is nil for all versions.
 	versions []string
 	weight   int
 	standby  bool
 }
 
-// The ways in which calls are routed.
+// Routings of a service.
 const (
 	unrouted = iota
-	byHeader // each version by a header, the first one for everybody else
-	split    // by weight among versions
+	byHeader // one version per header value, the first one by default
+	split    // by weight between versions
 	byCluster
 	routings
 )
 
 func (s *state) clone() *state {
-	out := &state{services: map[string]*service{}, gone: map[string]*service{}, clusters: map[string]*inventory{}, gatewayPort: s.gatewayPort}
+	out := &state{services: map[string]*service{}, removed: map[string]*service{}, clusters: map[string]*inventory{}, gatewayPort: s.gatewayPort}
 	for name, s := range s.services {
 		out.services[name] = s.clone()
 	}
-	for name, s := range s.gone {
-		out.gone[name] = s.clone()
+	for name, s := range s.removed {
+		out.removed[name] = s.clone()
 	}
 	for name, c := range s.clusters {
 		out.clusters[name] = &inventory{region: c.region, state: c.state, gateways: slices.Clone(c.gateways)}
@@ -91,20 +91,20 @@ func (s *service) clone() *service {
 	return &out
 }
 
-// runs tells whether a version runs in a cluster.
+// runs reports whether a version runs in a cluster.
 func (s *service) runs(version, cluster string) bool {
 	p, ok := s.placement[cluster]
 	return ok && (p.versions == nil || slices.Contains(p.versions, version))
 }
 
-// running are the versions that run anywhere.
+// running returns the versions that run in any cluster.
 func (s *service) running() []string {
 	return slices.DeleteFunc(slices.Clone(s.versions), func(version string) bool {
 		return !slices.ContainsFunc(clusterNames, func(c string) bool { return s.runs(version, c) })
 	})
 }
 
-// files are the repository's, without its module. JSON is CUE.
+// files returns the files of the repository without the CUE module. JSON is valid CUE.
 func (s *state) files() map[string]string {
 	out := map[string]string{
 		"settings.cue": cueOf("settings", map[string]any{"gateway": map[string]any{"port": s.gatewayPort}}),
@@ -134,7 +134,7 @@ func (a address) port(gateway int) int {
 func cueOf(field string, value any) string {
 	data, err := json.MarshalIndent(value, "", "\t")
 	if err != nil {
-		panic(err) // maps, lists, texts and numbers
+		panic(err) // not possible for maps, lists, strings and numbers
 	}
 	return fmt.Sprintf("package config\n\n%s: %s\n", field, data)
 }
@@ -161,7 +161,7 @@ func (s *service) manifest(name string) map[string]any {
 	}
 	return map[string]any{
 		"owner": "team", "hosts": s.hosts, "ports": ports, "backend": backend, "versions": versions,
-		"placement": placement, "egress": egress, "routes": s.routed(),
+		"placement": placement, "egress": egress, "routes": s.routeList(),
 	}
 }
 
@@ -179,8 +179,8 @@ func (p placed) manifest(weighted bool) map[string]any {
 	return out
 }
 
-// routed are the routes, to what there is.
-func (s *service) routed() []any {
+// routeList returns the routes, only to versions and clusters that exist.
+func (s *service) routeList() []any {
 	routes := []any{}
 	all := map[string]any{}
 	running := s.running()
@@ -207,7 +207,8 @@ func (s *service) routed() []any {
 	return routes
 }
 
-// toClusters are destinations in every cluster that runs the service: one in a version, all others in any.
+// toClusters returns a destination for each cluster that runs the service. The first one has a
+// version.
 func (s *service) toClusters(running []string) []any {
 	var to []any
 	for i, cluster := range slices.Sorted(maps.Keys(s.placement)) {
