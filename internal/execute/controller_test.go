@@ -30,6 +30,8 @@ type testController struct {
 	requests, watches *atomic.Int64
 	// partial is set if the last plan considered only a part of the cluster.
 	partial bool
+	// newFights are the fights that began with the last plan that was carried out.
+	newFights []render.Key
 }
 
 func (c *testCluster) start() *testController { return c.startAs(c.config) }
@@ -157,7 +159,7 @@ func (k *testController) apply(plan plans.Plan) (Result, error) {
 	k.t.Helper()
 	k.planner.Begin(plan)
 	result, err := k.applier.Apply(k.t.Context(), plan)
-	k.planner.Applied(result.Known, result.Corrected(), k.options.Timing.Now)
+	k.newFights = k.planner.Applied(result.Known, result.Corrected(), k.options.Timing.Now)
 	return result, err
 }
 

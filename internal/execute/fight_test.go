@@ -30,7 +30,7 @@ func TestTwoThatFightAreSpacedAndOneSlipIsNot(t *testing.T) {
 		if result.Drifted != 1 {
 			t.Fatalf("%d put right", result.Drifted)
 		}
-		return fights.Corrected(result.Corrected(), now)
+		return k.newFights
 	}
 	for i := range plans.FightThreshold {
 		k.options.Timing.Now = now.Add(plans.MaxBackoff)
