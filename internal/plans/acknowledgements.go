@@ -6,11 +6,11 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 )
 
-// Agreement is what a person let pass and what is not done yet: deletions, and calls that lose their last endpoint. A change may take several runs, and what
-// is left of it is not asked about again.
+// Acknowledgements are the deletions and lost calls that a user acknowledged and that have not
+// been carried out yet. A change may take several runs; acknowledged lines are not held again.
 type Acknowledgements sets.Set[string]
 
-// of is what of it a plan still does.
+// stillPending are the acknowledged lines that a plan still has.
 func (a Acknowledgements) stillPending(deletions, losses []string) Acknowledgements {
 	still := Acknowledgements{}
 	for _, line := range slices.Concat(deletions, losses) {

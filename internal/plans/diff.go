@@ -7,8 +7,10 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/ownership"
 )
 
-// Writing returns how the object of an action is before and after it is written, without what the API server fills in, nil where there is none. Both are copies. Of a Wait it is
-// the write that comes then, of a Refuse that adopts the one that it would be; what else is not written is the same before and after.
+// Writing returns copies of the object of an action before and after it is written, without the
+// fields that the API server fills in; nil if there is none. For a Defer it is the later write,
+// for a Refuse that Adopts the write that adoption would make. Otherwise, without a write, both
+// are equal.
 func (p Plan) Writing(a Action) (before, after *unstructured.Unstructured) {
 	before = withoutServerFields(a.Live)
 	switch {
@@ -33,7 +35,7 @@ func (p Plan) Writing(a Action) (before, after *unstructured.Unstructured) {
 	return before, withoutServerFields(merge.UpdateBody(a.Desired, a.Live, p.Owner))
 }
 
-// toRead is a copy of an object without what nobody writes.
+// withoutServerFields is a copy of an object without the fields that no user writes.
 func withoutServerFields(object *unstructured.Unstructured) *unstructured.Unstructured {
 	if object == nil {
 		return nil

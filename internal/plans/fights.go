@@ -14,12 +14,12 @@ const (
 	FightThreshold = 5
 	// calm is how long after the last correction a fight is over.
 	FightWindow = 10 * time.Minute
-	// firstTruce and longestTruce are how long an object that is fought over is left alone between two corrections.
+	// MinBackoff and MaxBackoff bound the delay between two corrections of a fight.
 	MinBackoff, MaxBackoff = time.Second, time.Minute
 )
 
-// Fights notices objects that somebody else, mostly another controller, changes as often as they are put right. These are put right ever more
-// rarely, and at least once in a minute: two programs that answer each other at once would do nothing else. The zero value knows of none.
+// Fights records objects that another writer, mostly another controller, keeps changing. Their
+// corrections are delayed more and more, up to [MaxBackoff]. The zero value is ready to use.
 type Fights struct {
 	byKey map[render.Key]fight
 }
@@ -55,7 +55,7 @@ func (f *Fights) Corrected(drift []Action, now time.Time) (begun []render.Key) {
 	return begun
 }
 
-// Over are the objects that are fought over.
+// Active are the objects of current fights.
 func (f *Fights) Active(now time.Time) []render.Key {
 	var out []render.Key
 	for key, is := range f.byKey {
@@ -66,7 +66,7 @@ func (f *Fights) Active(now time.Time) []render.Key {
 	return out
 }
 
-// Truces are the objects that must not be put right yet, with the reason, for [PlanOptions], and until when the first of them lasts.
+// Backoffs are the objects that must not be corrected yet, and when the first of them may be.
 func (f *Fights) Backoffs(now time.Time) (backoffs map[render.Key]FightBackoff, until time.Time) {
 	for key, is := range f.byKey {
 		due := is.nextCorrection()
@@ -84,7 +84,7 @@ func (f *Fights) Backoffs(now time.Time) (backoffs map[render.Key]FightBackoff, 
 	return backoffs, until
 }
 
-// due is when an object may be put right again.
+// nextCorrection is when an object may be corrected again.
 func (f fight) nextCorrection() time.Time {
 	if f.corrections < FightThreshold {
 		return f.last
@@ -92,7 +92,7 @@ func (f fight) nextCorrection() time.Time {
 	return f.last.Add(min(MinBackoff<<min(f.corrections-FightThreshold, 10), MaxBackoff))
 }
 
-// rivalOf is who wrote an object last, besides us.
+// lastWriter is the field manager, other than ours, that wrote an object last.
 func lastWriter(live *unstructured.Unstructured) string {
 	if live != nil {
 		if name, ok := ownership.LastForeignManager(live)["manager"].(string); ok {

@@ -15,7 +15,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// digestOfObject names what an object says, as the hash of a resource does.
+// digestOfObject is the digest of an object, as the hash of a resource.
 func digestOfObject(object *unstructured.Unstructured) string { return digestOfText(object.Object) }
 
 func digestOfText(value any) string {
@@ -57,20 +57,22 @@ func (d *Draft) conflictingServices(actions []Action, after map[render.Key]*unst
 	return conflicting
 }
 
-// answer is how the entries of one host, in one namespace, lead to its endpoints, and how its DestinationRule orders them.
+// hostResolution is how the ServiceEntries of one host in one namespace lead to its endpoints, and
+// how its DestinationRule orders them.
 type hostResolution struct {
 	static, dns bool
 	// localities are those of listed endpoints; pods have any.
 	localities sets.Set[string]
 	selected   bool
 	ordered    bool
-	// names are those that endpoints may prove to have, by all entries, and older those by each that is there already.
+	// names are the SANs of all entries; existingNames are those of each live entry.
 	names         sets.Set[string]
 	existingNames []sets.Set[string]
 }
 
-// clash reports whether Istio would lose endpoints: of entries that do not agree on how to look them up, or on their names, it follows the older
-// one. Or itself: with failoverPriority and endpoints of several localities that are looked up, istiod panics (istio/istio#61857).
+// conflicts reports whether Istio would lose endpoints. If entries disagree on the resolution or
+// on the names of the endpoints, Istio follows the oldest entry. With failoverPriority and DNS
+// endpoints in several localities, istiod panics (istio/istio#61857).
 func (a *hostResolution) conflicts() bool {
 	if a == nil {
 		return false
@@ -79,7 +81,8 @@ func (a *hostResolution) conflicts() bool {
 	return refused || a.dns && (a.static || a.ordered && (a.selected || a.localities.Len() > 1))
 }
 
-// answers are those of objects by host. Of these some are live, and so older than all that the plan makes.
+// resolutionsByHost are the resolutions of objects by host. Objects that are live are older than
+// every object that the plan creates.
 func resolutionsByHost(objects, live map[render.Key]*unstructured.Unstructured) map[string]*hostResolution {
 	out := map[string]*hostResolution{}
 	for key, object := range objects {
@@ -120,7 +123,8 @@ func (a *hostResolution) add(entry map[string]any, older bool) {
 	}
 }
 
-// hostsOf are the hosts of a ServiceEntry, a DestinationRule or a VirtualService, each with the namespace of the object.
+// HostsOf are the hosts of a ServiceEntry, DestinationRule or VirtualService, each as
+// namespace/host.
 func HostsOf(object *unstructured.Unstructured) []string {
 	spec := nested.Map(object.Object, "spec")
 	hosts := nested.List(spec, "hosts")

@@ -14,17 +14,25 @@ import (
 type Verb string
 
 const (
-	Create Verb = "create" // POST: it is absent
-	Update Verb = "update" // PUT with resourceVersion: it differs, or lost its label
-	Claim  Verb = "claim"  // it equals the bundle but lacks our field manager: take co-ownership of the label
-	Delete Verb = "delete" // both marks, and not in the bundle
-	Skip   Verb = "skip"   // it would be deleted, or with [PlanOptions].Keep made or changed, but something forbids it: Reason says what
-	Refuse Verb = "refuse" // the bundle has it, but it cannot be touched (foreign, opted out): Reason says why
-	// Withdraw: it left the bundle, in whole or in part, and stays until [Action].Until.
+	// Create: the object is absent. A POST.
+	Create Verb = "create"
+	// Update: the object differs, or lost its label. A PUT with resourceVersion.
+	Update Verb = "update"
+	// Claim: the object equals the bundle and lacks our field manager. A server-side apply of the
+	// label.
+	Claim Verb = "claim"
+	// Delete: the object has both marks and is not in the bundle.
+	Delete Verb = "delete"
+	// Skip: the object would be deleted or changed, but [Action.Reason] forbids it.
+	Skip Verb = "skip"
+	// Refuse: the bundle has the object, but it cannot be written (foreign, opted out).
+	Refuse Verb = "refuse"
+	// Withdraw: the object left the bundle, in whole or in part, and stays until [Action.Until].
 	Withdraw Verb = "withdraw"
-	// Wait: it newly depends on another cluster, which has until [Action].Until to offer it.
-	Defer  Verb = "defer"
-	Report Verb = "report" // not touched, told to a person: it carries one mark only and is not in the bundle
+	// Defer: the object newly depends on another cluster and is written at [Action.Until].
+	Defer Verb = "defer"
+	// Report: the object has one mark only and is not in the bundle. It is only reported.
+	Report Verb = "report"
 )
 
 // Action is one line of a plan.
@@ -33,30 +41,33 @@ type Action struct {
 	Key     render.Key
 	Service string
 	Side    render.Side
-	// Drift is set when the object was changed in the cluster by someone else since it was last known to be equal to the same
-	// desired object, by this process or, with [PlanOptions].Again, by one before it: the repository did not change, the cluster did.
+	// Drift is set if another writer changed the object: it was equal to the same desired object
+	// before, as this process saw or, with [Options.WasInSync], the process before it.
 	Drift bool
-	// Adopts is set where the object is not ours: an Update takes it over, a Refuse tells that it would.
+	// Adopts is set if the object is foreign: an Update takes it over, a Refuse shows that it could.
 	Adopts bool
-	// Fields are the paths that differ, sorted ("spec.hosts", "metadata.labels.isthmus.dev/service"), for an Update and what would be adopted.
+	// Fields are the paths that differ, sorted ("spec.hosts", "metadata.labels.isthmus.dev/service"),
+	// of an Update and of an object that could be adopted.
 	Fields []string
-	// Effect is what a Create, Update, Claim or Delete does to those who use the object.
+	// Effect is what the write does to callers, "" if nothing is written.
 	Effect Effect
-	// Reason explains a Hold, Refuse, Withdraw, Wait or Report, for a person.
+	// Reason explains every action that is not a plain write; nil otherwise.
 	Reason Reason
-	// Until is when what left the bundle goes, of a Withdraw and of the Update that begins one, and when a Wait is over.
+	// Until is when a withdrawn object is deleted, or a deferred object is written.
 	Until time.Time
 
-	Desired *unstructured.Unstructured
-	// between, of an update that takes something away, is the desired object with what the live one has and would lose.
+	// Live and Desired are the object before and after, nil if there is none. They are shared with
+	// the watch cache and must not be changed. A foreign live object has only its key and labels.
+	Live, Desired *unstructured.Unstructured
+	// Transitional is the union of Live and Desired, which an update that replaces writes first.
 	Transitional *unstructured.Unstructured
-	Live         *unstructured.Unstructured
-	// adopted, of a Refuse that adopts, is the desired object of the Update that it would be.
+	// AdoptionTarget is what the Update of a Refuse that Adopts would write.
 	AdoptionTarget *unstructured.Unstructured
-	Hash           string
+	// Hash is that of Desired.
+	Hash string
 }
 
-// writes reports whether carrying the action out takes a request.
+// Writes reports whether the action sends a request.
 func (a Action) Writes() bool {
 	switch a.Verb {
 	case Create, Update, Claim, Delete:
@@ -66,37 +77,34 @@ func (a Action) Writes() bool {
 	}
 }
 
-// Objects returns the live and the desired object of an action, nil where there is none. They are shared with the
-// cache and must not be changed; a foreign live object is stripped to its key and labels. With [PlanOptions].Keep the desired
-// object of an Update is the bundle's with what the live one has and would lose.
-func (a Action) Objects() (live, desired *unstructured.Unstructured) { return a.Live, a.Desired }
-
-// Plan is what would be done, in order. It is a value: making it writes nothing.
+// Plan is what is to be done, in order. It is a value: making it writes nothing.
 type Plan struct {
-	// Namespaces are those to be created before anything else, with NamespaceLabels, sorted.
+	// Namespaces are created before anything else, with NamespaceLabels; sorted.
 	Namespaces      []string
 	NamespaceLabels map[string]string
-	// UnusedNamespaces were created by Isthmus and are not needed any more, sorted; they are only reported.
+	// UnusedNamespaces were created by Isthmus and are no longer needed; sorted, and only reported.
 	UnusedNamespaces []string
-	// Actions are in the order in which they are carried out; objects that are equal have none.
+	// Actions are in the order in which they begin; an object that is equal has none.
 	Actions []Action
 	// Unchanged counts the resources of the bundle that need nothing.
 	Unchanged int
 	// Owned counts the live objects that carry both marks.
 	Owned int
-	// Complaints are what istiod says of objects of the bundle that are in the cluster, in the order of the bundle. They hold nothing up.
+	// StatusProblems are what istiod reports about objects of the bundle, in the order of the
+	// bundle. They delay nothing.
 	StatusProblems []clustercache.StatusProblem
-	// Seen goes into the [Timing] of the next plan.
+	// FirstNeeded holds when each dependency on another cluster was first needed; see [Memory].
 	FirstNeeded FirstNeeded
-	// Brake, if not nil, holds the plan as a whole: nothing of it may be carried out.
+	// Guard, if not nil, holds the whole plan: nothing of it may be carried out.
 	Guard *Guard
-	// Passed, if not nil, is what would have held it, had a person not let it pass.
+	// Overridden, if not nil, is the guard that a user acknowledged.
 	Overridden *Guard
-	// Agreed goes into the [PlanOptions] of the next plan.
+	// Acknowledged are the acknowledged lines that are not carried out yet; see [Memory].
 	Acknowledged Acknowledgements
 
+	// Owner is the ApplySet id of the MeshSync.
 	Owner string
-	// known are the resources of the bundle that the cluster is known to have, before the plan is carried out.
+	// Known are the resources of the bundle that the cluster has before the plan is carried out.
 	Known Record
 }
 
@@ -111,17 +119,17 @@ func (p Plan) Count(verb Verb) int {
 	return count
 }
 
-// Withdrawals are the actions on what stays for a while although it left the bundle.
+// Withdrawals are the actions on objects that left the bundle and stay for a while.
 func (p Plan) Withdrawals() []Action {
 	return slices.DeleteFunc(slices.Clone(p.Actions), func(a Action) bool { return a.Until.IsZero() || a.Verb == Defer })
 }
 
-// Waits are what is not done yet, since other clusters have to offer something first.
+// Deferrals are the actions that wait until other clusters have published an endpoint.
 func (p Plan) Deferrals() []Action {
 	return slices.DeleteFunc(slices.Clone(p.Actions), func(a Action) bool { return a.Verb != Defer })
 }
 
-// Due is when the first of its withdrawals and waits is over, zero if there is none.
+// Due is when the first withdrawal or deferral is over, zero if there is none.
 func (p Plan) Due() time.Time {
 	var first time.Time
 	for _, action := range p.Actions {
@@ -132,12 +140,12 @@ func (p Plan) Due() time.Time {
 	return first
 }
 
-// Adoptable are the objects that would be taken over, had the owner not only asked what that would change.
+// Adoptable are the foreign objects that spec.adopt selects and only observes.
 func (p Plan) Adoptable() []Action {
 	return slices.DeleteFunc(slices.Clone(p.Actions), func(a Action) bool { return !a.Adopts || a.Verb != Refuse })
 }
 
-// Drifted returns how many objects somebody else changed.
+// Drifted counts the objects that another writer changed.
 func (p Plan) Drifted() int {
 	count := 0
 	for _, action := range p.Actions {
@@ -148,14 +156,15 @@ func (p Plan) Drifted() int {
 	return count
 }
 
-// Corrections is the part of the plan that puts right what somebody else changed. Nothing holds it: it takes away only what the repository never had.
+// Corrections is the part of the plan that corrects drift. No guard holds it: it removes only what
+// the repository never had.
 func (p Plan) Corrections() Plan {
 	p.Guard, p.Namespaces = nil, nil
 	p.Actions = slices.DeleteFunc(slices.Clone(p.Actions), func(a Action) bool { return !a.Drift })
 	return p
 }
 
-// Writes reports whether carrying the plan out takes any request.
+// Writes reports whether carrying the plan out sends any request.
 func (p Plan) Writes() bool {
 	if len(p.Namespaces) > 0 {
 		return true
@@ -168,13 +177,13 @@ func (p Plan) Writes() bool {
 	return false
 }
 
-// Brake is why a plan must not be carried out before a person has agreed.
+// Guard is why a plan waits for the acknowledgement of a user.
 type Guard struct {
 	// Kind is "EmptyBundle", "MassDeletion" or "LastEndpoint".
 	Kind string
-	// Digest identifies the deletions and losses that are held, independently of the order and of what
-	// else the plan does; acknowledging it lets them pass.
+	// Digest identifies the held deletions and losses, whatever else the plan does. A user
+	// acknowledges it.
 	Digest string
-	// Reason is for a person, with the numbers.
+	// Reason is a sentence for a user, with the numbers.
 	Reason string
 }

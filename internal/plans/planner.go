@@ -265,7 +265,7 @@ func (p *Planner) Applied(known Record, corrected []Action, now time.Time) (figh
 	return p.fights.Corrected(corrected, now)
 }
 
-// find finds a resource by its key, by which those of a bundle are sorted.
+// findResource finds a resource by its key; the resources of a bundle are sorted by key.
 func findResource(bundle *render.Bundle, key render.Key) (render.Resource, bool) {
 	i, ok := slices.BinarySearchFunc(bundle.Resources, key.String(), func(resource render.Resource, name string) int {
 		return strings.Compare(resource.Key.String(), name)

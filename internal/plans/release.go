@@ -6,12 +6,13 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// MakeRelease plans the end of a MeshSync whose deletion policy is Delete: everything that carries both marks of
-// this owner goes, and the finalizer may go when the plan was carried out without an error. There is no
-// brake, since deleting the MeshSync was the order. What a person opted out of, or copied, stays.
+// MakeRelease plans the end of a MeshSync with the deletion policy Delete: every object with both
+// marks of this owner is deleted. No guard applies, because a user deleted the MeshSync. Objects
+// that a user opted out or copied stay. The finalizer may be removed when the plan was carried out
+// without an error.
 //
-// For the policy Orphan there is nothing to plan: the objects keep their marks, and the next MeshSync of the
-// cluster claims them.
+// With the policy Orphan there is nothing to plan: the objects keep their marks, and the next
+// MeshSync of the cluster claims them.
 func MakeRelease(view clustercache.State, owner ownership.Owner) Plan {
 	plan := Plan{Owner: owner.ID, Known: Record{}}
 	var actions []Action
@@ -32,8 +33,8 @@ func MakeRelease(view clustercache.State, owner ownership.Owner) Plan {
 	return plan
 }
 
-// Remaining returns the keys of the objects that such a plan deletes and that are still there, for a finalizer
-// that waits until they are gone.
+// Remaining returns the objects that such a plan deletes and that still exist. The finalizer waits
+// until they are gone.
 func Remaining(view clustercache.State, owner ownership.Owner) []render.Key {
 	var keys []render.Key
 	for _, object := range view.Objects {

@@ -124,7 +124,7 @@ func TestKeepingIsNoDriftAndHasNoEnd(t *testing.T) {
 		t.Fatalf("the commit: %+v", plan.Actions)
 	}
 	view, memory.Known = plantest.AfterApply(t, view, plan)
-	if _, desired := plan.Actions[0].Objects(); !slices.Equal(nested.List(desired.Object["spec"], "exportTo"), []any{"a", "b", "c"}) || len(nested.List(desired.Object["spec"], "endpoints")) != 3 {
+	if desired := plan.Actions[0].Desired; !slices.Equal(nested.List(desired.Object["spec"], "exportTo"), []any{"a", "b", "c"}) || len(nested.List(desired.Object["spec"], "endpoints")) != 3 {
 		t.Errorf("widened: %v", desired)
 	}
 

@@ -87,12 +87,12 @@ func (d *Draft) deferRemovals(action Action, until time.Time) Action {
 	return action
 }
 
-// routesCalls tells whether an action writes what leads callers here to a service.
+// isCallSideRouting tells whether an action writes routing for callers in this cluster.
 func isCallSideRouting(action Action) bool {
 	return action.Writes() && !action.Drift && action.Side != render.SidePublish && action.Service != "" && IsRouting(action.Key.Kind) && action.Verb != Claim
 }
 
-// reachedToday are the endpoints that entries lead to, by host and endpoint.
+// reachableNow are the endpoints that callers here reach now; see endpointsOf.
 func reachableNow(live map[render.Key]*unstructured.Unstructured) sets.Set[string] {
 	reached := sets.New[string]()
 	for key, object := range live {
@@ -103,7 +103,8 @@ func reachableNow(live map[render.Key]*unstructured.Unstructured) sets.Set[strin
 	return reached
 }
 
-// reaches are the endpoints of an entry in other clusters, each with the host, the port that is called, the port there, and the version.
+// endpointsOf lists the endpoints of an entry in other clusters. Each is one line of the host, the
+// called port, the address, the port there and the version.
 func endpointsOf(entry *unstructured.Unstructured) []string {
 	spec := nested.Map(entry.Object, "spec")
 	if spec["location"] != "MESH_INTERNAL" {
@@ -126,7 +127,7 @@ func endpointsOf(entry *unstructured.Unstructured) []string {
 	return out
 }
 
-// hostsElsewhere are the hosts that have, or shall have, endpoints in other clusters.
+// remoteHosts are the hosts that have, or will have, endpoints in other clusters.
 func remoteHosts(actions []Action, reached sets.Set[string]) sets.Set[string] {
 	hosts := sets.New[string]()
 	insert := func(endpoint string) {
@@ -146,7 +147,8 @@ func remoteHosts(actions []Action, reached sets.Set[string]) sets.Set[string] {
 	return hosts
 }
 
-// needsOf are the endpoints and versions in other clusters that an action leads to and that callers here did not have.
+// newDependencies are the endpoints and versions in other clusters that an action needs and that
+// callers here could not reach before.
 func newDependencies(action Action, reached, elsewhere sets.Set[string]) []string {
 	if action.Desired == nil {
 		return nil
@@ -173,7 +175,7 @@ func newDependencies(action Action, reached, elsewhere sets.Set[string]) []strin
 	return needs
 }
 
-// versionOf is what subsets pick an endpoint by.
+// versionOf is the labels by which subsets select an endpoint, as JSON.
 func versionOf(endpoint map[string]any) string {
 	labels := maps.Clone(nested.Map(endpoint, "labels"))
 	maps.DeleteFunc(labels, func(key string, _ any) bool {

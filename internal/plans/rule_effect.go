@@ -11,20 +11,20 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/nested"
 )
 
-// Effect is what a write does to those who use what it is about.
+// Effect is what a write does to callers.
 type Effect string
 
 const (
-	// Adds: whoever used it before goes on as before.
+	// Adds: something is added. Existing callers are not affected.
 	Adds Effect = "adds"
-	// Changes: it takes no host, endpoint, subset or caller away, but sets other values: a timeout, a fault, a limit, a TLS mode. Whoever used it may fail
-	// from then on. It is written once, in the order of what widens.
+	// Changes: no host, endpoint, subset or caller is removed, but values change: a timeout, a fault,
+	// a limit, a TLS mode. Callers may fail. It is written once, shared with the additions.
 	Changes Effect = "changes"
-	// Removes: it only takes away.
+	// Removes: something is only removed.
 	Removes Effect = "removes"
-	// Replaces: it adds, and takes away. Such an update is written twice: first with all of both, and as it shall be when
-	// everybody who may use the new has been told of it. What somebody else put there nobody shall use, and it is written once.
-	// Values may be others, too.
+	// Replaces: something is added and something removed. Such an update is written in two phases:
+	// first the union of live and desired, then, after the settle time, the desired object. Drift is
+	// corrected in one phase.
 	Replaces Effect = "replaces"
 )
 
@@ -75,35 +75,37 @@ func setEffects(d *Draft) {
 	}
 }
 
-// betweenOf is what stands in between, the desired object itself if nothing has to. In one entry every endpoint has every port: where endpoints go that never
-// offered a new port, it comes with the last write; where endpoints come that do not offer an old port any more, it goes with the first.
+// transitionalOf is what an update writes first: the union of both, or the desired object itself
+// if one write is enough. In one ServiceEntry every endpoint serves every port. Where old
+// endpoints stay that never served a new port, the port comes with the second write; where new
+// endpoints do not serve an old port, the port goes with the first.
 func transitionalOf(desired, live *unstructured.Unstructured) *unstructured.Unstructured {
-	both := merge.Union(desired, live)
-	if both == desired || desired.GetKind() != "ServiceEntry" {
-		return both
+	union := merge.Union(desired, live)
+	if union == desired || desired.GetKind() != "ServiceEntry" {
+		return union
 	}
-	had, wanted, between := nested.Map(live.Object, "spec"), nested.Map(desired.Object, "spec"), nested.Map(both.Object, "spec")
-	comes := hasMoreEndpoints(between, had)
-	goes := hasMoreEndpoints(between, wanted) || merge.SelectsPods(between) && !merge.SelectsPods(wanted)
-	apart := func(port any) bool {
-		return goes && !hasPort(had, port) || comes && !hasPort(wanted, port)
+	had, wanted, between := nested.Map(live.Object, "spec"), nested.Map(desired.Object, "spec"), nested.Map(union.Object, "spec")
+	hasNew := hasMoreEndpoints(between, had)
+	hasOld := hasMoreEndpoints(between, wanted) || merge.SelectsPods(between) && !merge.SelectsPods(wanted)
+	conflicts := func(port any) bool {
+		return hasOld && !hasPort(had, port) || hasNew && !hasPort(wanted, port)
 	}
 	ports := nested.List(between, "ports")
-	together := slices.DeleteFunc(slices.Clone(ports), apart)
-	switch len(together) {
+	shared := slices.DeleteFunc(slices.Clone(ports), conflicts)
+	switch len(shared) {
 	case len(ports):
-		return both
+		return union
 	case 0:
 		return desired
 	}
 	spec := maps.Clone(between)
-	spec["ports"] = together
+	spec["ports"] = shared
 	var endpoints []any
 	for _, endpoint := range nested.List(spec, "endpoints") {
 		fields := maps.Clone(nested.Map(endpoint))
 		numbers := maps.Clone(nested.Map(fields, "ports"))
 		maps.DeleteFunc(numbers, func(name string, _ any) bool {
-			return !slices.ContainsFunc(together, func(port any) bool { return nested.Map(port)["name"] == name })
+			return !slices.ContainsFunc(shared, func(port any) bool { return nested.Map(port)["name"] == name })
 		})
 		if len(numbers) > 0 {
 			fields["ports"] = numbers
@@ -113,12 +115,12 @@ func transitionalOf(desired, live *unstructured.Unstructured) *unstructured.Unst
 	if len(endpoints) > 0 {
 		spec["endpoints"] = endpoints
 	}
-	out := &unstructured.Unstructured{Object: maps.Clone(both.Object)}
+	out := &unstructured.Unstructured{Object: maps.Clone(union.Object)}
 	out.Object["spec"] = spec
 	return out
 }
 
-// hasMoreEndpoints tells whether an entry has an address that the other one has not.
+// hasMoreEndpoints tells whether an entry has an address that the other lacks.
 func hasMoreEndpoints(entry, than map[string]any) bool {
 	return slices.ContainsFunc(nested.List(entry, "endpoints"), func(endpoint any) bool {
 		return !slices.ContainsFunc(nested.List(than, "endpoints"), func(other any) bool { return nested.Map(other)["address"] == nested.Map(endpoint)["address"] })
@@ -146,20 +148,20 @@ func effectOf(update Action) Effect {
 	}
 }
 
-// twice reports whether an action takes two writes.
+// NeedsTwoPhases reports whether an action takes two writes.
 func (a Action) NeedsTwoPhases() bool { return a.Effect == Replaces && a.Transitional != nil }
 
-// step is one write of a plan: an action, or the first of the two writes of one that replaces.
+// Step is one write of a plan: an action, or one phase of an action that needs two.
 type Step struct {
 	Action Action
-	// first: the object is made as it is in between.
+	// First is set if the step writes [Action.Transitional].
 	First bool
 }
 
-// second reports whether a step is the last of two writes.
+// IsSecondPhase reports whether a step is the second of two writes.
 func (s Step) IsSecondPhase() bool { return s.Action.NeedsTwoPhases() && !s.First }
 
-// target is the object that a step writes.
+// Target is the object that a step writes.
 func (s Step) Target() *unstructured.Unstructured {
 	if s.First {
 		return s.Action.Transitional

@@ -15,14 +15,14 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// Kinds of brakes.
+// Kinds of guards.
 const (
 	EmptyBundle  = "EmptyBundle"
 	MassDeletion = "MassDeletion"
 	LastEndpoint = "LastEndpoint"
 )
 
-// fewDeletions never count as a mass deletion, whatever their share.
+// minMassDeletion is the smallest number of deletions that counts as a mass deletion.
 const minMassDeletion = 10
 
 // guardLosses holds the plan until a user acknowledges what it takes away.
@@ -112,14 +112,14 @@ func abbreviate(lines []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(lines[:enough], ", "), len(lines)-enough)
 }
 
-// lostCalls are the declared calls that reach an endpoint today and none after the plan.
+// lostCalls are the declared calls that reach an endpoint now and none after the plan.
 func lostCalls(bundle *render.Bundle, live map[render.Key]*unstructured.Unstructured, actions []Action, owner ownership.Owner) []render.Call {
 	isEntry := func(action Action) bool { return action.Writes() && !action.Drift && action.Key.Kind == "ServiceEntry" }
 	if !slices.ContainsFunc(actions, isEntry) {
 		return nil
 	}
-	// What the plan makes of each entry that it touches; nil where it deletes it. What somebody changed is taken as the repository had it: what it
-	// gets back is no gain, and what it loses of theirs no loss.
+	// after holds each entry that the plan writes, nil if it deletes the entry. Drift counts as the
+	// repository had it: restored endpoints are no gain, and removed foreign endpoints no loss.
 	after := map[render.Key]*unstructured.Unstructured{}
 	before := map[render.Key]*unstructured.Unstructured{}
 	for _, action := range actions {
@@ -133,7 +133,7 @@ func lostCalls(bundle *render.Bundle, live map[render.Key]*unstructured.Unstruct
 			before[action.Key] = action.Desired
 		}
 	}
-	// Entries may have another name after the change, so those of today are found by what they are for.
+	// The change may rename entries, so the entries of today are found by their service.
 	today := map[string][]render.Key{}
 	for key, object := range live {
 		if key.Kind == "ServiceEntry" && owner.Ownership(object) != ownership.Foreign {

@@ -25,8 +25,8 @@ func Sorted(actions []Action) []Action {
 	return out
 }
 
-// stages cuts a plan into steps that may be carried out side by side, and tells how many of these come before the pause in which proxies
-// learn of what was widened.
+// Stages divides a plan into stages of steps that may run concurrently, and counts the stages
+// before the settle time.
 func Stages(actions []Action) (out [][]Step, beforePause int) {
 	of := map[int][]Step{}
 	for _, action := range actions {
@@ -50,8 +50,8 @@ func Stages(actions []Action) (out [][]Step, beforePause int) {
 	return out, beforePause
 }
 
-// stageOf is where the first or the last write of an action belongs. Access is taken away before the pause: who may not call any
-// more is not let in a moment longer.
+// stageOf is the stage of the first or the last write of an action. Revoked access does not wait
+// for the settle time.
 func stageOf(action Action, first bool) int {
 	kinds := len(istio.Kinds)
 	kind := slices.IndexFunc(istio.Kinds, func(k istio.Kind) bool { return k.Kind == action.Key.Kind })
@@ -68,5 +68,5 @@ func stageOf(action Action, first bool) int {
 	}
 }
 
-// lastBeforePause is the stage after all that widens.
+// lastAdditiveStage is the stage after all additions.
 func lastAdditiveStage() int { return len(istio.Kinds) }

@@ -108,7 +108,7 @@ func (d *Draft) withdraw(action Action, as *unstructured.Unstructured, left stri
 	return stays
 }
 
-// isOffer tells whether other clusters may depend on a live object.
+// isExported tells whether other clusters may depend on a live object.
 func isExported(live *unstructured.Unstructured) bool {
 	if live == nil || live.GetLabels()[render.LabelSide] != string(render.SidePublish) {
 		return false
@@ -117,7 +117,7 @@ func isExported(live *unstructured.Unstructured) bool {
 	case "ServiceEntry", "DestinationRule":
 		return true
 	case "Gateway":
-		// Any other one is for clients outside of the mesh.
+		// Every other Gateway serves clients outside the mesh.
 		servers := nested.List(nested.Map(live.Object, "spec"), "servers")
 		return len(servers) > 0 && !slices.ContainsFunc(servers, func(server any) bool {
 			return nested.Map(server, "tls")["mode"] != "AUTO_PASSTHROUGH"
@@ -127,7 +127,8 @@ func isExported(live *unstructured.Unstructured) bool {
 	}
 }
 
-// asWritten is a live object as a bundle would have it: its spec, and of its metadata what is ours.
+// ownedContent is a live object as a bundle would have it: its spec, and the labels and
+// annotations that we set.
 func ownedContent(live *unstructured.Unstructured) *unstructured.Unstructured {
 	out := &unstructured.Unstructured{Object: map[string]any{"spec": merge.SpecWithoutServerFields(live)}}
 	out.SetGroupVersionKind(live.GroupVersionKind())
@@ -142,7 +143,8 @@ func ownedContent(live *unstructured.Unstructured) *unstructured.Unstructured {
 	return out
 }
 
-// withoutWithdrawn are the actions that a brake judges: what goes because its time has come was judged when it left the repository.
+// withoutExpiredWithdrawals are the actions that guards judge. The deletion of a withdrawn object
+// was judged when the object left the repository.
 func withoutExpiredWithdrawals(actions []Action) []Action {
 	return slices.DeleteFunc(slices.Clone(actions), func(action Action) bool {
 		if action.Verb != Delete || !isExported(action.Live) && action.Key.Kind != istio.AuthorizationPolicyKind {

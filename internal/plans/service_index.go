@@ -6,13 +6,14 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// index holds the keys of a bundle's resources by service: of many thousands, a plan looks at those of a few.
+// serviceIndex holds the keys of a bundle by service, so that a plan visits few of thousands.
 type serviceIndex struct {
 	bundle *render.Bundle
 	keys   map[string][]render.Key
 }
 
-// follow makes the index that of the next bundle, and calls found with each resource that is not the same in the two, as either has it.
+// reindex moves the index to the next bundle and calls found with each resource that differs, as
+// either bundle has it.
 func (i *serviceIndex) reindex(last, next *render.Bundle, found func(*render.Resource)) {
 	if i.bundle != last {
 		i.keys = map[string][]render.Key{}
@@ -46,7 +47,8 @@ func (i *serviceIndex) remove(resource *render.Resource) {
 	i.keys[resource.Service] = keys
 }
 
-// differing calls found with each resource that is not the same in two bundles, as either has it; one that only one of them has is nil in the other.
+// differences calls found with each resource that differs between two bundles; nil stands for a
+// resource that a bundle lacks.
 func differences(a, b *render.Bundle, found func(was, is *render.Resource)) {
 	if a == b {
 		return

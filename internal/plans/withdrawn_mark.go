@@ -10,13 +10,14 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/ownership"
 )
 
-// gone stands in the annotation of what shall not be there at all.
+// gone is the digest of an object that is deleted in the end.
 const gone = "gone"
 
-// withdrawnAs is what the annotation says.
+// withdrawnMark is the content of [ownership.AnnotationWithdrawn].
 type withdrawnMark struct {
 	since time.Time
-	// left is a digest of what shall be left of the object, or gone; as is one of the spec as it stays.
+	// left is the digest of what is left of the object in the end, or gone; as is the digest of the
+	// withdrawn spec.
 	left, as string
 }
 
@@ -24,7 +25,7 @@ func (w withdrawnMark) String() string {
 	return strings.Join([]string{w.since.UTC().Format(time.RFC3339), w.left, w.as}, " ")
 }
 
-// withdrawnMark reads the annotation; it counts only for what shall be left now.
+// readWithdrawnMark reads the annotation. It counts only if the same content is left in the end.
 func readWithdrawnMark(live *unstructured.Unstructured, left string) (mark withdrawnMark, ok bool) {
 	parts := strings.Fields(live.GetAnnotations()[ownership.AnnotationWithdrawn])
 	if len(parts) != 3 {
@@ -34,7 +35,7 @@ func readWithdrawnMark(live *unstructured.Unstructured, left string) (mark withd
 	return withdrawnMark{since: since, left: parts[1], as: parts[2]}, err == nil && parts[1] == cmp.Or(short(left), gone)
 }
 
-// digestOfSpec names what a spec says.
+// digestOfSpec is a short digest of a spec.
 func digestOfSpec(spec any) string { return short(digestOfText(spec)) }
 
 func short(digest string) string { return digest[:min(len(digest), 12)] }

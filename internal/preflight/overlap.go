@@ -77,7 +77,7 @@ func ownerOf(other *unstructured.Unstructured) string {
 func written(plan plans.Plan, key render.Key) (live *unstructured.Unstructured, ok bool) {
 	for _, action := range plan.Actions {
 		if action.Key == key && (action.Verb == plans.Create || action.Verb == plans.Update) {
-			live, _ := action.Objects()
+			live := action.Live
 			return live, true
 		}
 	}

@@ -19,7 +19,7 @@ func Refusals(plan *plans.Plan) []v1alpha1.SyncError {
 
 // optedOut tells an object of ours that a person wants left alone, which is as it should be, from one of somebody else.
 func isOptedOut(action plans.Action) bool {
-	live, _ := action.Objects()
+	live := action.Live
 	return action.Verb == plans.Refuse && live != nil && live.GetAnnotations()[ownership.AnnotationReconcile] == "disabled"
 }
 
