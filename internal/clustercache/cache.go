@@ -22,17 +22,20 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// settling is how often [Live.Look] checks whether a first list has arrived.
+// syncPollInterval is how often [Cache.Snapshot] checks whether the first list of a kind has
+// arrived.
 const syncPollInterval = 10 * time.Millisecond
 
-// View is what the cluster has, at one moment.
+// State is what the cluster has at one moment.
 type State struct {
-	// Objects are all objects of the managed kinds, or those of a [Scope], in no order. They must not be changed. Foreign
-	// ones are stripped to their key and labels; of a Gateway the AUTO_PASSTHROUGH servers stay, of a Service that is reached from outside its selector, ports and addresses.
+	// Objects are all objects of the managed kinds, or those of a [Selector], in no order. They
+	// must not be changed. A foreign object has only its key and labels, a foreign Gateway also
+	// its AUTO_PASSTHROUGH servers, and a foreign Service that is reached from outside also its
+	// selector, ports and addresses.
 	Objects []*unstructured.Unstructured
 	// Namespaces are all namespaces by name.
 	Namespaces map[string]Namespace
-	// Adoptable are foreign objects, whole, that the owner asked to have taken over if the bundle has them.
+	// Adoptable are complete foreign objects that spec.adopt selects.
 	Adoptable map[render.Key]*unstructured.Unstructured
 	// Missing are the managed kinds that the cluster does not know.
 	Missing []istio.Kind
@@ -42,11 +45,12 @@ func (v State) Lacks(kind string) bool {
 	return slices.ContainsFunc(v.Missing, func(missing istio.Kind) bool { return missing.Kind == kind })
 }
 
-// Live watches the managed kinds and the namespaces, and shows them without asking the API server.
+// Cache watches the managed kinds and the namespaces, and answers from memory.
 //
-// It stands on client-go's informers directly and not on a controller-runtime cache, since it has to know of each
-// kind why it cannot be watched, and to go on with the others. It needs no discovery: the kinds are a fixed list,
-// and a missing CRD shows as a 404 of its list, which is tried again until it is there.
+// It uses the informers of client-go directly and not a controller-runtime cache, because it has
+// to know for each kind why it cannot be watched, and to continue with the others. It needs no
+// discovery: the kinds are a fixed list. A missing CRD is a 404 of its list, which is repeated
+// until the CRD exists.
 type Cache struct {
 	watches       []*kindWatch
 	namespaces    *kindWatch
@@ -55,11 +59,13 @@ type Cache struct {
 	notify        func(render.Key)
 }
 
-// NewLive makes a view through client, which should not be throttled on its side. Nothing is watched before Start.
+// New returns a cache that reads through client, which should not be throttled. Nothing is watched
+// before Start.
 //
-// The function notify, if not nil, is called when somebody else changed or deleted an object that carries one of our marks or a gateway for other clusters, or made
-// one, and when a missing kind or an absent namespace may have changed; not for the first list, not for
-// changes of status, and mostly not for our own writes. It must not block.
+// The function notify, if not nil, is called when another writer creates, changes or deletes an
+// object with one of our marks or a Gateway for other clusters, and when a missing kind or an
+// absent namespace may have changed. It is not called for the first list, for changes of status,
+// and mostly not for our own writes. It must not block.
 func New(client dynamic.Interface, kinds []istio.Kind, notify func(render.Key)) *Cache {
 	if notify == nil {
 		notify = func(render.Key) {}
@@ -77,7 +83,7 @@ func New(client dynamic.Interface, kinds []istio.Kind, notify func(render.Key)) 
 	}
 	namespace := istio.Kind{GroupVersionKind: NamespaceResource.GroupVersion().WithKind("Namespace"), Resource: NamespaceResource.Resource}
 	live.namespaces = newKindWatch(namespace, client.Resource(NamespaceResource), cache.ResourceEventHandlerFuncs{
-		// A namespace that is gone may be made anew.
+		// A deleted namespace may be created again.
 		DeleteFunc: func(object any) {
 			if gone := cachedObjectOf(object); gone != nil {
 				notify(gone.key)
@@ -97,17 +103,19 @@ func (l *Cache) Start(ctx context.Context) error {
 	return nil
 }
 
-// NeedLeaderElection lets a standby watch too, so that it can take over at once.
+// NeedLeaderElection is false: a standby watches as well, so that it can take over at once.
 func (l *Cache) NeedLeaderElection() bool { return false }
 
-// Look returns what the cluster has. The first time it waits, as long as ctx allows, for the first list of every
-// kind; after that it answers from memory. A kind without a CRD is reported in the view; one that may not be
-// listed or watched is an error, since a plan made without it would be wrong.
+// Snapshot returns what the cluster has. The first call waits, as long as ctx allows, for the
+// first list of every kind; later calls answer from memory. A kind without a CRD is listed in
+// [State.Missing]. A kind that may not be listed or watched is an error, because a plan without it
+// would be wrong.
 func (l *Cache) Snapshot(ctx context.Context) (State, error) {
 	return l.snapshot(ctx, func(watch *kindWatch) []any { return watch.informer.GetStore().List() }, func(render.Key) bool { return true })
 }
 
-// look shows what list gives of each kind; wanted tells which of our own writes belong to it.
+// snapshot returns the objects that list returns for each kind; wanted tells which of our own
+// pending writes belong to them.
 func (l *Cache) snapshot(ctx context.Context, list func(*kindWatch) []any, wanted func(render.Key) bool) (State, error) {
 	all := append(slices.Clone(l.watches), l.namespaces)
 	missing := make([]bool, len(all))
@@ -123,7 +131,7 @@ func (l *Cache) snapshot(ctx context.Context, list func(*kindWatch) []any, wante
 		}
 	}
 	if unread != nil {
-		// By then every kind has answered, so that all that may not be read are named.
+		// Every kind has answered by now, so the error names all forbidden kinds.
 		return State{}, describe(all, unread)
 	}
 	view := State{Namespaces: l.allNamespaces()}
@@ -146,30 +154,33 @@ func (l *Cache) allNamespaces() map[string]Namespace {
 	return all
 }
 
-// Scope is a part of what a cluster has.
+// Selector selects a part of what a cluster has.
 type Selector struct {
-	// Keys are single objects, Services those of whom all objects are looked at, by the label.
+	// Keys are single objects; Services are services whose objects are selected by label.
 	Keys     sets.Set[render.Key]
 	Services sets.Set[string]
-	// Policies are namespaces whose AuthorizationPolicies are looked at.
+	// Policies are namespaces whose AuthorizationPolicies are selected.
 	Policies sets.Set[string]
 }
 
-// Changed tells which objects may have changed since that number was given out; known is false if nobody remembers. What was written and not been seen by
-// the watch yet is always among them.
+// ChangedSince returns the objects that may have changed since a number, and the number to ask
+// with next; known is false if the changes are no longer remembered. Our own writes that the watch
+// has not shown yet are always among them.
 func (l *Cache) ChangedSince(since uint64) (changed []render.Key, next uint64, known bool) {
 	changed, next, known = l.changes.since(since)
 	return append(changed, l.pendingWrites.keys()...), next, known
 }
 
-// LookFor is [Live.Look] for a part; what package preflight looks at is always in it.
+// Select is [Cache.Snapshot] for a part. The objects that package preflight compares are always in
+// it.
 func (l *Cache) Select(ctx context.Context, scope Selector) (State, error) {
 	return l.snapshot(ctx, func(watch *kindWatch) []any { return watch.within(scope) }, scope.Keys.Has)
 }
 
-// objects are those that list gives of one kind, with our own writes that the watch has not shown yet.
+// objects are the objects that list returns for one kind, with our own writes that the watch has
+// not shown yet.
 func (l *Cache) objects(watch *kindWatch, list func() []any, wanted func(render.Key) bool) []*unstructured.Unstructured {
-	// Read before the list: then everything up to it is in the list, or will never be.
+	// Read the version before the list: everything up to it is then in the list, or never will be.
 	version := watch.informer.LastSyncResourceVersion()
 	items := list()
 	objects := make([]*unstructured.Unstructured, 0, len(items))
@@ -192,10 +203,10 @@ func (l *Cache) objects(watch *kindWatch, list func() []any, wanted func(render.
 	return objects
 }
 
-// Wrote makes the next look show what was written, whether the watch has brought it or not.
+// RecordWrite makes the next snapshot show an object as it was written.
 func (l *Cache) RecordWrite(object *unstructured.Unstructured) { l.recordPending(object, false) }
 
-// Deleted makes the next look not show that object.
+// RecordDelete makes the next snapshot omit an object.
 func (l *Cache) RecordDelete(object *unstructured.Unstructured) { l.recordPending(object, true) }
 
 func (l *Cache) recordPending(object *unstructured.Unstructured, deleted bool) {
@@ -211,7 +222,7 @@ func (l *Cache) handler() cache.ResourceEventHandler {
 		AddFunc: func(item any, initial bool) {
 			object := cachedObjectOf(item)
 			if object == nil || initial {
-				return // The first list is looked at as a whole.
+				return // The first snapshot has it.
 			}
 			l.changes.record(object.key)
 			if object.triggersReconcile() && !l.pendingWrites.isEcho(object) {
@@ -241,7 +252,8 @@ func (l *Cache) handler() cache.ResourceEventHandler {
 	}
 }
 
-// sameIntent tells a change of status, which istiod makes all the time, from one that a plan must look at.
+// SameIntent tells whether two versions of an object differ in status only. istiod writes the
+// status often, and a plan does not depend on it.
 func SameIntent(was, is *unstructured.Unstructured) bool {
 	return was.GetUID() == is.GetUID() &&
 		was.GetDeletionTimestamp().Equal(is.GetDeletionTimestamp()) &&
@@ -270,7 +282,7 @@ func describe(watches []*kindWatch, err error) error {
 	if len(forbidden) == 0 {
 		return err
 	}
-	return fmt.Errorf("these rights do not let %s be listed and watched, so nothing is changed; their role needs the verbs list and watch for them: %w",
+	return fmt.Errorf("the controller may not list and watch %s, so nothing is changed; its role needs the verbs list and watch for them: %w",
 		strings.Join(forbidden, ", "), err)
 }
 
@@ -280,8 +292,8 @@ func isForbidden(err error) bool {
 
 var errNotSynced = errors.New("no answer yet")
 
-// Whole reads a foreign object, of which a view only has the key and a few labels: one that may be adopted is compared field by field. It is stripped
-// as one of ours is.
+// GetFull reads a foreign object, which a state holds without its content, because an adoption
+// compares it field by field. The result is stripped like an object of ours.
 func (l *Cache) GetFull(ctx context.Context, foreign *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	for _, watch := range l.watches {
 		if watch.kind.Kind != foreign.GetKind() {
@@ -293,5 +305,5 @@ func (l *Cache) GetFull(ctx context.Context, foreign *unstructured.Unstructured)
 		}
 		return stripMarked(object), nil
 	}
-	return nil, fmt.Errorf("%s is of no kind that is watched", render.KeyOf(foreign))
+	return nil, fmt.Errorf("the kind of %s is not watched", render.KeyOf(foreign))
 }

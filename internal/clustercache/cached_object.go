@@ -16,26 +16,27 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// packed is an object as a watch holds it: stripped, and as JSON. Thousands of objects as maps would be most of what a controller has in memory, and a run
-// looks at few of them.
+// cachedObject is an object in the watch cache: stripped, and as JSON. As maps, thousands of
+// objects would be most of the memory of a controller, and a run reads few of them.
 type cachedObject struct {
 	key     render.Key
 	uid     types.UID
 	version string
-	// service is what the label says.
+	// service is the value of the label.
 	service string
-	// marked and neighbour tell whether a plan depends on more than the name: on an object with a mark, or on a gateway of somebody else.
+	// marked is set for an object with a mark of ours; foreignRelevant is set for a foreign object
+	// whose content a plan or preflight reads.
 	marked, foreignRelevant bool
-	// namespace is what a plan must know of one, if it is one.
+	// namespace is set if the object is a namespace.
 	namespace Namespace
 	object    json.RawMessage
 }
 
-// pack strips an object and packs it, before it enters the cache.
+// toCached strips an object and encodes it before it enters the cache.
 func toCached(in any) (any, error) {
 	object, ok := in.(*unstructured.Unstructured)
 	if !ok {
-		// A tombstone, or packed already.
+		// A tombstone, or encoded already.
 		return in, nil
 	}
 	stripped := strip(object)
@@ -51,12 +52,12 @@ func toCached(in any) (any, error) {
 
 var _ cache.TransformFunc = toCached
 
-// matters tells whether a plan depends on more than its name.
+// triggersReconcile tells whether a change of the object may change a plan.
 func (p *cachedObject) triggersReconcile() bool {
 	return p.marked || p.foreignRelevant && p.key.Kind == "Gateway"
 }
 
-// unpack makes the object; it belongs to the caller.
+// decode returns the object; it belongs to the caller.
 func (p *cachedObject) decode() *unstructured.Unstructured {
 	object := &unstructured.Unstructured{}
 	if err := utiljson.Unmarshal(p.object, &object.Object); err != nil {
@@ -65,18 +66,18 @@ func (p *cachedObject) decode() *unstructured.Unstructured {
 	return object
 }
 
-// GetObjectMeta gives client-go what it tells objects apart by.
+// GetObjectMeta returns the identity of the object for client-go.
 func (p *cachedObject) GetObjectMeta() metav1.Object {
 	return &metav1.ObjectMeta{Namespace: p.key.Namespace, Name: p.key.Name, UID: p.uid, ResourceVersion: p.version}
 }
 
-// GetObjectKind is for client-go.
+// GetObjectKind is required by client-go.
 func (p *cachedObject) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
 
-// DeepCopyObject is for client-go; nothing changes what is packed.
+// DeepCopyObject is required by client-go; a cached object is never changed.
 func (p *cachedObject) DeepCopyObject() runtime.Object { return p }
 
-// indices of a watch.
+// Names of the indexes of a watch.
 const (
 	byService         = "service"
 	byForeignRelevant = "neighbour"

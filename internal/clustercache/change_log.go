@@ -6,13 +6,13 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// longestJournal is how many changes are remembered. Whoever is further behind looks at everything.
+// maxChanges is how many changes are remembered. A reader that is further behind reads everything.
 const maxChanges = 1 << 13
 
-// journal is the order in which objects changed.
+// changeLog is the order in which objects changed.
 type changeLog struct {
 	mu sync.Mutex
-	// first is the number of the first change that is remembered.
+	// first is the number of the oldest remembered change.
 	first   uint64
 	changed []render.Key
 }
@@ -27,7 +27,8 @@ func (j *changeLog) record(key render.Key) {
 	}
 }
 
-// since gives what changed from a number on, and the number to ask with next; known is false if that is not remembered any more.
+// since returns what changed from a number on, and the number to ask with next; known is false if
+// those changes are no longer remembered.
 func (j *changeLog) since(number uint64) (changed []render.Key, next uint64, known bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -5,14 +5,15 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// LabelCreatedBy marks a namespace that Isthmus created, with the value CreatedByIsthmus. It carries no
-// ownership: a namespace is never changed nor deleted, since what people put into it is not ours to delete.
+// LabelCreatedBy marks a namespace that Isthmus created, with the value CreatedByIsthmus. It is no
+// mark of ownership: a namespace is never changed or deleted, because users put their own objects
+// into it.
 const (
 	LabelCreatedBy   = "isthmus.dev/created-by"
 	CreatedByIsthmus = "isthmus"
 )
 
-// Namespace is what a plan must know of a namespace that exists.
+// Namespace is what a plan needs to know of an existing namespace.
 type Namespace struct {
 	// CreatedByUs is set if Isthmus created it.
 	CreatedByUs bool

@@ -9,12 +9,13 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// patience is how long a written object is believed in although the watch never showed it, if the watch has got
-// past its resourceVersion. It was then deleted while the watch was being set up again.
+// patience is how long a written object counts although the watch never showed it and is past its
+// resourceVersion. Such an object was deleted while the watch was re-established.
 const patience = 10 * time.Second
 
-// expectations are our own writes that the watch has not shown yet. Until it does, a plan must be made from
-// what was written and not from what the cache still holds; otherwise it would write the same again and lose.
+// pendingWrites are our own writes that the watch has not shown yet. Until then a plan must be
+// made from the written object and not from the cache: otherwise it would write the same again,
+// and conflict. client-go has a MutationCache for creates and updates; it does not know deletions.
 type pendingWrites struct {
 	now func() time.Time
 
@@ -23,7 +24,7 @@ type pendingWrites struct {
 }
 
 type pendingWrite struct {
-	// object is what was written, or what was deleted.
+	// object is the written or the deleted object.
 	object  *cachedObject
 	deleted bool
 	since   time.Time
@@ -35,7 +36,8 @@ func (e *pendingWrites) record(object *cachedObject, deleted bool) {
 	e.byKey[object.key] = pendingWrite{object: object, deleted: deleted, since: e.now()}
 }
 
-// present decides between the cached object and what we know better; nil means that it is absent.
+// resolve decides between the cached object and a pending write; nil means that the object is
+// absent.
 func (e *pendingWrites) resolve(cached *cachedObject) *cachedObject {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -58,8 +60,8 @@ func (e *pendingWrites) resolve(cached *cachedObject) *cachedObject {
 	return cached
 }
 
-// absent returns what we wrote of one kind and the cache does not have. The seen map holds the keys that it has, and
-// version is how far the watch has come.
+// missing returns pending writes of one kind that the cache lacks. The seen map holds the keys
+// that it has; version is how far the watch has come.
 func (e *pendingWrites) missing(kind string, seen map[render.Key]struct{}, version string) []*cachedObject {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -78,7 +80,7 @@ func (e *pendingWrites) missing(kind string, seen map[render.Key]struct{}, versi
 	return objects
 }
 
-// keys are those of which the watch has not shown what we wrote.
+// keys are the objects with pending writes.
 func (e *pendingWrites) keys() []render.Key {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -89,7 +91,7 @@ func (e *pendingWrites) keys() []render.Key {
 	return keys
 }
 
-// gone is told of every deletion that the watch shows, and reports whether it was ours.
+// onDelete handles a deletion that the watch shows, and reports whether it was ours.
 func (e *pendingWrites) onDelete(object *cachedObject) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -102,7 +104,7 @@ func (e *pendingWrites) onDelete(object *cachedObject) bool {
 	return expected.deleted
 }
 
-// echoes reports whether the watch shows what we wrote.
+// isEcho reports whether the watch shows our own write.
 func (e *pendingWrites) isEcho(object *cachedObject) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -114,8 +116,9 @@ func newer(a, b *cachedObject) bool {
 	return compareVersions(a.version, b.version) > 0
 }
 
-// compareVersions orders resourceVersions, as Kubernetes 1.35 and newer promise (KEP-5504) and all before did. What is
-// no number is older than everything, so that the cache is believed.
+// compareVersions orders resourceVersions, which Kubernetes 1.35 and later promise (KEP-5504) and
+// all earlier versions supported. A version that is not a number is the oldest, so that the cache
+// is used.
 func compareVersions(a, b string) int {
 	order, err := resourceversion.CompareResourceVersion(a, b)
 	if err != nil {

@@ -10,18 +10,19 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// Complaint is what istiod says of an object in its status, where it writes one.
+// StatusProblem is a problem that istiod reports in the status of an object.
 type StatusProblem struct {
 	Key     render.Key
 	Service string
-	// Message is istiod's own, with the condition's type before it.
+	// Message is that of istiod, after the type of the condition.
 	Message string
-	// Refused: it does not pass validation. Otherwise not all proxies have it yet.
+	// Rejected is set if the object does not pass the validation of istiod. Otherwise not all
+	// proxies have it yet.
 	Rejected bool
 }
 
-// complaints keep of a status what is wrong by it: conditions that are not met, and messages of errors. Nil if nothing is, and for a
-// status of an earlier generation.
+// statusProblems reduces a status to its problems: conditions that are False, and validation
+// errors. It is nil if there are none, and for the status of an older generation.
 func statusProblems(object *unstructured.Unstructured) map[string]any {
 	status := nested.Map(object.Object, "status")
 	if len(status) == 0 {
@@ -55,10 +56,10 @@ func statusProblems(object *unstructured.Unstructured) map[string]any {
 	return out
 }
 
-// The conditions that istiod writes.
+// Conditions that istiod writes.
 const reconciled, passedValidation = "Reconciled", "PassedValidation"
 
-// complaint is what istiod says of one live object.
+// StatusProblemOf returns the problem that istiod reports for a live object.
 func StatusProblemOf(live *unstructured.Unstructured) (StatusProblem, bool) {
 	status := statusProblems(live)
 	if status == nil {

@@ -12,9 +12,10 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// strip keeps of an object what a plan needs, before it enters the cache. Of a foreign one that is its key and
-// labels, and of gateways what package preflight looks at; of one with a mark all but the managedFields of others, of which the name of the last stays, and of the status all
-// that istiod complains of. Its argument stays as it is, and stripping twice is stripping once.
+// strip reduces an object to what a plan needs, before it enters the cache. A foreign object keeps
+// its key and labels, and of Gateways and Services what package preflight compares. An object with
+// a mark keeps all but the managedFields of other writers, of which the last name stays, and of
+// its status only the problems. The argument is not changed, and strip is idempotent.
 func strip(object *unstructured.Unstructured) *unstructured.Unstructured {
 	switch {
 	case object.GroupVersionKind() == corev1.SchemeGroupVersion.WithKind("Namespace"):
@@ -45,7 +46,8 @@ func StripForeign(object *unstructured.Unstructured) *unstructured.Unstructured 
 	return out
 }
 
-// stripGateway keeps the servers that let other clusters in: two that overlap break the workload that they share.
+// stripGateway keeps the AUTO_PASSTHROUGH servers: overlapping servers break the workload that
+// they share.
 func stripGateway(object, out *unstructured.Unstructured) {
 	var servers []any
 	for _, server := range nested.List(nested.Map(object.Object, "spec"), "servers") {
@@ -61,7 +63,7 @@ func stripGateway(object, out *unstructured.Unstructured) {
 	}
 }
 
-// stripService keeps the addresses of those that are reached from outside.
+// stripService keeps the addresses of a Service that is reached from outside.
 func stripService(object, out *unstructured.Unstructured) {
 	spec := nested.Map(object.Object, "spec")
 	external := nested.List(spec, "externalIPs")
@@ -85,7 +87,7 @@ func stripMarked(object *unstructured.Unstructured) *unstructured.Unstructured {
 			out.Object[key] = value
 		}
 	}
-	// The metadata is changed, so it must not be shared.
+	// The metadata is changed below, so it must not be shared.
 	metadata, _ := object.Object["metadata"].(map[string]any)
 	metadata = maps.Clone(metadata)
 	delete(metadata, "managedFields")
@@ -103,7 +105,8 @@ func stripMarked(object *unstructured.Unstructured) *unstructured.Unstructured {
 	return out
 }
 
-// ourMetadata is one entry of managedFields, in place of all, with the labels and annotations that we set.
+// ourMetadata is one entry of managedFields, in place of all entries, with the labels and
+// annotations that we set.
 func ourMetadata(object *unstructured.Unstructured) map[string]any {
 	labels, annotations := ownership.OwnedMetadata(object)
 	return map[string]any{

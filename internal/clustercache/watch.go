@@ -17,12 +17,12 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/istio"
 )
 
-// kindWatch is the cache of one kind, and why it cannot be filled if it cannot.
+// kindWatch is the cache of one kind, and the error if it cannot be filled.
 type kindWatch struct {
 	kind     istio.Kind
 	resource dynamic.NamespaceableResourceInterface
 	informer cache.SharedIndexInformer
-	// recovered is called when the first list or watch after a failed one succeeds.
+	// recovered is called when the first list or watch after a failure succeeds.
 	recovered func()
 
 	mu  sync.Mutex
@@ -31,7 +31,7 @@ type kindWatch struct {
 
 func newKindWatch(kind istio.Kind, resource dynamic.NamespaceableResourceInterface, handler cache.ResourceEventHandler, recovered func()) *kindWatch {
 	w := &kindWatch{kind: kind, resource: resource, recovered: recovered}
-	// Every list and watch goes through here, so the last error is known without a handler guessing at it.
+	// Every list and watch passes here, so the last error is always known.
 	source := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			list, err := resource.List(ctx, options)
@@ -48,10 +48,10 @@ func newKindWatch(kind istio.Kind, resource dynamic.NamespaceableResourceInterfa
 	example.SetGroupVersionKind(kind.GroupVersionKind)
 	w.informer = cache.NewSharedIndexInformerWithOptions(source, example,
 		cache.SharedIndexInformerOptions{ObjectDescription: kind.Resource, Indexers: indexers})
-	// These fail only on an informer that was started.
+	// These fail only for an informer that was started.
 	must(w.informer.SetTransform(toCached))
 	must(w.informer.SetWatchErrorHandlerWithContext(func(context.Context, *cache.Reflector, error) {
-		// Kept by saw and told by Look, to the person who can do something about it.
+		// recordError keeps the error, and Snapshot returns it.
 	}))
 	_, err := w.informer.AddEventHandler(handler)
 	must(err)
@@ -83,8 +83,8 @@ func (w *kindWatch) lastError() error {
 	return w.err
 }
 
-// settle waits until the kind has been listed once, or is known to be missing or forbidden. What it says counts for the look that asked: a kind that comes
-// meanwhile is not listed yet.
+// waitForSync waits until the kind has been listed once, or is known to be missing or forbidden.
+// The result is for the snapshot that asked: a kind that appears meanwhile is not listed yet.
 func (w *kindWatch) waitForSync(ctx context.Context) (missing bool, err error) {
 	if settled, missing, err := w.syncState(); settled {
 		return missing, err
@@ -107,7 +107,8 @@ func (w *kindWatch) waitForSync(ctx context.Context) (missing bool, err error) {
 	}
 }
 
-// settled tells whether there is an answer, and whether that is that the kind is missing; it is an error if the kind may not be read.
+// syncState tells whether the kind has answered and whether it is missing; it is an error if the
+// kind may not be read.
 func (w *kindWatch) syncState() (settled, missing bool, err error) {
 	switch err := w.lastError(); {
 	case apierrors.IsNotFound(err):
@@ -119,13 +120,13 @@ func (w *kindWatch) syncState() (settled, missing bool, err error) {
 	}
 }
 
-// within are the cached objects of a scope, some of them twice.
+// within are the cached objects of a selector; an object may occur twice.
 func (w *kindWatch) within(scope Selector) []any {
 	indexer := w.informer.GetIndexer()
 	var items []any
 	index := func(name, value string) {
 		found, err := indexer.ByIndex(name, value)
-		must(err) // there is such an index
+		must(err) // the index exists
 		items = append(items, found...)
 	}
 	for key := range scope.Keys {

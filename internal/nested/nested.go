@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// fieldsOf descends into an object by the names of its fields; nil if there is none.
+// Map descends into a value by field names; it is nil if a field is absent or is not a map.
 func Map(value any, names ...string) map[string]any {
 	fields, _ := value.(map[string]any)
 	for _, name := range names {
@@ -19,7 +19,7 @@ func List(value any, name string) []any {
 	return list
 }
 
-// text is a value in one line, the same for equal values.
+// JSON is a value in one line, equal for equal values.
 func JSON(value any) string {
 	raw, _ := json.Marshal(value) // it was read from JSON
 	return string(raw)

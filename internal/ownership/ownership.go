@@ -11,60 +11,62 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 )
 
-// The marks on every object that Isthmus wrote, and the wishes of people that it heeds.
+// Marks on every object that Isthmus wrote, and annotations by which users opt out.
 const (
-	// LabelPartOf says of which ApplySet (KEP-3659) an object is a member; see [ApplySetID].
+	// LabelPartOf is the id of the ApplySet (KEP-3659) of an object; see [ApplySetID].
 	LabelPartOf = "applyset.kubernetes.io/part-of"
-	// FieldManager is the name under which Isthmus writes; the API server keeps it in managedFields.
+	// FieldManager is the name under which Isthmus writes, as in managedFields.
 	FieldManager = "isthmus-controller"
 
-	// AnnotationReconcile with the value "disabled" keeps an object from being changed or deleted.
+	// AnnotationReconcile with the value "disabled" prevents changes and deletion of an object.
 	AnnotationReconcile = "isthmus.dev/reconcile"
-	// AnnotationPrune with the value "disabled" keeps an object from being deleted.
+	// AnnotationPrune with the value "disabled" prevents the deletion of an object.
 	AnnotationPrune = "isthmus.dev/prune"
 
 	Disabled = "disabled"
 )
 
-// ApplySetID is the id of the ApplySet whose parent is that object: version 1 of KEP-3659,
+// ApplySetID is the id of an ApplySet by its parent object, version 1 of KEP-3659:
 // "applyset-<base64url of SHA-256 of name.namespace.kind.group>-v1".
 func ApplySetID(name, namespace, kind, group string) string {
 	sum := sha256.Sum256([]byte(strings.Join([]string{name, namespace, kind, group}, ".")))
 	return "applyset-" + base64.RawURLEncoding.EncodeToString(sum[:]) + "-v1"
 }
 
-// Owner is the MeshSync on whose behalf a plan is made.
+// Owner is the MeshSync for which a plan is made.
 type Owner struct {
 	// ID is its ApplySet id.
 	ID string
-	// Living are the ApplySet ids of all other MeshSyncs that exist. An object that we wrote for a MeshSync that is
-	// in neither is an orphan, and the owner may claim it.
+	// Living are the ApplySet ids of all other existing MeshSyncs. An object that Isthmus wrote
+	// for a MeshSync that no longer exists is an orphan, which the owner may claim.
 	Living sets.Set[string]
-	// Inherited are the ApplySet ids of MeshSyncs that are gone and handed their objects over to this one; it may not have claimed them yet.
+	// Inherited are the ApplySet ids of deleted MeshSyncs that handed their objects over to this
+	// one. It may not have claimed them yet.
 	Inherited sets.Set[string]
 }
 
-// has tells whether an object is a member of the owner's ApplySet, or of one that it inherited.
+// Includes tells whether an object is in the ApplySet of the owner, or in one that it inherited.
 func (o Owner) Includes(live *unstructured.Unstructured) bool {
 	partOf := live.GetLabels()[LabelPartOf]
 	return partOf == o.ID || o.Inherited.Has(partOf)
 }
 
-// Possession is what the marks on a live object say about it.
+// Ownership is what the marks of a live object mean for an owner.
 type Ownership int
 
 const (
-	// Foreign objects carry none of our marks, or belong to another MeshSync or ApplySet.
+	// Foreign objects have no mark of ours, or belong to another MeshSync or ApplySet.
 	Foreign Ownership = iota
-	// Copy carries our label but not our field manager: a person's copy of our YAML, or a restored backup.
+	// LabelOnly objects have our label and not our field manager: a copy of our YAML by a user, or
+	// a restored backup.
 	LabelOnly
-	// Unlabelled was written by us, and somebody took the label off or put another in its place.
+	// ManagerOnly objects were written by us, and our label was removed or replaced.
 	ManagerOnly
-	// Owned carries both marks, or is an orphan of a MeshSync that is gone.
+	// Owned objects have both marks, or are orphans.
 	Owned
 )
 
-// Possession reads the marks.
+// Ownership reads the marks of a live object.
 func (o Owner) Ownership(live *unstructured.Unstructured) Ownership {
 	partOf := live.GetLabels()[LabelPartOf]
 	ours := ManagedByUs(live)
@@ -78,21 +80,21 @@ func (o Owner) Ownership(live *unstructured.Unstructured) Ownership {
 	case partOf == "":
 		return ManagerOnly
 	case !labelledByUs(live):
-		// Somebody gave it the label of an ApplySet of theirs: one mark of ours is left.
+		// Another writer replaced the label: one mark of ours is left.
 		return ManagerOnly
 	default:
-		// Ours by its manager, and of an ApplySet that no MeshSync stands for any more.
+		// Written by us, for a MeshSync that no longer exists.
 		return Owned
 	}
 }
 
-// labelledByUs reports whether the part-of label is as we set it last.
+// labelledByUs reports whether we were the last to set the part-of label.
 func labelledByUs(live *unstructured.Unstructured) bool {
 	labels, _ := OwnedMetadata(live)
 	return labels.Has(LabelPartOf)
 }
 
-// marked reports whether an object carries either mark, whoever the owner is.
+// HasAnyMark reports whether an object has a mark of any owner.
 func HasAnyMark(live *unstructured.Unstructured) bool {
 	return live.GetLabels()[LabelPartOf] != "" || ManagedByUs(live)
 }
@@ -104,9 +106,9 @@ func ManagedByUs(live *unstructured.Unstructured) bool {
 	return false
 }
 
-// ourEntries yields the managedFields that are ours. They are read as they are, since making typed ones of them costs more
-// than all else that a plan does with an object. The operation does not matter: we create and update by
-// Update, and claim by Apply. Nor do writes of a subresource, which own nothing.
+// ourEntries yields our entries of managedFields. They are read without typed decoding, which
+// would cost more than everything else that a plan does with an object. The operation does not
+// matter: we create and update by Update, and claim by Apply. Writes of a subresource own nothing.
 func ourEntries(live *unstructured.Unstructured) iter.Seq[map[string]any] {
 	return func(yield func(map[string]any) bool) {
 		metadata, _ := live.Object["metadata"].(map[string]any)
@@ -123,8 +125,8 @@ func ourEntries(live *unstructured.Unstructured) iter.Seq[map[string]any] {
 	}
 }
 
-// writtenMetadata returns the labels and annotations that we set and nobody has set since. It is how we know
-// which of them to take away when they leave the bundle, while those of others stay.
+// OwnedMetadata returns the labels and annotations that we were the last to set. Only those are
+// removed when they leave the bundle.
 func OwnedMetadata(live *unstructured.Unstructured) (labels, annotations sets.Set[string]) {
 	labels, annotations = sets.New[string](), sets.New[string]()
 	for entry := range ourEntries(live) {
@@ -136,7 +138,7 @@ func OwnedMetadata(live *unstructured.Unstructured) (labels, annotations sets.Se
 	return labels, annotations
 }
 
-// insertFields reads the names in FieldsV1; the entry "." stands for the map itself.
+// insertFields reads the names of FieldsV1; the entry "." is the map itself.
 func insertFields(into sets.Set[string], fields any) {
 	names, _ := fields.(map[string]any)
 	for name := range names {
@@ -150,13 +152,14 @@ func OptedOut(live *unstructured.Unstructured, annotation string) bool {
 	return live.GetAnnotations()[annotation] == Disabled
 }
 
-// lastOther is the entry of managedFields of whoever wrote an object last, besides us, without the fields; nil if nobody did.
+// LastForeignManager is the managedFields entry of the last writer other than us, without its
+// fields; nil if there is none.
 func LastForeignManager(object *unstructured.Unstructured) map[string]any {
 	var last map[string]any
 	latest := ""
 	for _, item := range nested.List(nested.Map(object.Object, "metadata"), "managedFields") {
 		entry := nested.Map(item)
-		at, _ := entry["time"].(string) // in UTC, so that their order is that of text
+		at, _ := entry["time"].(string) // in UTC, so text order is time order
 		if entry["manager"] == FieldManager || entry["subresource"] != nil && entry["subresource"] != "" || at < latest {
 			continue
 		}
@@ -168,6 +171,7 @@ func LastForeignManager(object *unstructured.Unstructured) map[string]any {
 	return last
 }
 
-// AnnotationWithdrawn stands on what this cluster offers to others and the repository does not have any more: "2026-11-21T20:00:00Z gone 5f2c…",
-// since when, a digest of what shall be left of it, and one of the spec as it stays.
+// AnnotationWithdrawn marks an export that left the repository: "2026-11-21T20:00:00Z gone 5f2c…",
+// the time of the withdrawal, a digest of what is left in the end, and a digest of the spec that
+// stays.
 const AnnotationWithdrawn = "isthmus.dev/withdrawn"

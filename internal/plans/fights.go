@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// slips is how many corrections of one object in a row are no fight yet.
+	// FightThreshold is the number of corrections in a row from which an object counts as a fight.
 	FightThreshold = 5
-	// calm is how long after the last correction a fight is over.
+	// FightWindow is how long after the last correction a fight is over.
 	FightWindow = 10 * time.Minute
 	// MinBackoff and MaxBackoff bound the delay between two corrections of a fight.
 	MinBackoff, MaxBackoff = time.Second, time.Minute
