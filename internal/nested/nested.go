@@ -14,6 +14,7 @@ func Map(value any, names ...string) map[string]any {
 	return fields
 }
 
+// List is the list in a field of a value; nil if there is none.
 func List(value any, name string) []any {
 	list, _ := Map(value)[name].([]any)
 	return list
@@ -25,6 +26,7 @@ func JSON(value any) string {
 	return string(raw)
 }
 
+// Integer is a number as an int64; exact is false if the value is not an integer.
 func Integer(value any) (n int64, exact bool) {
 	switch v := value.(type) {
 	case int64:
