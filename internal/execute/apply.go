@@ -17,15 +17,16 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// Observer learns of our own writes, so that the next plan need not wait for the watch. [Live] is one.
+// WriteObserver learns of our own writes, so that the next plan need not wait for the watch.
+// [clustercache.Cache] is one.
 type WriteObserver interface {
-	// Wrote is told what the API server answered to a create, update or claim, or to a read.
+	// RecordWrite is called with the answer of the API server to a create, update, claim or read.
 	RecordWrite(object *unstructured.Unstructured)
-	// Deleted is told which object, in which state, was deleted.
+	// RecordDelete is called with the object that was deleted.
 	RecordDelete(object *unstructured.Unstructured)
 }
 
-// Applier carries plans out.
+// Applier writes plans to a cluster.
 type Applier struct {
 	client      dynamic.Interface
 	observer    WriteObserver
@@ -36,16 +37,18 @@ type Applier struct {
 	clock       clock
 }
 
-// Pause makes the applier wait, within a plan, after what widens and before what narrows, so that proxies learn of the new before they lose the
-// old. Only a plan that does both waits, and never longer than half of what its context has left. The function wait ends when ctx does.
+// WithSettleTime makes the applier wait between additions and removals, so that proxies learn of
+// the new configuration before they lose the old. Only a plan that has both waits, and for at most
+// half of the time that its context has left. The function wait ends when ctx does.
 func (a *Applier) WithSettleTime(pause time.Duration, wait func(ctx context.Context, pause time.Duration)) *Applier {
 	a.settleTime, a.wait = pause, wait
 	return a
 }
 
-// NewApplier makes an applier that writes through client. The client should not be throttled on its side (QPS -1 in
-// its rest.Config): the API server sees to fairness, and the applier to what it has no room for, best with a client that
-// does not wait by itself, as [NewClient] makes it. The observer is mostly the [Live] that plans are made from; it may be nil.
+// NewApplier returns an applier that writes through client. The client should not be throttled
+// (QPS -1 in its rest.Config): the API server ensures fairness, and the applier limits its
+// concurrency. The client should not retry by itself; see [NewClient]. The observer is usually the
+// cache that plans are made from; it may be nil.
 func NewApplier(client dynamic.Interface, observer WriteObserver) *Applier {
 	if observer == nil {
 		observer = noObserver{}
@@ -58,30 +61,30 @@ type noObserver struct{}
 func (noObserver) RecordWrite(*unstructured.Unstructured)  {}
 func (noObserver) RecordDelete(*unstructured.Unstructured) {}
 
-// Outcome is what became of one action that writes.
+// Outcome is the result of one action that writes.
 type Outcome struct {
 	Action plans.Action
-	// Failure is nil if it was carried out or skipped.
+	// Failure is nil if the action was carried out or skipped.
 	Failure *Failure
-	// Skipped says why it was not tried, "" if it was.
+	// Skipped is why the action was not tried, nil if it was.
 	Skipped string
 }
 
-// Result is what was done. Outcomes are in the order of the plan.
+// Result is the result of a plan. Outcomes are in the order of the plan.
 type Result struct {
 	Created, Updated, Claimed, Adopted, Deleted int
-	// Drifted counts the objects, among those, that somebody else had changed.
+	// Drifted counts the written objects that another writer had changed.
 	Drifted         int
 	Failed, Skipped int
 	Unchanged       int
-	// Namespaces are those that were created.
+	// Namespaces are the created namespaces.
 	Namespaces []string
 	Outcomes   []Outcome
-	// Known goes into the [PlanOptions] of the next run.
+	// Known is what the cluster has now, for [plans.Planner.Applied].
 	Known plans.Record
 }
 
-// Wrote reports how many writes succeeded.
+// Wrote counts the writes that succeeded.
 func (r Result) Wrote() int { return r.Created + r.Updated + r.Claimed + r.Adopted + r.Deleted }
 
 // Corrected are the actions that corrected drift.
@@ -95,20 +98,23 @@ func (r Result) Corrected() []plans.Action {
 	return corrected
 }
 
-// Apply carries the plan out: namespaces, then all that widens, kind by kind, then all that narrows, the other way round; what is deleted
-// only if all that was written before succeeded. A write that fails keeps later ones of the same service and all deletes from
-// being tried, and nothing else. A plan without writes sends no request, and a braked one neither.
+// Apply carries a plan out: namespaces, then additions kind by kind, then, after the settle time,
+// removals in reverse order. Objects are deleted only if every earlier write succeeded. A failed
+// write stops later writes of the same service and all deletions, and nothing else. A plan without
+// writes sends no request, and neither does a held plan.
 //
-// What the API server is too busy for (429, 5xx, no answer) is tried again a few times, with fewer writes side by side; only then has it failed.
+// A throttled write (429, 5xx, no answer) is repeated a few times with less concurrency before it
+// counts as failed.
 //
-// The error joins every [*Failure] and is nil only if the whole plan was carried out; the result is valid in
-// either case. What was written before ctx ended stays, and the next run goes on from there.
+// The error joins every [*Failure] and is nil only if the whole plan was carried out; the result
+// is valid in either case. What was written before ctx ended stays, and the next run continues
+// from there.
 func (a *Applier) Apply(ctx context.Context, plan plans.Plan) (Result, error) {
 	if plan.Guard != nil {
 		return Result{Unchanged: plan.Unchanged, Known: maps.Clone(plan.Known)}, &HeldError{Guard: *plan.Guard}
 	}
 	run := &run{
-		Applier: a, pace: newPace(a.clock), owner: plan.Owner, blocked: map[string]string{}, unusableNamespaces: map[string]string{}, transitional: map[render.Key]*unstructured.Unstructured{},
+		Applier: a, limiter: newWriteLimiter(a.clock), owner: plan.Owner, blocked: map[string]string{}, unusableNamespaces: map[string]string{}, transitional: map[render.Key]*unstructured.Unstructured{},
 		result: Result{Unchanged: plan.Unchanged, Known: maps.Clone(plan.Known)},
 	}
 	if plan.Writes() {
@@ -127,25 +133,26 @@ func (a *Applier) Apply(ctx context.Context, plan plans.Plan) (Result, error) {
 	return run.result, errors.Join(run.errs...)
 }
 
-// run is one execution of one plan.
+// run carries out one plan once.
 type run struct {
 	*Applier
-	pace   *pace
-	owner  string
-	result Result
-	errs   []error
-	// blocked names, for a service, the write that failed; unusable, for a namespace, why it is not there.
+	limiter *writeLimiter
+	owner   string
+	result  Result
+	errs    []error
+	// blocked holds, by service, the write that failed; unusableNamespaces holds, by namespace,
+	// why it cannot be used.
 	blocked, unusableNamespaces map[string]string
 	cutOff                      bool
-	// begun are the objects of which the first of two writes is done, as they are now.
+	// transitional are the objects after the first of two writes.
 	mu           sync.Mutex
 	transitional map[render.Key]*unstructured.Unstructured
-	// widened: something that proxies have to learn of was written.
+	// added is set if routing was added that proxies have to learn.
 	added       bool
 	leaderState leaderState
 }
 
-// settle waits until proxies have learned of what was widened.
+// waitSettleTime waits until proxies have learned the additions.
 func (r *run) waitSettleTime(ctx context.Context) {
 	if r.wait == nil || r.settleTime <= 0 || !r.added {
 		return
@@ -162,7 +169,7 @@ func (r *run) namespaces(ctx context.Context, plan plans.Plan) {
 		if r.interrupted(ctx) {
 			return
 		}
-		err := r.pace.do(ctx, func(bool) error {
+		err := r.limiter.do(ctx, func(bool) error {
 			if err := r.checkLeader(ctx); err != nil {
 				return err
 			}
@@ -177,21 +184,21 @@ func (r *run) namespaces(ctx context.Context, plan plans.Plan) {
 	}
 }
 
-// ended notes, once, that the run was cut off.
+// interrupted notes, once, that ctx ended.
 func (r *run) interrupted(ctx context.Context) bool {
 	if ctx.Err() == nil {
 		return false
 	}
 	if !r.cutOff {
 		r.cutOff = true
-		r.errs = append(r.errs, fmt.Errorf("the run was cut off: %w; what was not yet written is left as it was, and the next run goes on from here", context.Cause(ctx)))
+		r.errs = append(r.errs, fmt.Errorf("the run was interrupted: %w; the remaining objects are unchanged, and the next run continues from here", context.Cause(ctx)))
 	}
 	return true
 }
 
-// stage carries out steps of one kind side by side.
+// stage carries out steps of one kind concurrently.
 func (r *run) stage(ctx context.Context, steps []plans.Step) {
-	// Of an action whose first write failed that was the outcome.
+	// The outcome of an action whose first write failed is known already.
 	steps = slices.DeleteFunc(steps, func(s plans.Step) bool { return s.IsSecondPhase() && r.transitional[s.Action.Key] == nil })
 	outcomes := make([]Outcome, len(steps))
 	var group errgroup.Group
@@ -202,14 +209,14 @@ func (r *run) stage(ctx context.Context, steps []plans.Step) {
 			outcomes[i].Skipped = reason
 			continue
 		}
-		turn, ok := r.pace.begin(ctx)
+		turn, ok := r.limiter.acquire(ctx)
 		if !ok {
 			outcomes[i].Skipped = "the run was cut off before"
 			continue
 		}
 		group.Go(func() error {
-			err := r.pace.try(ctx, turn, func(again bool) error {
-				// Asked each time: somebody else may lead by the time that the API server has room.
+			err := r.limiter.try(ctx, turn, func(again bool) error {
+				// Checked before each try: another controller may lead by then.
 				if err := r.checkLeader(ctx); err != nil {
 					return err
 				}
@@ -221,12 +228,12 @@ func (r *run) stage(ctx context.Context, steps []plans.Step) {
 			return nil
 		})
 	}
-	_ = group.Wait() // every failure is in its outcome
+	_ = group.Wait() // each failure is in its outcome
 	r.interrupted(ctx)
 	for i, outcome := range outcomes {
 		done := outcome.Failure == nil && outcome.Skipped == ""
 		r.added = r.added || done && outcome.Action.Effect != plans.Removes && plans.IsRouting(outcome.Action.Key.Kind)
-		// Of two writes the second tells of both, unless the first was the last.
+		// Two writes have one outcome: that of the second, or of the first if it failed.
 		switch {
 		case done && steps[i].First:
 			delete(r.result.Known, outcome.Action.Key)
@@ -239,7 +246,7 @@ func (r *run) stage(ctx context.Context, steps []plans.Step) {
 	}
 }
 
-// skip says why an action must not be tried, "" if it may.
+// skip is why a step must not be tried, nil if it may.
 func (r *run) skip(step plans.Step) string {
 	action := step.Action
 	if action.Verb == plans.Delete && len(r.errs) > 0 {
@@ -267,7 +274,7 @@ func (r *run) count(outcome Outcome) {
 		if outcome.Failure.Class == Forbidden {
 			r.accessCache.forget()
 		}
-		// The cluster's own resources, of no service, do not depend on one another.
+		// Resources that belong to no service do not depend on one another.
 		if action.Service != "" && r.blocked[action.Service] == "" {
 			r.blocked[action.Service] = fmt.Sprintf("%s of the same service could not be applied before it", action.Key)
 		}

@@ -6,25 +6,28 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// NewClient makes the client for an [Applier]. That of client-go waits by itself where the API server says for how long, up to ten times and within
-// one call, in which the applier would neither learn that the API server is too busy nor let another write go first.
+// NewClient returns the client of an [Applier]. A default client waits and repeats up to ten times
+// within one call if the API server sends Retry-After. The applier would then neither learn of the
+// throttling nor let other writes go first.
 func NewClient(config *rest.Config) (dynamic.Interface, error) {
 	config = dynamic.ConfigFor(config)
 	config.GroupVersion = nil
-	config.APIPath = "/not-used" // A dynamic client knows the path of each resource.
+	config.APIPath = "/not-used" // a dynamic client knows the path of each resource
 	client, err := rest.UnversionedRESTClientFor(config)
 	if err != nil {
 		return nil, err
 	}
-	return dynamic.New(once{client}), nil
+	return dynamic.New(noRetries{client}), nil
 }
 
-// once sends each request one time.
-type once struct{ rest.Interface }
+// noRetries sends each request once.
+type noRetries struct{ rest.Interface }
 
-func (o once) Get() *rest.Request    { return o.Interface.Get().MaxRetries(0) }
-func (o once) Post() *rest.Request   { return o.Interface.Post().MaxRetries(0) }
-func (o once) Put() *rest.Request    { return o.Interface.Put().MaxRetries(0) }
-func (o once) Delete() *rest.Request { return o.Interface.Delete().MaxRetries(0) }
+func (o noRetries) Get() *rest.Request    { return o.Interface.Get().MaxRetries(0) }
+func (o noRetries) Post() *rest.Request   { return o.Interface.Post().MaxRetries(0) }
+func (o noRetries) Put() *rest.Request    { return o.Interface.Put().MaxRetries(0) }
+func (o noRetries) Delete() *rest.Request { return o.Interface.Delete().MaxRetries(0) }
 
-func (o once) Patch(kind types.PatchType) *rest.Request { return o.Interface.Patch(kind).MaxRetries(0) }
+func (o noRetries) Patch(kind types.PatchType) *rest.Request {
+	return o.Interface.Patch(kind).MaxRetries(0)
+}

@@ -14,31 +14,33 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// Class says what kind of failure it was, and so who has to act.
+// Class is the kind of a failure, which tells who has to act.
 type Class string
 
 const (
-	// Forbidden: the controller's role lacks a right.
+	// Forbidden: the role of the controller lacks a permission.
 	Forbidden Class = "Forbidden"
 	// OverQuota: a ResourceQuota of the namespace leaves no room for the object.
 	OverQuota Class = "OverQuota"
-	// Invalid: the API server, or an admission webhook or policy, refused the object.
+	// Invalid: the API server, an admission webhook or a policy rejected the object.
 	Invalid Class = "Invalid"
-	// Appeared: an object of that name that is not ours came into being between plan and write.
+	// Appeared: a foreign object of that name was created between plan and write.
 	Appeared Class = "Appeared"
-	// Altered: it was written, and the cluster made something else of it, so every run would write it again.
+	// Altered: the cluster changed the object when it was written, so every run would write it
+	// again.
 	Altered Class = "Altered"
 	// NoSuchKind: the CRD is missing or too old.
 	NoSuchKind Class = "NoSuchKind"
 	// NamespaceUnusable: the namespace is absent or being deleted.
 	NamespaceUnusable Class = "NamespaceUnusable"
-	// Conflict: somebody else was faster, or our view was behind. The next run plans anew.
+	// Conflict: another writer was faster, or the cache was behind. The next run plans again.
 	Conflict Class = "Conflict"
-	// Transient: the API server could not be reached or was overloaded, or the run was cut off.
+	// Transient: the API server could not be reached or was overloaded, or the run was
+	// interrupted.
 	Transient Class = "Transient"
 )
 
-// Temporary reports whether trying again soon may help, without a person doing anything.
+// Temporary reports whether a retry may succeed without an action of a user.
 func (c Class) Temporary() bool { return c == Conflict || c == Transient }
 
 // Failure is one write that did not succeed.
@@ -50,7 +52,7 @@ type Failure struct {
 	Err     error
 }
 
-// Error says what failed, for which service, what was left untouched, and what to do.
+// Error says what failed, for which service, what was not changed, and what to do.
 func (f *Failure) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s", f.Verb, f.Key)
@@ -61,51 +63,52 @@ func (f *Failure) Error() string {
 	return b.String()
 }
 
-// Unwrap gives access to the API server's own error.
+// Unwrap returns the error of the API server.
 func (f *Failure) Unwrap() error { return f.Err }
 
 func (f *Failure) consequence() string {
 	switch f.Class {
 	case Forbidden:
-		return "nothing was changed; give the controller's role the right, or have the role generated again for the managed kinds"
+		return "nothing was changed; add the permission to the controller's role, or generate the role again for the managed kinds"
 	case OverQuota:
-		return "nothing was changed; raise the ResourceQuota of the namespace, or take something out of it"
+		return "nothing was changed; raise the ResourceQuota of the namespace, or remove objects from it"
 	case Invalid:
-		return "nothing was changed; mend the manifest, or the policy that refuses it"
+		return "nothing was changed; correct the manifest, or the policy that rejects it"
 	case Appeared:
-		return "nothing was changed, and it is left alone; " + plans.ForeignAdvice
+		return "nothing was changed; " + plans.ForeignAdvice
 	case Altered:
-		return "it was written, but an older CRD or a webhook alters it; upgrade Istio's CRDs or exempt " + ownership.FieldManager + " from the webhook"
+		return "it was written, but an older CRD or a webhook changed it; upgrade Istio's CRDs or exempt " + ownership.FieldManager + " from the webhook"
 	case NoSuchKind:
 		return "nothing was changed; install the CRDs of Istio 1.30.4 or newer"
 	case NamespaceUnusable:
-		return "nothing was changed; it is applied when the namespace is there"
+		return "nothing was changed; it is applied when the namespace exists"
 	case Conflict:
-		return "nothing was changed; the next run starts from the new state"
+		return "nothing was changed; the next run plans again"
 	default:
-		return "it may or may not have been written; the next run finds out"
+		return "it may or may not have been written; the next run checks it"
 	}
 }
 
-// BrakedError is returned for a plan that a brake holds.
+// HeldError is returned for a plan that a guard holds.
 type HeldError struct{ Guard plans.Guard }
 
 func (e *HeldError) Error() string {
-	return fmt.Sprintf("held (%s): %s; nothing was changed: to let it pass, put %s into settings.acknowledge "+
-		"of the repository, beside the digests of other clusters that are held, or into the annotation isthmus.dev/acknowledge of the MeshSync",
+	return fmt.Sprintf("held (%s): %s; nothing was changed; to acknowledge it, add %s to settings.acknowledge "+
+		"in the repository, next to the digests of other held clusters, or set the annotation isthmus.dev/acknowledge of the MeshSync",
 		e.Guard.Kind, e.Guard.Reason, e.Guard.Digest)
 }
 
 func failure(action plans.Action, err error) *Failure {
 	class := classify(err)
-	// What is classified already does not know of which action it was.
+	// An error that is classified already does not name its action.
 	if known := (*Failure)(nil); errors.As(err, &known) {
 		err = known.Err
 	}
 	return &Failure{Class: class, Verb: action.Verb, Key: action.Key, Service: action.Service, Err: err}
 }
 
-// classify reads the API server's answer. The order matters: one status code has several meanings.
+// classify reads the answer of the API server. The order matters: one status code has several
+// meanings.
 func classify(err error) Class {
 	var known *Failure
 	switch {
@@ -137,14 +140,15 @@ func classifyNotFound(err error) Class {
 			return NamespaceUnusable
 		}
 	}
-	// The path itself is unknown to the server, unlike an object that is gone.
+	// The server does not know the path, so the kind is missing and not the object.
 	if apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse) {
 		return NoSuchKind
 	}
 	return Conflict
 }
 
-// A ResourceQuota refuses with 403, too, and only the text tells; see k8s.io/apiserver/pkg/admission/plugin/resourcequota.
+// A ResourceQuota also answers 403, and only the text tells; see
+// k8s.io/apiserver/pkg/admission/plugin/resourcequota.
 func isOverQuota(err error) bool {
 	if !apierrors.IsForbidden(err) {
 		return false
@@ -157,7 +161,8 @@ func isOverQuota(err error) bool {
 	return false
 }
 
-// A webhook or a policy may deny with 403, which is not a lack of rights, with any other code, and without a reason.
+// A webhook or a policy may deny with 403, which is not a missing permission, with any other code,
+// and without a reason.
 func isDenial(err error) bool {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {

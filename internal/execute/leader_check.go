@@ -7,21 +7,22 @@ import (
 	"time"
 )
 
-// ErrNotLeading says that another controller leads, so that this one must not write.
+// ErrNotLeading is returned if another controller leads, so that this one must not write.
 var ErrNotLeading = errors.New("another controller leads")
 
-// leadsFor is how long it is believed that this controller leads. A lease is held for longer.
+// leaderCheckValidity is how long a successful check counts. A lease lasts longer.
 const leaderCheckValidity = 2 * time.Second
 
-// Fence makes the applier ask whether this controller still leads, before it carries out a plan that writes, and before a write if it last asked a while
-// ago; the check returns an error that is [ErrNotLeading] if it does not. A process that was stopped for a while does not know by itself, and would put
-// back what the other one has done since.
+// WithLeaderCheck makes the applier check the lease before it carries out a plan that writes, and
+// before a write if the last check is too old. The check returns [ErrNotLeading] if another
+// controller leads. A process that was paused does not notice a lost lease, and would revert the
+// work of the new leader.
 func (a *Applier) WithLeaderCheck(check func(ctx context.Context) error) *Applier {
 	a.leaderCheck = check
 	return a
 }
 
-// Leads asks whether this controller still leads; the error is [ErrNotLeading] if it does not.
+// CheckLeader checks the lease; the error is [ErrNotLeading] if another controller leads.
 func (a *Applier) CheckLeader(ctx context.Context) error {
 	if a.leaderCheck == nil {
 		return nil
@@ -29,7 +30,7 @@ func (a *Applier) CheckLeader(ctx context.Context) error {
 	return a.leaderCheck(ctx)
 }
 
-// led is when a run last asked whether its controller leads, and when it heard that it does.
+// leaderState is when a run last asked for the lease, and when it was answered.
 type leaderState struct {
 	mu           sync.Mutex
 	asked, heard time.Time
@@ -44,10 +45,10 @@ func (r *run) checkLeader(ctx context.Context) error {
 	defer r.leaderState.mu.Unlock()
 	now, since := r.clock.now(), r.leaderState.asked
 	if since.After(wanted) {
-		// Asked for another write while this one waited; the API server may have taken long to answer.
+		// Another write asked while this one waited; the API server may have answered late.
 		since = r.leaderState.heard
 	}
-	// Without their monotonic readings, times differ by the wall clock.
+	// Without monotonic readings, times differ by the wall clock.
 	if isFresh(now.Sub(since), now.Round(0).Sub(since.Round(0))) {
 		return nil
 	}
@@ -58,8 +59,8 @@ func (r *run) checkLeader(ctx context.Context) error {
 	return nil
 }
 
-// stillBelieved tells whether the last answer is recent by both clocks: the monotonic one may stand still while a machine sleeps, and the wall clock may be
-// set back.
+// isFresh tells whether the last answer is recent by both clocks: the monotonic clock may stand
+// still while a machine sleeps, and the wall clock may be set back.
 func isFresh(monotonic, wall time.Duration) bool {
 	return monotonic <= leaderCheckValidity && 0 <= wall && wall <= leaderCheckValidity
 }

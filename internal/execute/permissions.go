@@ -19,7 +19,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/plans"
 )
 
-// Right is what the role of a controller has to grant: a verb of the API on a resource.
+// Permission is a verb of the API on a resource, which the role of the controller has to grant.
 type Permission struct {
 	Verb     string
 	Resource schema.GroupResource
@@ -27,15 +27,16 @@ type Permission struct {
 
 func (r Permission) String() string { return r.Verb + " " + r.Resource.String() }
 
-// Missing returns the rights that a plan needs and that this controller does not have, sorted, so that nothing is begun that cannot be ended. The API
-// server is asked once for each right while it is granted; one that is not is asked for again. An error says that it does not tell.
+// MissingPermissions returns the permissions that a plan needs and the controller lacks, sorted,
+// so that nothing is begun that cannot be completed. A granted permission is asked for once, a
+// missing one each time. An error means that the API server did not answer.
 func (a *Applier) MissingPermissions(ctx context.Context, plan plans.Plan) ([]Permission, error) {
 	needed := permissionsFor(plan)
 	var missing []Permission
 	for _, right := range slices.SortedFunc(maps.Keys(needed), func(x, y Permission) int { return strings.Compare(x.String(), y.String()) }) {
 		granted, err := a.accessCache.allowed(right, func() (bool, error) { return a.allowedInAll(ctx, right, needed[right]) })
 		if err != nil {
-			return nil, fmt.Errorf("ask whether the controller may %s: %w", right, err)
+			return nil, fmt.Errorf("checking whether the controller may %s: %w", right, err)
 		}
 		if !granted {
 			missing = append(missing, right)
@@ -44,7 +45,8 @@ func (a *Applier) MissingPermissions(ctx context.Context, plan plans.Plan) ([]Pe
 	return missing, nil
 }
 
-// rightsFor are the rights that a plan needs, now or when what waits and what stays for a while is over, each with the namespaces where it does.
+// permissionsFor are the permissions that a plan needs, now or when its deferrals and withdrawals
+// are over, each with its namespaces.
 func permissionsFor(plan plans.Plan) map[Permission][]string {
 	needed := map[Permission][]string{}
 	if len(plan.Namespaces) > 0 {
@@ -82,7 +84,7 @@ func verbsFor(action plans.Action) []string {
 	}
 }
 
-// mayEverywhere asks for all namespaces at once, and only where that is refused for each of them.
+// allowedInAll asks for all namespaces at once, and for each namespace only if that is denied.
 func (a *Applier) allowedInAll(ctx context.Context, right Permission, namespaces []string) (bool, error) {
 	granted, err := a.allowed(ctx, right, "")
 	if err != nil || granted || slices.Contains(namespaces, "") {
@@ -108,7 +110,7 @@ func (a *Applier) allowed(ctx context.Context, right Permission, namespace strin
 		return false, err
 	}
 	var answer *unstructured.Unstructured
-	err = newPace(a.clock).do(ctx, func(bool) (err error) {
+	err = newWriteLimiter(a.clock).do(ctx, func(bool) (err error) {
 		answer, err = a.client.Resource(authorizationv1.SchemeGroupVersion.WithResource("selfsubjectaccessreviews")).
 			Create(ctx, &unstructured.Unstructured{Object: content}, metav1.CreateOptions{})
 		return err
@@ -120,14 +122,14 @@ func (a *Applier) allowed(ctx context.Context, right Permission, namespace strin
 	return granted, err
 }
 
-// granted remembers the rights that the API server granted, until it refuses a write.
+// accessCache remembers granted permissions until a write is denied.
 type accessCache struct {
 	mu      sync.Mutex
 	granted map[Permission]bool
 }
 
-// check answers from memory where the right was granted. With several namespaces it is the right for those that were asked for first: one that is granted
-// namespace by namespace shows, for others, when a write is refused.
+// allowed answers from memory if the permission was granted. With several namespaces it is the
+// permission for the namespaces of the first question; for others a denied write shows.
 func (g *accessCache) allowed(right Permission, ask func() (bool, error)) (bool, error) {
 	g.mu.Lock()
 	known := g.granted[right]

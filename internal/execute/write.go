@@ -23,15 +23,17 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// carryOut makes the writes of a step. With again they were tried before, and any of them may have been carried out without our hearing of it, then or
-// even later, by an API server that still has the request. Neither does harm, since every write says which state it is for:
+// write makes the write of a step. With again set it was tried before, and an earlier try may have
+// succeeded unnoticed, or may still succeed. That does no harm, because every write names the
+// state that it is for:
 //
-//   - a POST meets its own object and is an AlreadyExists,
-//   - a PUT and a claim carry the resourceVersion, which their own success changed, and are a Conflict,
-//   - a DELETE carries uid and resourceVersion: the object is gone, or waits for finalizers and is a Conflict.
+//   - a POST of our own object is an AlreadyExists,
+//   - a PUT and a claim have the resourceVersion, which their own success changed: a Conflict,
+//   - a DELETE has uid and resourceVersion: the object is gone, or it waits for finalizers: a Conflict.
 //
-// In each of these cases the object is read. Only if it is what the write would make of it was the write carried out; otherwise somebody else was faster, and it
-// fails as it would have the first time.
+// In each case the object is read. Only if it equals the result of the write was an earlier try
+// successful; otherwise another writer was faster, and the write fails as it would have the first
+// time.
 func (r *run) write(ctx context.Context, step plans.Step, again bool) error {
 	action := step.Action
 	switch action.Verb {
@@ -45,11 +47,12 @@ func (r *run) write(ctx context.Context, step plans.Step, again bool) error {
 	case plans.Delete:
 		return r.delete(ctx, action, again)
 	default:
-		return fmt.Errorf("a plan cannot %s anything; this is a defect of Isthmus", action.Verb)
+		return fmt.Errorf("a plan cannot carry out the verb %s; this is a bug in Isthmus", action.Verb)
 	}
 }
 
-// create never merges into what is there: an object that appeared since the plan was made is looked at by the next one.
+// create never merges into an existing object: the next run plans an object that appeared
+// meanwhile.
 func (r *run) create(ctx context.Context, action plans.Action, again bool) error {
 	written, err := r.resource(action.Desired).Create(ctx, merge.CreateBody(action.Desired, r.owner),
 		metav1.CreateOptions{FieldManager: ownership.FieldManager, FieldValidation: metav1.FieldValidationStrict})
@@ -62,24 +65,24 @@ func (r *run) create(ctx context.Context, action plans.Action, again bool) error
 	return r.verify(action.Desired, written)
 }
 
-// appeared finds out whose the object is that was not there when the plan was made.
+// resolveAlreadyExists finds out whose object appeared since the plan was made.
 func (r *run) resolveAlreadyExists(ctx context.Context, action plans.Action, again bool, exists error) error {
 	object, err := r.resource(action.Desired).Get(ctx, action.Key.Name, metav1.GetOptions{})
-	if tooBusy(err) {
+	if isThrottled(err) {
 		return err
 	}
 	if err != nil {
-		// Gone again, or unreadable: the next run looks anew.
+		// Gone again, or unreadable: the next run plans again.
 		return &Failure{Class: Conflict, Err: errors.Join(exists, err)}
 	}
 	r.observer.RecordWrite(object)
 	switch possession := (ownership.Owner{ID: r.owner}).Ownership(object); {
 	case possession == ownership.Foreign:
-		return &Failure{Class: Appeared, Err: errors.New("an object of that name appeared meanwhile that Isthmus did not write")}
+		return &Failure{Class: Appeared, Err: errors.New("a foreign object of that name was created meanwhile")}
 	case again && possession == ownership.Owned && r.matches(action.Desired, object):
 		return nil
 	default:
-		return &Failure{Class: Conflict, Err: errors.New("it is there already and is ours: this view of the cluster was behind")}
+		return &Failure{Class: Conflict, Err: errors.New("it exists already and is ours: the cache was behind")}
 	}
 }
 
@@ -97,7 +100,7 @@ func (r *run) update(ctx context.Context, step plans.Step, again bool) error {
 		written, err = r.retryAfterStatusChange(ctx, target, live, err)
 	}
 	if class := classify(err); step.First && err != nil && (class == Invalid || class == Forbidden || class == OverQuota) {
-		// The two cannot stand together, which only the API server, or a webhook of the cluster, knew.
+		// The union is invalid, which only the API server or a webhook can tell.
 		r.recordTransitional(action.Key, live)
 		return nil
 	}
@@ -105,14 +108,14 @@ func (r *run) update(ctx context.Context, step plans.Step, again bool) error {
 		return err
 	}
 	if !ownership.ManagedByUs(written) {
-		// An object whose managedFields are empty does not get any by a PUT, only by an apply.
+		// A PUT does not start managedFields on an object that has none; a server-side apply does.
 		written, err = r.claim(ctx, target, written, again)
 		if err != nil {
 			return err
 		}
 	}
 	if step.First {
-		// Should the cluster have made something else of it, the second write tells.
+		// If the cluster changed the object, the second write shows it.
 		r.observer.RecordWrite(written)
 		r.recordTransitional(action.Key, written)
 		return nil
@@ -120,11 +123,12 @@ func (r *run) update(ctx context.Context, step plans.Step, again bool) error {
 	return r.verify(target, written)
 }
 
-// heard returns the object of a write that conflicts if it is what an earlier try would have made of it, and the conflict otherwise.
+// confirmEarlierTry returns the object if it equals the result of an earlier try, and the conflict
+// otherwise.
 func (r *run) confirmEarlierTry(ctx context.Context, target, live *unstructured.Unstructured, conflict error) (*unstructured.Unstructured, error) {
 	now, err := r.resource(target).Get(ctx, target.GetName(), metav1.GetOptions{})
 	switch {
-	case tooBusy(err):
+	case isThrottled(err):
 		return nil, err
 	case err != nil || now.GetUID() != live.GetUID() || !r.matches(target, now):
 		return nil, conflict
@@ -133,16 +137,16 @@ func (r *run) confirmEarlierTry(ctx context.Context, target, live *unstructured.
 	}
 }
 
-// is tells whether an object is as it shall be.
+// matches tells whether a live object equals the desired one.
 func (r *run) matches(desired, live *unstructured.Unstructured) bool {
 	return live.GetDeletionTimestamp() == nil && len(merge.Differences(desired, live, r.owner)) == 0
 }
 
-// anew updates an object once more of which only the version is another one than was looked at: Istio writes the status of what it is
-// given, and a pause leaves it time to.
+// retryAfterStatusChange repeats an update if only the status changed since the plan: istiod
+// writes the status of new objects, and a settle time gives it the time to.
 func (r *run) retryAfterStatusChange(ctx context.Context, target, live *unstructured.Unstructured, conflict error) (*unstructured.Unstructured, error) {
 	now, err := r.resource(target).Get(ctx, target.GetName(), metav1.GetOptions{})
-	if tooBusy(err) {
+	if isThrottled(err) {
 		return nil, err
 	}
 	if err != nil || !clustercache.SameIntent(live, now) {
@@ -152,15 +156,15 @@ func (r *run) retryAfterStatusChange(ctx context.Context, target, live *unstruct
 		metav1.UpdateOptions{FieldManager: ownership.FieldManager, FieldValidation: metav1.FieldValidationStrict})
 }
 
-// begin notes how an object is after the first of its two writes.
+// recordTransitional notes an object after the first of its two writes.
 func (r *run) recordTransitional(key render.Key, now *unstructured.Unstructured) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.transitional[key] = now
 }
 
-// claim applies nothing but the label, which makes us a manager of it beside whoever else is. The uid and
-// the resourceVersion keep it from creating an object, or touching another one than was looked at.
+// claim applies only the label, which makes us a manager of it beside the others. The uid and the
+// resourceVersion keep it from creating an object or changing another one.
 func (r *run) claim(ctx context.Context, desired, live *unstructured.Unstructured, again bool) (*unstructured.Unstructured, error) {
 	body, err := json.Marshal(map[string]any{
 		"apiVersion": live.GetAPIVersion(), "kind": live.GetKind(),
@@ -194,12 +198,12 @@ func (r *run) delete(ctx context.Context, action plans.Action, again bool) error
 	if apierrors.IsConflict(err) && again {
 		now, unread := r.resource(action.Live).Get(ctx, action.Key.Name, metav1.GetOptions{})
 		switch {
-		case tooBusy(unread):
+		case isThrottled(unread):
 			return unread
 		case apierrors.IsNotFound(unread) && classify(unread) != NoSuchKind:
-			err = nil // The first try was under way still.
+			err = nil // an earlier try succeeded
 		case unread == nil && now.GetUID() == uid && now.GetDeletionTimestamp() != nil:
-			err = nil // Finalizers are waited for.
+			err = nil // it waits for finalizers
 		}
 	}
 	if err != nil && (!apierrors.IsNotFound(err) || classify(err) == NoSuchKind) {
@@ -209,15 +213,15 @@ func (r *run) delete(ctx context.Context, action plans.Action, again bool) error
 	return nil
 }
 
-// verify compares what was stored with what was sent. Where the cluster makes something else of it, each run would
-// see a difference and write again, for ever and unseen.
+// verify compares the stored object with the sent one. If the cluster changes an object on
+// writing, every run would see a difference and write again.
 func (r *run) verify(desired, written *unstructured.Unstructured) error {
 	r.observer.RecordWrite(written)
 	fields := merge.Differences(desired, written, r.owner)
 	if len(fields) == 0 {
 		return nil
 	}
-	return &Failure{Class: Altered, Err: fmt.Errorf("the cluster stored something else in %s", strings.Join(fields, ", "))}
+	return &Failure{Class: Altered, Err: fmt.Errorf("the cluster stored other values in %s", strings.Join(fields, ", "))}
 }
 
 func (r *run) resource(object *unstructured.Unstructured) dynamic.ResourceInterface {
@@ -231,6 +235,6 @@ func resourceOf(gvk schema.GroupVersionKind) schema.GroupVersionResource {
 			return kind.GroupVersion().WithResource(kind.Resource)
 		}
 	}
-	// Not a managed kind, which render refuses; the API server will say that it does not know it.
+	// Not a managed kind, which render rejects; the API server will answer that it is unknown.
 	return gvk.GroupVersion().WithResource(strings.ToLower(gvk.Kind))
 }

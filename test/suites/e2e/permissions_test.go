@@ -108,7 +108,7 @@ func TestForbiddenWriteIsReportedAndNothingIsPruned(t *testing.T) {
 	commit := env.Git.Commit(change)
 	ms := env.notReadyAt("mesh", v1alpha1.ReasonApplyFailed, commit)
 	if len(ms.Status.Errors) == 0 || ms.Status.Errors[0].Service != "fresh" || !strings.HasPrefix(ms.Status.Errors[0].Resource, "DestinationRule/") ||
-		!strings.Contains(ms.Status.Errors[0].Message, "give the controller's role the right") {
+		!strings.Contains(ms.Status.Errors[0].Message, "add the permission to the controller's role") {
 		t.Errorf("the status names the service, the object and the permission: %s", describe(ms))
 	}
 	// The controller had cached the permission and started the commit. The next preflight detects the

@@ -59,7 +59,7 @@ var (
 
 // writes runs as many writes as there may be, in a bubble of time; the answer says what becomes of each try.
 type writes struct {
-	pace  *pace
+	pace  *writeLimiter
 	begun atomic.Int64
 }
 
@@ -71,7 +71,7 @@ func (w *writes) add(ctx context.Context, answer func(again bool) error) <-chan 
 
 func TestHowManyWriteSideBySide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &writes{pace: newPace(systemClock())}
+		w := &writes{pace: newWriteLimiter(systemClock())}
 		answers := make(chan error)
 		ctx, cancel := context.WithCancel(t.Context())
 		for range 100 {
@@ -118,18 +118,18 @@ func TestHowManyWriteSideBySide(t *testing.T) {
 
 func TestOneIsAlwaysUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPace(systemClock())
+		p := newWriteLimiter(systemClock())
 		for range 10 {
-			turn, ok := p.begin(t.Context())
+			turn, ok := p.acquire(t.Context())
 			if !ok {
 				t.Fatal("no turn")
 			}
-			p.answered(t.Context(), turn, 1, 0, errBusy)
+			p.finish(t.Context(), turn, 1, 0, errBusy)
 		}
-		if p.limit != 1 || p.surplus != 0 {
-			t.Errorf("limit %d, surplus %d", p.limit, p.surplus)
+		if p.limit != 1 || p.excess != 0 {
+			t.Errorf("limit %d, surplus %d", p.limit, p.excess)
 		}
-		if _, ok := p.begin(t.Context()); !ok {
+		if _, ok := p.acquire(t.Context()); !ok {
 			t.Error("nobody gets a turn")
 		}
 	})
@@ -165,7 +165,7 @@ func TestHowLongAWriteWaits(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), test.within)
 				defer cancel()
 				start, tries := time.Now(), []time.Time{}
-				err := newPace(systemClock()).do(ctx, func(bool) error { tries = append(tries, time.Now()); return test.answer })
+				err := newWriteLimiter(systemClock()).do(ctx, func(bool) error { tries = append(tries, time.Now()); return test.answer })
 				if !errors.Is(err, test.answer) {
 					t.Errorf("%s: %v", test.reason, err)
 				}
@@ -188,7 +188,7 @@ func TestHowLongAWriteWaits(t *testing.T) {
 func TestAWriteIsToldThatItWasTriedBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []bool
-		err := newPace(systemClock()).do(t.Context(), func(again bool) error {
+		err := newWriteLimiter(systemClock()).do(t.Context(), func(again bool) error {
 			if told = append(told, again); len(told) < 3 {
 				return errBusy
 			}
@@ -203,9 +203,9 @@ func TestAWriteIsToldThatItWasTriedBefore(t *testing.T) {
 // Eight that are always refused, as many as may be under way, wait without a turn.
 func TestWhoWaitsHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &writes{pace: newPace(systemClock())}
+		w := &writes{pace: newWriteLimiter(systemClock())}
 		var refused, taken []<-chan error
-		for range sideBySide {
+		for range maxConcurrent {
 			refused = append(refused, w.add(t.Context(), func(bool) error { return errBusy }))
 		}
 		synctest.Wait()
@@ -237,7 +237,7 @@ func TestEverybodyWaitsWhileNothingIsTaken(t *testing.T) {
 	for _, lasts := range []time.Duration{time.Second, time.Hour} {
 		t.Run(lasts.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := &writes{pace: newPace(systemClock())}
+				w := &writes{pace: newWriteLimiter(systemClock())}
 				start := time.Now()
 				var inVain atomic.Int64
 				failed := 0
@@ -276,12 +276,12 @@ func TestEverybodyWaitsWhileNothingIsTaken(t *testing.T) {
 // One of many that is refused each time does not make the others wait, however often that is.
 func TestWhatIsRefusedNowAndThenHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPace(systemClock())
+		p := newWriteLimiter(systemClock())
 		start := time.Now()
-		for range 10 * inARow {
+		for range 10 * throttledBeforeBackoff {
 			for _, answer := range []error{errBusy, nil} {
-				turn, _ := p.begin(t.Context())
-				p.answered(t.Context(), turn, 1, 0, answer)
+				turn, _ := p.acquire(t.Context())
+				p.finish(t.Context(), turn, 1, 0, answer)
 			}
 		}
 		if !time.Now().Equal(start) {
@@ -297,13 +297,13 @@ func TestWhatTookLongIsNotTriedAgain(t *testing.T) {
 		takes  time.Duration
 		tries  int
 	}{
-		"Soon": {"the API server had no room", longestTry, retries + 1},
-		"Late": {"the API server did not answer in time", longestTry + 1, 1},
+		"Soon": {"the API server had no room", maxTryDuration, retries + 1},
+		"Late": {"the API server did not answer in time", maxTryDuration + 1, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				tries := 0
-				_ = newPace(systemClock()).do(t.Context(), func(bool) error { tries++; time.Sleep(tc.takes); return errBusy })
+				_ = newWriteLimiter(systemClock()).do(t.Context(), func(bool) error { tries++; time.Sleep(tc.takes); return errBusy })
 				if tries != tc.tries {
 					t.Errorf("%s: tried %d times, want %d", tc.reason, tries, tc.tries)
 				}
@@ -314,7 +314,7 @@ func TestWhatTookLongIsNotTriedAgain(t *testing.T) {
 
 func TestTheEndOfAContextEndsEveryWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &writes{pace: newPace(systemClock())}
+		w := &writes{pace: newWriteLimiter(systemClock())}
 		ctx, cancel := context.WithCancelCause(t.Context())
 		busy := apierrors.NewTooManyRequests("later", 5)
 		var all []<-chan error
@@ -367,12 +367,12 @@ func TestWhatIsTriedAgain(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := tooBusy(test.err); got != test.want {
+			if got := isThrottled(test.err); got != test.want {
 				t.Errorf("%s: %v", test.reason, got)
 			}
 		})
 	}
-	if !slices.IsSorted([]time.Duration{firstDelay, firstDelay << (retries - 1), longestDelay}) {
+	if !slices.IsSorted([]time.Duration{firstDelay, firstDelay << (retries - 1), maxRetryAfter}) {
 		t.Error("the longest wait is shorter than one of our own")
 	}
 }
