@@ -105,13 +105,13 @@ func numbered(n int) string {
 func TestABadInputFreezesOnlyTheServiceOfItsFile(t *testing.T) {
 	const file = "services/web.cue"
 	r, e := newTree(t), evaluate.New(small, nil)
-	opts := evaluate.Options{Cluster: "west", Basis: &evaluate.Basis{}}
+	opts := evaluate.Options{Cluster: "west", LastKnownGood: &evaluate.LastKnownGood{}}
 	first, err := e.Partial(t.Context(), r.commit(nil), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	good := r.revision()
-	opts.Basis = first.Basis
+	opts.LastKnownGood = first.LastKnownGood
 	// The others are changed in the same commit.
 	fan := service("fan", everywhere, `egress: {web: {}, stock: {}}`)
 	r.files["services/fan.cue"] = fan
@@ -135,8 +135,8 @@ func TestABadInputFreezesOnlyTheServiceOfItsFile(t *testing.T) {
 			}
 			same(t, "rendered", kept, texts(result.Rendered))
 			same(t, "frozen", map[string]string{"web": good}, frozen(result))
-			if len(result.Broken["web"]) == 0 || len(result.Lost)+len(result.LeftOut) > 0 {
-				t.Errorf("%s: broken: %v, lost: %q, left out: %q", tc.reason, result.Broken, result.Lost, result.LeftOut)
+			if len(result.Broken["web"]) == 0 || len(result.Unknown)+len(result.NeverGood) > 0 {
+				t.Errorf("%s: broken: %v, lost: %q, left out: %q", tc.reason, result.Broken, result.Unknown, result.NeverGood)
 			}
 			for _, f := range found {
 				if f.File != file {
@@ -151,7 +151,7 @@ func TestABadInputFreezesOnlyTheServiceOfItsFile(t *testing.T) {
 				t.Errorf("%s: the host's name came out: %v", tc.reason, found)
 			}
 			// It was found out once, and is known from then on.
-			again, err := e.Partial(t.Context(), r.commit(nil), evaluate.Options{Cluster: "west", Basis: result.Basis})
+			again, err := e.Partial(t.Context(), r.commit(nil), evaluate.Options{Cluster: "west", LastKnownGood: result.LastKnownGood})
 			if err != nil {
 				t.Fatal(err)
 			}

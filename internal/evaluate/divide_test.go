@@ -51,12 +51,12 @@ func TestWhoNeverEndsIsFoundSoonAmongMany(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := crowd(t, 300, "slow")
-			options := evaluate.Options{Cluster: "east", Basis: &evaluate.Basis{}}
+			options := evaluate.Options{Cluster: "east", LastKnownGood: &evaluate.LastKnownGood{}}
 			first, err := evaluate.New(limits, store).Partial(t.Context(), r.commit(files), options)
 			if err != nil {
 				t.Fatal(err)
 			}
-			same(t, "left out", []string{"slow"}, first.LeftOut)
+			same(t, "left out", []string{"slow"}, first.NeverGood)
 			if text := first.Findings().Error(); !strings.Contains(text, anyLimit) || !strings.Contains(text, "services/slow.cue") {
 				t.Errorf("told: %s", text)
 			}
@@ -73,7 +73,7 @@ func TestWhoNeverEndsIsFoundSoonAmongMany(t *testing.T) {
 			}
 			same(t, "told again", first.Findings(), again.Findings())
 			mended := evaluated(t, evaluate.New(limits, store), r.commit(map[string]string{"services/slow.cue": slow, "text.cue": ""}), options)
-			if len(mended.LeftOut) > 0 {
+			if len(mended.NeverGood) > 0 {
 				t.Errorf("mended: %v", mended.Findings())
 			}
 		})
@@ -84,7 +84,7 @@ func TestWhatNeverEndsForAnybodyIsToldAsShared(t *testing.T) {
 	r := crowd(t, 100, "stock")
 	began := time.Now()
 	_, err := evaluate.New(evaluate.Limits{CPU: 12 * time.Second}, nil).Partial(t.Context(),
-		r.commit(map[string]string{"text.cue": templateWithList(forever(""))}), evaluate.Options{Cluster: "east", Basis: &evaluate.Basis{}})
+		r.commit(map[string]string{"text.cue": templateWithList(forever(""))}), evaluate.Options{Cluster: "east", LastKnownGood: &evaluate.LastKnownGood{}})
 	var findings manifest.Findings
 	if !errors.As(err, &findings) || !strings.Contains(err.Error(), "what they share") || !strings.Contains(err.Error(), cpuLimit) {
 		t.Fatalf("got %v", err)

@@ -14,45 +14,50 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/source"
 )
 
-// Options say what to evaluate for.
+// Options select what an evaluation checks and renders.
 type Options struct {
-	// Cluster is the cluster to render for; "" checks the repository and renders nothing.
+	// Cluster is the cluster to render for. With "" the repository is checked and nothing is
+	// rendered.
 	Cluster string
-	// Limits bound what the evaluation may use; a zero field is its default. An Evaluator has its own.
+	// Limits bound the evaluation; a zero field has its default. An [Evaluator] ignores them: it has
+	// its own.
 	Limits Limits
-	// Basis is what Partial falls back to where a service is broken, nil for nothing.
-	Basis *Basis
-	// Everything has all services checked, and not only those that concern the cluster.
-	Everything bool
-	// Lost are services of which nobody knows any more how they were when they were good.
-	Lost []string
-	// Refused are services that are broken for a reason that only a later step found.
+	// LastKnownGood replaces broken services in Partial. With nil nothing is replaced, and broken
+	// services are in Result.Unknown.
+	LastKnownGood *LastKnownGood
+	// CheckAll checks all services, not only those that concern the cluster.
+	CheckAll bool
+	// Unknown are services whose last known good manifest is lost.
+	Unknown []string
+	// Refused are services that a later step found broken, with its findings.
 	Refused map[string]manifest.Findings
 }
 
-// Result is what a commit says.
+// Result is the evaluated commit.
 type Result struct {
-	// Mesh has the services that evaluated.
+	// Mesh contains the services that evaluated, and the frozen ones.
 	Mesh *manifest.Mesh
-	// Rendered are the objects that the template made for Options.Cluster, by "Kind/namespace/name", in JSON with numbers
-	// as CUE writes them. Nil if no cluster was asked for.
+	// Rendered are the objects that the template made for Options.Cluster, keyed by
+	// "Kind/namespace/name", as JSON with the numbers as CUE writes them. Nil without a cluster.
 	Rendered map[string]json.RawMessage
-	// Broken is what is wrong with services, by name: with those that are not in Mesh, and with those that are.
+	// Broken are the findings by service, also for services that are in Mesh.
 	Broken map[string]manifest.Findings
-	// Unread is what is wrong with files that cannot be parsed, so that nobody knows which services they define.
+	// Unread are findings in files that cannot be parsed. The services in these files are unknown.
 	Unread manifest.Findings
-	// Frozen are the broken services that are in Mesh as they were in Options.Basis.
+	// Frozen are the broken services that are in Mesh as Options.LastKnownGood has them.
 	Frozen map[string]Frozen
-	// LeftOut are the broken services that are not in Mesh, since they are not in Options.Basis, sorted: they never were good.
-	LeftOut []string
-	// Lost are services and files that are broken, and of which nobody knows how they were before, sorted: what might stem from them is not known
-	// either.
-	Lost []string
-	// Basis is for the next commit, nil if the repository was evaluated as a whole.
-	Basis *Basis
-	// Whole is why the repository could not be evaluated in shards, each reason with its file; empty if it was.
-	Whole manifest.Findings
-	// Work is what had to be done.
+	// NeverGood are the broken services that Options.LastKnownGood does not have, sorted. They are
+	// not in Mesh.
+	NeverGood []string
+	// Unknown are broken services and unreadable files without a last known good manifest, sorted.
+	// The caller must keep all objects that may stem from them.
+	Unknown []string
+	// LastKnownGood is the input for the next commit; nil if the repository was not sharded.
+	LastKnownGood *LastKnownGood
+	// Unshardable are the reasons, each with its file, why the repository was evaluated in one
+	// piece; empty if it was sharded.
+	Unshardable manifest.Findings
+	// Work counts what the evaluation had to compute.
 	Work Work
 
 	at places

@@ -37,7 +37,7 @@ type Work struct {
 	// Calls to child processes; files parsed, services evaluated, services rendered there.
 	Calls, Parsed, Evaluated, Rendered int
 	// Whole: the repository was evaluated as a whole.
-	Whole bool
+	Unsharded bool
 }
 
 // run is one evaluation.
@@ -144,7 +144,7 @@ func (r *run) whole(ctx context.Context) (*Result, error) {
 		}
 		return nil, all
 	}
-	r.work.Whole = true
+	r.work.Unsharded = true
 	r.work.Calls++
 	data, err := ask(ctx, r.snap, r.options.Cluster, r.limits)
 	if err != nil {
@@ -154,7 +154,7 @@ func (r *run) whole(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	result.Work, result.Whole = r.work, r.split.whole
+	result.Work, result.Unshardable = r.work, r.split.whole
 	return result, nil
 }
 
@@ -210,8 +210,8 @@ func call[Q, A any](ctx context.Context, child caller, handler string, q Q) (A, 
 // result puts everything together.
 func (r *run) result() (*Result, error) {
 	result := &Result{
-		Mesh: r.mesh, Broken: r.broken, Unread: r.unread(), Frozen: r.frozen, LeftOut: slices.Sorted(maps.Keys(r.leftOut)), Lost: slices.Sorted(maps.Keys(r.lost)), Work: r.work,
-		Basis: r.basis(), at: &lazyLocator{run: r},
+		Mesh: r.mesh, Broken: r.broken, Unread: r.unread(), Frozen: r.frozen, NeverGood: slices.Sorted(maps.Keys(r.leftOut)), Unknown: slices.Sorted(maps.Keys(r.lost)), Work: r.work,
+		LastKnownGood: r.basis(), at: &lazyLocator{run: r},
 	}
 	if r.options.Cluster == "" {
 		return result, nil

@@ -20,16 +20,16 @@ type follower struct {
 	t         *testing.T
 	cluster   string
 	evaluator *evaluate.Evaluator
-	basis     *evaluate.Basis
+	basis     *evaluate.LastKnownGood
 }
 
 // follow begins where nothing was applied before.
 func follow(t *testing.T, cluster string) *follower {
-	return &follower{t: t, cluster: cluster, evaluator: evaluate.New(evaluate.Limits{}, nil), basis: &evaluate.Basis{}}
+	return &follower{t: t, cluster: cluster, evaluator: evaluate.New(evaluate.Limits{}, nil), basis: &evaluate.LastKnownGood{}}
 }
 
 func (f *follower) options() evaluate.Options {
-	return evaluate.Options{Cluster: f.cluster, Basis: f.basis}
+	return evaluate.Options{Cluster: f.cluster, LastKnownGood: f.basis}
 }
 
 // applies is the result of a commit that may have broken services.
@@ -39,7 +39,7 @@ func (f *follower) applies(snap *source.Snapshot) *evaluate.Result {
 	if err != nil {
 		f.t.Fatalf("%s of %s is not applied at all: %v", snap.Revision, f.cluster, err)
 	}
-	f.basis = result.Basis
+	f.basis = result.LastKnownGood
 	return result
 }
 

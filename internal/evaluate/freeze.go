@@ -13,7 +13,7 @@ import (
 
 // Basis is what was good in the commits before, service by service: what a commit falls back to where it is broken. It is
 // immutable.
-type Basis struct {
+type LastKnownGood struct {
 	services map[string]good
 	// shared are the files that services were evaluated with, pkg is their package.
 	shared map[string]bool
@@ -35,15 +35,15 @@ type good struct {
 }
 
 // Services are those that it has.
-func (b *Basis) Services() []string { return slices.Sorted(maps.Keys(b.services)) }
+func (b *LastKnownGood) Services() []string { return slices.Sorted(maps.Keys(b.services)) }
 
 // Revision is the commit that it has a service from, "" if it does not know the service.
-func (b *Basis) Revision(service string) string { return b.services[service].revision }
+func (b *LastKnownGood) Revision(service string) string { return b.services[service].revision }
 
 // With is the basis with the given services, and no others of these, as another basis has them. It is for those that were frozen at
 // other commits.
-func (b *Basis) With(other *Basis, services ...string) *Basis {
-	out := &Basis{services: make(map[string]good, len(b.services)+len(services)), shared: b.shared, pkg: b.pkg, unread: b.unread}
+func (b *LastKnownGood) With(other *LastKnownGood, services ...string) *LastKnownGood {
+	out := &LastKnownGood{services: make(map[string]good, len(b.services)+len(services)), shared: b.shared, pkg: b.pkg, unread: b.unread}
 	maps.Copy(out.services, b.services)
 	for _, name := range services {
 		_, there := b.services[name]
@@ -71,7 +71,7 @@ type Frozen struct {
 
 // Manifests is a basis of everything in a commit that evaluates by itself, whether or not it fits to the rest. It is for services that are
 // known to have been good in that commit.
-func (e *Evaluator) Manifests(ctx context.Context, snap *source.Snapshot, cluster string) (*Basis, error) {
+func (e *Evaluator) Manifests(ctx context.Context, snap *source.Snapshot, cluster string) (*LastKnownGood, error) {
 	release, err := turn(ctx)
 	if err != nil {
 		return nil, err
@@ -93,18 +93,18 @@ func (e *Evaluator) Manifests(ctx context.Context, snap *source.Snapshot, cluste
 
 // suspects are service files of the basis that are none any more.
 func (r *run) suspects() []string {
-	if r.options.Basis == nil || r.suspected != nil {
+	if r.options.LastKnownGood == nil || r.suspected != nil {
 		return nil
 	}
 	were := map[string]bool{}
-	for _, g := range r.options.Basis.services {
+	for _, g := range r.options.LastKnownGood.services {
 		for _, p := range g.files {
 			were[p] = true
 		}
 	}
 	var out []string
 	for p, info := range r.infos {
-		asBefore := info.Apart && info.Obstacle == nil && (info.Package == r.options.Basis.pkg || r.options.Basis.pkg == "")
+		asBefore := info.Apart && info.Obstacle == nil && (info.Package == r.options.LastKnownGood.pkg || r.options.LastKnownGood.pkg == "")
 		if were[p] && !asBefore && len(info.Findings) == 0 {
 			out = append(out, p)
 		}
@@ -142,10 +142,10 @@ func (r *run) sharedUnread() error {
 
 // wasShared tells whether all services were evaluated with a file before, or with some in the folder that stood there.
 func (r *run) wasShared(p string) bool {
-	if r.options.Basis == nil {
+	if r.options.LastKnownGood == nil {
 		return false
 	}
-	for file := range r.options.Basis.shared {
+	for file := range r.options.LastKnownGood.shared {
 		if covers(p, file) {
 			return true
 		}
@@ -155,10 +155,10 @@ func (r *run) wasShared(p string) bool {
 
 // wasService tells whether a file defined services before, and nothing else, or a folder that stood there had such.
 func (r *run) wasService(p string) bool {
-	if r.options.Basis == nil {
+	if r.options.LastKnownGood == nil {
 		return false
 	}
-	for _, g := range r.options.Basis.services {
+	for _, g := range r.options.LastKnownGood.services {
 		if slices.ContainsFunc(g.files, func(file string) bool { return covers(p, file) }) {
 			return true
 		}
@@ -169,19 +169,19 @@ func (r *run) wasService(p string) bool {
 // ofUnread are services that the basis knows to be defined, in part at least, by files that cannot be parsed. If such a file is new,
 // whatever vanished may have moved there.
 func (r *run) ofUnread() []string {
-	if r.options.Basis == nil || len(r.split.broken) == 0 {
+	if r.options.LastKnownGood == nil || len(r.split.broken) == 0 {
 		return nil
 	}
 	// New ones among them, where what vanished may have moved to.
 	var news []string
 	for p := range r.split.broken {
-		if !r.wasService(p) && !r.options.Basis.unread[p] {
+		if !r.wasService(p) && !r.options.LastKnownGood.unread[p] {
 			news = append(news, p)
 		}
 	}
 	var names []string
 	isUnread := func(p string) bool { return r.split.unreadOf(p) != nil }
-	for name, g := range r.options.Basis.services {
+	for name, g := range r.options.LastKnownGood.services {
 		_, there := r.split.of[name]
 		if !there && (len(news) > 0 || slices.ContainsFunc(g.hiding, isUnread)) {
 			names = append(names, name)
@@ -195,8 +195,8 @@ func (r *run) ofUnread() []string {
 }
 
 // basis is what is good now, and what was good before of what is frozen.
-func (r *run) basis() *Basis {
-	b := &Basis{services: make(map[string]good, len(r.services)), shared: map[string]bool{}, pkg: r.split.pkg, unread: map[string]bool{}}
+func (r *run) basis() *LastKnownGood {
+	b := &LastKnownGood{services: make(map[string]good, len(r.services)), shared: map[string]bool{}, pkg: r.split.pkg, unread: map[string]bool{}}
 	for _, p := range r.split.shared {
 		b.shared[p] = true
 	}
@@ -205,7 +205,7 @@ func (r *run) basis() *Basis {
 	}
 	for name, k := range r.services {
 		if _, frozen := r.frozen[name]; frozen {
-			g := r.options.Basis.services[name]
+			g := r.options.LastKnownGood.services[name]
 			g.hiding = r.hiding[name]
 			b.services[name] = g
 			continue
@@ -224,14 +224,14 @@ func (r *run) freezeUnread() {
 	if len(r.split.broken) == 0 {
 		return
 	}
-	if r.options.Basis == nil {
+	if r.options.LastKnownGood == nil {
 		for p := range r.split.broken {
 			r.lost[p] = struct{}{}
 		}
 		return
 	}
 	for _, name := range r.ofUnread() {
-		for _, p := range slices.Concat(r.options.Basis.services[name].files, r.hiding[name]) {
+		for _, p := range slices.Concat(r.options.LastKnownGood.services[name].files, r.hiding[name]) {
 			for _, f := range r.split.unreadOf(p) {
 				f.Service = name
 				r.broken[name] = addFinding(r.broken[name], f)
@@ -245,14 +245,14 @@ func (r *run) freezeUnread() {
 // kept (Result.Lost).
 func (r *run) freeze() (changed bool) {
 	names := slices.Sorted(maps.Keys(r.broken))
-	if r.options.Basis != nil && r.around != nil {
+	if r.options.LastKnownGood != nil && r.around != nil {
 		names = r.blameNewcomers(names)
 	}
 	for _, name := range names {
 		if _, already := r.frozen[name]; already {
 			continue
 		}
-		if r.options.Basis == nil {
+		if r.options.LastKnownGood == nil {
 			r.lost[name] = struct{}{}
 			if r.services[name] != nil {
 				delete(r.services, name)
@@ -260,8 +260,8 @@ func (r *run) freeze() (changed bool) {
 			}
 			continue
 		}
-		last, ok := r.options.Basis.services[name]
-		if slices.Contains(r.options.Lost, name) {
+		last, ok := r.options.LastKnownGood.services[name]
+		if slices.Contains(r.options.Unknown, name) {
 			r.lost[name] = struct{}{}
 		}
 		if !ok {
@@ -283,12 +283,12 @@ func (r *run) freeze() (changed bool) {
 // is none, all that changed.
 func (r *run) blameNewcomers(names []string) []string {
 	for _, name := range slices.Clone(names) {
-		if _, had := r.options.Basis.services[name]; !had || !r.isClaim(name) {
+		if _, had := r.options.LastKnownGood.services[name]; !had || !r.isClaim(name) {
 			continue
 		}
 		var newcomers, changed []string
 		for _, rival := range r.around.rivals[name] {
-			if _, had := r.options.Basis.services[rival]; !had {
+			if _, had := r.options.LastKnownGood.services[rival]; !had {
 				newcomers = append(newcomers, rival)
 			} else if !r.unchanged(rival) {
 				changed = append(changed, rival)
@@ -324,6 +324,6 @@ func (r *run) isClaim(name string) bool {
 // unchanged tells whether a service is as it was when it was good.
 func (r *run) unchanged(name string) bool {
 	now := r.services[name]
-	last, ok := r.options.Basis.services[name]
+	last, ok := r.options.LastKnownGood.services[name]
 	return ok && now != nil && now.key == last.known.key
 }

@@ -246,7 +246,7 @@ func TestAClusterIsAsIfNobodyHadCommittedWhatIsBroken(t *testing.T) {
 				}
 				// A new process, with what others left on disk and without.
 				for reason, evaluator := range map[string]*evaluate.Evaluator{"warm": f.evaluator, "cold": evaluate.New(evaluate.Limits{}, nil), "from disk": evaluate.New(evaluate.Limits{}, store)} {
-					result, err := evaluator.Partial(t.Context(), snap, evaluate.Options{Cluster: f.cluster, Basis: basis})
+					result, err := evaluator.Partial(t.Context(), snap, evaluate.Options{Cluster: f.cluster, LastKnownGood: basis})
 					if err != nil {
 						t.Fatalf("commit %d, %s: %v", i, reason, err)
 					}

@@ -45,8 +45,8 @@ func TestABrokenCallerIsStillLetInAndServed(t *testing.T) {
 				if len(found) == 0 || found[0].Service != "web" || found[0].File != "services/web.cue" || found[0].Line != tc.line || !strings.Contains(found[0].Message, tc.says) {
 					t.Errorf("web is to blame at services/web.cue:%d, which says %q: %v", tc.line, tc.says, found)
 				}
-				if len(after.Lost) > 0 {
-					t.Errorf("what was before is known, but lost are %q", after.Lost)
+				if len(after.Unknown) > 0 {
+					t.Errorf("what was before is known, but lost are %q", after.Unknown)
 				}
 				if others := slices.DeleteFunc(places(after.Findings()), func(at string) bool { return strings.HasSuffix(at, "services/web.cue") }); len(others) > 0 {
 					t.Errorf("nobody else is to blame: %q", others)
@@ -73,8 +73,8 @@ func TestARemovedCallerIsLetInNoMore(t *testing.T) {
 		t.Errorf("before: %s\nafter: %s", before[policy], after.Rendered[policy])
 	}
 	same(t, "a service that is frozen and then removed", clean(t, r.commit(nil), "west"), texts(after.Rendered))
-	if len(after.Frozen)+len(after.Findings())+len(after.Lost) > 0 {
-		t.Errorf("nothing is broken any more: %v %v %v", after.Frozen, after.Findings(), after.Lost)
+	if len(after.Frozen)+len(after.Findings())+len(after.Unknown) > 0 {
+		t.Errorf("nothing is broken any more: %v %v %v", after.Frozen, after.Findings(), after.Unknown)
 	}
 }
 
@@ -196,8 +196,8 @@ func TestACallerOfARemovedServiceIsToldAndKept(t *testing.T) {
 		same(t, "findings", manifest.Findings{{
 			Service: "web", Path: "services.web.egress.cart", File: "services/web.cue", Line: 8, Column: 11, Message: "service web calls unknown service cart",
 		}}, after.Findings())
-		if len(after.Lost) > 0 {
-			t.Errorf("lost: %q", after.Lost)
+		if len(after.Unknown) > 0 {
+			t.Errorf("lost: %q", after.Unknown)
 		}
 		// As if web did not call it any more.
 		r.files["services/web.cue"] = service("web", everywhere, `egress: stock: {}`)

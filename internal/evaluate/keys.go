@@ -11,7 +11,7 @@ import (
 // concerned are the services that the cluster has to do with, sorted: those that its resources may be made of, and those whose calls they
 // let in. What is wrong with any other is the business of other clusters, and of whoever checks the repository without a cluster.
 func (r *run) concerned() []string {
-	if r.options.Cluster == "" || r.options.Everything {
+	if r.options.Cluster == "" || r.options.CheckAll {
 		return r.around.names
 	}
 	near := map[string]bool{}
@@ -40,7 +40,7 @@ func (r *run) concerned() []string {
 		expose := r.services[name].Expose
 		exposed := expose != nil && slices.ContainsFunc(expose.Clusters, func(c string) bool { return near[c] })
 		// What changed is judged alike everywhere: a cluster that it leaves must not believe it if the one that it goes to does not.
-		if exposed || slices.ContainsFunc(r.around.callers[name], isHere) || r.options.Basis != nil && !r.unchanged(name) {
+		if exposed || slices.ContainsFunc(r.around.callers[name], isHere) || r.options.LastKnownGood != nil && !r.unchanged(name) {
 			concerned[name] = true
 		}
 	}

@@ -15,8 +15,8 @@ func TestWhatWasBrokenEverSinceIsLeftOut(t *testing.T) {
 				want := clean(t, r.commit(map[string]string{"services/web.cue": ""}), cluster)
 				first := f.applies(r.commit(map[string]string{"services/web.cue": tc.text}))
 				same(t, "rendered", want, texts(first.Rendered))
-				if len(first.Findings()) == 0 || len(first.Frozen)+len(first.Lost) > 0 {
-					t.Errorf("it is told, and neither frozen nor lost: %v %v %v", first.Findings(), first.Frozen, first.Lost)
+				if len(first.Findings()) == 0 || len(first.Frozen)+len(first.Unknown) > 0 {
+					t.Errorf("it is told, and neither frozen nor lost: %v %v %v", first.Findings(), first.Frozen, first.Unknown)
 				}
 				// Whoever calls it has a call of nobody.
 				second := f.applies(r.commit(map[string]string{"services/fan.cue": service("fan", everywhere, `egress: web: {}`)}))
@@ -65,8 +65,8 @@ func TestANewFileThatIsUnparsableFreezesNobodyAndIsTold(t *testing.T) {
 			after := f.applies(r.commit(map[string]string{"services/new.cue": "package config\n\nservices: new: {"}))
 			same(t, "rendered", texts(before.Rendered), texts(after.Rendered))
 			same(t, "told", []string{"services/new.cue"}, places(after.Findings()))
-			if len(after.Frozen)+len(after.Lost) > 0 {
-				t.Errorf("frozen: %v, lost: %v", after.Frozen, after.Lost)
+			if len(after.Frozen)+len(after.Unknown) > 0 {
+				t.Errorf("frozen: %v, lost: %v", after.Frozen, after.Unknown)
 			}
 		}
 	})

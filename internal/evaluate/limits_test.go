@@ -32,7 +32,7 @@ func TestARepositoryHarmsOnlyItsOwnEvaluation(t *testing.T) {
 			bad := quickstart(t, map[string]string{"services/bad.cue": tc.text("bad"), "obstacle.cue": obstacle})
 			result, err := evaluate.Evaluate(ctx, bad, evaluate.Options{Cluster: "east", Limits: small})
 			if err == nil && tc.harmless {
-				if !result.Work.Whole {
+				if !result.Work.Unsharded {
 					t.Error("it was evaluated in shards")
 				}
 				return

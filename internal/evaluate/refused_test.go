@@ -58,8 +58,8 @@ func TestWhatMustNotBeReadFreezesOnlyWhatStoodThere(t *testing.T) {
 			same(t, "frozen", want, frozen(result))
 			same(t, "told", tc.told, places(result.Findings()))
 			same(t, "all as it was, and what else changed with it", clean(t, r.commit(nil), "east"), texts(result.Rendered))
-			if len(result.Lost) > 0 {
-				t.Errorf("lost: %v", result.Lost)
+			if len(result.Unknown) > 0 {
+				t.Errorf("lost: %v", result.Unknown)
 			}
 		})
 	}

@@ -225,7 +225,7 @@ func (r *run) isWritten(name string) bool { return r.services[name] != nil && le
 // written are the files that define a service: those of now, or, of a frozen one, those of the commit in which it was good.
 func (r *run) written(name string) map[string]source.Blob {
 	if _, frozen := r.frozen[name]; frozen {
-		return r.options.Basis.services[name].blobs
+		return r.options.LastKnownGood.services[name].blobs
 	}
 	files := map[string]source.Blob{}
 	for _, p := range r.unitOf(name).files {
@@ -237,7 +237,7 @@ func (r *run) written(name string) map[string]source.Blob {
 // accept takes a shard's answer. What was found is cached with no service that it may be about.
 func (r *run) accept(names []string, answer shardAnswer, places map[string]place) error {
 	findings := answer.Findings
-	if len(names) > 1 && (slices.ContainsFunc(findings, isVague) || r.options.Basis != nil && slices.ContainsFunc(findings, isWide)) {
+	if len(names) > 1 && (slices.ContainsFunc(findings, isVague) || r.options.LastKnownGood != nil && slices.ContainsFunc(findings, isWide)) {
 		return findings
 	}
 	if slices.ContainsFunc(findings, func(f manifest.Finding) bool { return !isVague(f) }) {
@@ -253,7 +253,7 @@ func (r *run) accept(names []string, answer shardAnswer, places map[string]place
 		switch {
 		case isVague(f):
 			name = names[0]
-		case isWide(f) && (r.options.Basis == nil || r.unchanged(names[0])):
+		case isWide(f) && (r.options.LastKnownGood == nil || r.unchanged(names[0])):
 			r.wide = addFinding(r.wide, f)
 			continue
 		case isWide(f):
@@ -373,7 +373,7 @@ func (r *run) renderMesh(ctx context.Context) error {
 func (r *run) blameRivals(findings manifest.Findings, rivals map[string][]byte) {
 	blamed := false
 	for name := range rivals {
-		if r.options.Basis != nil && !r.unchanged(name) {
+		if r.options.LastKnownGood != nil && !r.unchanged(name) {
 			blamed = true
 			for _, f := range findings {
 				f.Service = name

@@ -42,7 +42,7 @@ func inOnePiece(t *testing.T, files map[string]string, cluster string) map[strin
 	if err != nil {
 		t.Fatalf("what this test compares with is broken itself: %v", err)
 	}
-	if !result.Work.Whole {
+	if !result.Work.Unsharded {
 		t.Fatal("what this test compares with was evaluated in shards")
 	}
 	return sorted(t, result.Rendered)
@@ -107,8 +107,8 @@ func TestWhatIsEvaluatedApart(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", tc.reason, err)
 			}
-			if len(result.Whole) > 0 || result.Work.Whole || result.Basis == nil {
-				t.Errorf("%s: in one piece, for %v", tc.reason, result.Whole)
+			if len(result.Unshardable) > 0 || result.Work.Unsharded || result.LastKnownGood == nil {
+				t.Errorf("%s: in one piece, for %v", tc.reason, result.Unshardable)
 			}
 			same(t, tc.reason+": as in one piece", inOnePiece(t, r.files, "east"), sorted(t, result.Rendered))
 		})
@@ -162,10 +162,10 @@ func TestWhatIsInTheWayOfShardsIsNamed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(result.Whole) != 1 || !result.Work.Whole || result.Basis != nil {
-				t.Fatalf("in one piece: %v, for %v", result.Work.Whole, result.Whole)
+			if len(result.Unshardable) != 1 || !result.Work.Unsharded || result.LastKnownGood != nil {
+				t.Fatalf("in one piece: %v, for %v", result.Work.Unsharded, result.Unshardable)
 			}
-			if w := result.Whole[0]; w.File != tc.file || w.Line != tc.line || !strings.Contains(w.Message, tc.says) {
+			if w := result.Unshardable[0]; w.File != tc.file || w.Line != tc.line || !strings.Contains(w.Message, tc.says) {
 				t.Errorf("the reason is %q at %s:%d, want %q at %s:%d", w.Message, w.File, w.Line, tc.says, tc.file, tc.line)
 			}
 			if len(result.Rendered) < 7 {
@@ -184,7 +184,7 @@ func TestEveryFileInTheWayIsNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, "files", []string{"count.cue", inModule + "more.cue", "services/cart.cue"}, places(result.Whole))
+	same(t, "files", []string{"count.cue", inModule + "more.cue", "services/cart.cue"}, places(result.Unshardable))
 }
 
 // wider is newTree with alone, which runs in east and has nothing to do with anybody, and far, which runs in west and is called there.
@@ -220,11 +220,11 @@ func TestOnlyWhatChangedIsEvaluatedAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r, e := wider(t), evaluate.New(evaluate.Limits{}, nil)
 			before := evaluated(t, e, r.commit(nil), evaluate.Options{Cluster: "east"})
-			if w := before.Work; w.Whole || w.Evaluated != 6 || w.Rendered != 4 || w.Parsed != 9 || w.Calls == 0 {
+			if w := before.Work; w.Unsharded || w.Evaluated != 6 || w.Rendered != 4 || w.Parsed != 9 || w.Calls == 0 {
 				t.Fatalf("at first: %+v", w)
 			}
 			after := evaluated(t, e, r.commit(tc.files), evaluate.Options{Cluster: "east"})
-			if w := after.Work; w.Whole || w.Parsed != tc.parsed || w.Evaluated != tc.evaluated || w.Rendered != tc.rendered {
+			if w := after.Work; w.Unsharded || w.Parsed != tc.parsed || w.Evaluated != tc.evaluated || w.Rendered != tc.rendered {
 				t.Errorf("%s: %+v, want %d parsed, %d evaluated, %d rendered", tc.reason, w, tc.parsed, tc.evaluated, tc.rendered)
 			}
 			if w := after.Work; tc.parsed+tc.evaluated+tc.rendered == 0 && w.Calls != 0 || w.Calls > 5 {
@@ -480,8 +480,8 @@ func TestATemplateThatTellsMoreThanDataSeesTheManifestItself(t *testing.T) {
 				warm := evaluate.New(evaluate.Limits{}, opened(t, dir))
 				for _, e := range []*evaluate.Evaluator{warm, warm, evaluate.New(evaluate.Limits{}, opened(t, dir))} {
 					result := evaluated(t, e, snap, evaluate.Options{Cluster: cluster})
-					if result.Work.Whole {
-						t.Fatalf("in one piece: %v", result.Whole)
+					if result.Work.Unsharded {
+						t.Fatalf("in one piece: %v", result.Unshardable)
 					}
 					same(t, "rendered", want, sorted(t, result.Rendered))
 				}
