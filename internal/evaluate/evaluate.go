@@ -22,8 +22,8 @@ type Options struct {
 	// Cluster is the cluster to render for. With "" the repository is checked and nothing is
 	// rendered.
 	Cluster string
-	// Limits bound the evaluation; a zero field has its default. An [Evaluator] ignores them: it has
-	// its own.
+	// Limits bound the evaluation; a zero field has its default. An [Evaluator] ignores them: it
+	// has its own.
 	Limits Limits
 	// LastKnownGood replaces broken services in Partial. With nil nothing is replaced, and broken
 	// services are in Result.Unknown.
@@ -108,9 +108,9 @@ func (r *Result) Findings() manifest.Findings {
 // enclosing field.
 func (r *Result) Locate(path string) (Position, bool) { return r.at.Find(strings.Split(path, ".")) }
 
-// Evaluator evaluates one commit after another. Results are kept in memory and in the cache, and what
-// a commit did not change is not computed again. It is safe for concurrent use; evaluations are
-// serialized.
+// Evaluator evaluates one commit after another. Results are kept in memory and in the cache, and
+// what a commit did not change is not computed again. It is safe for concurrent use; evaluations
+// are serialized.
 type Evaluator struct {
 	limits Limits
 	memory *shard.Memory
@@ -128,8 +128,8 @@ func Evaluate(ctx context.Context, snap *source.Snapshot, opts Options) (*Result
 }
 
 // Evaluate evaluates a snapshot. Errors of the repository, including an exceeded limit, are
-// manifest.Findings. Other errors are those of this process: the context ended, or no child could be
-// started.
+// manifest.Findings. Other errors are those of this process: the context ended, or no child could
+// be started.
 func (e *Evaluator) Evaluate(ctx context.Context, snap *source.Snapshot, opts Options) (*Result, error) {
 	result, err := e.Partial(ctx, snap, opts)
 	if err != nil {
@@ -203,8 +203,8 @@ func Enforced(ctx context.Context, limits Limits) (sandbox.Enforced, error) {
 	return worker.Enforced(), nil
 }
 
-// evaluationSlot serializes the evaluations of this process, so that Limits.Memory bounds their total
-// memory.
+// evaluationSlot serializes the evaluations of this process, so that Limits.Memory bounds their
+// total memory.
 var evaluationSlot = make(chan struct{}, 1)
 
 func acquireEvaluationSlot(ctx context.Context) (release func(), _ error) {

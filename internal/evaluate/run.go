@@ -66,8 +66,8 @@ func (r *run) divide(ctx context.Context) (err error) {
 	return err
 }
 
-// checkCluster returns an error for a cluster that is not in the inventory. If files cannot be read,
-// their findings are the error, because the cluster may be in one of them.
+// checkCluster returns an error for a cluster that is not in the inventory. If files cannot be
+// read, their findings are the error, because the cluster may be in one of them.
 func (r *run) checkCluster(clusters map[string]manifest.Cluster) error {
 	if _, ok := clusters[r.options.Cluster]; ok || r.options.Cluster == "" {
 		return nil

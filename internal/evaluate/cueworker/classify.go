@@ -20,7 +20,8 @@ type FileInfo struct {
 	Services []string `json:"services,omitempty"`
 	// Isolatable: the file defines nothing but Services.
 	Isolatable bool `json:"isolatable,omitempty"`
-	// Obstacle is the reason why the repository must be evaluated in one piece, nil if there is none.
+	// Obstacle is the reason why the repository must be evaluated in one piece, nil if there is
+	// none.
 	Obstacle *Obstacle `json:"obstacle,omitempty"`
 	// ReadsCluster: a value other than a template depends on the cluster.
 	ReadsCluster bool `json:"readsCluster,omitempty"`
@@ -29,8 +30,8 @@ type FileInfo struct {
 	OrderSensitive bool `json:"orderSensitive,omitempty"`
 	// Embeds: the file may read files that are not CUE.
 	Embeds bool `json:"embeds,omitempty"`
-	// Hidden are hidden fields and definitions of services (_x, #x), with their lines. Data does not
-	// contain them. Seen are those that code outside of services may refer to.
+	// Hidden are hidden fields and definitions of services (_x, #x), with their lines. Data does
+	// not contain them. Seen are those that code outside of services may refer to.
 	Hidden map[string]int  `json:"hidden,omitempty"`
 	Seen   map[string]bool `json:"seen,omitempty"`
 	// Findings are the syntax errors.

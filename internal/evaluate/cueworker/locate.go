@@ -20,8 +20,8 @@ type Locator map[string]Position
 // locatorDepth bounds the index. A deeper path gets the position of the nearest enclosing field.
 const locatorDepth = 5
 
-// NewLocator parses files,. The files must have been parsed in a child
-// before: a parser recurses as deeply as its input nests. Files that cannot be parsed are ignored.
+// NewLocator parses files,. The files must have been parsed in a child before: a parser recurses as
+// deeply as its input nests. Files that cannot be parsed are ignored.
 func NewLocator(paths []string, data func(path string) []byte) Locator {
 	var files []*ast.File
 	for _, p := range paths {

@@ -15,7 +15,8 @@ import (
 type MeshRequest struct {
 	// Files by path.
 	Files map[string][]byte
-	// Mesh are the paths in Files that belong to Package; CUE reads the others by import or embedding.
+	// Mesh are the paths in Files that belong to Package; CUE reads the others by import or
+	// embedding.
 	Mesh    []string
 	Package string
 	// Cluster is the value of the tag; "" sets no tag.

@@ -18,7 +18,8 @@ import (
 type ShardRequest struct {
 	On MeshRequest
 	// Own are the services to check and to render, Others the parts of services that these depend
-	// on, ConflictCandidates those that may claim the same host, address or pods; all as JSON by name.
+	// on, ConflictCandidates those that may claim the same host, address or pods; all as JSON by
+	// name.
 	Own, Others, ConflictCandidates map[string][]byte
 	// FromSource are services to check and to render from their files, which are in On. Data does
 	// not contain the order of fields, and which values are defaults.

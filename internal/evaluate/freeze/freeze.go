@@ -36,8 +36,8 @@ type Freezer struct {
 	hiding map[string][]string
 }
 
-// New makes a freezer for the services of a commit. lost are services whose last known good manifest
-// is lost.
+// New makes a freezer for the services of a commit. lost are services whose last known good
+// manifest is lost.
 func New(last *LastKnownGood, lost []string, p *shard.Partition, services *shard.Services) *Freezer {
 	return &Freezer{
 		Frozen: map[string]Frozen{}, Unknown: map[string]struct{}{}, NeverGood: map[string]struct{}{},

@@ -27,7 +27,8 @@ type entry struct {
 	// files are the files that defined the service, blobs their content.
 	files []string
 	blobs map[string]source.Blob
-	// hiding are files that could not be read when the service disappeared. It may be in one of them.
+	// hiding are files that could not be read when the service disappeared. It may be in one of
+	// them.
 	hiding []string
 	// revision of the commit, as Snapshot.Revision.
 	revision string

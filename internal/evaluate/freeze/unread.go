@@ -32,8 +32,8 @@ func (l *LastKnownGood) AddRejected(snap *source.Snapshot, infos map[string]cuew
 	return other
 }
 
-// leadsToFile reports whether a link leads to a file of the repository that is not CUE, and is not in
-// the place of an earlier folder.
+// leadsToFile reports whether a link leads to a file of the repository that is not CUE, and is not
+// in the place of an earlier folder.
 func (l *LastKnownGood) leadsToFile(snap *source.Snapshot, p, target string) bool {
 	to := path.Join(path.Dir(p), target)
 	_, ok := snap.Files[to]
@@ -41,7 +41,8 @@ func (l *LastKnownGood) leadsToFile(snap *source.Snapshot, p, target string) boo
 }
 
 // SharedUnread returns the findings of a commit in which a file cannot be parsed that all services
-// may depend on: a file that was shared before, a file of a module, or a new file in the root folder.
+// may depend on: a file that was shared before, a file of a module, or a new file in the root
+// folder.
 func (l *LastKnownGood) SharedUnread(partition *shard.Partition) manifest.Findings {
 	for p := range partition.Broken {
 		inRoot := path.Dir(p) == "." && strings.HasSuffix(p, ".cue")

@@ -18,17 +18,17 @@ const (
 
 // Limits bound one evaluation. The context limits its wall-clock time.
 type Limits struct {
-	// Memory is the resident memory of an evaluation, in bytes. Default: 2 GiB. 1,000 services, each
-	// with two ports, two versions, a route and five calls, need between 1 and 2 GiB to be rendered
-	// for a cluster. The need is linear in the number of services.
+	// Memory is the resident memory of an evaluation, in bytes. Default: 2 GiB. 1,000 services,
+	// each with two ports, two versions, a route and five calls, need between 1 and 2 GiB to be
+	// rendered for a cluster. The need is linear in the number of services.
 	Memory int64
 	// CPU is the processor time of an evaluation. Default: 45 s, more than three times the need of
 	// those 1,000 services and less than the default of spec.timeout: an endless evaluation should
 	// exceed this limit, which is a finding, and not the timeout, after which it is retried.
 	CPU time.Duration
 	// Objects is the number of objects that a service may render for one cluster. Default: 1,000. A
-	// service that 200 clusters call in two versions, with a name in each, needs about 400. It is not
-	// checked if the repository is evaluated in one piece.
+	// service that 200 clusters call in two versions, with a name in each, needs about 400. It is
+	// not checked if the repository is evaluated in one piece.
 	Objects int
 }
 

@@ -10,9 +10,10 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 )
 
-// deferToSource returns the services without those that data is not sufficient for; renderFromSource
-// renders these. A template may select another value than the default of a manifest, which is only
-// in the files. Findings of deferred services are removed from the response.
+// deferToSource returns the services without those that data is not sufficient for;
+// renderFromSource renders these. A template may select another value than the default of a
+// manifest, which is only in the files. Findings of deferred services are removed from the
+// response.
 func (p *pass) deferToSource(names []string, response *cueworker.ShardResponse, slots map[string]slot) (rest []string) {
 	deferred := map[string]bool{}
 	for _, f := range response.Findings {
@@ -35,9 +36,9 @@ func (p *pass) deferToSource(names []string, response *cueworker.ShardResponse, 
 	return rest
 }
 
-// accept records the response for a shard. The outcome of a service is cached only if no finding may
-// be about it. Findings that may be about any of several services are returned as error, so that the
-// batch is bisected.
+// accept records the response for a shard. The outcome of a service is cached only if no finding
+// may be about it. Findings that may be about any of several services are returned as error, so
+// that the batch is bisected.
 func (p *pass) accept(names []string, response cueworker.ShardResponse, slots map[string]slot) error {
 	findings := response.Findings
 	noUserPath, meshScoped := cueworker.ShardFinding.HasNoUserPath, cueworker.ShardFinding.IsMeshScoped

@@ -25,10 +25,10 @@ const (
 	minOverLimit = 4
 )
 
-// bisect evaluates items in batches, several at the same time. A failing batch is bisected until the
-// single failing item is found; alone is called with the item and its error while s.mu is locked. If
-// most parts of a batch exceed a limit, the error is a [commonCauseError]. Any other error ends all
-// batches.
+// bisect evaluates items in batches, several at the same time. A failing batch is bisected until
+// the single failing item is found; alone is called with the item and its error while s.mu is
+// locked. If most parts of a batch exceed a limit, the error is a [commonCauseError]. Any other
+// error ends all batches.
 func bisect[T any](
 	ctx context.Context, s *Session, items []T, size int, do func(context.Context, cueworker.Caller, []T) error, alone func(T, error),
 ) error {

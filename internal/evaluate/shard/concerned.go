@@ -39,8 +39,8 @@ func (r *Renderer) concerned(m *Rendering) []string {
 		}
 		expose := services[name].Expose
 		exposed := expose != nil && slices.ContainsFunc(expose.Clusters, func(c string) bool { return near[c] })
-		// Every cluster checks a changed service. Otherwise the cluster that the service leaves could
-		// accept a change that the other cluster rejects.
+		// Every cluster checks a changed service. Otherwise the cluster that the service leaves
+		// could accept a change that the other cluster rejects.
 		if exposed || slices.ContainsFunc(m.Graph.callers[name], isHere) || r.Previous.Changed(name, services[name]) {
 			concerned[name] = true
 		}

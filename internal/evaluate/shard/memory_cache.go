@@ -83,7 +83,8 @@ type buckets struct{ *cache.Packer }
 
 func (b buckets) slot(name string, key cache.Key) slot { return slot{bucket: b.Of(name), key: key} }
 
-// generations has the results of the current and of the last evaluation. C is the form in the store.
+// generations has the results of the current and of the last evaluation. C is the form in the
+// store.
 type generations[C, V any] struct {
 	decode func(C) (V, error)
 	encode func(V) C

@@ -159,8 +159,8 @@ func (p *pass) renderFromSource(ctx context.Context, buckets buckets) error {
 		return err
 	}
 	for _, name := range frozen {
-		// Each in a shard of its own: its old files may define services that are now defined in other
-		// files.
+		// Each in a shard of its own: its old files may define services that are now defined in
+		// other files.
 		if err := p.renderShards(ctx, []string{name}, slots, p.requests.sourceRequest); err != nil {
 			return err
 		}

@@ -18,8 +18,9 @@ import (
 
 // This file mirrors the CUE module: it knows which data of other services the checks and the
 // objects of a service depend on. It mirrors checks.cue, checks_access.cue, checks_clusters.cue,
-// checks_routes.cue, view.cue (hosts) and vip.cue (virtual addresses). The tests of internal/evaluate/shards_test.go and the examples compare the result of
-// shards with that of the repository in one piece.
+// checks_routes.cue, view.cue (hosts) and vip.cue (virtual addresses). The tests of
+// internal/evaluate/shards_test.go and the examples compare the result of shards with that of the
+// repository in one piece.
 
 // Summary is an evaluated manifest, with the data that shards of other services read.
 type Summary struct {
