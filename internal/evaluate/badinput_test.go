@@ -102,7 +102,7 @@ func numbered(n int) string {
 }
 
 // Whatever stands in the file of one service, others go on and it is kept, in the same process for all of them.
-func TestABadInputFreezesOnlyTheServiceOfItsFile(t *testing.T) {
+func TestBadInputFreezesOnlyTheServiceOfItsFile(t *testing.T) {
 	const file = "services/web.cue"
 	r, e := newTree(t), evaluate.New(small, nil)
 	opts := evaluate.Options{Cluster: "west", LastKnownGood: &evaluate.LastKnownGood{}}
@@ -177,7 +177,7 @@ func resident() uint64 {
 	return m.Sys
 }
 
-func TestABadInputInWhatAllShareHaltsTheCommit(t *testing.T) {
+func TestBadInputInSharedFilesRejectsTheCommit(t *testing.T) {
 	for name, text := range map[string]string{
 		"Endless":  withList(endless),
 		"Doubling": "package config\n\n" + strings.Join(doubled(30)[:31], "\n") + "\nsettings: domain: _s30\n",
@@ -195,7 +195,7 @@ func TestABadInputInWhatAllShareHaltsTheCommit(t *testing.T) {
 }
 
 // Tools never run, and tags are given by nobody but the cluster. That alone is not wrong: it is what plain CUE says of it.
-func TestToolsAndTagsAreWhatPlainCUESaysOfThem(t *testing.T) {
+func TestToolsAndTagsBehaveAsInPlainCUE(t *testing.T) {
 	witness := filepath.Join(t.TempDir(), "witness")
 	tool := func(path, field string) string {
 		return "package config\n\nimport \"tool/" + path + "\"\n\n" + definition("web", everywhere, `egress: {cart: {}, stock: {}}`, field)

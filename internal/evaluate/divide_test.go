@@ -36,7 +36,7 @@ func templateWithList(text string) string {
 }
 
 // What one service does to itself may cost the others some seconds, once, and no more: well below spec.timeout.
-func TestWhoNeverEndsIsFoundSoonAmongMany(t *testing.T) {
+func TestEndlessServiceIsFoundAmongManyWithinSeconds(t *testing.T) {
 	limits := evaluate.Limits{CPU: 12 * time.Second}
 	slow := strings.Replace(service("slow", everywhere), `"tests"`, `"slow"`, 1)
 	for name, files := range map[string]map[string]string{
@@ -80,7 +80,7 @@ func TestWhoNeverEndsIsFoundSoonAmongMany(t *testing.T) {
 	}
 }
 
-func TestWhatNeverEndsForAnybodyIsToldAsShared(t *testing.T) {
+func TestEndlessTemplateIsReportedAsSharedCause(t *testing.T) {
 	r := crowd(t, 100, "stock")
 	began := time.Now()
 	_, err := evaluate.New(evaluate.Limits{CPU: 12 * time.Second}, nil).Partial(t.Context(),

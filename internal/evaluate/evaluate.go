@@ -184,7 +184,7 @@ func (e *Evaluator) Manifests(ctx context.Context, snap *source.Snapshot, cluste
 		return nil, err
 	}
 	if r.partition.InOnePiece() {
-		return nil, manifest.Findings{{Message: "the repository is evaluated in one piece, of which no service can be taken by itself"}}
+		return nil, manifest.Findings{{Message: "the repository is evaluated in one piece, so its services cannot be evaluated separately"}}
 	}
 	loaded, err := shard.Load(ctx, r.session, r.partition)
 	if err != nil {

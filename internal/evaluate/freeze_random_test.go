@@ -206,7 +206,7 @@ func (o *owners) frozen() map[string]string {
 }
 
 // Whatever is broken, a cluster is as if its owners had not committed it; and whatever is remembered, it is the same.
-func TestAClusterIsAsIfNobodyHadCommittedWhatIsBroken(t *testing.T) {
+func TestClusterIsAsIfBrokenChangesWereNotCommitted(t *testing.T) {
 	seeds, commits := 4, 40
 	if testing.Short() {
 		seeds, commits = 2, 12

@@ -31,7 +31,7 @@ var brokenWebs = map[string]struct {
 	"NoStruct":       {"no field of it is there", "package config\n\nservices: web: null\n", 3, "null"},
 }
 
-func TestABrokenCallerIsStillLetInAndServed(t *testing.T) {
+func TestBrokenCallerKeepsItsAccessAndObjects(t *testing.T) {
 	for name, tc := range brokenWebs {
 		t.Run(name, func(t *testing.T) {
 			inBoth(t, func(t *testing.T, cluster string) {
@@ -63,7 +63,7 @@ func TestABrokenCallerIsStillLetInAndServed(t *testing.T) {
 }
 
 // What is let in by the callees is the point of the test above: without the service they would be narrowed.
-func TestARemovedCallerIsLetInNoMore(t *testing.T) {
+func TestRemovedCallerLosesItsAccess(t *testing.T) {
 	r, f := newTree(t), follow(t, "west")
 	before := texts(f.applies(r.commit(nil)).Rendered)
 	f.applies(r.commit(map[string]string{"services/web.cue": brokenWebs["Misspelt"].text}))
@@ -78,7 +78,7 @@ func TestARemovedCallerIsLetInNoMore(t *testing.T) {
 	}
 }
 
-func TestABrokenPublisherIsNoNewsToItsCallersAndOthersGoOn(t *testing.T) {
+func TestBrokenCalleeDoesNotAffectItsCallers(t *testing.T) {
 	for name, broken := range map[string]string{
 		"Misspelt":   service("cart", everywhere, `egres: stock: {}`),
 		"Unparsable": "package config\n\nservices: cart: {",
@@ -104,7 +104,7 @@ func TestABrokenPublisherIsNoNewsToItsCallersAndOthersGoOn(t *testing.T) {
 	}
 }
 
-func TestAnUnparsableFileFreezesAllThatItDefined(t *testing.T) {
+func TestUnparsableFileFreezesTheServicesThatItDefined(t *testing.T) {
 	inBoth(t, func(t *testing.T, cluster string) {
 		r, f := newTree(t), follow(t, cluster)
 		three := "package config\n\n" + definition("one", everywhere, `egress: cart: {}`) + definition("two", everywhere) + definition("three", everywhere, `egress: {one: {}, two: {}}`)
@@ -125,7 +125,7 @@ func TestAnUnparsableFileFreezesAllThatItDefined(t *testing.T) {
 	})
 }
 
-func TestAServiceInTwoFilesIsFrozenWhenOneOfThemIsUnparsable(t *testing.T) {
+func TestServiceInTwoFilesIsFrozenWhenOneIsUnparsable(t *testing.T) {
 	const placement = "package config\n\nservices: web: placement: {east: {}, west: {}}\n"
 	inBoth(t, func(t *testing.T, cluster string) {
 		for _, file := range []string{"services/web.cue", "platform/web.cue"} {
@@ -150,7 +150,7 @@ func TestAServiceInTwoFilesIsFrozenWhenOneOfThemIsUnparsable(t *testing.T) {
 	})
 }
 
-func TestATypoThatLastsAHundredCommitsIsInNobodysWay(t *testing.T) {
+func TestServiceFrozenForManyCommitsDoesNotBlockOthers(t *testing.T) {
 	commits := 100
 	if testing.Short() {
 		commits = 20
@@ -186,7 +186,7 @@ func TestATypoThatLastsAHundredCommitsIsInNobodysWay(t *testing.T) {
 	}
 }
 
-func TestACallerOfARemovedServiceIsToldAndKept(t *testing.T) {
+func TestCallerOfARemovedServiceIsReportedAndFrozen(t *testing.T) {
 	inBoth(t, func(t *testing.T, cluster string) {
 		r, f := newTree(t), follow(t, cluster)
 		before := f.applies(r.commit(nil))

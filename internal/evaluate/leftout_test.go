@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestWhatWasBrokenEverSinceIsLeftOut(t *testing.T) {
+func TestNeverGoodServiceIsNotRendered(t *testing.T) {
 	for name, tc := range brokenWebs {
 		t.Run(name, func(t *testing.T) {
 			inBoth(t, func(t *testing.T, cluster string) {
@@ -28,7 +28,7 @@ func TestWhatWasBrokenEverSinceIsLeftOut(t *testing.T) {
 	}
 }
 
-func TestANewServiceThatClaimsWhatAnotherHasIsLeftOut(t *testing.T) {
+func TestNewServiceWithAConflictIsNotRendered(t *testing.T) {
 	// Whichever name comes first.
 	for _, name := range []string{"aaa", "zzz"} {
 		for what, text := range map[string]string{
@@ -57,7 +57,7 @@ func TestANewServiceThatClaimsWhatAnotherHasIsLeftOut(t *testing.T) {
 	}
 }
 
-func TestANewFileThatIsUnparsableFreezesNobodyAndIsTold(t *testing.T) {
+func TestNewUnparsableFileIsReportedAndFreezesNothing(t *testing.T) {
 	inBoth(t, func(t *testing.T, cluster string) {
 		r, f := newTree(t), follow(t, cluster)
 		before := f.applies(r.commit(nil))

@@ -19,7 +19,7 @@ func withList(text string) string { return "package config\n\nimport \"list\"\n\
 
 // What a repository that is evaluated in one piece does to its evaluation, it does to nothing else: no limit is met by this process, and the
 // next repository is evaluated as if nothing had been.
-func TestARepositoryHarmsOnlyItsOwnEvaluation(t *testing.T) {
+func TestRepositoryCannotHarmOtherEvaluations(t *testing.T) {
 	before := resident()
 	for _, name := range slices.Sorted(maps.Keys(badInputs)) {
 		tc := badInputs[name]
@@ -61,7 +61,7 @@ func TestARepositoryHarmsOnlyItsOwnEvaluation(t *testing.T) {
 	}
 }
 
-func TestLimitsThatNothingCouldBeEvaluatedInAreRefused(t *testing.T) {
+func TestLimitsThatAreTooLowAreInvalid(t *testing.T) {
 	for _, tc := range []struct {
 		reason string
 		limits evaluate.Limits
@@ -81,7 +81,7 @@ func TestLimitsThatNothingCouldBeEvaluatedInAreRefused(t *testing.T) {
 	}
 }
 
-func TestMemoryIsWrittenAsInKubernetes(t *testing.T) {
+func TestMemoryFlagIsAKubernetesQuantity(t *testing.T) {
 	for text, want := range map[string]int64{"2Gi": 2 << 30, "1500Mi": 1500 << 20, "1G": 1e9, "134217728": 128 << 20, "0.5Gi": 1 << 29} {
 		var got int64
 		value := evaluate.SizeValue{Bytes: &got}
@@ -96,7 +96,7 @@ func TestMemoryIsWrittenAsInKubernetes(t *testing.T) {
 	}
 	for _, text := range []string{"", "much", "2GiB", "2 Gi"} {
 		got := int64(7)
-		if err := (evaluate.SizeValue{Bytes: &got}).Set(text); err == nil || got != 7 || !strings.Contains(err.Error(), "write for instance") {
+		if err := (evaluate.SizeValue{Bytes: &got}).Set(text); err == nil || got != 7 || !strings.Contains(err.Error(), "write for example") {
 			t.Errorf("%q is %d, %v", text, got, err)
 		}
 	}
@@ -106,7 +106,7 @@ func TestMemoryIsWrittenAsInKubernetes(t *testing.T) {
 }
 
 // The least that may be asked for is enough for a small mesh, in shards and in one piece.
-func TestALittleIsEnoughForASmallMesh(t *testing.T) {
+func TestLowestLimitsSufficeForASmallMesh(t *testing.T) {
 	least := evaluate.Limits{Memory: 128 << 20, CPU: 5 * time.Second}
 	for _, changes := range []map[string]string{nil, {"obstacle.cue": obstacle}} {
 		if _, err := evaluate.Evaluate(t.Context(), quickstart(t, changes), evaluate.Options{Cluster: "east", Limits: least}); err != nil {
@@ -116,7 +116,7 @@ func TestALittleIsEnoughForASmallMesh(t *testing.T) {
 }
 
 // A deadline is nobody's mistake for certain: the machine may be busy.
-func TestAnEvaluationEndsWithItsContext(t *testing.T) {
+func TestEvaluationEndsWithItsContext(t *testing.T) {
 	slow := quickstart(t, map[string]string{"services/x.cue": withList(endless)})
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
@@ -134,7 +134,7 @@ func TestAnEvaluationEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestTwoEvaluationsDoNotNeedMemoryAtTheSameTime(t *testing.T) {
+func TestEvaluationsAreSerialized(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	first := make(chan error)
 	go func() {

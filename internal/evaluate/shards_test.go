@@ -68,7 +68,7 @@ func sorted(t *testing.T, rendered map[string]json.RawMessage) map[string]string
 	return out
 }
 
-func TestWhatIsEvaluatedApart(t *testing.T) {
+func TestShardableRepositories(t *testing.T) {
 	for name, tc := range map[string]struct {
 		reason string
 		files  map[string]string
@@ -115,8 +115,8 @@ func TestWhatIsEvaluatedApart(t *testing.T) {
 	}
 }
 
-func TestWhatIsInTheWayOfShardsIsNamed(t *testing.T) {
-	const beside, computes, name = "defines services beside other things", "computes", "computes the name of a service, or gives it an alias"
+func TestObstacleToShardingIsReported(t *testing.T) {
+	const beside, computes, name = "defines services and other fields", "computes", "computes the name of a service, or defines an alias for it"
 	vendored := newTree(t).files
 	for _, tc := range []struct {
 		reason string
@@ -136,8 +136,8 @@ func TestWhatIsInTheWayOfShardsIsNamed(t *testing.T) {
 		{"an optional service", map[string]string{"services/cart.cue": cart("") + "services: extra?: owner: \"x\"\n"}, "services/cart.cue", 10, name},
 		{"a hidden service", map[string]string{"services/cart.cue": cart("") + "services: _extra: owner: \"x\"\n"}, "services/cart.cue", 10, name},
 		{"an alias of a service", map[string]string{"services/cart.cue": strings.Replace(cart("", `hosts: ["\(X.backend.namespace).example.com"]`), `"cart": {`, `X="cart": {`, 1)}, "services/cart.cue", 3, name},
-		{"an alias of all services", map[string]string{"services/cart.cue": strings.Replace(cart("", `hosts: ["\(X.stock.backend.namespace).example.com"]`), "services:", "X=services:", 1)}, "services/cart.cue", 3, "gives the services another name"},
-		{"services made of two", map[string]string{"services/cart.cue": "package config\n\nservices: {stock: clusterHosts: true} & {stock: _}\n" + definition("cart", everywhere, `egress: stock: {}`)}, "services/cart.cue", 3, "no plain struct"},
+		{"an alias of all services", map[string]string{"services/cart.cue": strings.Replace(cart("", `hosts: ["\(X.stock.backend.namespace).example.com"]`), "services:", "X=services:", 1)}, "services/cart.cue", 3, "defines an alias for services"},
+		{"services made of two", map[string]string{"services/cart.cue": "package config\n\nservices: {stock: clusterHosts: true} & {stock: _}\n" + definition("cart", everywhere, `egress: stock: {}`)}, "services/cart.cue", 3, "not a struct literal"},
 		{"services from a list", map[string]string{"services/cart.cue": "package config\n\nservices: {for n in [\"cart\"] {(n): " + strings.TrimPrefix(definition("cart", everywhere, `egress: stock: {}`), `services: "cart": `) + "}}\n"}, "services/cart.cue", 3, "computes services"},
 		{"everything from a list", map[string]string{"services/cart.cue": "package config\n\nfor n in [\"cart\"] {\n\t" + strings.Replace(definition("cart", everywhere, `egress: stock: {}`), `"cart"`, "(n)", 1) + "}\n"}, "services/cart.cue", 4, computes + " fields of the mesh"},
 		{"a service on a condition", map[string]string{"services/cart.cue": "package config\n\nif true {\n\t" + definition("cart", everywhere, `egress: stock: {}`) + "}\n"}, "services/cart.cue", 4, computes},
@@ -148,10 +148,10 @@ func TestWhatIsInTheWayOfShardsIsNamed(t *testing.T) {
 		{"all services", map[string]string{"count.cue": obstacle}, "count.cue", 3, "refers to services"},
 		{"all services, in a pattern", map[string]string{"count.cue": "package config\n\nservices: [string]: clusterHosts: len(services) > 0\n"}, "count.cue", 3, "refers to services"},
 		{"all services, in the template", map[string]string{"text.cue": reading(`"\(len(services))"`)}, "text.cue", 3, "refers to services"},
-		{"self", map[string]string{"more.cue": "package config\n\n_x: {self: 1, y: self}\n"}, "more.cue", 3, "itself as a whole"},
+		{"self", map[string]string{"more.cue": "package config\n\n_x: {self: 1, y: self}\n"}, "more.cue", 3, "the mesh as a whole"},
 		{"self, as aliasv2 has it", map[string]string{"services/cart.cue": "@experiment(aliasv2)\n\n" + cart("")}, "services/cart.cue", 1, "aliasv2"},
 		{"another experiment", map[string]string{"more.cue": "@experiment(try)\n\npackage config\n\n_x: 1\n"}, "more.cue", 1, "try"},
-		{"an embedded struct", map[string]string{"more.cue": "package config\n\n_more: {settings: _}\n_more\n"}, "more.cue", 4, "may bring services"},
+		{"an embedded struct", map[string]string{"more.cue": "package config\n\n_more: {settings: _}\n_more\n"}, "more.cue", 4, "may define services"},
 		{"a hidden field that the template sees", map[string]string{"services/cart.cue": cart("", `_team: "shop"`), "text.cue": reading(`*service._team | "none"`)}, "services/cart.cue", 9, "_team"},
 		{"a hidden field that a pattern brings", map[string]string{"base.cue": "package config\n\nservices: [string]: {owner: string, _team: \"team \" + owner}\n", "text.cue": reading(`service._team`)}, "base.cue", 3, "_team"},
 		{"a module that was changed", map[string]string{inModule + "vip.cue": vendored[inModule+"vip.cue"] + "// changed\n"}, inModule + "vip.cue", 0, "another version"},
@@ -175,7 +175,7 @@ func TestWhatIsInTheWayOfShardsIsNamed(t *testing.T) {
 	}
 }
 
-func TestEveryFileInTheWayIsNamed(t *testing.T) {
+func TestEveryFileWithAnObstacleIsReported(t *testing.T) {
 	result, err := evaluate.Evaluate(t.Context(), newTree(t).commit(map[string]string{
 		"count.cue":           obstacle,
 		"services/cart.cue":   cart("settings: _\n\n"),
@@ -198,7 +198,7 @@ func wider(t *testing.T) *tree {
 
 const versions = `versions: {v1: labels: version: "v1", v2: labels: version: "v2"}`
 
-func TestOnlyWhatChangedIsEvaluatedAgain(t *testing.T) {
+func TestOnlyChangesAreEvaluatedAgain(t *testing.T) {
 	for name, tc := range map[string]struct {
 		reason                      string
 		files                       map[string]string
@@ -236,7 +236,7 @@ func TestOnlyWhatChangedIsEvaluatedAgain(t *testing.T) {
 }
 
 // What changed is judged alike everywhere, and so looked at, but nothing comes of it.
-func TestARouteInAServiceThatIsFarAwayChangesNothing(t *testing.T) {
+func TestRouteOfAnUnrelatedServiceChangesNothing(t *testing.T) {
 	r, f := wider(t), follow(t, "east")
 	before := f.applies(r.commit(nil))
 	after := f.applies(r.commit(map[string]string{"services/far.cue": service("far", `placement: west: {}`, versions, `routes: [{to: [{version: "v1"}]}]`)}))
@@ -278,7 +278,7 @@ func generations(r *tree) []map[string]string {
 	}
 }
 
-func TestWarmAndColdAndFromDiskAreTheSame(t *testing.T) {
+func TestResultDoesNotDependOnTheCache(t *testing.T) {
 	dir := t.TempDir()
 	r, warm := wider(t), evaluate.New(evaluate.Limits{}, opened(t, dir))
 	for i, files := range generations(r) {
@@ -300,7 +300,7 @@ func TestWarmAndColdAndFromDiskAreTheSame(t *testing.T) {
 }
 
 // What a cache knows of one cluster, or of no cluster, is not taken for what it knows of another.
-func TestOneCacheServesAllClusters(t *testing.T) {
+func TestClustersShareACache(t *testing.T) {
 	dir := t.TempDir()
 	r := wider(t)
 	r.files["services/cart.cue"] = cart("", `if cluster == "east" {hosts: ["cart.example.com"]}`)
@@ -318,7 +318,7 @@ func TestOneCacheServesAllClusters(t *testing.T) {
 	}
 }
 
-func TestADamagedCacheIsComputedAgain(t *testing.T) {
+func TestDamagedCacheIsComputedAgain(t *testing.T) {
 	r := wider(t)
 	r.files["text.cue"] = reading(`service.owner`)
 	snap, opts := r.commit(nil), evaluate.Options{Cluster: "east"}
@@ -466,7 +466,7 @@ func discernible(t *testing.T, text string) *tree {
 	return r
 }
 
-func TestATemplateThatTellsMoreThanDataSeesTheManifestItself(t *testing.T) {
+func TestOrderSensitiveTemplateReadsTheSource(t *testing.T) {
 	for name, tc := range discerning {
 		t.Run(name, func(t *testing.T) {
 			inBoth(t, func(t *testing.T, cluster string) {
@@ -490,7 +490,7 @@ func TestATemplateThatTellsMoreThanDataSeesTheManifestItself(t *testing.T) {
 	}
 }
 
-func TestATemplateThatTellsMoreThanDataSeesItAlsoWhileAnotherServiceIsBroken(t *testing.T) {
+func TestOrderSensitiveTemplateReadsTheSourceWhileAnotherServiceIsBroken(t *testing.T) {
 	type situation struct {
 		files  map[string]string
 		frozen string

@@ -81,7 +81,7 @@ func classify(path string, data []byte) FileInfo {
 	slices.Sort(c.info.Services)
 	c.info.Isolatable = len(c.services) > 0 && !c.other.IsValid() && !c.info.Embeds
 	if len(c.services) > 0 && c.other.IsValid() {
-		c.obstacle(c.other, "it defines services beside other things; give them a file of their own")
+		c.obstacle(c.other, "it defines services and other fields; move the services to a file of their own")
 	}
 	return c.info
 }

@@ -51,9 +51,9 @@ func (c *classifier) walk(n ast.Node, inService, inTemplate bool) {
 func (c *classifier) reference(id *ast.Ident, inService, inTemplate bool) {
 	switch {
 	case id.Name == ServicesField, id.Name == ResourcesField:
-		c.obstacle(id.Pos(), "it refers to "+id.Name+", which a shard has only a part of")
+		c.obstacle(id.Pos(), "it refers to "+id.Name+", of which a shard has only a part")
 	case id.Name == "self", id.Name == "__self":
-		c.obstacle(id.Pos(), "it refers to itself as a whole")
+		c.obstacle(id.Pos(), "it refers to the mesh as a whole (self)")
 	case id.Name == clusterField && !inTemplate:
 		c.info.ReadsCluster = true
 	case hiddenName(id) && !inService:

@@ -25,7 +25,7 @@ func (c *classifier) top(d ast.Decl) {
 		c.notService(d.Pos())
 		c.references(d, false)
 		if !c.isMesh(d.Expr) {
-			c.obstacle(d.Pos(), "it embeds something that may bring services")
+			c.obstacle(d.Pos(), "it embeds a value that may define services")
 		}
 	case *ast.Comprehension:
 		c.notService(d.Pos())
@@ -33,7 +33,7 @@ func (c *classifier) top(d ast.Decl) {
 		c.computed(d.Value)
 	default:
 		c.notService(d.Pos())
-		c.obstacle(d.Pos(), "it holds something that shards do not know")
+		c.obstacle(d.Pos(), "it has a declaration that shards do not support")
 	}
 }
 
@@ -78,7 +78,7 @@ func (c *classifier) fileAttribute(a *ast.Attribute) {
 		c.info.Embeds = true
 		c.notService(a.Pos())
 	case strings.HasPrefix(text, "@experiment("):
-		c.obstacle(a.Pos(), "it asks for an experiment of CUE ("+a.Text+") that shards do not know")
+		c.obstacle(a.Pos(), "it enables an experiment of CUE ("+a.Text+") that shards do not support")
 	default:
 		c.notService(a.Pos())
 	}
@@ -91,13 +91,13 @@ func (c *classifier) topField(f *ast.Field) {
 		c.servicesOf(f.Value)
 		c.attributes(f, false)
 		if len(f.Attrs) > 0 {
-			c.obstacle(f.Pos(), "its services have an attribute, which may bring others")
+			c.obstacle(f.Pos(), "its field services has an attribute, which may add services")
 		}
 		return
 	case name == ServicesField:
-		c.obstacle(f.Pos(), "it gives the services another name")
+		c.obstacle(f.Pos(), "it defines an alias for services")
 	case name == ResourcesField:
-		c.obstacle(f.Pos(), "it adds to resources outside of the templates")
+		c.obstacle(f.Pos(), "it adds resources outside of the templates")
 	}
 	c.notService(f.Pos())
 	c.attributes(f, name == clusterField)
@@ -143,7 +143,7 @@ func (c *classifier) servicesOf(value ast.Expr) {
 	if !ok {
 		c.notService(value.Pos())
 		if id, isIdent := value.(*ast.Ident); !isIdent || id.Name != "_" {
-			c.obstacle(value.Pos(), "its services are no plain struct")
+			c.obstacle(value.Pos(), "its field services is not a struct literal")
 		}
 		return
 	}
@@ -163,7 +163,7 @@ func (c *classifier) servicesOf(value ast.Expr) {
 			case plain && !hiddenName(d.Label):
 				c.services[name] = struct{}{}
 			default:
-				c.obstacle(d.Pos(), "it computes the name of a service, or gives it an alias")
+				c.obstacle(d.Pos(), "it computes the name of a service, or defines an alias for it")
 				c.label(d.Label, true)
 			}
 			c.attributes(d, false)

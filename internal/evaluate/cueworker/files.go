@@ -58,10 +58,10 @@ func meshFiles(all map[string][]byte) (files []string, pkg string, _ error) {
 // manifest.Findings.
 func Choose(moduleCUE []byte, all int, headers map[string]Header) (files []string, pkg string, _ error) {
 	if all == 0 {
-		return nil, "", manifest.Findings{{Message: "there is no file at all; is the path right? `isthmus init` makes a mesh repository"}}
+		return nil, "", manifest.Findings{{Message: "the repository has no files; check the path, or create a mesh repository with `isthmus init`"}}
 	}
 	if moduleCUE == nil {
-		return nil, "", manifest.Findings{{File: ModuleFile, Message: "is missing, so this is no CUE module; is the path right? `isthmus init` makes a mesh repository"}}
+		return nil, "", manifest.Findings{{File: ModuleFile, Message: "is missing, so this is not a CUE module; check the path, or create a mesh repository with `isthmus init`"}}
 	}
 	var findings manifest.Findings
 	packages := map[string][]string{} // package name → files
@@ -100,7 +100,7 @@ func Choose(moduleCUE []byte, all int, headers map[string]Header) (files []strin
 				what = "is of package " + name
 			}
 			findings = append(findings, manifest.Finding{File: p, Line: 1, Message: fmt.Sprintf(
-				"%s, but the mesh is package %s: what stands in it would have no effect; write `package %s`", what, pkg, pkg)})
+				"%s, but the mesh is package %s: the file would have no effect; write `package %s`", what, pkg, pkg)})
 		}
 	}
 	if len(findings) > 0 {

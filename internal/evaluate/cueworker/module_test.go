@@ -10,7 +10,7 @@ import (
 	meshmodule "github.com/isthmus-mesh/isthmus/cue"
 )
 
-func TestWhatManifestsAreEvaluatedWithoutHoldsOnlyFieldsOfTheMesh(t *testing.T) {
+func TestFilesAcrossServicesDefineOnlyFieldsOfTheMesh(t *testing.T) {
 	for _, name := range acrossServices {
 		data, err := fs.ReadFile(meshmodule.Files, name)
 		if err != nil {

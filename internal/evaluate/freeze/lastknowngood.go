@@ -108,7 +108,7 @@ func BlameFiles(paths []string, findings manifest.Findings) map[string]manifest.
 			}
 		}
 		if out[p] == nil {
-			out[p] = manifest.Findings{{File: p, Message: "it defines something else than services now, with which the mesh cannot be evaluated: " + findings[0].Message}}
+			out[p] = manifest.Findings{{File: p, Message: "it defines more than services now, and the mesh cannot be evaluated with it: " + findings[0].Message}}
 		}
 	}
 	return out

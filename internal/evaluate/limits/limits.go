@@ -99,8 +99,8 @@ func ExceededMessage(what string, limit *sandbox.LimitError) string {
 	if limit.What == sandbox.CPU {
 		flag = CPUFlag
 	}
-	return fmt.Sprintf("%s %s and was ended: either something in it makes values without end (look at what changed last), or it is large "+
-		"and needs more: see --%s", what, limit, flag)
+	return fmt.Sprintf("%s %s and was ended. Either a value is endless (check the last change), or the repository needs a "+
+		"higher limit: see --%s", what, limit, flag)
 }
 
 // SizeValue is a flag for a number of bytes, as a quantity of Kubernetes: "1Gi".
@@ -110,7 +110,7 @@ type SizeValue struct{ Bytes *int64 }
 func (v SizeValue) Set(text string) error {
 	q, err := resource.ParseQuantity(text)
 	if err != nil {
-		return fmt.Errorf("%q is no size; write for instance 1500Mi or 2Gi", text)
+		return fmt.Errorf("%q is not a quantity; write for example 1500Mi or 2Gi", text)
 	}
 	*v.Bytes = q.Value()
 	return nil

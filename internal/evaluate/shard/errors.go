@@ -40,15 +40,15 @@ func Explain(ctx context.Context, err error) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &common) && errors.As(err, &limit):
-		return manifest.Findings{{Message: limits.ExceededMessage("evaluating most services, each by itself,", limit) +
-			"; what they share is to blame, a template for instance"}}
+		return manifest.Findings{{Message: limits.ExceededMessage("evaluating most services, each separately,", limit) +
+			"; the cause is in what they share, for example a template"}}
 	case errors.As(err, &findings):
 		return findings
 	case errors.As(err, &limit) && limit.What != sandbox.Time:
 		return manifest.Findings{{Message: limits.ExceededMessage("evaluating the repository", limit)}}
 	case errors.As(err, &crash) && crash.Panicked:
-		return manifest.Findings{{Message: fmt.Sprintf("the CUE evaluator cannot cope with the repository: %s; look at what changed last, "+
-			"for instance for values that nest without end", crash)}}
+		return manifest.Findings{{Message: fmt.Sprintf("the CUE evaluator crashed: %s; check the last change, for example for values "+
+			"that nest endlessly", crash)}}
 	case ctx.Err() != nil:
 		return fmt.Errorf("evaluating the repository was ended: %w", err)
 	default:
@@ -70,7 +70,7 @@ func ExplainInOnePiece(ctx context.Context, err error, reasons manifest.Findings
 	if first.Line > 0 {
 		where = fmt.Sprintf("%s:%d", where, first.Line)
 	}
-	findings[0].Message += fmt.Sprintf("; in parts it would need less, but %s keeps it in one piece: %s", where, first.Message)
+	findings[0].Message += fmt.Sprintf("; shards would need less memory and time, but %s prevents them: %s", where, first.Message)
 	return findings
 }
 

@@ -134,7 +134,7 @@ func NewPartition(snap *source.Snapshot, infos map[string]cueworker.FileInfo, re
 		}
 		for name, line := range info.Hidden {
 			if at, ok := hidden[name]; !ok || p < at.File {
-				hidden[name] = manifest.Finding{File: p, Line: line, Message: fmt.Sprintf("services have a field %s, which something else may look at: data has none", name)}
+				hidden[name] = manifest.Finding{File: p, Line: line, Message: fmt.Sprintf("services have a hidden field %s that other code may refer to; data has no hidden fields", name)}
 			}
 		}
 		for name := range info.Seen {
@@ -149,7 +149,7 @@ func NewPartition(snap *source.Snapshot, infos map[string]cueworker.FileInfo, re
 	if at, same := sameModule(snap); !same {
 		// First: another version of the module makes the other reasons irrelevant.
 		s.Unshardable = slices.Insert(s.Unshardable, 0, manifest.Finding{
-			File: at, Message: "the vendored module isthmus.dev/mesh is of another version than this program; `isthmus vendor` brings that one",
+			File: at, Message: "the vendored module isthmus.dev/mesh is of another version than this program; `isthmus vendor` replaces it",
 		})
 	}
 	inMesh := map[string]bool{}

@@ -221,7 +221,7 @@ func (p *pass) checkResults() {
 		if n := len(got.Objects); n > p.Limits.Objects {
 			p.services.AddFinding(name, p.blame.located(manifest.Findings{{
 				Service: name, Path: cueworker.ServicesField + "." + name,
-				Message: fmt.Sprintf("it makes %d resources for this cluster, more than the %d that a service may: see --%s",
+				Message: fmt.Sprintf("it renders %d resources for this cluster, more than the limit of %d per service: see --%s",
 					n, p.Limits.Objects, limits.ObjectsFlag),
 			}})[0])
 		}

@@ -66,7 +66,7 @@ func (s *Session) manifestCluster(p *Partition) string {
 
 // sharedExceeded is the finding for values that all services share.
 func sharedExceeded(p *Partition, limit *sandbox.LimitError) manifest.Findings {
-	what := fmt.Sprintf("evaluating what all services share (%s)", strings.Join(p.Shared, ", "))
+	what := fmt.Sprintf("evaluating the shared files (%s)", strings.Join(p.Shared, ", "))
 	return manifest.Findings{{Message: limits.ExceededMessage(what, limit)}}
 }
 
