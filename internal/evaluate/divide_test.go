@@ -40,8 +40,8 @@ func TestEndlessServiceIsFoundAmongManyWithinSeconds(t *testing.T) {
 	limits := evaluate.Limits{CPU: 12 * time.Second}
 	slow := strings.Replace(service("slow", everywhere), `"tests"`, `"slow"`, 1)
 	for name, files := range map[string]map[string]string{
-		"Manifest": {"services/slow.cue": badInputs["Endless"].text("slow")},
-		"Memory":   {"services/slow.cue": badInputs["ManyValues"].text("slow")},
+		"Manifest": {"services/slow.cue": badInputs()["Endless"].text("slow")},
+		"Memory":   {"services/slow.cue": badInputs()["ManyValues"].text("slow")},
 		"Template": {"services/slow.cue": slow, "text.cue": templateWithList(forever("slow"))},
 	} {
 		t.Run(name, func(t *testing.T) {
