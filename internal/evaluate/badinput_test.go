@@ -18,26 +18,27 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/support/cuecmd"
 )
 
-// small are limits that are met soon.
+// small are limits that are exceeded soon.
 var small = evaluate.Limits{Memory: 256 << 20, CPU: 3 * time.Second}
 
-// What messages name when a limit was met.
+// Flags in the messages for exceeded limits.
 const anyLimit, cpuLimit = "see --evaluation-", "--evaluation-cpu"
 
-// badInput is something that CUE cannot cope with, or that nobody may do, in the file of one service.
+// badInput is content of a service file that CUE cannot evaluate, or that is forbidden.
 type badInput struct {
 	reason string
-	// head stands before the package clause, imports after it, fields in the service; or whole is all of the file.
+	// head is before the package clause, imports after it, fields in the service; or whole is the
+	// whole file.
 	head, imports string
 	fields        []string
 	whole         string
-	// says is part of what is told of it.
+	// says is a part of the message.
 	says string
-	// harmless: it may be evaluated as well.
+	// harmless: it may also evaluate.
 	harmless bool
 }
 
-// text is the file of a service that has the bad input.
+// text is the file of a service with the bad input.
 func (b badInput) text(name string) string {
 	if b.whole != "" {
 		return strings.ReplaceAll(b.whole, "NAME", name)
@@ -88,7 +89,7 @@ var badInputs = sync.OnceValue(func() map[string]badInput {
 	}
 })
 
-// doubled are fields of which each is twice as long as the one before.
+// doubled are fields, each twice as long as the one before.
 func doubled(n int) []string {
 	fields := []string{`_s0: "0123456789abcdef"`}
 	for i := range n {
@@ -105,7 +106,7 @@ func numbered(n int) string {
 	return b.String()
 }
 
-// Whatever stands in the file of one service, others go on and it is kept, in the same process for all of them.
+// One process evaluates all inputs.
 func TestBadInputFreezesOnlyTheServiceOfItsFile(t *testing.T) {
 	const file = "services/web.cue"
 	r, e := newTree(t), evaluate.New(small, nil)
@@ -116,7 +117,7 @@ func TestBadInputFreezesOnlyTheServiceOfItsFile(t *testing.T) {
 	}
 	good := r.revision()
 	opts.LastKnownGood = first.LastKnownGood
-	// The others are changed in the same commit.
+	// The same commit changes the other services.
 	fan := service("fan", everywhere, `egress: {web: {}, stock: {}}`)
 	r.files["services/fan.cue"] = fan
 	kept := clean(t, r.commit(nil), "west")
@@ -198,7 +199,7 @@ func TestBadInputInSharedFilesRejectsTheCommit(t *testing.T) {
 	}
 }
 
-// Tools never run, and tags are given by nobody but the cluster. That alone is not wrong: it is what plain CUE says of it.
+// Tool files never run, and the cluster is the only tag. The result is that of plain CUE.
 func TestToolsAndTagsBehaveAsInPlainCUE(t *testing.T) {
 	witness := filepath.Join(t.TempDir(), "witness")
 	tool := func(path, field string) string {
@@ -250,7 +251,7 @@ func TestToolsAndTagsBehaveAsInPlainCUE(t *testing.T) {
 	}
 }
 
-// exported is what plain CUE says of a repository for a cluster, or why it says nothing.
+// exported is the result of `cue vet` and `cue export` for a cluster, or their error.
 func exported(t *testing.T, files map[string]string, cluster string) (objects map[string]string, refused string) {
 	t.Helper()
 	dir := t.TempDir()

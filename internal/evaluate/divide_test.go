@@ -12,7 +12,8 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 )
 
-// crowd is newTree with many more services, each in its file, that call one another, and the last one the one that is named.
+// crowd is newTree with many more services, each in a file of its own. Each calls the next one, and
+// the last one calls the service last.
 func crowd(t *testing.T, services int, last string) *tree {
 	r := newTree(t)
 	for i := range services {
@@ -25,7 +26,7 @@ func crowd(t *testing.T, services int, last string) *tree {
 	return r
 }
 
-// forever is an expression that takes hours for one service, or for all where its owner is "".
+// forever is an expression that takes hours for the services of an owner, or with "" for all.
 func forever(owner string) string {
 	return fmt.Sprintf(`[if %q == "" || service.owner == %[1]q {"\(len([for a in list.Range(0, 3000, 1) for b in list.Range(0, 3000, 1) `+
 		`for c in list.Range(0, 3000, 1) if a+b+c == -1 {a}]))"}, "short"][0]`, owner)
@@ -35,7 +36,7 @@ func templateWithList(text string) string {
 	return withList("#template: {service: _, resources: [string]: metadata: annotations: text: " + text + "}\n")
 }
 
-// What one service does to itself may cost the others some seconds, once, and no more: well below spec.timeout.
+// An endless service delays the others once, by some seconds, well below spec.timeout.
 func TestEndlessServiceIsFoundAmongManyWithinSeconds(t *testing.T) {
 	limits := evaluate.Limits{CPU: 12 * time.Second}
 	slow := strings.Replace(service("slow", everywhere), `"tests"`, `"slow"`, 1)

@@ -16,7 +16,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/source"
 )
 
-// quickstart is the example, with files changed: "" removes one.
+// quickstart is the example with changed files; "" removes a file.
 func quickstart(t *testing.T, changes map[string]string) *source.Snapshot {
 	t.Helper()
 	snap, err := source.FromDir(context.Background(), filepath.Join("..", "..", "examples", "quickstart"), source.Limits{})

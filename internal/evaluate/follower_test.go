@@ -15,7 +15,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/source"
 )
 
-// follower evaluates one commit after the other for a cluster, as its controller does.
+// follower evaluates commits for a cluster, as the controller does.
 type follower struct {
 	t         *testing.T
 	cluster   string
@@ -23,7 +23,7 @@ type follower struct {
 	basis     *evaluate.LastKnownGood
 }
 
-// follow begins where nothing was applied before.
+// follow begins without earlier commits.
 func follow(t *testing.T, cluster string) *follower {
 	return &follower{t: t, cluster: cluster, evaluator: evaluate.New(evaluate.Limits{}, nil), basis: &evaluate.LastKnownGood{}}
 }
@@ -43,7 +43,7 @@ func (f *follower) applies(snap *source.Snapshot) *evaluate.Result {
 	return result
 }
 
-// halts is why nothing of a commit is applied.
+// halts returns the findings of a commit that is rejected.
 func (f *follower) halts(snap *source.Snapshot) manifest.Findings {
 	f.t.Helper()
 	result, err := f.evaluator.Partial(f.t.Context(), snap, f.options())
@@ -54,7 +54,7 @@ func (f *follower) halts(snap *source.Snapshot) manifest.Findings {
 	return findings
 }
 
-// clean is the rendering of a commit that has to be good.
+// clean is the rendering of a commit without errors.
 func clean(t *testing.T, snap *source.Snapshot, cluster string) map[string]string {
 	t.Helper()
 	result, err := evaluate.Evaluate(context.Background(), snap, evaluate.Options{Cluster: cluster})

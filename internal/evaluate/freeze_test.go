@@ -10,7 +10,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 )
 
-// brokenWebs are ways to break the service web, with the line that is to blame and what is said of it.
+// brokenWebs are ways to break the service web, with the line and a part of the message.
 var brokenWebs = map[string]struct {
 	reason string
 	text   string
@@ -62,7 +62,7 @@ func TestBrokenCallerKeepsItsAccessAndObjects(t *testing.T) {
 	}
 }
 
-// What is let in by the callees is the point of the test above: without the service they would be narrowed.
+// This shows that the test above would fail without the frozen service.
 func TestRemovedCallerLosesItsAccess(t *testing.T) {
 	r, f := newTree(t), follow(t, "west")
 	before := texts(f.applies(r.commit(nil)).Rendered)

@@ -8,7 +8,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 )
 
-// Whichever name comes first, and whoever is told: what the owner of a name does goes on.
+// The owner keeps the name, whichever service comes first in the alphabet.
 func TestNewServiceWithAConflictDoesNotFreezeTheOwner(t *testing.T) {
 	for _, name := range []string{"aaa", "zzz"} {
 		for what, text := range map[string]string{
@@ -35,7 +35,7 @@ func TestNewServiceWithAConflictDoesNotFreezeTheOwner(t *testing.T) {
 	}
 }
 
-// The inventory and the externals are as they were; it is the service that does not fit.
+// The inventory and the externals did not change; the service did.
 func TestServiceThatContradictsTheInventoryFreezesOnlyItself(t *testing.T) {
 	for name, tc := range map[string]struct{ shared, cart string }{
 		"NoGateway":       {"clusters: edge: region: \"z\"\n", service("cart", `placement: {east: {}, west: {}, edge: {}}`, `egress: stock: {}`)},
@@ -75,7 +75,7 @@ func TestUnparsableInventoryIsReported(t *testing.T) {
 	})
 }
 
-// What was a file of services is still theirs when a slip makes it something else.
+// A service file with an error that makes it a shared file is still a service file.
 func TestErrorOutsideOfAManifestFreezesOnlyTheServicesOfItsFile(t *testing.T) {
 	for name, text := range map[string]string{
 		"Brace":        strings.Replace(goodWeb, "\tegress: {cart: {}, stock: {}}\n}\n", "}\negress: {cart: {}, stock: {}}\n", 1),
@@ -117,7 +117,7 @@ func TestRemovedServiceIsFrozenIfItMayBeInAnUnparsableFile(t *testing.T) {
 	})
 }
 
-// The owner of a service decides who may call it, at once.
+// A removed caller loses its access at once.
 func TestCalleeThatRemovesACallerAcceptsNoOtherCaller(t *testing.T) {
 	const policy = "AuthorizationPolicy/cart/isthmus-cart"
 	inBoth(t, func(t *testing.T, cluster string) {
@@ -148,7 +148,7 @@ func TestErrorIsReportedOnce(t *testing.T) {
 	_ = manifest.Findings{}
 }
 
-// A service that moves to another cluster, and has a mistake: it stays where it was, in the eyes of all clusters.
+// A service with an error that moves to another cluster stays where it was, for all clusters.
 func TestBrokenServiceIsFrozenInEveryCluster(t *testing.T) {
 	for name, fields := range map[string][]string{
 		"UnknownCallee":  {`placement: east: {}`, `egress: {carts: {}}`},
@@ -172,7 +172,7 @@ func TestBrokenServiceIsFrozenInEveryCluster(t *testing.T) {
 	}
 }
 
-// A callee that never was good is nobody's, like an external that does not answer: what calls it is not left out with it.
+// A callee that never was good is like an external that does not respond.
 func TestCallerOfANeverGoodServiceIsRenderedWithoutIt(t *testing.T) {
 	inBoth(t, func(t *testing.T, cluster string) {
 		r, f := newTree(t), follow(t, cluster)

@@ -17,8 +17,7 @@ import (
 // withList is a shared file that needs package list.
 func withList(text string) string { return "package config\n\nimport \"list\"\n\n" + text }
 
-// What a repository that is evaluated in one piece does to its evaluation, it does to nothing else: no limit is met by this process, and the
-// next repository is evaluated as if nothing had been.
+// A repository that is evaluated in one piece affects neither this process nor the next repository.
 func TestRepositoryCannotHarmOtherEvaluations(t *testing.T) {
 	before := resident()
 	for _, name := range slices.Sorted(maps.Keys(badInputs())) {
@@ -105,7 +104,7 @@ func TestMemoryFlagIsAKubernetesQuantity(t *testing.T) {
 	}
 }
 
-// The least that may be asked for is enough for a small mesh, in shards and in one piece.
+// In shards and in one piece.
 func TestLowestLimitsSufficeForASmallMesh(t *testing.T) {
 	least := evaluate.Limits{Memory: 128 << 20, CPU: 5 * time.Second}
 	for _, changes := range []map[string]string{nil, {"obstacle.cue": obstacle}} {
@@ -115,7 +114,7 @@ func TestLowestLimitsSufficeForASmallMesh(t *testing.T) {
 	}
 }
 
-// A deadline is nobody's mistake for certain: the machine may be busy.
+// A deadline is not a finding, because the machine may be busy.
 func TestEvaluationEndsWithItsContext(t *testing.T) {
 	slow := quickstart(t, map[string]string{"services/x.cue": withList(endless)})
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)

@@ -12,7 +12,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/source"
 )
 
-// refuse takes paths out of a snapshot, with all below them, and has them refused.
+// refuse removes paths from a snapshot, with everything below them, and adds their rejections.
 func refuse(snap *source.Snapshot, refused map[string]source.Refusal) *source.Snapshot {
 	snap.Refused = map[string]source.Refusal{}
 	for p, refusal := range refused {

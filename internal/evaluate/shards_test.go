@@ -19,21 +19,22 @@ import (
 
 const (
 	inModule = "cue.mod/pkg/isthmus.dev/mesh/"
-	// obstacle is a file for which a repository is evaluated in one piece.
+	// obstacle is a file that prevents sharding.
 	obstacle = "package config\n\n_count: len(services)\n"
 )
 
-// cart is newTree's, with more fields and something before it; the first field of more is in line 9, if there is nothing before.
+// cart is the file of cart in newTree with a prefix and with more fields. Without a prefix the first
+// of these fields is in line 9.
 func cart(before string, more ...string) string {
 	return "package config\n\n" + before + definition("cart", append([]string{everywhere, `egress: stock: {}`}, more...)...)
 }
 
-// reading is a shared file by which the template puts a text on each DestinationRule.
+// reading is a shared file whose template adds a text to each DestinationRule.
 func reading(text string) string {
 	return "package config\n\n#template: {service: _, resources: [=~\"^DestinationRule/\"]: metadata: annotations: text: " + text + "}\n"
 }
 
-// inOnePiece is what a repository says that is made to be evaluated in one piece.
+// inOnePiece is the rendering of a repository that is evaluated in one piece.
 func inOnePiece(t *testing.T, files map[string]string, cluster string) map[string]string {
 	t.Helper()
 	files = maps.Clone(files)
@@ -48,7 +49,7 @@ func inOnePiece(t *testing.T, files map[string]string, cluster string) map[strin
 	return sorted(t, result.Rendered)
 }
 
-// sorted are objects with the keys in order: that of fields in JSON means nothing.
+// sorted returns objects with sorted keys.
 func sorted(t *testing.T, rendered map[string]json.RawMessage) map[string]string {
 	t.Helper()
 	out := make(map[string]string, len(rendered))
@@ -187,7 +188,8 @@ func TestEveryFileWithAnObstacleIsReported(t *testing.T) {
 	same(t, "files", []string{"count.cue", inModule + "more.cue", "services/cart.cue"}, places(result.Unshardable))
 }
 
-// wider is newTree with alone, which runs in east and has nothing to do with anybody, and far, which runs in west and is called there.
+// wider is newTree with two more services: alone in east, which has no calls, and far in west, which
+// is called there.
 func wider(t *testing.T) *tree {
 	r := newTree(t)
 	r.files["services/alone.cue"] = service("alone", `placement: east: {}`)
@@ -235,7 +237,7 @@ func TestOnlyChangesAreEvaluatedAgain(t *testing.T) {
 	}
 }
 
-// What changed is judged alike everywhere, and so looked at, but nothing comes of it.
+// Every cluster checks a changed service.
 func TestRouteOfAnUnrelatedServiceChangesNothing(t *testing.T) {
 	r, f := wider(t), follow(t, "east")
 	before := f.applies(r.commit(nil))
@@ -299,7 +301,7 @@ func TestResultDoesNotDependOnTheCache(t *testing.T) {
 	}
 }
 
-// What a cache knows of one cluster, or of no cluster, is not taken for what it knows of another.
+// Results of one cluster, or without a cluster, must not be used for another.
 func TestClustersShareACache(t *testing.T) {
 	dir := t.TempDir()
 	r := wider(t)
@@ -425,9 +427,10 @@ func cached(t *testing.T, dir string) []string {
 	return files
 }
 
-// discerning are templates that tell apart manifests that are the same as data, with what they have to put on a DestinationRule of cart.
+// discerning are templates that distinguish manifests with equal data, with the expected text on a
+// DestinationRule of cart.
 var discerning = map[string]struct{ text, says string }{
-	// The order of fields follows from all the places in which they stand, the template among them.
+	// The order of fields depends on all their definitions, including the template.
 	"Text": {
 		"package config\n\nimport \"encoding/json\"\n\n#template: {service: {egress: _, backend: _, ...}, resources: [=~\"^DestinationRule/\"]: metadata: annotations: text: json.Marshal(service)}\n",
 		`\"egress\":{\"stock\":{}},\"owner\":\"tests\",\"placement\":{\"east\":{},\"west\":{}},\"ports\"`,
