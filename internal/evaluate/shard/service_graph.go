@@ -18,7 +18,7 @@ import (
 
 // This file mirrors the CUE module: it knows which data of other services the checks and the
 // objects of a service depend on. It mirrors checks.cue, checks_access.cue, checks_clusters.cue,
-// checks_routes.cue, view.cue (hosts) and vip.cue (virtual addresses). The tests of
+// checks_routes.cue, cluster_view.cue (hosts) and vip.cue (virtual addresses). The tests of
 // internal/evaluate/shards_test.go and the examples compare the result of shards with that of the
 // repository in one piece.
 
@@ -269,7 +269,7 @@ func hasTCP(s manifest.Service) bool {
 	return false
 }
 
-// hostsOf mirrors _hosts of view.cue.
+// hostsOf mirrors _hosts of cluster_view.cue.
 func hostsOf(m *manifest.Mesh, name string, s manifest.Service) []string {
 	if len(s.Hosts) > 0 {
 		return s.Hosts
