@@ -43,7 +43,7 @@ func (r *Reconciler) bundle(ctx context.Context, ms *v1alpha1.MeshSync, m *syncS
 
 // render finds out how services were before they broke, if this process does not know and Git does. If nobody does, the bundle says so
 // and there is no basis for the next commit.
-func (r *Reconciler) render(ctx context.Context, ms *v1alpha1.MeshSync, request syncrun.RenderRequest) (*render.Bundle, *evaluate.Basis, error) {
+func (r *Reconciler) render(ctx context.Context, ms *v1alpha1.MeshSync, request syncrun.RenderRequest) (*render.Bundle, *evaluate.LastKnownGood, error) {
 	bundle, good, err := r.renderer.Render(ctx, request)
 	var unknown *syncrun.UnknownClusterError
 	// What is one service's error beside what was good may look like everybody's without.

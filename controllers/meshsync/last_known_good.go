@@ -15,7 +15,7 @@ import (
 
 // lastGood finds out, for a new process, how services were before they broke: as the commit has them that was carried out last, and those
 // that were frozen by then as the commits have them that the status names.
-func (r *Reconciler) findLastKnownGood(ctx context.Context, ms *v1alpha1.MeshSync) (*evaluate.Basis, error) {
+func (r *Reconciler) findLastKnownGood(ctx context.Context, ms *v1alpha1.MeshSync) (*evaluate.LastKnownGood, error) {
 	if ms.Status.LastKnownGoodRevision == "" {
 		owned, err := r.cluster().Owns(ctx, ms)
 		if err != nil {
@@ -25,13 +25,13 @@ func (r *Reconciler) findLastKnownGood(ctx context.Context, ms *v1alpha1.MeshSyn
 			return nil, errors.New("there are resources of the mesh here, and the status does not say which commit they are from")
 		}
 		// Nothing of this mesh is here, so nothing stems from what is broken.
-		return &evaluate.Basis{}, nil
+		return &evaluate.LastKnownGood{}, nil
 	}
 	if unlisted := ms.Status.FrozenCount - int64(len(ms.Status.Frozen)); unlisted > 0 {
 		return nil, fmt.Errorf("%d more services were frozen than the status could list", unlisted)
 	}
 	// First those that were frozen then, then all others beside them.
-	frozen := &evaluate.Basis{}
+	frozen := &evaluate.LastKnownGood{}
 	byRevision := map[string][]string{}
 	for _, f := range ms.Status.Frozen {
 		byRevision[f.Revision] = append(byRevision[f.Revision], f.Service)

@@ -43,9 +43,9 @@ type Fetcher interface {
 // that is not in the inventory an [UnknownClusterError].
 type Renderer interface {
 	// Render gives the bundle, and what the next commit can fall back to.
-	Render(ctx context.Context, request syncrun.RenderRequest) (*render.Bundle, *evaluate.Basis, error)
+	Render(ctx context.Context, request syncrun.RenderRequest) (*render.Bundle, *evaluate.LastKnownGood, error)
 	// Manifests are what services are fallen back to that were good in a commit.
-	Manifests(ctx context.Context, snapshot *source.Snapshot, cluster string) (*evaluate.Basis, error)
+	Manifests(ctx context.Context, snapshot *source.Snapshot, cluster string) (*evaluate.LastKnownGood, error)
 }
 
 // Applier carries a plan out.

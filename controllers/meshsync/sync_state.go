@@ -93,7 +93,7 @@ type attempt struct {
 // basis is what the last commits were good for, and the mesh that they are of.
 type lastKnownGood struct {
 	of        renderKey
-	manifests *evaluate.Basis
+	manifests *evaluate.LastKnownGood
 }
 
 type renderKey struct {

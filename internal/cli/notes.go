@@ -40,8 +40,8 @@ func notesOn(result *evaluate.Result) []problem {
 
 // notesOnShards are the files for which the repository has to be evaluated in one piece.
 func notesOnShards(result *evaluate.Result) []problem {
-	notes := make(manifest.Findings, len(result.Whole))
-	for i, f := range result.Whole {
+	notes := make(manifest.Findings, len(result.Unshardable))
+	for i, f := range result.Unshardable {
 		f.Message = "the mesh is evaluated in one piece because of this file: " + f.Message
 		notes[i] = f
 	}

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,26 +18,27 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/support/cuecmd"
 )
 
-// small are limits that are met soon.
+// small are limits that are exceeded soon.
 var small = evaluate.Limits{Memory: 256 << 20, CPU: 3 * time.Second}
 
-// What messages name when a limit was met.
+// Flags in the messages for exceeded limits.
 const anyLimit, cpuLimit = "see --evaluation-", "--evaluation-cpu"
 
-// badInput is something that CUE cannot cope with, or that nobody may do, in the file of one service.
+// badInput is content of a service file that CUE cannot evaluate, or that is forbidden.
 type badInput struct {
 	reason string
-	// head stands before the package clause, imports after it, fields in the service; or whole is all of the file.
+	// head is before the package clause, imports after it, fields in the service; or whole is the
+	// whole file.
 	head, imports string
 	fields        []string
 	whole         string
-	// says is part of what is told of it.
+	// says is a part of the message.
 	says string
-	// harmless: it may be evaluated as well.
+	// harmless: it may also evaluate.
 	harmless bool
 }
 
-// text is the file of a service that has the bad input.
+// text is the file of a service with the bad input.
 func (b badInput) text(name string) string {
 	if b.whole != "" {
 		return strings.ReplaceAll(b.whole, "NAME", name)
@@ -53,38 +55,41 @@ const endless = `_found: [for a in list.Range(0, 3000, 1) for b in list.Range(0,
 _none: len(_found) & 0
 `
 
-var badInputs = map[string]badInput{
-	"Endless":       {reason: "CUE cannot be interrupted", imports: "list", fields: strings.Split(strings.TrimSpace(endless), "\n"), says: cpuLimit},
-	"LongList":      {reason: "one call makes more than the machine has", imports: "list", fields: []string{`_l: list.Range(0, 1e8, 1)`}, says: anyLimit},
-	"Doubling":      {reason: "thirty lines make 16 GiB", fields: doubled(30), says: anyLimit},
-	"Repeat":        {reason: "one call makes 100 GB", imports: "strings", fields: []string{`hosts: [strings.Repeat("0123456789", 10_000_000_000)]`}},
-	"ManyValues":    {reason: "all are kept", imports: "list", fields: []string{`_l: list.Range(0, 2000, 1)`, `_all: {for a in _l for b in _l {"\(a).\(b)": a*b}}`}, says: anyLimit},
-	"ManyFields":    {reason: "a million of them", imports: "list", fields: []string{`traffic: connectionPool: {for n in list.Range(0, 1_000_000, 1) {"f\(n)": n}}`}, says: anyLimit},
-	"ManyWritten":   {reason: "a million of them, in 16 MB", fields: []string{"traffic: connectionPool: {\n" + numbered(1_000_000) + "}"}, says: anyLimit},
-	"LongAnswer":    {reason: "more than is read of a child", imports: "list strings", fields: []string{`_s: strings.Repeat("x", 1_000_000)`, `traffic: connectionPool: {for n in list.Range(0, 40, 1) {"f\(n)": _s}}`}, says: anyLimit},
-	"Recursion":     {reason: "a template that calls itself", fields: []string{`_f: {n: int, out: {_g: _f & {"n": n + 1}, x: _g.out.x}}`, `hosts: [(_f & {n: 0}).out.x]`}},
-	"Infinite":      {reason: "a structural cycle", fields: []string{`_x: {n: _x}`, `hosts: [_x.n.n.host]`}},
-	"DeepStructs":   {reason: "the parser recurses", fields: []string{"_x: " + strings.Repeat("{a: ", 200_000) + "1" + strings.Repeat("}", 200_000)}, harmless: true},
-	"DeepLists":     {reason: "brackets cost a byte each", fields: []string{"_x: " + strings.Repeat("[", 1_000_000) + strings.Repeat("]", 1_000_000)}, harmless: true},
-	"LongString":    {reason: "large is not wrong", fields: []string{`_x: "` + strings.Repeat("x", 10<<20) + `"`}, harmless: true},
-	"Exec":          {reason: "tools do not run", imports: "tool/exec", fields: []string{`hosts: [(exec.Run & {cmd: "id", stdout: string}).stdout]`}},
-	"File":          {reason: "tools do not read", imports: "tool/file", fields: []string{`hosts: [(file.Read & {filename: "/etc/passwd", contents: string}).contents]`}},
-	"UnknownTag":    {reason: "a value that nobody gives", fields: []string{`vip: string @tag(nobody)`}},
-	"HostTag":       {reason: "facts of the host are not there", fields: []string{`vip: string @tag(h,var=cwd)`, `_h: string @tag(h2,var=hostname)`, `hosts: [_h]`}},
-	"NotUTF8":       {reason: "a file that is no text", fields: []string{"hosts: [\"\xff\xfe\"]"}},
-	"UTF16":         {reason: "a file in another encoding", whole: "\xff\xfep\x00a\x00c\x00k\x00a\x00g\x00e\x00 \x00c\x00"},
-	"NUL":           {reason: "a file that is no text", fields: []string{"\x00"}},
-	"Blank":         {reason: "a file of nothing", whole: "\n"},
-	"Future":        {reason: "an experiment of a newer CUE", head: "@experiment(fromthefuture)\n\n"},
-	"FutureSyntax":  {reason: "what only a newer CUE can parse", fields: []string{`hosts: match name { case "a": ["a.example.com"] }`}},
-	"FuturePackage": {reason: "what only a newer CUE brings", imports: "encoding/future", fields: []string{`hosts: [future.Host]`}},
-	"Registry":      {reason: "a module from elsewhere", imports: "example.org/else@v1", fields: []string{`hosts: [else.host]`}},
-	"Embed":         {reason: "a file beside the repository", head: "@extern(embed)\n\n", fields: []string{`hosts: [_h]`, `_h: _ @embed(file="../../../../etc/hostname",type=text)`}},
-	"EmbedAbsolute": {reason: "a file of the machine", head: "@extern(embed)\n\n", fields: []string{`hosts: [_h]`, `_h: _ @embed(file="/etc/hostname",type=text)`}},
-	"ExternC":       {reason: "an extern other than embed", head: "@extern(\"wasm\")\n\n", fields: []string{`_add: _ @extern("/tmp/foo.wasm",abi=c, sig="func(int64, int64): int64")`, `vip: "\(_add(1, 2))"`}},
-}
+// badInputs are large, so they are made on demand: the children that evaluate are this program as well.
+var badInputs = sync.OnceValue(func() map[string]badInput {
+	return map[string]badInput{
+		"Endless":       {reason: "CUE cannot be interrupted", imports: "list", fields: strings.Split(strings.TrimSpace(endless), "\n"), says: cpuLimit},
+		"LongList":      {reason: "one call makes more than the machine has", imports: "list", fields: []string{`_l: list.Range(0, 1e8, 1)`}, says: anyLimit},
+		"Doubling":      {reason: "thirty lines make 16 GiB", fields: doubled(30), says: anyLimit},
+		"Repeat":        {reason: "one call makes 100 GB", imports: "strings", fields: []string{`hosts: [strings.Repeat("0123456789", 10_000_000_000)]`}},
+		"ManyValues":    {reason: "all are kept", imports: "list", fields: []string{`_l: list.Range(0, 2000, 1)`, `_all: {for a in _l for b in _l {"\(a).\(b)": a*b}}`}, says: anyLimit},
+		"ManyFields":    {reason: "a million of them", imports: "list", fields: []string{`traffic: connectionPool: {for n in list.Range(0, 1_000_000, 1) {"f\(n)": n}}`}, says: anyLimit},
+		"ManyWritten":   {reason: "a million of them, in 16 MB", fields: []string{"traffic: connectionPool: {\n" + numbered(1_000_000) + "}"}, says: anyLimit},
+		"LongAnswer":    {reason: "more than is read of a child", imports: "list strings", fields: []string{`_s: strings.Repeat("x", 1_000_000)`, `traffic: connectionPool: {for n in list.Range(0, 40, 1) {"f\(n)": _s}}`}, says: anyLimit},
+		"Recursion":     {reason: "a template that calls itself", fields: []string{`_f: {n: int, out: {_g: _f & {"n": n + 1}, x: _g.out.x}}`, `hosts: [(_f & {n: 0}).out.x]`}},
+		"Infinite":      {reason: "a structural cycle", fields: []string{`_x: {n: _x}`, `hosts: [_x.n.n.host]`}},
+		"DeepStructs":   {reason: "the parser recurses", fields: []string{"_x: " + strings.Repeat("{a: ", 200_000) + "1" + strings.Repeat("}", 200_000)}, harmless: true},
+		"DeepLists":     {reason: "brackets cost a byte each", fields: []string{"_x: " + strings.Repeat("[", 1_000_000) + strings.Repeat("]", 1_000_000)}, harmless: true},
+		"LongString":    {reason: "large is not wrong", fields: []string{`_x: "` + strings.Repeat("x", 10<<20) + `"`}, harmless: true},
+		"Exec":          {reason: "tools do not run", imports: "tool/exec", fields: []string{`hosts: [(exec.Run & {cmd: "id", stdout: string}).stdout]`}},
+		"File":          {reason: "tools do not read", imports: "tool/file", fields: []string{`hosts: [(file.Read & {filename: "/etc/passwd", contents: string}).contents]`}},
+		"UnknownTag":    {reason: "a value that nobody gives", fields: []string{`vip: string @tag(nobody)`}},
+		"HostTag":       {reason: "facts of the host are not there", fields: []string{`vip: string @tag(h,var=cwd)`, `_h: string @tag(h2,var=hostname)`, `hosts: [_h]`}},
+		"NotUTF8":       {reason: "a file that is no text", fields: []string{"hosts: [\"\xff\xfe\"]"}},
+		"UTF16":         {reason: "a file in another encoding", whole: "\xff\xfep\x00a\x00c\x00k\x00a\x00g\x00e\x00 \x00c\x00"},
+		"NUL":           {reason: "a file that is no text", fields: []string{"\x00"}},
+		"Blank":         {reason: "a file of nothing", whole: "\n"},
+		"Future":        {reason: "an experiment of a newer CUE", head: "@experiment(fromthefuture)\n\n"},
+		"FutureSyntax":  {reason: "what only a newer CUE can parse", fields: []string{`hosts: match name { case "a": ["a.example.com"] }`}},
+		"FuturePackage": {reason: "what only a newer CUE brings", imports: "encoding/future", fields: []string{`hosts: [future.Host]`}},
+		"Registry":      {reason: "a module from elsewhere", imports: "example.org/else@v1", fields: []string{`hosts: [else.host]`}},
+		"Embed":         {reason: "a file beside the repository", head: "@extern(embed)\n\n", fields: []string{`hosts: [_h]`, `_h: _ @embed(file="../../../../etc/hostname",type=text)`}},
+		"EmbedAbsolute": {reason: "a file of the machine", head: "@extern(embed)\n\n", fields: []string{`hosts: [_h]`, `_h: _ @embed(file="/etc/hostname",type=text)`}},
+		"ExternC":       {reason: "an extern other than embed", head: "@extern(\"wasm\")\n\n", fields: []string{`_add: _ @extern("/tmp/foo.wasm",abi=c, sig="func(int64, int64): int64")`, `vip: "\(_add(1, 2))"`}},
+	}
+})
 
-// doubled are fields of which each is twice as long as the one before.
+// doubled are fields, each twice as long as the one before.
 func doubled(n int) []string {
 	fields := []string{`_s0: "0123456789abcdef"`}
 	for i := range n {
@@ -101,25 +106,25 @@ func numbered(n int) string {
 	return b.String()
 }
 
-// Whatever stands in the file of one service, others go on and it is kept, in the same process for all of them.
-func TestABadInputFreezesOnlyTheServiceOfItsFile(t *testing.T) {
+// One process evaluates all inputs.
+func TestBadInputFreezesOnlyTheServiceOfItsFile(t *testing.T) {
 	const file = "services/web.cue"
 	r, e := newTree(t), evaluate.New(small, nil)
-	opts := evaluate.Options{Cluster: "west", Basis: &evaluate.Basis{}}
+	opts := evaluate.Options{Cluster: "west", LastKnownGood: &evaluate.LastKnownGood{}}
 	first, err := e.Partial(t.Context(), r.commit(nil), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	good := r.revision()
-	opts.Basis = first.Basis
-	// The others are changed in the same commit.
+	opts.LastKnownGood = first.LastKnownGood
+	// The same commit changes the other services.
 	fan := service("fan", everywhere, `egress: {web: {}, stock: {}}`)
 	r.files["services/fan.cue"] = fan
 	kept := clean(t, r.commit(nil), "west")
 	bare := clean(t, r.commit(map[string]string{file: service("web", everywhere)}), "west")
 	before := resident()
-	for _, name := range slices.Sorted(maps.Keys(badInputs)) {
-		tc := badInputs[name]
+	for _, name := range slices.Sorted(maps.Keys(badInputs())) {
+		tc := badInputs()[name]
 		t.Run(name, func(t *testing.T) {
 			if testing.Short() && tc.says != "" && name != "Endless" && name != "Doubling" {
 				t.Skip("two that meet limits are enough")
@@ -135,8 +140,8 @@ func TestABadInputFreezesOnlyTheServiceOfItsFile(t *testing.T) {
 			}
 			same(t, "rendered", kept, texts(result.Rendered))
 			same(t, "frozen", map[string]string{"web": good}, frozen(result))
-			if len(result.Broken["web"]) == 0 || len(result.Lost)+len(result.LeftOut) > 0 {
-				t.Errorf("%s: broken: %v, lost: %q, left out: %q", tc.reason, result.Broken, result.Lost, result.LeftOut)
+			if len(result.Broken["web"]) == 0 || len(result.Unknown)+len(result.NeverGood) > 0 {
+				t.Errorf("%s: broken: %v, lost: %q, left out: %q", tc.reason, result.Broken, result.Unknown, result.NeverGood)
 			}
 			for _, f := range found {
 				if f.File != file {
@@ -151,7 +156,7 @@ func TestABadInputFreezesOnlyTheServiceOfItsFile(t *testing.T) {
 				t.Errorf("%s: the host's name came out: %v", tc.reason, found)
 			}
 			// It was found out once, and is known from then on.
-			again, err := e.Partial(t.Context(), r.commit(nil), evaluate.Options{Cluster: "west", Basis: result.Basis})
+			again, err := e.Partial(t.Context(), r.commit(nil), evaluate.Options{Cluster: "west", LastKnownGood: result.LastKnownGood})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -177,7 +182,7 @@ func resident() uint64 {
 	return m.Sys
 }
 
-func TestABadInputInWhatAllShareHaltsTheCommit(t *testing.T) {
+func TestBadInputInSharedFilesRejectsTheCommit(t *testing.T) {
 	for name, text := range map[string]string{
 		"Endless":  withList(endless),
 		"Doubling": "package config\n\n" + strings.Join(doubled(30)[:31], "\n") + "\nsettings: domain: _s30\n",
@@ -194,8 +199,8 @@ func TestABadInputInWhatAllShareHaltsTheCommit(t *testing.T) {
 	}
 }
 
-// Tools never run, and tags are given by nobody but the cluster. That alone is not wrong: it is what plain CUE says of it.
-func TestToolsAndTagsAreWhatPlainCUESaysOfThem(t *testing.T) {
+// Tool files never run, and the cluster is the only tag. The result is that of plain CUE.
+func TestToolsAndTagsBehaveAsInPlainCUE(t *testing.T) {
 	witness := filepath.Join(t.TempDir(), "witness")
 	tool := func(path, field string) string {
 		return "package config\n\nimport \"tool/" + path + "\"\n\n" + definition("web", everywhere, `egress: {cart: {}, stock: {}}`, field)
@@ -246,7 +251,7 @@ func TestToolsAndTagsAreWhatPlainCUESaysOfThem(t *testing.T) {
 	}
 }
 
-// exported is what plain CUE says of a repository for a cluster, or why it says nothing.
+// exported is the result of `cue vet` and `cue export` for a cluster, or their error.
 func exported(t *testing.T, files map[string]string, cluster string) (objects map[string]string, refused string) {
 	t.Helper()
 	dir := t.TempDir()

@@ -12,7 +12,8 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 )
 
-// crowd is newTree with many more services, each in its file, that call one another, and the last one the one that is named.
+// crowd is newTree with many more services, each in a file of its own. Each calls the next one, and
+// the last one calls the service last.
 func crowd(t *testing.T, services int, last string) *tree {
 	r := newTree(t)
 	for i := range services {
@@ -25,7 +26,7 @@ func crowd(t *testing.T, services int, last string) *tree {
 	return r
 }
 
-// forever is an expression that takes hours for one service, or for all where its owner is "".
+// forever is an expression that takes hours for the services of an owner, or with "" for all.
 func forever(owner string) string {
 	return fmt.Sprintf(`[if %q == "" || service.owner == %[1]q {"\(len([for a in list.Range(0, 3000, 1) for b in list.Range(0, 3000, 1) `+
 		`for c in list.Range(0, 3000, 1) if a+b+c == -1 {a}]))"}, "short"][0]`, owner)
@@ -35,13 +36,13 @@ func templateWithList(text string) string {
 	return withList("#template: {service: _, resources: [string]: metadata: annotations: text: " + text + "}\n")
 }
 
-// What one service does to itself may cost the others some seconds, once, and no more: well below spec.timeout.
-func TestWhoNeverEndsIsFoundSoonAmongMany(t *testing.T) {
+// An endless service delays the others once, by some seconds, well below spec.timeout.
+func TestEndlessServiceIsFoundAmongManyWithinSeconds(t *testing.T) {
 	limits := evaluate.Limits{CPU: 12 * time.Second}
 	slow := strings.Replace(service("slow", everywhere), `"tests"`, `"slow"`, 1)
 	for name, files := range map[string]map[string]string{
-		"Manifest": {"services/slow.cue": badInputs["Endless"].text("slow")},
-		"Memory":   {"services/slow.cue": badInputs["ManyValues"].text("slow")},
+		"Manifest": {"services/slow.cue": badInputs()["Endless"].text("slow")},
+		"Memory":   {"services/slow.cue": badInputs()["ManyValues"].text("slow")},
 		"Template": {"services/slow.cue": slow, "text.cue": templateWithList(forever("slow"))},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -51,12 +52,12 @@ func TestWhoNeverEndsIsFoundSoonAmongMany(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := crowd(t, 300, "slow")
-			options := evaluate.Options{Cluster: "east", Basis: &evaluate.Basis{}}
+			options := evaluate.Options{Cluster: "east", LastKnownGood: &evaluate.LastKnownGood{}}
 			first, err := evaluate.New(limits, store).Partial(t.Context(), r.commit(files), options)
 			if err != nil {
 				t.Fatal(err)
 			}
-			same(t, "left out", []string{"slow"}, first.LeftOut)
+			same(t, "left out", []string{"slow"}, first.NeverGood)
 			if text := first.Findings().Error(); !strings.Contains(text, anyLimit) || !strings.Contains(text, "services/slow.cue") {
 				t.Errorf("told: %s", text)
 			}
@@ -73,18 +74,18 @@ func TestWhoNeverEndsIsFoundSoonAmongMany(t *testing.T) {
 			}
 			same(t, "told again", first.Findings(), again.Findings())
 			mended := evaluated(t, evaluate.New(limits, store), r.commit(map[string]string{"services/slow.cue": slow, "text.cue": ""}), options)
-			if len(mended.LeftOut) > 0 {
+			if len(mended.NeverGood) > 0 {
 				t.Errorf("mended: %v", mended.Findings())
 			}
 		})
 	}
 }
 
-func TestWhatNeverEndsForAnybodyIsToldAsShared(t *testing.T) {
+func TestEndlessTemplateIsReportedAsSharedCause(t *testing.T) {
 	r := crowd(t, 100, "stock")
 	began := time.Now()
 	_, err := evaluate.New(evaluate.Limits{CPU: 12 * time.Second}, nil).Partial(t.Context(),
-		r.commit(map[string]string{"text.cue": templateWithList(forever(""))}), evaluate.Options{Cluster: "east", Basis: &evaluate.Basis{}})
+		r.commit(map[string]string{"text.cue": templateWithList(forever(""))}), evaluate.Options{Cluster: "east", LastKnownGood: &evaluate.LastKnownGood{}})
 	var findings manifest.Findings
 	if !errors.As(err, &findings) || !strings.Contains(err.Error(), "what they share") || !strings.Contains(err.Error(), cpuLimit) {
 		t.Fatalf("got %v", err)

@@ -9,59 +9,72 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/isthmus-mesh/isthmus/internal/cache"
+	"github.com/isthmus-mesh/isthmus/internal/evaluate/freeze"
+	"github.com/isthmus-mesh/isthmus/internal/evaluate/shard"
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 	"github.com/isthmus-mesh/isthmus/internal/sandbox"
 	"github.com/isthmus-mesh/isthmus/internal/source"
 )
 
-// Options say what to evaluate for.
+// Options select what an evaluation checks and renders.
 type Options struct {
-	// Cluster is the cluster to render for; "" checks the repository and renders nothing.
+	// Cluster is the cluster to render for. With "" the repository is checked and nothing is
+	// rendered.
 	Cluster string
-	// Limits bound what the evaluation may use; a zero field is its default. An Evaluator has its own.
+	// Limits bound the evaluation; a zero field has its default. An [Evaluator] ignores them: it
+	// has its own.
 	Limits Limits
-	// Basis is what Partial falls back to where a service is broken, nil for nothing.
-	Basis *Basis
-	// Everything has all services checked, and not only those that concern the cluster.
-	Everything bool
-	// Lost are services of which nobody knows any more how they were when they were good.
-	Lost []string
-	// Refused are services that are broken for a reason that only a later step found.
+	// LastKnownGood replaces broken services in Partial. With nil nothing is replaced, and broken
+	// services are in Result.Unknown.
+	LastKnownGood *LastKnownGood
+	// CheckAll checks all services, not only those that concern the cluster.
+	CheckAll bool
+	// Unknown are services whose last known good manifest is lost.
+	Unknown []string
+	// Refused are services that a later step found broken, with its findings.
 	Refused map[string]manifest.Findings
 }
 
-// Result is what a commit says.
+// Result is the evaluated commit.
 type Result struct {
-	// Mesh has the services that evaluated.
+	// Mesh contains the services that evaluated, and the frozen ones.
 	Mesh *manifest.Mesh
-	// Rendered are the objects that the template made for Options.Cluster, by "Kind/namespace/name", in JSON with numbers
-	// as CUE writes them. Nil if no cluster was asked for.
+	// Rendered are the objects that the template made for Options.Cluster, keyed by
+	// "Kind/namespace/name", as JSON with the numbers as CUE writes them. Nil without a cluster.
 	Rendered map[string]json.RawMessage
-	// Broken is what is wrong with services, by name: with those that are not in Mesh, and with those that are.
+	// Broken are the findings by service, also for services that are in Mesh.
 	Broken map[string]manifest.Findings
-	// Unread is what is wrong with files that cannot be parsed, so that nobody knows which services they define.
+	// Unread are findings in files that cannot be parsed. The services in these files are unknown.
 	Unread manifest.Findings
-	// Frozen are the broken services that are in Mesh as they were in Options.Basis.
+	// Frozen are the broken services that are in Mesh as Options.LastKnownGood has them.
 	Frozen map[string]Frozen
-	// LeftOut are the broken services that are not in Mesh, since they are not in Options.Basis, sorted: they never were good.
-	LeftOut []string
-	// Lost are services and files that are broken, and of which nobody knows how they were before, sorted: what might stem from them is not known
-	// either.
-	Lost []string
-	// Basis is for the next commit, nil if the repository was evaluated as a whole.
-	Basis *Basis
-	// Whole is why the repository could not be evaluated in shards, each reason with its file; empty if it was.
-	Whole manifest.Findings
-	// Work is what had to be done.
+	// NeverGood are the broken services that Options.LastKnownGood does not have, sorted. They are
+	// not in Mesh.
+	NeverGood []string
+	// Unknown are broken services and unreadable files without a last known good manifest, sorted.
+	// The caller must keep all objects that may stem from them.
+	Unknown []string
+	// LastKnownGood is the input for the next commit; nil if the repository was not sharded.
+	LastKnownGood *LastKnownGood
+	// Unshardable are the reasons, each with its file, why the repository was evaluated in one
+	// piece; empty if it was sharded.
+	Unshardable manifest.Findings
+	// Work counts what the evaluation had to compute.
 	Work Work
 
-	at places
+	at locator
 }
 
-// Findings are all that is wrong, sorted by file and line.
+// locator finds the position of a path of the mesh.
+type locator interface {
+	Find(path []string) (Position, bool)
+}
+
+// Findings returns all findings, sorted by file and line. The finding of an unreadable file is
+// returned once, for all services in it.
 func (r *Result) Findings() manifest.Findings {
 	var all manifest.Findings
-	// What keeps a file from being read is told once, whoever stands in it.
 	type place struct {
 		file, message string
 		line          int
@@ -91,20 +104,32 @@ func (r *Result) Findings() manifest.Findings {
 	return slices.Compact(all)
 }
 
-// Locate is where a path of the mesh ("services.checkout.routes") was written, or the nearest field around it.
-func (r *Result) Locate(path string) (Position, bool) { return r.at.find(strings.Split(path, ".")) }
+// Locate returns the position of a path of the mesh ("services.checkout.routes"), or of the nearest
+// enclosing field.
+func (r *Result) Locate(path string) (Position, bool) { return r.at.Find(strings.Split(path, ".")) }
 
-// running lets one evaluation run at a time, so that Limits.Memory is what all of them need together.
-var running = make(chan struct{}, 1)
+// Evaluator evaluates one commit after another. Results are kept in memory and in the cache, and
+// what a commit did not change is not computed again. It is safe for concurrent use; evaluations
+// are serialized.
+type Evaluator struct {
+	limits Limits
+	memory *shard.Memory
+}
 
-// Evaluate is plain CUE's answer for one snapshot. Problems of the repository are manifest.Findings, all of them, and so is
-// a limit that it went over; any other error is of this process: the context ended, or no child could be started. When
-// it returns, the evaluation has ended.
+// New makes an evaluator. The store may be nil.
+func New(limits Limits, store *cache.Store) *Evaluator {
+	limits = limits.WithDefaults()
+	return &Evaluator{limits: limits, memory: shard.NewMemory(limits, store)}
+}
+
+// Evaluate evaluates one snapshot with a new [Evaluator].
 func Evaluate(ctx context.Context, snap *source.Snapshot, opts Options) (*Result, error) {
 	return New(opts.Limits, nil).Evaluate(ctx, snap, opts)
 }
 
-// Evaluate is the package's Evaluate, for one commit after another.
+// Evaluate evaluates a snapshot. Errors of the repository, including an exceeded limit, are
+// manifest.Findings. Other errors are those of this process: the context ended, or no child could
+// be started.
 func (e *Evaluator) Evaluate(ctx context.Context, snap *source.Snapshot, opts Options) (*Result, error) {
 	result, err := e.Partial(ctx, snap, opts)
 	if err != nil {
@@ -116,66 +141,61 @@ func (e *Evaluator) Evaluate(ctx context.Context, snap *source.Snapshot, opts Op
 	return result, nil
 }
 
-// Partial is Evaluate where a service that is broken is no error: the result says which are, and has all others.
+// Partial is Evaluate that accepts broken services: they are in the result, beside all others.
 func (e *Evaluator) Partial(ctx context.Context, snap *source.Snapshot, opts Options) (*Result, error) {
-	release, err := turn(ctx)
+	release, err := acquireEvaluationSlot(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
 	r := e.newRun(snap, opts)
 	result, err := r.do(ctx)
-	// What was found out before an error, or the end of ctx, is worth as much.
-	e.memory.save(e.cache)
+	// Results before an error, or before the end of ctx, are valid as well.
+	e.memory.Save()
 	var findings manifest.Findings
-	if suspects := r.suspects(); errors.As(err, &findings) && len(suspects) > 0 {
-		// A slip in a service file may make it anything but one.
+	if suspects := opts.LastKnownGood.Suspects(r.infos); errors.As(err, &findings) && len(suspects) > 0 {
+		// The error may be in a service file that now defines something else as well.
 		again := e.newRun(snap, opts)
-		again.suspected = blameFiles(suspects, findings)
+		again.suspected = freeze.BlameFiles(suspects, findings)
 		if result, againErr := again.do(ctx); againErr == nil {
-			e.memory.save(e.cache)
-			e.memory.turn()
+			e.memory.Save()
+			e.memory.NextGeneration()
 			return result, nil
 		}
 	}
 	if err == nil {
-		e.memory.turn()
+		e.memory.NextGeneration()
 	}
 	return result, err
 }
 
-func (e *Evaluator) newRun(snap *source.Snapshot, opts Options) *run {
-	return &run{Evaluator: e, snap: snap, options: opts, pool: sandbox.NewPool(e.limits.shard(), workers)}
-}
-
-// turn waits until nobody else evaluates.
-func turn(ctx context.Context) (release func(), _ error) {
-	select {
-	case running <- struct{}{}:
-		return func() { <-running }, nil
-	case <-ctx.Done():
-		return nil, fmt.Errorf("waiting for an earlier evaluation, which is still running: %w", context.Cause(ctx))
-	}
-}
-
-// ask has a child evaluate a repository as a whole, a fresh one: CUE keeps about 70 bytes of every label that it ever saw, and what one
-// commit left behind is nothing for the next one to find.
-func ask(ctx context.Context, snap *source.Snapshot, cluster string, limits Limits) ([]byte, error) {
-	worker, err := sandbox.Start(ctx, limits.sandbox())
+// Manifests evaluates every manifest of a snapshot by itself. The result has those without errors,
+// whether or not they match the other services. It is for services that are known to have been good
+// in that commit. Errors are those of Evaluate; a repository that cannot be sharded is one.
+func (e *Evaluator) Manifests(ctx context.Context, snap *source.Snapshot, cluster string) (*LastKnownGood, error) {
+	release, err := acquireEvaluationSlot(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer worker.Close()
-	question, err := writeQuestion(snap, cluster)
+	defer release()
+	r := e.newRun(snap, Options{Cluster: cluster})
+	defer r.session.Close()
+	if err := r.divide(ctx); err != nil {
+		return nil, err
+	}
+	if r.partition.InOnePiece() {
+		return nil, manifest.Findings{{Message: "the repository is evaluated in one piece, so its services cannot be evaluated separately"}}
+	}
+	loaded, err := shard.Load(ctx, r.session, r.partition)
 	if err != nil {
 		return nil, err
 	}
-	return worker.Call(ctx, handlerName, question)
+	return freeze.New(nil, nil, r.partition, loaded.Services).LastKnownGood(snap), nil
 }
 
-// Enforced starts a child to learn what keeps one in here.
+// Enforced starts a child to find out how it is isolated on this machine.
 func Enforced(ctx context.Context, limits Limits) (sandbox.Enforced, error) {
-	worker, err := sandbox.Start(ctx, limits.sandbox())
+	worker, err := sandbox.Start(ctx, limits.Sandbox())
 	if err != nil {
 		return sandbox.Enforced{}, err
 	}
@@ -183,38 +203,15 @@ func Enforced(ctx context.Context, limits Limits) (sandbox.Enforced, error) {
 	return worker.Enforced(), nil
 }
 
-// understand turns the child's answer into the result. It is read as somebody else's: a child that a repository has
-// taken over can say what it likes, and no more than a repository can.
-func understand(data []byte, opts Options) (*Result, error) {
-	var a answer
-	if err := json.Unmarshal(data, &a); err != nil {
-		return nil, fmt.Errorf("the evaluation's answer cannot be read: %w", err)
+// evaluationSlot serializes the evaluations of this process, so that Limits.Memory bounds their
+// total memory.
+var evaluationSlot = make(chan struct{}, 1)
+
+func acquireEvaluationSlot(ctx context.Context) (release func(), _ error) {
+	select {
+	case evaluationSlot <- struct{}{}:
+		return func() { <-evaluationSlot }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for an earlier evaluation, which is still running: %w", context.Cause(ctx))
 	}
-	if len(a.Findings) > 0 {
-		return nil, a.Findings
-	}
-	result := &Result{Mesh: &manifest.Mesh{}, at: a.At}
-	into := map[string]any{
-		"settings":  &result.Mesh.Settings,
-		"clusters":  &result.Mesh.Clusters,
-		"services":  &result.Mesh.Services,
-		"externals": &result.Mesh.Externals,
-	}
-	if opts.Cluster != "" {
-		into[resourcesField] = &result.Rendered
-	}
-	var findings manifest.Findings
-	for _, field := range fields(opts.Cluster) {
-		value, ok := a.Values[field]
-		if !ok {
-			continue
-		}
-		if err := json.Unmarshal(value, into[field]); err != nil {
-			findings = append(findings, manifest.Finding{Path: field, Message: err.Error()})
-		}
-	}
-	if len(findings) > 0 {
-		return nil, findings
-	}
-	return result, nil
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/source"
 )
 
-// quickstart is the example, with files changed: "" removes one.
+// quickstart is the example with changed files; "" removes a file.
 func quickstart(t *testing.T, changes map[string]string) *source.Snapshot {
 	t.Helper()
 	snap, err := source.FromDir(context.Background(), filepath.Join("..", "..", "examples", "quickstart"), source.Limits{})
@@ -37,7 +37,7 @@ func quickstart(t *testing.T, changes map[string]string) *source.Snapshot {
 	return &source.Snapshot{Files: files}
 }
 
-func TestAGoodRepositoryBecomesManifestsAndResources(t *testing.T) {
+func TestGoodRepositoryYieldsManifestsAndObjects(t *testing.T) {
 	result, err := evaluate.Evaluate(context.Background(), quickstart(t, nil), evaluate.Options{Cluster: "east"})
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +67,7 @@ func TestAGoodRepositoryBecomesManifestsAndResources(t *testing.T) {
 	}
 }
 
-func TestRenderingNothingIsAskedForWithoutACluster(t *testing.T) {
+func TestNothingIsRenderedWithoutACluster(t *testing.T) {
 	result, err := evaluate.Evaluate(context.Background(), quickstart(t, nil), evaluate.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +78,7 @@ func TestRenderingNothingIsAskedForWithoutACluster(t *testing.T) {
 }
 
 // As in a folder that plain cue reads: files beside the one that embeds them.
-func TestAFileOfTheRepositoryIsEmbedded(t *testing.T) {
+func TestFileOfTheRepositoryIsEmbedded(t *testing.T) {
 	snap := quickstart(t, map[string]string{
 		"services/x.cue":      "@extern(embed)\n\npackage config\n\nservices: web: hosts: _ @embed(file=\"hosts.json\")\n",
 		"services/hosts.json": `["web.example.com"]`,
@@ -92,7 +92,7 @@ func TestAFileOfTheRepositoryIsEmbedded(t *testing.T) {
 	}
 }
 
-func TestTheMeshIsOnePackageInWhateverFolder(t *testing.T) {
+func TestMeshIsOnePackageInAllFolders(t *testing.T) {
 	snap := quickstart(t, map[string]string{
 		"services/":                  "",
 		"teams/a/web/web.cue":        "package config\n\nservices: web: {owner: \"a\", ports: http: {port: 80, protocol: \"HTTP\"}}\n",
@@ -116,7 +116,7 @@ func TestTheMeshIsOnePackageInWhateverFolder(t *testing.T) {
 	}
 }
 
-func TestABadRepositoryIsAFindingWithItsPlace(t *testing.T) {
+func TestErrorIsAFindingWithItsPosition(t *testing.T) {
 	const web = "package config\n\nservices: web2: "
 	cases := []struct {
 		reason  string
@@ -125,7 +125,7 @@ func TestABadRepositoryIsAFindingWithItsPlace(t *testing.T) {
 		line    int
 		says    string
 	}{
-		{"an empty tree", map[string]string{"cue.mod": "", "services": "", "mesh.cue": "", "clusters.cue": ""}, "", 0, "there is no file at all"},
+		{"an empty tree", map[string]string{"cue.mod": "", "services": "", "mesh.cue": "", "clusters.cue": ""}, "", 0, "the repository has no files"},
 		{"no module", map[string]string{"cue.mod/module.cue": ""}, "cue.mod/module.cue", 0, "is missing"},
 		{"no root package", map[string]string{"mesh.cue": "", "clusters.cue": ""}, "mesh.cue", 0, "is missing"},
 		{"no vendored module", map[string]string{"cue.mod/pkg": ""}, "mesh.cue", 5, "isthmus vendor"},

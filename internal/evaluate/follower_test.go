@@ -15,21 +15,21 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/source"
 )
 
-// follower evaluates one commit after the other for a cluster, as its controller does.
+// follower evaluates commits for a cluster, as the controller does.
 type follower struct {
 	t         *testing.T
 	cluster   string
 	evaluator *evaluate.Evaluator
-	basis     *evaluate.Basis
+	basis     *evaluate.LastKnownGood
 }
 
-// follow begins where nothing was applied before.
+// follow begins without earlier commits.
 func follow(t *testing.T, cluster string) *follower {
-	return &follower{t: t, cluster: cluster, evaluator: evaluate.New(evaluate.Limits{}, nil), basis: &evaluate.Basis{}}
+	return &follower{t: t, cluster: cluster, evaluator: evaluate.New(evaluate.Limits{}, nil), basis: &evaluate.LastKnownGood{}}
 }
 
 func (f *follower) options() evaluate.Options {
-	return evaluate.Options{Cluster: f.cluster, Basis: f.basis}
+	return evaluate.Options{Cluster: f.cluster, LastKnownGood: f.basis}
 }
 
 // applies is the result of a commit that may have broken services.
@@ -39,11 +39,11 @@ func (f *follower) applies(snap *source.Snapshot) *evaluate.Result {
 	if err != nil {
 		f.t.Fatalf("%s of %s is not applied at all: %v", snap.Revision, f.cluster, err)
 	}
-	f.basis = result.Basis
+	f.basis = result.LastKnownGood
 	return result
 }
 
-// halts is why nothing of a commit is applied.
+// halts returns the findings of a commit that is rejected.
 func (f *follower) halts(snap *source.Snapshot) manifest.Findings {
 	f.t.Helper()
 	result, err := f.evaluator.Partial(f.t.Context(), snap, f.options())
@@ -54,7 +54,7 @@ func (f *follower) halts(snap *source.Snapshot) manifest.Findings {
 	return findings
 }
 
-// clean is the rendering of a commit that has to be good.
+// clean is the rendering of a commit without errors.
 func clean(t *testing.T, snap *source.Snapshot, cluster string) map[string]string {
 	t.Helper()
 	result, err := evaluate.Evaluate(context.Background(), snap, evaluate.Options{Cluster: cluster})

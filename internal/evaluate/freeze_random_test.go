@@ -17,15 +17,17 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/source"
 )
 
-// owners are teams that change their services at random, and break them now and then. What they wrote last that was good is what a
-// cluster has to be made of.
+// owners are teams that change their services at random, and break them now and then. The cluster
+// must get the last good version of each service.
 type owners struct {
 	rand *rand.Rand
 	tree *tree
-	// text is what stands in the repository by service, good what did when it was good last, with the revision; "" for not there.
+	// text is the file of each service, good its last good content, with the revision; "" for a
+	// removed service.
 	text, good map[string]string
 	revision   map[string]string
-	// hiding are new files that nobody can read, by the service that vanished in the commit in which they came: it may have moved there.
+	// hiding are new unparsable files, by the service that was removed in the same commit and may be in
+	// the file.
 	hiding map[string][]string
 }
 
@@ -101,7 +103,8 @@ func (o *owners) manifest(name string) []string {
 // spoil breaks a manifest in one of many ways.
 func (o *owners) spoil(name string, fields []string) string {
 	text, kind := service(name, fields...), o.rand.IntN(8)
-	// What only the checks across services find is a slip in what was good, so that the same clusters have to do with it.
+	// Errors that only checks across services find are changes of the good version, so that the same
+	// clusters are concerned.
 	if kind >= 2 && kind <= 4 {
 		if text = o.good[name]; text == "" {
 			return "package config\n\nservices: {"
@@ -127,7 +130,7 @@ func (o *owners) spoil(name string, fields []string) string {
 	}
 }
 
-// unreads tells of a text that cannot be parsed.
+// unreads reports whether a text cannot be parsed.
 func unreads(text string) bool {
 	_, err := parser.ParseFile("x.cue", text)
 	return err != nil
@@ -181,7 +184,7 @@ func (o *owners) commit() *source.Snapshot {
 	return snap
 }
 
-// effective is the repository as if nobody had committed what is broken.
+// effective is the repository without the broken changes.
 func (o *owners) effective() *source.Snapshot {
 	files := maps.Clone(o.tree.files)
 	for _, name := range randomNames {
@@ -205,8 +208,8 @@ func (o *owners) frozen() map[string]string {
 	return out
 }
 
-// Whatever is broken, a cluster is as if its owners had not committed it; and whatever is remembered, it is the same.
-func TestAClusterIsAsIfNobodyHadCommittedWhatIsBroken(t *testing.T) {
+// The result must not depend on what is cached.
+func TestClusterIsAsIfBrokenChangesWereNotCommitted(t *testing.T) {
 	seeds, commits := 4, 40
 	if testing.Short() {
 		seeds, commits = 2, 12
@@ -246,7 +249,7 @@ func TestAClusterIsAsIfNobodyHadCommittedWhatIsBroken(t *testing.T) {
 				}
 				// A new process, with what others left on disk and without.
 				for reason, evaluator := range map[string]*evaluate.Evaluator{"warm": f.evaluator, "cold": evaluate.New(evaluate.Limits{}, nil), "from disk": evaluate.New(evaluate.Limits{}, store)} {
-					result, err := evaluator.Partial(t.Context(), snap, evaluate.Options{Cluster: f.cluster, Basis: basis})
+					result, err := evaluator.Partial(t.Context(), snap, evaluate.Options{Cluster: f.cluster, LastKnownGood: basis})
 					if err != nil {
 						t.Fatalf("commit %d, %s: %v", i, reason, err)
 					}

@@ -10,7 +10,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 )
 
-// brokenWebs are ways to break the service web, with the line that is to blame and what is said of it.
+// brokenWebs are ways to break the service web, with the line and a part of the message.
 var brokenWebs = map[string]struct {
 	reason string
 	text   string
@@ -31,7 +31,7 @@ var brokenWebs = map[string]struct {
 	"NoStruct":       {"no field of it is there", "package config\n\nservices: web: null\n", 3, "null"},
 }
 
-func TestABrokenCallerIsStillLetInAndServed(t *testing.T) {
+func TestBrokenCallerKeepsItsAccessAndObjects(t *testing.T) {
 	for name, tc := range brokenWebs {
 		t.Run(name, func(t *testing.T) {
 			inBoth(t, func(t *testing.T, cluster string) {
@@ -45,8 +45,8 @@ func TestABrokenCallerIsStillLetInAndServed(t *testing.T) {
 				if len(found) == 0 || found[0].Service != "web" || found[0].File != "services/web.cue" || found[0].Line != tc.line || !strings.Contains(found[0].Message, tc.says) {
 					t.Errorf("web is to blame at services/web.cue:%d, which says %q: %v", tc.line, tc.says, found)
 				}
-				if len(after.Lost) > 0 {
-					t.Errorf("what was before is known, but lost are %q", after.Lost)
+				if len(after.Unknown) > 0 {
+					t.Errorf("what was before is known, but lost are %q", after.Unknown)
 				}
 				if others := slices.DeleteFunc(places(after.Findings()), func(at string) bool { return strings.HasSuffix(at, "services/web.cue") }); len(others) > 0 {
 					t.Errorf("nobody else is to blame: %q", others)
@@ -62,8 +62,8 @@ func TestABrokenCallerIsStillLetInAndServed(t *testing.T) {
 	}
 }
 
-// What is let in by the callees is the point of the test above: without the service they would be narrowed.
-func TestARemovedCallerIsLetInNoMore(t *testing.T) {
+// This shows that the test above would fail without the frozen service.
+func TestRemovedCallerLosesItsAccess(t *testing.T) {
 	r, f := newTree(t), follow(t, "west")
 	before := texts(f.applies(r.commit(nil)).Rendered)
 	f.applies(r.commit(map[string]string{"services/web.cue": brokenWebs["Misspelt"].text}))
@@ -73,12 +73,12 @@ func TestARemovedCallerIsLetInNoMore(t *testing.T) {
 		t.Errorf("before: %s\nafter: %s", before[policy], after.Rendered[policy])
 	}
 	same(t, "a service that is frozen and then removed", clean(t, r.commit(nil), "west"), texts(after.Rendered))
-	if len(after.Frozen)+len(after.Findings())+len(after.Lost) > 0 {
-		t.Errorf("nothing is broken any more: %v %v %v", after.Frozen, after.Findings(), after.Lost)
+	if len(after.Frozen)+len(after.Findings())+len(after.Unknown) > 0 {
+		t.Errorf("nothing is broken any more: %v %v %v", after.Frozen, after.Findings(), after.Unknown)
 	}
 }
 
-func TestABrokenPublisherIsNoNewsToItsCallersAndOthersGoOn(t *testing.T) {
+func TestBrokenCalleeDoesNotAffectItsCallers(t *testing.T) {
 	for name, broken := range map[string]string{
 		"Misspelt":   service("cart", everywhere, `egres: stock: {}`),
 		"Unparsable": "package config\n\nservices: cart: {",
@@ -104,7 +104,7 @@ func TestABrokenPublisherIsNoNewsToItsCallersAndOthersGoOn(t *testing.T) {
 	}
 }
 
-func TestAnUnparsableFileFreezesAllThatItDefined(t *testing.T) {
+func TestUnparsableFileFreezesTheServicesThatItDefined(t *testing.T) {
 	inBoth(t, func(t *testing.T, cluster string) {
 		r, f := newTree(t), follow(t, cluster)
 		three := "package config\n\n" + definition("one", everywhere, `egress: cart: {}`) + definition("two", everywhere) + definition("three", everywhere, `egress: {one: {}, two: {}}`)
@@ -125,7 +125,7 @@ func TestAnUnparsableFileFreezesAllThatItDefined(t *testing.T) {
 	})
 }
 
-func TestAServiceInTwoFilesIsFrozenWhenOneOfThemIsUnparsable(t *testing.T) {
+func TestServiceInTwoFilesIsFrozenWhenOneIsUnparsable(t *testing.T) {
 	const placement = "package config\n\nservices: web: placement: {east: {}, west: {}}\n"
 	inBoth(t, func(t *testing.T, cluster string) {
 		for _, file := range []string{"services/web.cue", "platform/web.cue"} {
@@ -150,7 +150,7 @@ func TestAServiceInTwoFilesIsFrozenWhenOneOfThemIsUnparsable(t *testing.T) {
 	})
 }
 
-func TestATypoThatLastsAHundredCommitsIsInNobodysWay(t *testing.T) {
+func TestServiceFrozenForManyCommitsDoesNotBlockOthers(t *testing.T) {
 	commits := 100
 	if testing.Short() {
 		commits = 20
@@ -186,7 +186,7 @@ func TestATypoThatLastsAHundredCommitsIsInNobodysWay(t *testing.T) {
 	}
 }
 
-func TestACallerOfARemovedServiceIsToldAndKept(t *testing.T) {
+func TestCallerOfARemovedServiceIsReportedAndFrozen(t *testing.T) {
 	inBoth(t, func(t *testing.T, cluster string) {
 		r, f := newTree(t), follow(t, cluster)
 		before := f.applies(r.commit(nil))
@@ -196,8 +196,8 @@ func TestACallerOfARemovedServiceIsToldAndKept(t *testing.T) {
 		same(t, "findings", manifest.Findings{{
 			Service: "web", Path: "services.web.egress.cart", File: "services/web.cue", Line: 8, Column: 11, Message: "service web calls unknown service cart",
 		}}, after.Findings())
-		if len(after.Lost) > 0 {
-			t.Errorf("lost: %q", after.Lost)
+		if len(after.Unknown) > 0 {
+			t.Errorf("lost: %q", after.Unknown)
 		}
 		// As if web did not call it any more.
 		r.files["services/web.cue"] = service("web", everywhere, `egress: stock: {}`)

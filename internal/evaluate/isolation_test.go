@@ -8,8 +8,8 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 )
 
-// Whichever name comes first, and whoever is told: what the owner of a name does goes on.
-func TestAnOwnerGoesOnWhileANewServiceClaimsTheSame(t *testing.T) {
+// The owner keeps the name, whichever service comes first in the alphabet.
+func TestNewServiceWithAConflictDoesNotFreezeTheOwner(t *testing.T) {
 	for _, name := range []string{"aaa", "zzz"} {
 		for what, text := range map[string]string{
 			"Host":    service(name, everywhere, `hosts: ["web.web.global"]`, `egress: cart: {}`),
@@ -35,8 +35,8 @@ func TestAnOwnerGoesOnWhileANewServiceClaimsTheSame(t *testing.T) {
 	}
 }
 
-// The inventory and the externals are as they were; it is the service that does not fit.
-func TestAServiceThatDoesNotFitTheInventoryFreezesOnlyItself(t *testing.T) {
+// The inventory and the externals did not change; the service did.
+func TestServiceThatContradictsTheInventoryFreezesOnlyItself(t *testing.T) {
 	for name, tc := range map[string]struct{ shared, cart string }{
 		"NoGateway":       {"clusters: edge: region: \"z\"\n", service("cart", `placement: {east: {}, west: {}, edge: {}}`, `egress: stock: {}`)},
 		"ExternalAddress": {"externals: db: {hosts: [\"db.example.com\"], ports: tcp: {port: 5432, protocol: \"TCP\"}, addresses: [\"1.2.3.4\"]}\n", service("cart", everywhere, `vip: "1.2.3.4"`, `egress: {stock: {}, db: {}}`)},
@@ -59,7 +59,7 @@ func TestAServiceThatDoesNotFitTheInventoryFreezesOnlyItself(t *testing.T) {
 	}
 }
 
-func TestAnUnparsableInventoryIsTold(t *testing.T) {
+func TestUnparsableInventoryIsReported(t *testing.T) {
 	inBoth(t, func(t *testing.T, cluster string) {
 		r, f := newTree(t), follow(t, cluster)
 		f.applies(r.commit(nil))
@@ -75,8 +75,8 @@ func TestAnUnparsableInventoryIsTold(t *testing.T) {
 	})
 }
 
-// What was a file of services is still theirs when a slip makes it something else.
-func TestASlipOutsideOfTheManifestFreezesOnlyTheServicesOfItsFile(t *testing.T) {
+// A service file with an error that makes it a shared file is still a service file.
+func TestErrorOutsideOfAManifestFreezesOnlyTheServicesOfItsFile(t *testing.T) {
 	for name, text := range map[string]string{
 		"Brace":        strings.Replace(goodWeb, "\tegress: {cart: {}, stock: {}}\n}\n", "}\negress: {cart: {}, stock: {}}\n", 1),
 		"Services":     strings.Replace(goodWeb, "services:", "servces:", 1),
@@ -104,7 +104,7 @@ func TestASlipOutsideOfTheManifestFreezesOnlyTheServicesOfItsFile(t *testing.T) 
 	}
 }
 
-func TestAServiceMayHaveMovedIntoAFileThatIsUnparsable(t *testing.T) {
+func TestRemovedServiceIsFrozenIfItMayBeInAnUnparsableFile(t *testing.T) {
 	inBoth(t, func(t *testing.T, cluster string) {
 		r, f := newTree(t), follow(t, cluster)
 		before := f.applies(r.commit(nil))
@@ -117,8 +117,8 @@ func TestAServiceMayHaveMovedIntoAFileThatIsUnparsable(t *testing.T) {
 	})
 }
 
-// The owner of a service decides who may call it, at once.
-func TestACalleeThatNarrowsItsCallersLetsInNoOther(t *testing.T) {
+// A removed caller loses its access at once.
+func TestCalleeThatRemovesACallerAcceptsNoOtherCaller(t *testing.T) {
 	const policy = "AuthorizationPolicy/cart/isthmus-cart"
 	inBoth(t, func(t *testing.T, cluster string) {
 		r, f := newTree(t), follow(t, cluster)
@@ -137,7 +137,7 @@ func TestACalleeThatNarrowsItsCallersLetsInNoOther(t *testing.T) {
 	})
 }
 
-func TestAnErrorIsToldOnce(t *testing.T) {
+func TestErrorIsReportedOnce(t *testing.T) {
 	r, f := newTree(t), follow(t, "west")
 	three := "package config\n\n" + definition("one") + definition("two") + definition("three")
 	f.applies(r.commit(map[string]string{"services/team.cue": three}))
@@ -148,8 +148,8 @@ func TestAnErrorIsToldOnce(t *testing.T) {
 	_ = manifest.Findings{}
 }
 
-// A service that moves to another cluster, and has a mistake: it stays where it was, in the eyes of all clusters.
-func TestABrokenServiceIsFrozenInEveryClusterAlike(t *testing.T) {
+// A service with an error that moves to another cluster stays where it was, for all clusters.
+func TestBrokenServiceIsFrozenInEveryCluster(t *testing.T) {
 	for name, fields := range map[string][]string{
 		"UnknownCallee":  {`placement: east: {}`, `egress: {carts: {}}`},
 		"UnknownCluster": {`placement: {east: {}, north: {}}`},
@@ -172,8 +172,8 @@ func TestABrokenServiceIsFrozenInEveryClusterAlike(t *testing.T) {
 	}
 }
 
-// A callee that never was good is nobody's, like an external that does not answer: what calls it is not left out with it.
-func TestWhoCallsWhatWasBrokenEverSinceComesInWithoutIt(t *testing.T) {
+// A callee that never was good is like an external that does not respond.
+func TestCallerOfANeverGoodServiceIsRenderedWithoutIt(t *testing.T) {
 	inBoth(t, func(t *testing.T, cluster string) {
 		r, f := newTree(t), follow(t, cluster)
 		first := f.applies(r.commit(map[string]string{"services/cart.cue": service("cart", everywhere, `spread: "wide"`)}))

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestWhatWasBrokenEverSinceIsLeftOut(t *testing.T) {
+func TestNeverGoodServiceIsNotRendered(t *testing.T) {
 	for name, tc := range brokenWebs {
 		t.Run(name, func(t *testing.T) {
 			inBoth(t, func(t *testing.T, cluster string) {
@@ -15,8 +15,8 @@ func TestWhatWasBrokenEverSinceIsLeftOut(t *testing.T) {
 				want := clean(t, r.commit(map[string]string{"services/web.cue": ""}), cluster)
 				first := f.applies(r.commit(map[string]string{"services/web.cue": tc.text}))
 				same(t, "rendered", want, texts(first.Rendered))
-				if len(first.Findings()) == 0 || len(first.Frozen)+len(first.Lost) > 0 {
-					t.Errorf("it is told, and neither frozen nor lost: %v %v %v", first.Findings(), first.Frozen, first.Lost)
+				if len(first.Findings()) == 0 || len(first.Frozen)+len(first.Unknown) > 0 {
+					t.Errorf("it is told, and neither frozen nor lost: %v %v %v", first.Findings(), first.Frozen, first.Unknown)
 				}
 				// Whoever calls it has a call of nobody.
 				second := f.applies(r.commit(map[string]string{"services/fan.cue": service("fan", everywhere, `egress: web: {}`)}))
@@ -28,7 +28,7 @@ func TestWhatWasBrokenEverSinceIsLeftOut(t *testing.T) {
 	}
 }
 
-func TestANewServiceThatClaimsWhatAnotherHasIsLeftOut(t *testing.T) {
+func TestNewServiceWithAConflictIsNotRendered(t *testing.T) {
 	// Whichever name comes first.
 	for _, name := range []string{"aaa", "zzz"} {
 		for what, text := range map[string]string{
@@ -57,7 +57,7 @@ func TestANewServiceThatClaimsWhatAnotherHasIsLeftOut(t *testing.T) {
 	}
 }
 
-func TestANewFileThatIsUnparsableFreezesNobodyAndIsTold(t *testing.T) {
+func TestNewUnparsableFileIsReportedAndFreezesNothing(t *testing.T) {
 	inBoth(t, func(t *testing.T, cluster string) {
 		r, f := newTree(t), follow(t, cluster)
 		before := f.applies(r.commit(nil))
@@ -65,8 +65,8 @@ func TestANewFileThatIsUnparsableFreezesNobodyAndIsTold(t *testing.T) {
 			after := f.applies(r.commit(map[string]string{"services/new.cue": "package config\n\nservices: new: {"}))
 			same(t, "rendered", texts(before.Rendered), texts(after.Rendered))
 			same(t, "told", []string{"services/new.cue"}, places(after.Findings()))
-			if len(after.Frozen)+len(after.Lost) > 0 {
-				t.Errorf("frozen: %v, lost: %v", after.Frozen, after.Lost)
+			if len(after.Frozen)+len(after.Unknown) > 0 {
+				t.Errorf("frozen: %v, lost: %v", after.Frozen, after.Unknown)
 			}
 		}
 	})

@@ -17,12 +17,11 @@ import (
 // withList is a shared file that needs package list.
 func withList(text string) string { return "package config\n\nimport \"list\"\n\n" + text }
 
-// What a repository that is evaluated in one piece does to its evaluation, it does to nothing else: no limit is met by this process, and the
-// next repository is evaluated as if nothing had been.
-func TestARepositoryHarmsOnlyItsOwnEvaluation(t *testing.T) {
+// A repository that is evaluated in one piece affects neither this process nor the next repository.
+func TestRepositoryCannotHarmOtherEvaluations(t *testing.T) {
 	before := resident()
-	for _, name := range slices.Sorted(maps.Keys(badInputs)) {
-		tc := badInputs[name]
+	for _, name := range slices.Sorted(maps.Keys(badInputs())) {
+		tc := badInputs()[name]
 		if tc.says != "" && !slices.Contains([]string{"Endless", "Doubling", "LongList"}, name) {
 			continue // three that meet limits are enough
 		}
@@ -32,7 +31,7 @@ func TestARepositoryHarmsOnlyItsOwnEvaluation(t *testing.T) {
 			bad := quickstart(t, map[string]string{"services/bad.cue": tc.text("bad"), "obstacle.cue": obstacle})
 			result, err := evaluate.Evaluate(ctx, bad, evaluate.Options{Cluster: "east", Limits: small})
 			if err == nil && tc.harmless {
-				if !result.Work.Whole {
+				if !result.Work.Unsharded {
 					t.Error("it was evaluated in shards")
 				}
 				return
@@ -61,7 +60,7 @@ func TestARepositoryHarmsOnlyItsOwnEvaluation(t *testing.T) {
 	}
 }
 
-func TestLimitsThatNothingCouldBeEvaluatedInAreRefused(t *testing.T) {
+func TestLimitsThatAreTooLowAreInvalid(t *testing.T) {
 	for _, tc := range []struct {
 		reason string
 		limits evaluate.Limits
@@ -81,7 +80,7 @@ func TestLimitsThatNothingCouldBeEvaluatedInAreRefused(t *testing.T) {
 	}
 }
 
-func TestMemoryIsWrittenAsInKubernetes(t *testing.T) {
+func TestMemoryFlagIsAKubernetesQuantity(t *testing.T) {
 	for text, want := range map[string]int64{"2Gi": 2 << 30, "1500Mi": 1500 << 20, "1G": 1e9, "134217728": 128 << 20, "0.5Gi": 1 << 29} {
 		var got int64
 		value := evaluate.SizeValue{Bytes: &got}
@@ -96,7 +95,7 @@ func TestMemoryIsWrittenAsInKubernetes(t *testing.T) {
 	}
 	for _, text := range []string{"", "much", "2GiB", "2 Gi"} {
 		got := int64(7)
-		if err := (evaluate.SizeValue{Bytes: &got}).Set(text); err == nil || got != 7 || !strings.Contains(err.Error(), "write for instance") {
+		if err := (evaluate.SizeValue{Bytes: &got}).Set(text); err == nil || got != 7 || !strings.Contains(err.Error(), "write for example") {
 			t.Errorf("%q is %d, %v", text, got, err)
 		}
 	}
@@ -105,8 +104,8 @@ func TestMemoryIsWrittenAsInKubernetes(t *testing.T) {
 	}
 }
 
-// The least that may be asked for is enough for a small mesh, in shards and in one piece.
-func TestALittleIsEnoughForASmallMesh(t *testing.T) {
+// In shards and in one piece.
+func TestLowestLimitsSufficeForASmallMesh(t *testing.T) {
 	least := evaluate.Limits{Memory: 128 << 20, CPU: 5 * time.Second}
 	for _, changes := range []map[string]string{nil, {"obstacle.cue": obstacle}} {
 		if _, err := evaluate.Evaluate(t.Context(), quickstart(t, changes), evaluate.Options{Cluster: "east", Limits: least}); err != nil {
@@ -115,8 +114,8 @@ func TestALittleIsEnoughForASmallMesh(t *testing.T) {
 	}
 }
 
-// A deadline is nobody's mistake for certain: the machine may be busy.
-func TestAnEvaluationEndsWithItsContext(t *testing.T) {
+// A deadline is not a finding, because the machine may be busy.
+func TestEvaluationEndsWithItsContext(t *testing.T) {
 	slow := quickstart(t, map[string]string{"services/x.cue": withList(endless)})
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
@@ -134,7 +133,7 @@ func TestAnEvaluationEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestTwoEvaluationsDoNotNeedMemoryAtTheSameTime(t *testing.T) {
+func TestEvaluationsAreSerialized(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	first := make(chan error)
 	go func() {

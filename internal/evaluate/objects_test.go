@@ -8,7 +8,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
 )
 
-func TestAServiceThatMakesTooManyResourcesIsKeptAsItWas(t *testing.T) {
+func TestServiceWithTooManyObjectsIsFrozen(t *testing.T) {
 	const most = 20
 	r := newTree(t)
 	f := follow(t, "east")

@@ -12,7 +12,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/source"
 )
 
-// refuse takes paths out of a snapshot, with all below them, and has them refused.
+// refuse removes paths from a snapshot, with everything below them, and adds their rejections.
 func refuse(snap *source.Snapshot, refused map[string]source.Refusal) *source.Snapshot {
 	snap.Refused = map[string]source.Refusal{}
 	for p, refusal := range refused {
@@ -23,7 +23,7 @@ func refuse(snap *source.Snapshot, refused map[string]source.Refusal) *source.Sn
 	return snap
 }
 
-func TestWhatMustNotBeReadFreezesOnlyWhatStoodThere(t *testing.T) {
+func TestRejectedFileFreezesOnlyItsServices(t *testing.T) {
 	link := source.Refusal{Link: true, Target: "../elsewhere"}
 	for name, tc := range map[string]struct {
 		reason  string
@@ -58,14 +58,14 @@ func TestWhatMustNotBeReadFreezesOnlyWhatStoodThere(t *testing.T) {
 			same(t, "frozen", want, frozen(result))
 			same(t, "told", tc.told, places(result.Findings()))
 			same(t, "all as it was, and what else changed with it", clean(t, r.commit(nil), "east"), texts(result.Rendered))
-			if len(result.Lost) > 0 {
-				t.Errorf("lost: %v", result.Lost)
+			if len(result.Unknown) > 0 {
+				t.Errorf("lost: %v", result.Unknown)
 			}
 		})
 	}
 }
 
-func TestWhatAllDependOnMustBeRead(t *testing.T) {
+func TestRejectedSharedFileRejectsTheCommit(t *testing.T) {
 	for name, p := range map[string]string{
 		"Settings": "mesh.cue", "Module": "cue.mod/module.cue", "Vendored": "cue.mod/pkg/isthmus.dev/mesh/mesh.cue", "Modules": "cue.mod", "New": "more.cue",
 	} {
@@ -80,7 +80,7 @@ func TestWhatAllDependOnMustBeRead(t *testing.T) {
 	}
 }
 
-func TestARepositoryWithALinkIsRefusedWhereAllHasToBeGood(t *testing.T) {
+func TestEvaluateRejectsARepositoryWithALink(t *testing.T) {
 	snap := refuse(newTree(t).commit(nil), map[string]source.Refusal{"services/more.cue": {Link: true, Target: "web.cue"}})
 	_, err := evaluate.Evaluate(t.Context(), snap, evaluate.Options{})
 	if err == nil || !strings.Contains(err.Error(), "services/more.cue: must not be read") {
@@ -88,7 +88,7 @@ func TestARepositoryWithALinkIsRefusedWhereAllHasToBeGood(t *testing.T) {
 	}
 }
 
-func TestWhatVanishedIntoAFileThatCannotBeReadIsKeptUntilItIsBackOrTheFileIs(t *testing.T) {
+func TestServiceInARejectedFileIsFrozenUntilItOrTheFileIsReadable(t *testing.T) {
 	r, f := newTree(t), follow(t, "east")
 	first := r.commit(nil)
 	f.applies(first)
@@ -120,7 +120,7 @@ func TestWhatVanishedIntoAFileThatCannotBeReadIsKeptUntilItIsBackOrTheFileIs(t *
 	}
 }
 
-func TestCallersOfAServiceInAFileThatCannotBeParsedAreNotToBlame(t *testing.T) {
+func TestCallersOfAServiceInAnUnparsableFileAreNotBlamed(t *testing.T) {
 	r := newTree(t)
 	snap := r.commit(map[string]string{
 		"services/stock.cue": "package config\n\nservices: stock: {\n\towner \"tests\"\n}\n",

@@ -19,21 +19,22 @@ import (
 
 const (
 	inModule = "cue.mod/pkg/isthmus.dev/mesh/"
-	// obstacle is a file for which a repository is evaluated in one piece.
+	// obstacle is a file that prevents sharding.
 	obstacle = "package config\n\n_count: len(services)\n"
 )
 
-// cart is newTree's, with more fields and something before it; the first field of more is in line 9, if there is nothing before.
+// cart is the file of cart in newTree with a prefix and with more fields. Without a prefix the first
+// of these fields is in line 9.
 func cart(before string, more ...string) string {
 	return "package config\n\n" + before + definition("cart", append([]string{everywhere, `egress: stock: {}`}, more...)...)
 }
 
-// reading is a shared file by which the template puts a text on each DestinationRule.
+// reading is a shared file whose template adds a text to each DestinationRule.
 func reading(text string) string {
 	return "package config\n\n#template: {service: _, resources: [=~\"^DestinationRule/\"]: metadata: annotations: text: " + text + "}\n"
 }
 
-// inOnePiece is what a repository says that is made to be evaluated in one piece.
+// inOnePiece is the rendering of a repository that is evaluated in one piece.
 func inOnePiece(t *testing.T, files map[string]string, cluster string) map[string]string {
 	t.Helper()
 	files = maps.Clone(files)
@@ -42,13 +43,13 @@ func inOnePiece(t *testing.T, files map[string]string, cluster string) map[strin
 	if err != nil {
 		t.Fatalf("what this test compares with is broken itself: %v", err)
 	}
-	if !result.Work.Whole {
+	if !result.Work.Unsharded {
 		t.Fatal("what this test compares with was evaluated in shards")
 	}
 	return sorted(t, result.Rendered)
 }
 
-// sorted are objects with the keys in order: that of fields in JSON means nothing.
+// sorted returns objects with sorted keys.
 func sorted(t *testing.T, rendered map[string]json.RawMessage) map[string]string {
 	t.Helper()
 	out := make(map[string]string, len(rendered))
@@ -68,7 +69,7 @@ func sorted(t *testing.T, rendered map[string]json.RawMessage) map[string]string
 	return out
 }
 
-func TestWhatIsEvaluatedApart(t *testing.T) {
+func TestShardableRepositories(t *testing.T) {
 	for name, tc := range map[string]struct {
 		reason string
 		files  map[string]string
@@ -107,16 +108,16 @@ func TestWhatIsEvaluatedApart(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", tc.reason, err)
 			}
-			if len(result.Whole) > 0 || result.Work.Whole || result.Basis == nil {
-				t.Errorf("%s: in one piece, for %v", tc.reason, result.Whole)
+			if len(result.Unshardable) > 0 || result.Work.Unsharded || result.LastKnownGood == nil {
+				t.Errorf("%s: in one piece, for %v", tc.reason, result.Unshardable)
 			}
 			same(t, tc.reason+": as in one piece", inOnePiece(t, r.files, "east"), sorted(t, result.Rendered))
 		})
 	}
 }
 
-func TestWhatIsInTheWayOfShardsIsNamed(t *testing.T) {
-	const beside, computes, name = "defines services beside other things", "computes", "computes the name of a service, or gives it an alias"
+func TestObstacleToShardingIsReported(t *testing.T) {
+	const beside, computes, name = "defines services and other fields", "computes", "computes the name of a service, or defines an alias for it"
 	vendored := newTree(t).files
 	for _, tc := range []struct {
 		reason string
@@ -136,8 +137,8 @@ func TestWhatIsInTheWayOfShardsIsNamed(t *testing.T) {
 		{"an optional service", map[string]string{"services/cart.cue": cart("") + "services: extra?: owner: \"x\"\n"}, "services/cart.cue", 10, name},
 		{"a hidden service", map[string]string{"services/cart.cue": cart("") + "services: _extra: owner: \"x\"\n"}, "services/cart.cue", 10, name},
 		{"an alias of a service", map[string]string{"services/cart.cue": strings.Replace(cart("", `hosts: ["\(X.backend.namespace).example.com"]`), `"cart": {`, `X="cart": {`, 1)}, "services/cart.cue", 3, name},
-		{"an alias of all services", map[string]string{"services/cart.cue": strings.Replace(cart("", `hosts: ["\(X.stock.backend.namespace).example.com"]`), "services:", "X=services:", 1)}, "services/cart.cue", 3, "gives the services another name"},
-		{"services made of two", map[string]string{"services/cart.cue": "package config\n\nservices: {stock: clusterHosts: true} & {stock: _}\n" + definition("cart", everywhere, `egress: stock: {}`)}, "services/cart.cue", 3, "no plain struct"},
+		{"an alias of all services", map[string]string{"services/cart.cue": strings.Replace(cart("", `hosts: ["\(X.stock.backend.namespace).example.com"]`), "services:", "X=services:", 1)}, "services/cart.cue", 3, "defines an alias for services"},
+		{"services made of two", map[string]string{"services/cart.cue": "package config\n\nservices: {stock: clusterHosts: true} & {stock: _}\n" + definition("cart", everywhere, `egress: stock: {}`)}, "services/cart.cue", 3, "not a struct literal"},
 		{"services from a list", map[string]string{"services/cart.cue": "package config\n\nservices: {for n in [\"cart\"] {(n): " + strings.TrimPrefix(definition("cart", everywhere, `egress: stock: {}`), `services: "cart": `) + "}}\n"}, "services/cart.cue", 3, "computes services"},
 		{"everything from a list", map[string]string{"services/cart.cue": "package config\n\nfor n in [\"cart\"] {\n\t" + strings.Replace(definition("cart", everywhere, `egress: stock: {}`), `"cart"`, "(n)", 1) + "}\n"}, "services/cart.cue", 4, computes + " fields of the mesh"},
 		{"a service on a condition", map[string]string{"services/cart.cue": "package config\n\nif true {\n\t" + definition("cart", everywhere, `egress: stock: {}`) + "}\n"}, "services/cart.cue", 4, computes},
@@ -148,10 +149,10 @@ func TestWhatIsInTheWayOfShardsIsNamed(t *testing.T) {
 		{"all services", map[string]string{"count.cue": obstacle}, "count.cue", 3, "refers to services"},
 		{"all services, in a pattern", map[string]string{"count.cue": "package config\n\nservices: [string]: clusterHosts: len(services) > 0\n"}, "count.cue", 3, "refers to services"},
 		{"all services, in the template", map[string]string{"text.cue": reading(`"\(len(services))"`)}, "text.cue", 3, "refers to services"},
-		{"self", map[string]string{"more.cue": "package config\n\n_x: {self: 1, y: self}\n"}, "more.cue", 3, "itself as a whole"},
+		{"self", map[string]string{"more.cue": "package config\n\n_x: {self: 1, y: self}\n"}, "more.cue", 3, "the mesh as a whole"},
 		{"self, as aliasv2 has it", map[string]string{"services/cart.cue": "@experiment(aliasv2)\n\n" + cart("")}, "services/cart.cue", 1, "aliasv2"},
 		{"another experiment", map[string]string{"more.cue": "@experiment(try)\n\npackage config\n\n_x: 1\n"}, "more.cue", 1, "try"},
-		{"an embedded struct", map[string]string{"more.cue": "package config\n\n_more: {settings: _}\n_more\n"}, "more.cue", 4, "may bring services"},
+		{"an embedded struct", map[string]string{"more.cue": "package config\n\n_more: {settings: _}\n_more\n"}, "more.cue", 4, "may define services"},
 		{"a hidden field that the template sees", map[string]string{"services/cart.cue": cart("", `_team: "shop"`), "text.cue": reading(`*service._team | "none"`)}, "services/cart.cue", 9, "_team"},
 		{"a hidden field that a pattern brings", map[string]string{"base.cue": "package config\n\nservices: [string]: {owner: string, _team: \"team \" + owner}\n", "text.cue": reading(`service._team`)}, "base.cue", 3, "_team"},
 		{"a module that was changed", map[string]string{inModule + "vip.cue": vendored[inModule+"vip.cue"] + "// changed\n"}, inModule + "vip.cue", 0, "another version"},
@@ -162,10 +163,10 @@ func TestWhatIsInTheWayOfShardsIsNamed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(result.Whole) != 1 || !result.Work.Whole || result.Basis != nil {
-				t.Fatalf("in one piece: %v, for %v", result.Work.Whole, result.Whole)
+			if len(result.Unshardable) != 1 || !result.Work.Unsharded || result.LastKnownGood != nil {
+				t.Fatalf("in one piece: %v, for %v", result.Work.Unsharded, result.Unshardable)
 			}
-			if w := result.Whole[0]; w.File != tc.file || w.Line != tc.line || !strings.Contains(w.Message, tc.says) {
+			if w := result.Unshardable[0]; w.File != tc.file || w.Line != tc.line || !strings.Contains(w.Message, tc.says) {
 				t.Errorf("the reason is %q at %s:%d, want %q at %s:%d", w.Message, w.File, w.Line, tc.says, tc.file, tc.line)
 			}
 			if len(result.Rendered) < 7 {
@@ -175,7 +176,7 @@ func TestWhatIsInTheWayOfShardsIsNamed(t *testing.T) {
 	}
 }
 
-func TestEveryFileInTheWayIsNamed(t *testing.T) {
+func TestEveryFileWithAnObstacleIsReported(t *testing.T) {
 	result, err := evaluate.Evaluate(t.Context(), newTree(t).commit(map[string]string{
 		"count.cue":           obstacle,
 		"services/cart.cue":   cart("settings: _\n\n"),
@@ -184,10 +185,11 @@ func TestEveryFileInTheWayIsNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, "files", []string{"count.cue", inModule + "more.cue", "services/cart.cue"}, places(result.Whole))
+	same(t, "files", []string{"count.cue", inModule + "more.cue", "services/cart.cue"}, places(result.Unshardable))
 }
 
-// wider is newTree with alone, which runs in east and has nothing to do with anybody, and far, which runs in west and is called there.
+// wider is newTree with two more services: alone in east, which has no calls, and far in west, which
+// is called there.
 func wider(t *testing.T) *tree {
 	r := newTree(t)
 	r.files["services/alone.cue"] = service("alone", `placement: east: {}`)
@@ -198,7 +200,7 @@ func wider(t *testing.T) *tree {
 
 const versions = `versions: {v1: labels: version: "v1", v2: labels: version: "v2"}`
 
-func TestOnlyWhatChangedIsEvaluatedAgain(t *testing.T) {
+func TestOnlyChangesAreEvaluatedAgain(t *testing.T) {
 	for name, tc := range map[string]struct {
 		reason                      string
 		files                       map[string]string
@@ -220,11 +222,11 @@ func TestOnlyWhatChangedIsEvaluatedAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r, e := wider(t), evaluate.New(evaluate.Limits{}, nil)
 			before := evaluated(t, e, r.commit(nil), evaluate.Options{Cluster: "east"})
-			if w := before.Work; w.Whole || w.Evaluated != 6 || w.Rendered != 4 || w.Parsed != 9 || w.Calls == 0 {
+			if w := before.Work; w.Unsharded || w.Evaluated != 6 || w.Rendered != 4 || w.Parsed != 9 || w.Calls == 0 {
 				t.Fatalf("at first: %+v", w)
 			}
 			after := evaluated(t, e, r.commit(tc.files), evaluate.Options{Cluster: "east"})
-			if w := after.Work; w.Whole || w.Parsed != tc.parsed || w.Evaluated != tc.evaluated || w.Rendered != tc.rendered {
+			if w := after.Work; w.Unsharded || w.Parsed != tc.parsed || w.Evaluated != tc.evaluated || w.Rendered != tc.rendered {
 				t.Errorf("%s: %+v, want %d parsed, %d evaluated, %d rendered", tc.reason, w, tc.parsed, tc.evaluated, tc.rendered)
 			}
 			if w := after.Work; tc.parsed+tc.evaluated+tc.rendered == 0 && w.Calls != 0 || w.Calls > 5 {
@@ -235,8 +237,8 @@ func TestOnlyWhatChangedIsEvaluatedAgain(t *testing.T) {
 	}
 }
 
-// What changed is judged alike everywhere, and so looked at, but nothing comes of it.
-func TestARouteInAServiceThatIsFarAwayChangesNothing(t *testing.T) {
+// Every cluster checks a changed service.
+func TestRouteOfAnUnrelatedServiceChangesNothing(t *testing.T) {
 	r, f := wider(t), follow(t, "east")
 	before := f.applies(r.commit(nil))
 	after := f.applies(r.commit(map[string]string{"services/far.cue": service("far", `placement: west: {}`, versions, `routes: [{to: [{version: "v1"}]}]`)}))
@@ -278,7 +280,7 @@ func generations(r *tree) []map[string]string {
 	}
 }
 
-func TestWarmAndColdAndFromDiskAreTheSame(t *testing.T) {
+func TestResultDoesNotDependOnTheCache(t *testing.T) {
 	dir := t.TempDir()
 	r, warm := wider(t), evaluate.New(evaluate.Limits{}, opened(t, dir))
 	for i, files := range generations(r) {
@@ -299,8 +301,8 @@ func TestWarmAndColdAndFromDiskAreTheSame(t *testing.T) {
 	}
 }
 
-// What a cache knows of one cluster, or of no cluster, is not taken for what it knows of another.
-func TestOneCacheServesAllClusters(t *testing.T) {
+// Results of one cluster, or without a cluster, must not be used for another.
+func TestClustersShareACache(t *testing.T) {
 	dir := t.TempDir()
 	r := wider(t)
 	r.files["services/cart.cue"] = cart("", `if cluster == "east" {hosts: ["cart.example.com"]}`)
@@ -318,7 +320,7 @@ func TestOneCacheServesAllClusters(t *testing.T) {
 	}
 }
 
-func TestADamagedCacheIsComputedAgain(t *testing.T) {
+func TestDamagedCacheIsComputedAgain(t *testing.T) {
 	r := wider(t)
 	r.files["text.cue"] = reading(`service.owner`)
 	snap, opts := r.commit(nil), evaluate.Options{Cluster: "east"}
@@ -425,9 +427,10 @@ func cached(t *testing.T, dir string) []string {
 	return files
 }
 
-// discerning are templates that tell apart manifests that are the same as data, with what they have to put on a DestinationRule of cart.
+// discerning are templates that distinguish manifests with equal data, with the expected text on a
+// DestinationRule of cart.
 var discerning = map[string]struct{ text, says string }{
-	// The order of fields follows from all the places in which they stand, the template among them.
+	// The order of fields depends on all their definitions, including the template.
 	"Text": {
 		"package config\n\nimport \"encoding/json\"\n\n#template: {service: {egress: _, backend: _, ...}, resources: [=~\"^DestinationRule/\"]: metadata: annotations: text: json.Marshal(service)}\n",
 		`\"egress\":{\"stock\":{}},\"owner\":\"tests\",\"placement\":{\"east\":{},\"west\":{}},\"ports\"`,
@@ -466,7 +469,7 @@ func discernible(t *testing.T, text string) *tree {
 	return r
 }
 
-func TestATemplateThatTellsMoreThanDataSeesTheManifestItself(t *testing.T) {
+func TestOrderSensitiveTemplateReadsTheSource(t *testing.T) {
 	for name, tc := range discerning {
 		t.Run(name, func(t *testing.T) {
 			inBoth(t, func(t *testing.T, cluster string) {
@@ -480,8 +483,8 @@ func TestATemplateThatTellsMoreThanDataSeesTheManifestItself(t *testing.T) {
 				warm := evaluate.New(evaluate.Limits{}, opened(t, dir))
 				for _, e := range []*evaluate.Evaluator{warm, warm, evaluate.New(evaluate.Limits{}, opened(t, dir))} {
 					result := evaluated(t, e, snap, evaluate.Options{Cluster: cluster})
-					if result.Work.Whole {
-						t.Fatalf("in one piece: %v", result.Whole)
+					if result.Work.Unsharded {
+						t.Fatalf("in one piece: %v", result.Unshardable)
 					}
 					same(t, "rendered", want, sorted(t, result.Rendered))
 				}
@@ -490,7 +493,7 @@ func TestATemplateThatTellsMoreThanDataSeesTheManifestItself(t *testing.T) {
 	}
 }
 
-func TestATemplateThatTellsMoreThanDataSeesItAlsoWhileAnotherServiceIsBroken(t *testing.T) {
+func TestOrderSensitiveTemplateReadsTheSourceWhileAnotherServiceIsBroken(t *testing.T) {
 	type situation struct {
 		files  map[string]string
 		frozen string

@@ -7,7 +7,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 )
 
-func TestWhatIsSharedHaltsTheWholeCommit(t *testing.T) {
+func TestErrorInSharedFilesRejectsTheCommit(t *testing.T) {
 	for name, tc := range map[string]struct {
 		reason string
 		files  map[string]string
@@ -37,7 +37,7 @@ func TestWhatIsSharedHaltsTheWholeCommit(t *testing.T) {
 	}
 }
 
-func TestEveryErrorIsTold(t *testing.T) {
+func TestEveryErrorIsReported(t *testing.T) {
 	r, f := newTree(t), follow(t, "west")
 	f.applies(r.commit(nil))
 	after := f.applies(r.commit(map[string]string{

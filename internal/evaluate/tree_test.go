@@ -10,14 +10,14 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/source"
 )
 
-// tree is a repository in memory, to commit to.
+// tree is a repository in memory.
 type tree struct {
 	files   map[string]string
 	commits int
 }
 
-// newTree has the inventory and the settings of examples/quickstart, and three services: web, which runs in both clusters, calls cart,
-// which does, too, and stock, which is in west and lets in only who declares it.
+// newTree has the inventory and the settings of examples/quickstart, and three services: web and cart
+// run in both clusters, stock in west. web calls cart and stock, cart calls stock.
 func newTree(t *testing.T) *tree {
 	t.Helper()
 	r := &tree{files: map[string]string{}}
@@ -34,7 +34,7 @@ const everywhere = `placement: {east: {}, west: {}}`
 
 var goodWeb = service("web", everywhere, `egress: {cart: {}, stock: {}}`)
 
-// service is a file with one service, whose further fields are given.
+// service is a file with one service and the given fields.
 func service(name string, fields ...string) string {
 	return "package config\n\n" + definition(name, fields...)
 }
@@ -48,7 +48,7 @@ func definition(name string, fields ...string) string {
 	return fmt.Sprintf("services: %q: {\n\t%s\n}\n", name, strings.Join(fields, "\n\t"))
 }
 
-// commit writes files, "" removing one.
+// commit writes files; "" removes a file.
 func (r *tree) commit(files map[string]string) *source.Snapshot {
 	for name, text := range files {
 		r.files[name] = text

@@ -68,11 +68,11 @@ func (r *Renderer) Render(view *mesh.View, result *evaluate.Result, revision str
 	for _, name := range slices.Sorted(maps.Keys(result.Frozen)) {
 		b.Frozen = append(b.Frozen, Frozen{Service: name, Revision: result.Frozen[name].Revision})
 	}
-	for _, name := range result.LeftOut {
+	for _, name := range result.NeverGood {
 		b.Frozen = append(b.Frozen, Frozen{Service: name})
 	}
 	slices.SortFunc(b.Frozen, func(x, y Frozen) int { return strings.Compare(x.Service, y.Service) })
-	b.Findings, b.Lost = result.Findings(), result.Lost
+	b.Findings, b.Lost = result.Findings(), result.Unknown
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var findings manifest.Findings

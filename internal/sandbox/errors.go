@@ -45,9 +45,15 @@ func (e *HandlerError) Error() string { return e.Message }
 type CrashError struct {
 	// Reason is how it ended: "exit status 2", "signal: killed", "sent something that is no answer".
 	Reason string
+	// Panicked: the Go runtime ended the child, by a panic or by a fatal error such as a stack
+	// overflow.
+	Panicked bool
 	// Stderr is what it wrote last, at most 16 KiB: its beginning, with the panic, and its end.
 	Stderr string
 }
+
+// exitPanic is the exit status of the Go runtime after a panic or a fatal error.
+const exitPanic = 2
 
 func (e *CrashError) Error() string {
 	text := "the sandboxed process died: " + e.Reason

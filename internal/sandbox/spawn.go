@@ -132,6 +132,8 @@ func (c *child) died(err error, limits Limits) error {
 		return &LimitError{What: CPU, Limit: int64(limits.CPU), Used: int64(c.state.UserTime() + c.state.SystemTime())}
 	case c.state.Success() && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
 		crash.Reason += ": " + err.Error()
+	default:
+		crash.Panicked = c.state.ExitCode() == exitPanic
 	}
 	return crash
 }

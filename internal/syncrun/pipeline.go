@@ -31,9 +31,9 @@ type Pipeline struct {
 const mostRefusals = 5
 
 // Render implements Renderer.
-func (p Pipeline) Render(ctx context.Context, request RenderRequest) (*render.Bundle, *evaluate.Basis, error) {
+func (p Pipeline) Render(ctx context.Context, request RenderRequest) (*render.Bundle, *evaluate.LastKnownGood, error) {
 	// Without a basis nothing is known to be as it was, so everything is looked at.
-	options := evaluate.Options{Cluster: request.Cluster, Basis: request.Basis, Everything: request.Basis == nil}
+	options := evaluate.Options{Cluster: request.Cluster, LastKnownGood: request.Basis, CheckAll: request.Basis == nil}
 	for _, name := range request.LeftOut {
 		if options.Refused == nil {
 			options.Refused = map[string]manifest.Findings{}
@@ -54,12 +54,12 @@ func (p Pipeline) Render(ctx context.Context, request RenderRequest) (*render.Bu
 		}
 		for service, findings := range refused {
 			if _, again := options.Refused[service]; again {
-				if options.Basis == nil || !slices.Contains(options.Basis.Services(), service) {
+				if options.LastKnownGood == nil || !slices.Contains(options.LastKnownGood.Services(), service) {
 					return nil, nil, err
 				}
 				// Not even what was good is accepted: it is left out, and what may be here of it stays.
-				options.Basis = options.Basis.With(nil, service)
-				options.Lost = append(options.Lost, service)
+				options.LastKnownGood = options.LastKnownGood.With(nil, service)
+				options.Unknown = append(options.Unknown, service)
 			}
 			options.Refused[service] = findings
 		}
@@ -68,7 +68,7 @@ func (p Pipeline) Render(ctx context.Context, request RenderRequest) (*render.Bu
 }
 
 // remembering keeps what is known of services that not even as they were could be rendered: what they were may be accepted again.
-func rememberUnrenderable(bundle *render.Bundle, basis, before *evaluate.Basis) *evaluate.Basis {
+func rememberUnrenderable(bundle *render.Bundle, basis, before *evaluate.LastKnownGood) *evaluate.LastKnownGood {
 	if before == nil || basis == nil || len(bundle.Lost) == 0 {
 		return basis
 	}
@@ -80,7 +80,7 @@ func rememberUnrenderable(bundle *render.Bundle, basis, before *evaluate.Basis) 
 	return basis.With(before, bundle.Lost...)
 }
 
-func (p Pipeline) renderOnce(ctx context.Context, request RenderRequest, options evaluate.Options) (*render.Bundle, *evaluate.Basis, error) {
+func (p Pipeline) renderOnce(ctx context.Context, request RenderRequest, options evaluate.Options) (*render.Bundle, *evaluate.LastKnownGood, error) {
 	done := p.measure(phaseEvaluate)
 	result, err := p.evaluate(ctx, request, options)
 	done()
@@ -96,7 +96,7 @@ func (p Pipeline) renderOnce(ctx context.Context, request RenderRequest, options
 	if err != nil {
 		return nil, nil, &rejectedError{err}
 	}
-	return bundle, result.Basis, nil
+	return bundle, result.LastKnownGood, nil
 }
 
 // measure starts to measure a phase.
@@ -115,7 +115,7 @@ func (p Pipeline) evaluate(ctx context.Context, request RenderRequest, options e
 }
 
 // Manifests implements Renderer.
-func (p Pipeline) Manifests(ctx context.Context, snapshot *source.Snapshot, cluster string) (*evaluate.Basis, error) {
+func (p Pipeline) Manifests(ctx context.Context, snapshot *source.Snapshot, cluster string) (*evaluate.LastKnownGood, error) {
 	return p.Evaluator.Manifests(ctx, snapshot, cluster)
 }
 
@@ -163,7 +163,7 @@ type RenderRequest struct {
 	Snapshot *source.Snapshot
 	Cluster  string
 	// Basis is what broken services are kept at, nil if it is not known.
-	Basis *evaluate.Basis
+	Basis *evaluate.LastKnownGood
 	// LeftOut are services that are not to be rendered.
 	LeftOut []string
 	// Halt makes every finding an error.

@@ -24,7 +24,7 @@ type maker struct {
 	evaluator *evaluate.Evaluator
 	renderer  *render.Renderer
 	snapshot  *source.Snapshot
-	basis     *evaluate.Basis
+	basis     *evaluate.LastKnownGood
 }
 
 func newMaker() (*maker, error) {
@@ -48,11 +48,11 @@ func (m *maker) bundle(ctx context.Context, of size) (*render.Bundle, error) {
 	if m.snapshot, err = source.FromDir(ctx, dir, source.Limits{}); err != nil {
 		return nil, err
 	}
-	result, err := m.evaluator.Evaluate(ctx, m.snapshot, evaluate.Options{Cluster: clusterName, Everything: true})
+	result, err := m.evaluator.Evaluate(ctx, m.snapshot, evaluate.Options{Cluster: clusterName, CheckAll: true})
 	if err != nil {
 		return nil, err
 	}
-	m.basis = result.Basis
+	m.basis = result.LastKnownGood
 	view, err := mesh.NewView(result.Mesh, clusterName)
 	if err != nil {
 		return nil, err

@@ -179,7 +179,7 @@ func (c *controller) change(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if m.Work.Rendered == 0 || m.Work.Whole {
+		if m.Work.Rendered == 0 || m.Work.Unsharded {
 			return fmt.Errorf("the change of a %s caused a full evaluation: %+v", kind, m.Work)
 		}
 		m.Changed = m.Digest != before

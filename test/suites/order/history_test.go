@@ -157,7 +157,7 @@ func (r *repository) snapshot(s *state, n int) (*source.Snapshot, error) {
 }
 
 func (r *repository) bundle(snapshot *source.Snapshot, cluster string) (*render.Bundle, error) {
-	result, err := r.evaluators[cluster].Evaluate(r.t.Context(), snapshot, evaluate.Options{Cluster: cluster, Everything: true})
+	result, err := r.evaluators[cluster].Evaluate(r.t.Context(), snapshot, evaluate.Options{Cluster: cluster, CheckAll: true})
 	if err != nil {
 		return nil, err
 	}
