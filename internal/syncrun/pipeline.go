@@ -149,7 +149,8 @@ type UnknownClusterError struct{ error }
 // Unwrap gives the findings.
 func (e *UnknownClusterError) Unwrap() error { return e.error }
 
-// asUnknownCluster returns an UnknownClusterError if the findings say that the cluster is not in the inventory.
+// asUnknownCluster returns an UnknownClusterError if the findings say that the cluster is not in the
+// inventory.
 func asUnknownCluster(err error) error {
 	var findings manifest.Findings
 	if errors.As(err, &findings) && findings.Has(manifest.UnknownCluster) {
