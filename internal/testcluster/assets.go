@@ -24,9 +24,14 @@ func Assets(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
 	for _, name := range []string{"kube-apiserver", "etcd"} {
 		if _, err := exec.LookPath(filepath.Join(dir, name)); err != nil {
-			return "", fmt.Errorf("%s has no program %s (in a checkout, `make demo` builds it if %s is not set): %w", dir, name, envAssets, err)
+			return "", fmt.Errorf("%s has no %s: set %s to a folder that has it, or unset it and run `make demo` in a checkout, which builds it: %w",
+				dir, name, envAssets, err)
 		}
 	}
 	return dir, nil
