@@ -26,7 +26,7 @@ func (d *demo) keep(ctx context.Context) error {
 	} {
 		d.out.line("   %-70s  # %s", hint.command, hint.what)
 	}
-	d.out.line("\n   A pushed commit is applied within %s. Drift is corrected at once.", interval)
+	d.out.line("\n   A controller looks for a pushed commit every %s. Drift is corrected at once.", interval)
 
 	running, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

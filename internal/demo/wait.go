@@ -10,7 +10,7 @@ import (
 )
 
 // pollInterval is the time between two reads of a cluster, and so the precision of the times in the output.
-const pollInterval = 100 * time.Millisecond
+const pollInterval = 200 * time.Millisecond
 
 // await polls until check returns no problem, and returns the time that it took. It fails after the timeout, or when the
 // controller of the cluster has ended. what completes the sentence "cluster NAME should ...".

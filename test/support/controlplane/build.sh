@@ -57,7 +57,7 @@ progress() { # name, number of packages to compile (0: not known yet)
 		esac
 		took=$((SECONDS - start))
 		if [ "$2" = 0 ]; then
-			state="$downloads modules downloaded, $(clock $took)"
+			state="loading packages, $downloads modules downloaded, $(clock $took)"
 		elif [ $packages -ge "$2" ]; then
 			state="linking, $(clock $took)"
 		else
