@@ -1,4 +1,4 @@
-package demo_test
+package main
 
 import (
 	"os/exec"
@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// The demo is part of the isthmus command. depguard sees only direct imports.
-func TestDemoLinksNoTestCode(t *testing.T) {
+// depguard sees only direct imports.
+func TestBinaryHasNoTestCodeAndNoManager(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", ".").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -19,10 +19,10 @@ func TestDemoLinksNoTestCode(t *testing.T) {
 	for _, dependency := range dependencies {
 		for _, unwanted := range []string{
 			"github.com/isthmus-mesh/isthmus/test", "github.com/isthmus-mesh/isthmus/controllers", "testing", "net/http/httptest",
-			"sigs.k8s.io/controller-runtime/pkg/manager", "sigs.k8s.io/controller-runtime/pkg/envtest", "github.com/fluxcd/pkg/gittestserver",
+			"sigs.k8s.io/controller-runtime/pkg/manager", "sigs.k8s.io/controller-runtime/pkg/envtest", "github.com/fluxcd/pkg/gittestserver", "github.com/onsi/gomega",
 		} {
 			if dependency == unwanted || strings.HasPrefix(dependency, unwanted+"/") {
-				t.Errorf("the demo imports %s, directly or not", dependency)
+				t.Errorf("isthmus imports %s, directly or not", dependency)
 			}
 		}
 	}
