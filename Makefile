@@ -17,7 +17,7 @@ build: ## build bin/isthmus and bin/isthmus-controller
 
 .PHONY: test
 test: verify ## everything: lint, freshness, unit, API server, end-to-end and conformance tests
-	KUBEBUILDER_ASSETS=$(ASSETS) go test -timeout 40m ./...
+	KUBEBUILDER_ASSETS=$$(test/support/controlplane/build.sh kubectl) go test -timeout 40m ./...
 	$(MAKE) conformance
 
 .PHONY: conformance

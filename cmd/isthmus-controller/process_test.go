@@ -99,7 +99,7 @@ func TestTwoControllersWithTheGeneratedRoles(t *testing.T) {
 	admin, err := gitops.Connect(cluster.Config)
 	must(t, err)
 	must(t, gitops.Namespaces(ctx, admin))
-	config, err := gitops.AddController(ctx, cluster, "controller")
+	config, err := cluster.AddController(ctx, "controller")
 	must(t, err)
 	kubeconfig, err := gitops.WriteKubeconfig(cluster, config, t.TempDir())
 	must(t, err)

@@ -1,4 +1,4 @@
-// Command isthmus checks and renders the mesh repository that many clusters share.
+// Command isthmus checks, renders and plans mesh repositories.
 package main
 
 import (
@@ -10,6 +10,6 @@ import (
 )
 
 func main() {
-	sandbox.Main()
+	sandbox.Main() // does not return in a child process that evaluates CUE
 	os.Exit(cli.Main(os.Args[1:], demo.Command()))
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/internal/ownership"
 	"github.com/isthmus-mesh/isthmus/internal/plans"
+	"github.com/isthmus-mesh/isthmus/internal/testcluster"
 	"github.com/isthmus-mesh/isthmus/test/support/apiserver"
 )
 
@@ -279,7 +280,7 @@ func TestForeignObjectIsRefusedAndTheRestApplied(t *testing.T) {
 }
 
 func TestMissingKindsAreNamedAndAwaited(t *testing.T) {
-	own, err := apiserver.OwnCRD()
+	own, err := testcluster.MeshSyncCRD()
 	must(t, err)
 	fleet, err := apiserver.Start(context.Background(), apiserver.Options{Clusters: []string{"east"}, CRDs: []*apiextensionsv1.CustomResourceDefinition{own}})
 	must(t, err)

@@ -85,7 +85,7 @@ var users atomic.Int32
 // user has the rights of an installation, no more and no less.
 func (w *world) user() *rest.Config {
 	w.T.Helper()
-	user, err := gitops.AddController(w.T.Context(), w.Cluster, fmt.Sprintf("controller-%d", users.Add(1)))
+	user, err := w.Cluster.AddController(w.T.Context(), fmt.Sprintf("controller-%d", users.Add(1)))
 	must(w.T, err)
 	return user
 }

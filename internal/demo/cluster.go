@@ -10,7 +10,7 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -21,33 +21,36 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/internal/ownership"
 	"github.com/isthmus-mesh/isthmus/internal/render"
-	"github.com/isthmus-mesh/isthmus/test/support/apiserver"
+	"github.com/isthmus-mesh/isthmus/internal/testcluster"
 )
 
 const (
 	namespace = "isthmus-system"
 	syncName  = "mesh"
-	// interval is how soon a commit is seen that nobody announces, such as those that a person makes after --keep.
+	user      = "isthmus-controller"
+	// interval at which a controller looks for commits that are not announced, such as those that a user pushes with --keep.
 	interval = 10 * time.Second
+	// stopGrace is the time that a controller has to end its run and release its lease.
+	stopGrace = 20 * time.Second
 )
 
 // objects are the resources of a cluster by "Kind/namespace/name".
 type objects map[string]*unstructured.Unstructured
 
-// cluster is one API server and the controller that keeps it.
+// cluster is one API server and its controller.
 type cluster struct {
 	name string
-	// admin reads and edits as a person would; the controller has its own, lesser rights.
+	// admin checks and edits the cluster. The controller has an account of its own, with fewer rights.
 	admin      client.Client
-	server     *apiserver.Cluster
+	server     *testcluster.Cluster
 	kubeconfig string
-	controller *process
+	controller *testcluster.Process
 }
 
-// prepare makes of an API server a cluster that a controller can be installed in, and writes both kubeconfigs below dir.
-func prepare(ctx context.Context, server *apiserver.Cluster, dir string) (*cluster, error) {
+// prepare creates the namespaces that an installation expects, and writes the administrator's kubeconfig to dir.
+func prepare(ctx context.Context, server *testcluster.Cluster, dir string) (*cluster, error) {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, rbacv1.AddToScheme, v1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return nil, err
 		}
@@ -57,7 +60,7 @@ func prepare(ctx context.Context, server *apiserver.Cluster, dir string) (*clust
 		return nil, fmt.Errorf("connecting to cluster %s: %w", server.Name, err)
 	}
 	c := &cluster{name: server.Name, admin: admin, server: server, kubeconfig: filepath.Join(dir, server.Name+".kubeconfig")}
-	// Istio's own namespace is there before Isthmus comes; its Gateway lies in it.
+	// Istio is installed before Isthmus. Its namespace holds the Gateway of the cluster.
 	for _, name := range []string{"istio-system", namespace} {
 		if err := admin.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
 			return nil, fmt.Errorf("creating namespace %s in cluster %s: %w", name, c.name, err)
@@ -77,24 +80,24 @@ func (c *cluster) writeKubeconfig(path string, config *rest.Config) error {
 	return os.WriteFile(path, text, 0o600)
 }
 
-// run starts the cluster's controller, with the rights of config/rbac and no others.
+// run starts the controller with exactly the rights of config/rbac.
 func (c *cluster) run(ctx context.Context, program, dir string) error {
-	user, err := c.controllerUser(ctx)
+	config, err := c.server.AddController(ctx, user)
 	if err != nil {
 		return err
 	}
 	kubeconfig := filepath.Join(dir, c.name+"-controller.kubeconfig")
-	if err := c.writeKubeconfig(kubeconfig, user); err != nil {
+	if err := c.writeKubeconfig(kubeconfig, config); err != nil {
 		return err
 	}
-	c.controller, err = startProcess(program,
-		// No ports: three controllers share this machine, and their defaults may be taken.
+	c.controller, err = testcluster.StartProcess(program,
+		// No ports: three controllers share this machine, and the default ports may be in use.
 		[]string{"--kubeconfig=" + kubeconfig, "--namespace=" + namespace, "--metrics-addr=0", "--health-addr=0"},
 		[]string{"HOME=" + dir}, filepath.Join(dir, c.name+"-controller.log"))
 	return err
 }
 
-// follow tells the controller which repository to follow, and as which cluster of its inventory.
+// follow creates the MeshSync, which names the repository and the cluster in its inventory.
 func (c *cluster) follow(ctx context.Context, url string) error {
 	err := c.admin.Create(ctx, &v1alpha1.MeshSync{
 		ObjectMeta: metav1.ObjectMeta{Name: syncName, Namespace: namespace},
@@ -102,7 +105,7 @@ func (c *cluster) follow(ctx context.Context, url string) error {
 			Cluster:  c.name,
 			Source:   v1alpha1.Source{URL: url, Ref: &v1alpha1.Ref{Branch: branch}},
 			Interval: metav1.Duration{Duration: interval},
-			// Nobody waits an hour to see what goes, and the clusters are told of a commit at the same moment.
+			// The demo does not wait an hour for removals, and announces each commit to all clusters at once.
 			RoutingDelay: &metav1.Duration{}, WithdrawAfter: &metav1.Duration{},
 		},
 	})
@@ -112,7 +115,7 @@ func (c *cluster) follow(ctx context.Context, url string) error {
 	return nil
 }
 
-// announce tells the controller that there is a new commit, as a webhook of the Git host would.
+// announce requests a reconciliation, as a webhook of the Git host would.
 func (c *cluster) announce(ctx context.Context) error {
 	sync, err := c.sync(ctx)
 	if err != nil {
@@ -126,7 +129,7 @@ func (c *cluster) announce(ctx context.Context) error {
 	return nil
 }
 
-// sync is the cluster's MeshSync.
+// sync reads the MeshSync of the cluster.
 func (c *cluster) sync(ctx context.Context) (*v1alpha1.MeshSync, error) {
 	sync := &v1alpha1.MeshSync{}
 	if err := c.admin.Get(ctx, client.ObjectKey{Namespace: namespace, Name: syncName}, sync); err != nil {
@@ -135,12 +138,27 @@ func (c *cluster) sync(ctx context.Context) (*v1alpha1.MeshSync, error) {
 	return sync, nil
 }
 
-// live reads all objects of all managed kinds from the API server, whoever made them, but for the one Service that it makes itself.
+// ready returns the condition Ready, empty if there is none yet.
+func ready(sync *v1alpha1.MeshSync) metav1.Condition {
+	if condition := apimeta.FindStatusCondition(sync.Status.Conditions, meta.ReadyCondition); condition != nil {
+		return *condition
+	}
+	return metav1.Condition{}
+}
+
+// isReady follows kstatus: an object that is reconciling or stalled is not ready.
+func isReady(sync *v1alpha1.MeshSync) bool {
+	conditions := sync.Status.Conditions
+	return apimeta.IsStatusConditionTrue(conditions, meta.ReadyCondition) &&
+		!apimeta.IsStatusConditionTrue(conditions, meta.ReconcilingCondition) && !apimeta.IsStatusConditionTrue(conditions, meta.StalledCondition)
+}
+
+// live reads all objects of the managed kinds from the API server. It leaves out the Service of the API server itself.
 func (c *cluster) live(ctx context.Context) (objects, error) {
 	lists := make([]unstructured.UnstructuredList, len(istio.Kinds))
 	group, ctx := errgroup.WithContext(ctx)
 	for i, kind := range istio.Kinds {
-		// All at once: an API server takes a second for the first request of each custom kind.
+		// In parallel: an API server takes a second for the first request of each custom kind.
 		group.Go(func() error {
 			lists[i].SetGroupVersionKind(kind.GroupVersionKind)
 			if err := c.admin.List(ctx, &lists[i]); err != nil {
@@ -156,7 +174,6 @@ func (c *cluster) live(ctx context.Context) (objects, error) {
 	for _, list := range lists {
 		for i := range list.Items {
 			o := &list.Items[i]
-			// Who wrote what is of no interest here.
 			o.SetManagedFields(nil)
 			live[render.Key{Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName()}.String()] = o
 		}
@@ -165,7 +182,7 @@ func (c *cluster) live(ctx context.Context) (objects, error) {
 	return live, nil
 }
 
-// applySetID is what every object of the cluster must be labelled with.
+// applySetID is the value of the label applyset.kubernetes.io/part-of on every object.
 func applySetID() string {
 	return ownership.ApplySetID(syncName, namespace, v1alpha1.MeshSyncKind, v1alpha1.GroupVersion.Group)
 }

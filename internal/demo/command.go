@@ -3,8 +3,6 @@ package demo
 import (
 	"context"
 	"fmt"
-	"io"
-	"log"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -16,52 +14,55 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/rest"
-	ctrl "sigs.k8s.io/controller-runtime"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 )
 
-// defaultPatience is how long one thing may take to come true; on an idle machine it takes a second.
-const defaultPatience = 2 * time.Minute
+// defaultTimeout of one check. On an idle machine a check takes seconds.
+const defaultTimeout = 2 * time.Minute
 
 // Command is `isthmus demo`.
 func Command() *cobra.Command {
 	o := Options{}
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Show on this machine how three clusters follow one Git repository",
-		Long: `Start three real API servers as three clusters, a real Git server with the example shop, and a controller for
-each cluster; then change the repository, and the clusters by hand, and check what comes of it by reading the API
-servers. It needs no cluster, no network and no rights, only git. It takes some seconds, changes nothing on this
-machine, and leaves nothing behind.
+		Short: "Run three clusters and one Git repository on this machine, and watch commits arrive",
+		Long: `Start three real API servers as three clusters, a real Git server with the example shop, and one controller for
+each cluster. Then change the repository, edit the clusters by hand, and check the result by reading the API servers.
 
-The API servers come from KUBEBUILDER_ASSETS; ` + "`make demo`" + ` in a checkout builds them once, which takes some minutes.
+The demo needs git and the programs kube-apiserver and etcd. It needs no cluster, no kubectl, no network and no special
+rights. It takes less than a minute, changes nothing else on this machine, and removes everything that it started.
 
-Exit status: 0 if all of it held, 2 if not; the last line then says what.`,
+kube-apiserver and etcd come from the folder KUBEBUILDER_ASSETS. In a checkout, ` + "`make demo`" + ` builds them once, which
+takes some minutes. If setup-envtest is installed, this is quicker:
+
+  KUBEBUILDER_ASSETS=$(setup-envtest use -p path) isthmus demo
+
+Exit status: 0 if every check passed, 2 if not; the last lines then name the check.`,
 		Example: `  isthmus demo
-  isthmus demo --keep        # leave it running at the end, to look around`,
+  isthmus demo --keep        # leave everything running at the end, to look around`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			// Silent, since all three would write into the story; the Git server knows only the global logger.
-			log.SetOutput(io.Discard)
-			ctrl.SetLogger(logr.Discard())
+			// They would write into the output of the demo.
+			ctrllog.SetLogger(logr.Discard())
 			rest.SetDefaultWarningHandler(rest.NoWarnings{})
 
-			// A second Ctrl-C would end the process with its children still running, so signals only ever cancel; the caller's
-			// context is cancelled by the first. A terminal that is closed and a pipe that is cut must not leave them either.
-			// SIGPIPE tells of any pipe, also of those to a Git server's process: only the output's own error counts.
-			held := make(chan os.Signal, 1)
-			signal.Notify(held, os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
-			defer signal.Stop(held)
+			// The first Ctrl-C cancels cmd.Context(). A second one must not end this process while its children run, nor may a
+			// closed terminal or a broken pipe. SIGPIPE may come from any pipe, such as one to git, so it is ignored here:
+			// output reports the pipe that matters.
+			ignored := make(chan os.Signal, 1)
+			signal.Notify(ignored, os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
+			defer signal.Stop(ignored)
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP)
 			defer stop()
-			ctx, unheard := context.WithCancelCause(ctx)
-			defer unheard(nil)
+			ctx, cancel := context.WithCancelCause(ctx)
+			defer cancel(nil)
 
 			o.Out = cmd.OutOrStdout()
 			if f, ok := o.Out.(*os.File); ok {
-				o.Out = audience{f, unheard}
+				o.Out = output{f, cancel}
 			}
 			if o.Controller == "" {
-				controller, err := besides("isthmus-controller")
+				controller, err := find("isthmus-controller")
 				if err != nil {
 					return err
 				}
@@ -71,13 +72,13 @@ Exit status: 0 if all of it held, 2 if not; the last line then says what.`,
 		},
 	}
 	cmd.Flags().BoolVar(&o.Keep, "keep", false, "leave everything running at the end, until Ctrl-C, and print how to look around")
-	cmd.Flags().StringVar(&o.Controller, "controller", "", "path of isthmus-controller (default: beside this command, then in PATH)")
-	cmd.Flags().DurationVar(&o.Patience, "timeout", defaultPatience, "give up when one thing takes longer than this to come true")
+	cmd.Flags().StringVar(&o.Controller, "controller", "", "path of isthmus-controller (default: in the folder of this command, then in PATH)")
+	cmd.Flags().DurationVar(&o.Timeout, "timeout", defaultTimeout, "fail if one check takes longer than this")
 	return cmd
 }
 
-// besides finds a program in the folder of this one, or else in PATH.
-func besides(name string) (string, error) {
+// find looks for a program in the folder of this one, then in PATH.
+func find(name string) (string, error) {
 	if runtime.GOOS == "windows" {
 		name += ".exe"
 	}
@@ -88,21 +89,21 @@ func besides(name string) (string, error) {
 	}
 	path, err := exec.LookPath(name)
 	if err != nil {
-		return "", fmt.Errorf("%s is neither beside this command nor in PATH; build both with `make build`, or name it with --controller", name)
+		return "", fmt.Errorf("%s is neither in the folder of this command nor in PATH: build both with `make build`, or set --controller", name)
 	}
 	return path, nil
 }
 
-// audience is an output that ends the demo when nobody listens any more.
-type audience struct {
+// output cancels the demo if it cannot be written to, for example because the reader of a pipe has ended.
+type output struct {
 	*os.File
-	unheard context.CancelCauseFunc
+	cancel context.CancelCauseFunc
 }
 
-func (a audience) Write(p []byte) (int, error) {
-	n, err := a.File.Write(p)
+func (o output) Write(p []byte) (int, error) {
+	n, err := o.File.Write(p)
 	if err != nil {
-		a.unheard(fmt.Errorf("nobody reads what is said: %w", err))
+		o.cancel(fmt.Errorf("writing the output: %w", err))
 	}
 	return n, err
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/ownership"
 )
 
-// differences are how a cluster departs from what the repository says for it, sorted; none if it is exactly that.
-// Everything that Isthmus manages is compared: which objects there are, their labels, annotations and spec.
+// differences lists how the live objects differ from the wanted ones, sorted. It compares everything that Isthmus
+// manages: the set of objects, and their labels, annotations and spec.
 func differences(want, live objects) []string {
 	var found []string
 	for key, w := range want {
@@ -41,7 +41,7 @@ func differences(want, live objects) []string {
 	}
 	for key := range live {
 		if want[key] == nil {
-			found = append(found, key+" is there, and the repository does not say so")
+			found = append(found, key+" is not in the repository")
 		}
 	}
 	slices.Sort(found)
@@ -56,7 +56,7 @@ func untyped(m map[string]string) map[string]any {
 	return out
 }
 
-// firstDifference is the path of the first value that differs, "" if none does.
+// firstDifference returns the path of the first value that differs, or "".
 func firstDifference(path string, a, b any) string {
 	switch a := a.(type) {
 	case map[string]any:
@@ -94,8 +94,8 @@ func firstDifference(path string, a, b any) string {
 	return ""
 }
 
-// few is the beginning of a list, fit for one line.
-func few(list []string) string {
+// abbreviate returns the first elements of a list and the number of the others.
+func abbreviate(list []string) string {
 	const shown = 3
 	if len(list) <= shown {
 		return strings.Join(list, "; ")
@@ -103,7 +103,7 @@ func few(list []string) string {
 	return fmt.Sprintf("%s; and %d more", strings.Join(list[:shown], "; "), len(list)-shown)
 }
 
-// change counts what was written to a cluster between two looks at its API server.
+// change counts the objects that were written between two reads of a cluster.
 type change struct{ created, updated, deleted int }
 
 func changed(before, after objects) change {

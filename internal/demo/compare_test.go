@@ -25,7 +25,7 @@ func entry(change func(map[string]any)) *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: o}
 }
 
-// marked is as the API server has it.
+// marked adds what the controller and the API server add.
 func marked(change func(map[string]any)) *unstructured.Unstructured {
 	return entry(func(o map[string]any) {
 		metadata := o["metadata"].(map[string]any)
@@ -35,9 +35,9 @@ func marked(change func(map[string]any)) *unstructured.Unstructured {
 	})
 }
 
-func asIs(map[string]any) {}
+func unchanged(map[string]any) {}
 
-func TestDifferencesAreAllThatARepositoryDecides(t *testing.T) {
+func TestDifferencesCoverEverythingThatTheRepositoryDefines(t *testing.T) {
 	const key = "ServiceEntry/cart/cart"
 	spec := func(o map[string]any) map[string]any { return o["spec"].(map[string]any) }
 	for name, c := range map[string]struct {
@@ -45,36 +45,36 @@ func TestDifferencesAreAllThatARepositoryDecides(t *testing.T) {
 		live   objects
 		want   []string
 	}{
-		"equal":   {"marks and what the server adds are no difference", objects{key: marked(asIs)}, nil},
-		"missing": {"what the repository says must be there", objects{}, []string{key + " is missing"}},
+		"equal":   {"the label of the controller and fields of the server are expected", objects{key: marked(unchanged)}, nil},
+		"missing": {"every object of the repository must exist", objects{}, []string{key + " is missing"}},
 		"more": {
-			"nothing else may be there",
-			objects{key: marked(asIs), "Gateway/a/b": marked(asIs)},
-			[]string{"Gateway/a/b is there, and the repository does not say so"},
+			"no other object may exist",
+			objects{key: marked(unchanged), "Gateway/a/b": marked(unchanged)},
+			[]string{"Gateway/a/b is not in the repository"},
 		},
 		"changed": {
-			"a changed field deep in a list is found",
+			"a changed field in a list is a difference",
 			objects{key: marked(func(o map[string]any) { spec(o)["ports"].([]any)[0].(map[string]any)["number"] = int64(81) })},
 			[]string{key + " differs in spec.ports[0].number"},
 		},
 		"added": {
-			"an added field is as much of a difference",
+			"an added field is a difference",
 			objects{key: marked(func(o map[string]any) { spec(o)["resolution"] = "DNS" })},
 			[]string{key + " differs in spec.resolution"},
 		},
 		"longer": {
-			"an added element, too",
+			"an added element is a difference",
 			objects{key: marked(func(o map[string]any) { spec(o)["hosts"] = []any{"cart.example.com", "x.example.com"} })},
 			[]string{key + " differs in spec.hosts"},
 		},
 		"unmarked": {
-			"an object without the mark would be nobody's",
-			objects{key: entry(asIs)},
+			"every object needs the label of the controller",
+			objects{key: entry(unchanged)},
 			[]string{key + " differs in metadata.labels." + ownership.LabelPartOf},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := differences(objects{key: entry(asIs)}, c.live)
+			got := differences(objects{key: entry(unchanged)}, c.live)
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("%s: -want, +got:\n%s", c.reason, diff)
 			}
@@ -82,7 +82,7 @@ func TestDifferencesAreAllThatARepositoryDecides(t *testing.T) {
 	}
 }
 
-func TestChangedTellsWritesFromNone(t *testing.T) {
+func TestChangedCountsWrites(t *testing.T) {
 	at := func(uid, version string) *unstructured.Unstructured {
 		return marked(func(o map[string]any) {
 			o["metadata"].(map[string]any)["uid"] = uid
@@ -92,9 +92,9 @@ func TestChangedTellsWritesFromNone(t *testing.T) {
 	before := objects{"a": at("1", "1"), "b": at("2", "2"), "c": at("3", "3"), "d": at("4", "4")}
 	after := objects{"a": at("1", "1"), "b": at("2", "9"), "c": at("5", "10"), "e": at("6", "11")}
 	if diff := cmp.Diff(change{created: 2, updated: 1, deleted: 2}, changed(before, after), cmp.AllowUnexported(change{})); diff != "" {
-		t.Errorf("b is updated, c made anew, d deleted, e created: -want, +got:\n%s", diff)
+		t.Errorf("b is updated, c replaced, d deleted, e created: -want, +got:\n%s", diff)
 	}
 	if got := changed(before, before); got != (change{}) {
-		t.Errorf("nothing was written, but it counts %+v", got)
+		t.Errorf("changed() without a write is %+v, want zero", got)
 	}
 }

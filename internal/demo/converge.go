@@ -6,40 +6,36 @@ import (
 	"sync"
 	"time"
 
-	"github.com/fluxcd/pkg/apis/meta"
-	"github.com/fluxcd/pkg/runtime/conditions"
-
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 )
 
-// result is what became of one cluster.
+// result of a commit in one cluster.
 type result struct {
 	cluster *cluster
 	sync    *v1alpha1.MeshSync
 	live    objects
 	change  change
-	// took is the time from the push until the API server held the new state.
+	// took is the time from the push until the API server had the new state.
 	took time.Duration
 }
 
-// look reads all clusters.
-func (d *demo) look(ctx context.Context) (map[string]objects, error) {
+// read returns the objects of all clusters.
+func (d *demo) read(ctx context.Context) (map[string]objects, error) {
 	var mu sync.Mutex
-	seen := map[string]objects{}
-	return seen, d.each(ctx, func(ctx context.Context, c *cluster) error {
+	all := map[string]objects{}
+	return all, d.each(ctx, func(ctx context.Context, c *cluster) error {
 		live, err := c.live(ctx)
 		if err != nil {
 			return err
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		seen[c.name] = live
+		all[c.name] = live
 		return nil
 	})
 }
 
-// publish commits the edits, pushes them and tells the controllers, as the webhook of a Git host would. It returns the
-// time of the push.
+// publish commits and pushes the edits, announces the commit, and returns the time of the push.
 func (d *demo) publish(ctx context.Context, message string) (time.Time, error) {
 	if err := d.repository.push(ctx, message); err != nil {
 		return time.Time{}, err
@@ -48,9 +44,9 @@ func (d *demo) publish(ctx context.Context, message string) (time.Time, error) {
 	return pushed, d.each(ctx, func(ctx context.Context, c *cluster) error { return c.announce(ctx) })
 }
 
-// converge waits until every API server holds exactly what is wanted and every MeshSync is ready at the latest commit.
+// converge waits until every API server has exactly the wanted objects and every MeshSync is ready at the latest commit.
 func (d *demo) converge(ctx context.Context, since time.Time, want map[string]expectation, before map[string]objects) ([]result, error) {
-	defer d.tell.doing("waiting for three clusters to follow")()
+	defer d.out.running("waiting for three clusters")()
 	results := make([]result, len(d.clusters))
 	at := map[string]int{}
 	for i, c := range d.clusters {
@@ -59,25 +55,25 @@ func (d *demo) converge(ctx context.Context, since time.Time, want map[string]ex
 	err := d.each(ctx, func(ctx context.Context, c *cluster) error {
 		r := &results[at[c.name]]
 		r.cluster = c
-		return d.follows(ctx, r, since, want[c.name], before[c.name])
+		return d.convergeOne(ctx, r, since, want[c.name], before[c.name])
 	})
 	return results, err
 }
 
-func (d *demo) follows(ctx context.Context, r *result, since time.Time, want expectation, before objects) error {
+func (d *demo) convergeOne(ctx context.Context, r *result, since time.Time, want expectation, before objects) error {
 	c, commit := r.cluster, d.repository.head()
-	_, err := d.await(ctx, c, "hold exactly what `isthmus render` says of commit "+short(commit), func(ctx context.Context) (string, error) {
+	_, err := d.await(ctx, c, "have exactly the resources that `isthmus render` returns for commit "+short(commit), func(ctx context.Context) (string, error) {
 		live, err := c.live(ctx)
 		if err != nil {
 			return "", err
 		}
-		return few(differences(want.objects, live)), nil
+		return abbreviate(differences(want.objects, live)), nil
 	})
 	if err != nil {
 		return err
 	}
 	r.took = time.Since(since)
-	_, err = d.await(ctx, c, "say that it is ready at commit "+short(commit), func(ctx context.Context) (string, error) {
+	_, err = d.await(ctx, c, "report that it is ready at commit "+short(commit), func(ctx context.Context) (string, error) {
 		var err error
 		r.sync, err = c.sync(ctx)
 		if err != nil {
@@ -88,25 +84,25 @@ func (d *demo) follows(ctx context.Context, r *result, since time.Time, want exp
 	if err != nil {
 		return err
 	}
-	// Once more: whatever is done after the new state was reached must not spoil it.
+	// Read again: writes after this point must not change the result.
 	if r.live, err = c.live(ctx); err != nil {
 		return err
 	}
-	if spoilt := few(differences(want.objects, r.live)); spoilt != "" {
-		return c.explain(ctx, fmt.Sprintf("cluster %s held exactly what commit %s says, and then no longer", c.name, short(commit)), spoilt)
+	if problem := abbreviate(differences(want.objects, r.live)); problem != "" {
+		return c.explain(ctx, fmt.Sprintf("cluster %s had exactly the resources of commit %s, and then changed", c.name, short(commit)), problem)
 	}
 	r.change = changed(before, r.live)
 	return nil
 }
 
-// notReady is what the status says other than that all of a commit is applied.
+// notReady returns why the status does not report that the whole commit is applied, or "".
 func notReady(sync *v1alpha1.MeshSync, commit string, want expectation) string {
 	status := sync.Status
 	switch {
 	case status.LastAppliedRevision != revision(commit):
 		return fmt.Sprintf("status.lastAppliedRevision is %q", status.LastAppliedRevision)
-	case !conditions.IsReady(sync):
-		return "Ready is not True: " + conditions.GetMessage(sync, meta.ReadyCondition)
+	case !isReady(sync):
+		return "it is not ready: " + ready(sync).Message
 	case status.Services != int64(want.services) || status.Resources != int64(len(want.objects)):
 		return fmt.Sprintf("the status counts %d services and %d resources, `isthmus render` %d and %d",
 			status.Services, status.Resources, want.services, len(want.objects))
@@ -114,11 +110,10 @@ func notReady(sync *v1alpha1.MeshSync, commit string, want expectation) string {
 	return ""
 }
 
-// revision is a commit of the branch as Flux writes it.
+// revision is a commit of the branch in Flux's format.
 func revision(commit string) string { return branch + "@sha1:" + commit }
 
-// tellResults writes what became of the clusters.
-func (d *demo) tellResults(results []result) {
+func (d *demo) printResults(results []result) {
 	var rows []string
 	total := 0
 	for _, r := range results {
@@ -126,11 +121,11 @@ func (d *demo) tellResults(results []result) {
 		rows = append(rows, fmt.Sprintf("%s\t%s@%s\t%d\t%d\t%d\t%d\t%d\t%s", r.cluster.name, branch, short(d.repository.head()),
 			r.sync.Status.Services, len(r.live), r.change.created, r.change.updated, r.change.deleted, seconds(r.took)))
 	}
-	d.tell.table("CLUSTER\tREVISION\tSERVICES\tRESOURCES\tCREATED\tUPDATED\tDELETED\tTOOK", rows)
-	d.tell.held("the three API servers hold exactly what `isthmus render` says of this commit, %d resources", total)
+	d.out.table("CLUSTER\tREVISION\tSERVICES\tRESOURCES\tCREATED\tUPDATED\tDELETED\tTOOK", rows)
+	d.out.passed("the three API servers have exactly the %d resources that `isthmus render` returns for this commit", total)
 }
 
-// allChanged makes sure that a commit that is to show something in every cluster wrote to each of them.
+// allChanged fails if a commit wrote nothing to one of the clusters.
 func allChanged(results []result) error {
 	for _, r := range results {
 		if r.change == (change{}) {

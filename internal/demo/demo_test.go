@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// deadline is generous: the demo takes about 20 seconds, and an API server on a busy machine has taken as long to start.
+// deadline is generous: on a busy machine a single API server has taken 20 seconds to start.
 const deadline = 4 * time.Minute
 
 var programs = sync.OnceValues(func() (string, error) {
@@ -43,16 +43,16 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// run is a demo under way.
+// run is a running demo.
 type run struct {
 	t       *testing.T
 	command *exec.Cmd
-	// temp is the only folder in which it may put anything, and so stands in the command line of whatever it starts.
+	// temp is the temporary folder of the demo. It is part of the command line of every process that the demo starts.
 	temp string
 	out  *output
 }
 
-// output can be read while it is written.
+// output can be read while it is written to.
 type output struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -82,7 +82,7 @@ func start(t *testing.T, args ...string) *run {
 	r.command = exec.CommandContext(ctx, filepath.Join(dir, "isthmus"), append([]string{"demo"}, args...)...)
 	r.command.Env = append(os.Environ(), "TMPDIR="+r.temp)
 	r.command.Stdout, r.command.Stderr = r.out, r.out
-	// At the deadline it gets the chance to stop what it started.
+	// At the deadline the demo can still stop its processes.
 	r.command.Cancel = func() error { return r.command.Process.Signal(os.Interrupt) }
 	r.command.WaitDelay = time.Minute
 	if err := r.command.Start(); err != nil {
@@ -91,7 +91,7 @@ func start(t *testing.T, args ...string) *run {
 	return r
 }
 
-// wait returns the exit status, and makes sure that nothing is left.
+// wait returns the exit status, and checks that no process and no file is left.
 func (r *run) wait() int {
 	r.t.Helper()
 	err := r.command.Wait()
@@ -110,7 +110,7 @@ func (r *run) wait() int {
 	return status
 }
 
-// processes are those whose command line names the demo's folder: API servers, etcd, controllers.
+// processes returns those with the demo's folder in their command line: API servers, etcd, controllers.
 func (r *run) processes() []string {
 	r.t.Helper()
 	if runtime.GOOS != "linux" {
@@ -125,7 +125,7 @@ func (r *run) processes() []string {
 		if _, err := strconv.Atoi(entry.Name()); err != nil {
 			continue
 		}
-		// It may end while we look.
+		// The process may end meanwhile.
 		line, err := os.ReadFile("/proc/" + entry.Name() + "/cmdline")
 		if err == nil && bytes.Contains(line, []byte(r.temp)) {
 			found = append(found, entry.Name()+" "+strings.ReplaceAll(string(line), "\x00", " "))
@@ -142,55 +142,55 @@ func (r *run) until(text string) {
 			return
 		}
 	}
-	r.t.Errorf("the demo did not say %q in %s", text, deadline)
+	r.t.Errorf("the output does not contain %q after %s", text, deadline)
 }
 
-func TestEverythingHoldsAndNothingIsLeft(t *testing.T) {
+func TestAllChecksPassAndNothingIsLeft(t *testing.T) {
 	r := start(t)
 	if status := r.wait(); status != 0 {
 		t.Errorf("status is %d, want 0", status)
 	}
-	said := r.out.String()
+	text := r.out.String()
 	last := -1
 	for _, want := range []string{
 		"one Git repository", "controller", "First sync", "63 resources", "1. A service moves", "198.51.100.21 and 198.51.100.22", "2. A service is removed",
-		"no resource speaks of recommend", "3. Edits by hand", "203.0.113.66", "4. A broken commit", "services/checkout.cue:8: service checkout calls unknown service serach",
-		"not one of the", "All of it held",
+		"no resource mentions recommend", "3. Manual edits", "203.0.113.66", "4. A broken commit", "services/checkout.cue:8: service checkout calls unknown service serach",
+		"none of the", "All checks passed",
 	} {
-		at := strings.Index(strings.ToLower(said), strings.ToLower(want))
+		at := strings.Index(strings.ToLower(text), strings.ToLower(want))
 		if at <= last {
-			t.Errorf("the story does not tell %q, or not in its place", want)
+			t.Errorf("the output does not contain %q, or not in this order", want)
 		}
 		last = max(at, last)
 	}
-	if strings.ContainsAny(said, "\x1b\r") {
-		t.Error("terminal codes are written where there is no terminal")
+	if strings.ContainsAny(text, "\x1b\r") {
+		t.Error("the output contains terminal codes, but is not a terminal")
 	}
-	for _, line := range strings.Split(said, "\n") {
+	for _, line := range strings.Split(text, "\n") {
 		if len(line) > 140 {
-			t.Errorf("a line of %d characters does not fit a terminal: %s", len(line), line)
+			t.Errorf("a line of %d characters is too long for a terminal: %s", len(line), line)
 		}
 	}
 }
 
-func TestKeptDemoRunsUntilInterruptedAndThenStopsEverything(t *testing.T) {
+func TestKeptDemoStopsEverythingWhenInterrupted(t *testing.T) {
 	r := start(t, "--keep")
 	r.until("until Ctrl-C")
-	r.until("undone at once")
+	r.until("corrected at once")
 	if runtime.GOOS == "linux" {
-		// Also holds the search for leftovers to account: an etcd, three API servers and three controllers it must find.
+		// Also proves that processes() finds them: an etcd, three API servers and three controllers.
 		if running := r.processes(); len(running) != 7 {
-			t.Errorf("%d processes run, want 7:\n%s", len(running), strings.Join(running, "\n"))
+			t.Errorf("%d processes are running, want 7:\n%s", len(running), strings.Join(running, "\n"))
 		}
 	}
-	// Again and again, as impatient people do, and terminals that are closed.
+	// Several signals, as from an impatient user and a closed terminal.
 	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGINT, syscall.SIGHUP, syscall.SIGTERM} {
 		if err := r.command.Process.Signal(s); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if status := r.wait(); status != 0 {
-		t.Errorf("status is %d, want 0: everything had held", status)
+		t.Errorf("status is %d, want 0: all checks had passed", status)
 	}
 }
 
@@ -201,27 +201,27 @@ func TestInterruptWhileStartingStopsEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	if status := r.wait(); status == 0 {
-		t.Error("status is 0, but not all was shown")
+		t.Error("status is 0, but the demo was interrupted")
 	}
 	if !strings.Contains(r.out.String(), "interrupted") {
-		t.Error("the last line does not say that it was interrupted")
+		t.Error("the output does not say that the demo was interrupted")
 	}
 }
 
-func TestControllerThatDoesNothingIsFoundOut(t *testing.T) {
+func TestControllerThatDoesNothingFailsTheFirstCheck(t *testing.T) {
 	for name, c := range map[string]struct {
 		reason, program string
 		want            []string
 	}{
 		"ends": {
-			reason:  "a controller that has ended is noticed at once, long before the patience is",
+			reason:  "a controller that has ended is noticed at once, long before the timeout",
 			program: "#!/bin/sh\necho giving up\n",
-			want:    []string{"this did not hold (first sync)", "controller has ended (exit status 0)", "giving up"},
+			want:    []string{"a check failed (first sync)", "controller has ended (exit status 0)", "giving up"},
 		},
 		"sleeps": {
-			reason:  "a controller that runs and does nothing is found out by what the API servers hold",
+			reason:  "a controller that does nothing is noticed by reading the API servers",
 			program: "#!/bin/sh\nexec sleep 600\n",
-			want:    []string{"this did not hold (first sync)", "did not within 3s", "is missing", "no controller has looked at it", "wrote nothing"},
+			want:    []string{"a check failed (first sync)", "did not within 3s", "is missing", "no controller has reconciled it", "wrote nothing"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -235,7 +235,7 @@ func TestControllerThatDoesNothingIsFoundOut(t *testing.T) {
 			}
 			for _, want := range c.want {
 				if !strings.Contains(r.out.String(), want) {
-					t.Errorf("%s: the output does not say %q", c.reason, want)
+					t.Errorf("%s: the output does not contain %q", c.reason, want)
 				}
 			}
 		})

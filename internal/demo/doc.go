@@ -1,9 +1,9 @@
-// Package demo shows on one machine, in a minute, what Isthmus does, and holds it to that.
+// Package demo runs Isthmus on one machine, shows what it does, and checks it. It takes less than a minute.
 //
-// In: the path of an isthmus-controller. Out: a story on a terminal or in a log, and nil, or an error that names
-// what did not hold. Three real API servers stand for three clusters, examples/shop is served from a real Git
-// server on loopback, and three controllers run as processes of their own with the rights of config/rbac. What is
-// claimed is checked by reading the API servers; what the controllers say of themselves is never enough.
+// In: the path of isthmus-controller. Out: text for a terminal or a log, and an error that names the first check that
+// failed. internal/testcluster provides three API servers, which stand for three clusters, and a Git server with
+// examples/shop. One controller per cluster runs as a process of its own, with the rights of config/rbac.
 //
-// The story is told in story.go. Whatever was started is stopped and removed when it ends, however it ends.
+// Every check reads the API servers. The status that a controller reports is never enough.
+// Everything that the demo started is stopped and removed at its end, also after an error or a signal.
 package demo

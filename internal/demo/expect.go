@@ -5,29 +5,28 @@ import (
 	"fmt"
 
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
-	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 	"github.com/isthmus-mesh/isthmus/internal/mesh"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 	"github.com/isthmus-mesh/isthmus/internal/source"
 )
 
-// expectation is what `isthmus render` says of the work tree for one cluster.
+// expectation is what `isthmus render` returns for one cluster.
 type expectation struct {
 	objects  objects
 	services int
 	mesh     *manifest.Mesh
 }
 
-// expect renders the work tree for clusters, by their names.
-func expect(ctx context.Context, dir string, validator *istio.Validator, clusters []*cluster) (map[string]expectation, error) {
-	snapshot, err := source.FromDir(ctx, dir, source.Limits{})
+// expect renders the work tree for each cluster, and returns the results by the names of the clusters.
+func (d *demo) expect(ctx context.Context) (map[string]expectation, error) {
+	snapshot, err := source.FromDir(ctx, d.repository.dir, source.Limits{})
 	if err != nil {
 		return nil, fmt.Errorf("reading the work tree: %w", err)
 	}
-	said := map[string]expectation{}
-	for _, c := range clusters {
-		result, err := evaluate.Evaluate(ctx, snapshot, evaluate.Options{Cluster: c.name})
+	rendered := map[string]expectation{}
+	for _, c := range d.clusters {
+		result, err := d.evaluator.Evaluate(ctx, snapshot, evaluate.Options{Cluster: c.name})
 		if err != nil {
 			return nil, fmt.Errorf("rendering the work tree for cluster %s: %w", c.name, err)
 		}
@@ -35,7 +34,7 @@ func expect(ctx context.Context, dir string, validator *istio.Validator, cluster
 		if err != nil {
 			return nil, fmt.Errorf("rendering the work tree for cluster %s: %w", c.name, err)
 		}
-		bundle, err := render.Render(view, result, validator, "")
+		bundle, err := render.Render(view, result, d.validator, "")
 		if err != nil {
 			return nil, fmt.Errorf("rendering the work tree for cluster %s: %w", c.name, err)
 		}
@@ -43,7 +42,7 @@ func expect(ctx context.Context, dir string, validator *istio.Validator, cluster
 		for _, r := range bundle.Resources {
 			e.objects[r.Key.String()] = r.Object()
 		}
-		said[c.name] = e
+		rendered[c.name] = e
 	}
-	return said, nil
+	return rendered, nil
 }

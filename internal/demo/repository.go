@@ -9,10 +9,11 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/fluxcd/pkg/gittestserver"
 	"github.com/go-git/go-git/v5"
 	gitconfig "github.com/go-git/go-git/v5/config"
 	"github.com/go-git/go-git/v5/plumbing"
+
+	"github.com/isthmus-mesh/isthmus/internal/testcluster"
 )
 
 const (
@@ -20,37 +21,36 @@ const (
 	repoName = "mesh.git"
 )
 
-// repository is the mesh repository on a Git server, and an engineer's clone of it.
+// repository is the mesh repository on a Git server, and a clone of it.
 type repository struct {
-	server *gittestserver.GitServer
+	server *testcluster.GitServer
 	clone  *git.Repository
 	// dir is the work tree of the clone.
 	dir string
 	url string
-	// commits is the branch, the oldest first.
+	// commits of the branch, the oldest first.
 	commits []string
 }
 
-// serve starts a Git server that keeps its data below dir, with the files as the first commit.
+// serve starts a Git server with its data below dir. The files are the first commit.
 func serve(ctx context.Context, files fs.FS, dir string) (*repository, error) {
 	root := filepath.Join(dir, "git")
 	main := git.InitOptions{DefaultBranch: plumbing.NewBranchReferenceName(branch)}
 	if _, err := git.PlainInitWithOptions(filepath.Join(root, repoName), &git.PlainInitOptions{InitOptions: main, Bare: true}); err != nil {
-		return nil, fmt.Errorf("making the mesh repository: %w", err)
+		return nil, fmt.Errorf("creating the mesh repository: %w", err)
 	}
-	server := gittestserver.NewGitServer(root)
-	if err := server.StartHTTP(); err != nil {
+	server, err := testcluster.StartGit(ctx, root, filepath.Join(dir, "git.log"))
+	if err != nil {
 		return nil, fmt.Errorf("starting the Git server: %w", err)
 	}
-	r := &repository{server: server, dir: filepath.Join(dir, "mesh"), url: server.HTTPAddress() + "/" + repoName}
+	r := &repository{server: server, dir: filepath.Join(dir, "mesh"), url: server.URL + "/" + repoName}
 	if err := r.fill(ctx, files, main); err != nil {
-		server.StopHTTP()
-		return nil, fmt.Errorf("filling the mesh repository: %w", err)
+		return nil, errors.Join(fmt.Errorf("filling the mesh repository: %w", err), server.Stop())
 	}
 	return r, nil
 }
 
-// fill makes the clone with the files and pushes them.
+// fill creates the clone and pushes the files.
 func (r *repository) fill(ctx context.Context, files fs.FS, main git.InitOptions) error {
 	if err := os.CopyFS(r.dir, files); err != nil {
 		return err
@@ -63,7 +63,7 @@ func (r *repository) fill(ctx context.Context, files fs.FS, main git.InitOptions
 	if err != nil {
 		return err
 	}
-	// So that a person can commit and push there, whatever their own settings are.
+	// With --keep a user can commit and push here without settings of their own.
 	settings.User.Name, settings.User.Email = "Demo", "demo@shop.example.com"
 	settings.Remotes[git.DefaultRemoteName] = &gitconfig.RemoteConfig{Name: git.DefaultRemoteName, URLs: []string{r.url}}
 	settings.Branches[branch] = &gitconfig.Branch{Name: branch, Remote: git.DefaultRemoteName, Merge: main.DefaultBranch}
@@ -77,7 +77,7 @@ func (r *repository) fill(ctx context.Context, files fs.FS, main git.InitOptions
 // head is the latest commit.
 func (r *repository) head() string { return r.commits[len(r.commits)-1] }
 
-// edit replaces a text that stands in a file once. An empty old text means that the whole file goes.
+// edit replaces a text that occurs once in a file. Without an old text it removes the file.
 type edit struct{ file, old, new string }
 
 // apply makes the edit in the work tree.
@@ -91,12 +91,12 @@ func (r *repository) apply(e edit) error {
 		return err
 	}
 	if n := strings.Count(string(text), e.old); n != 1 {
-		return fmt.Errorf("examples/shop has changed under the demo: %s holds %q %d times, not once", e.file, e.old, n)
+		return fmt.Errorf("the demo does not match examples/shop: %s contains %q %d times, want once", e.file, e.old, n)
 	}
 	return os.WriteFile(path, []byte(strings.Replace(string(text), e.old, e.new, 1)), 0o644)
 }
 
-// line is where a text stands in a file of the work tree, from 1.
+// line returns the line of a text in a file of the work tree, from 1.
 func (r *repository) line(file, text string) (int32, error) {
 	data, err := os.ReadFile(filepath.Join(r.dir, filepath.FromSlash(file)))
 	if err != nil {
@@ -104,12 +104,12 @@ func (r *repository) line(file, text string) (int32, error) {
 	}
 	before, _, found := strings.Cut(string(data), text)
 	if !found {
-		return 0, fmt.Errorf("%s does not hold %q", file, text)
+		return 0, fmt.Errorf("%s does not contain %q", file, text)
 	}
 	return int32(strings.Count(before, "\n")) + 1, nil
 }
 
-// push commits what was edited and pushes it.
+// push commits all edits and pushes the commit.
 func (r *repository) push(ctx context.Context, message string) error {
 	tree, err := r.clone.Worktree()
 	if err != nil {
@@ -129,5 +129,5 @@ func (r *repository) push(ctx context.Context, message string) error {
 	return nil
 }
 
-// short is a commit as people write it.
+// short abbreviates a commit.
 func short(commit string) string { return commit[:min(len(commit), 8)] }

@@ -6,29 +6,27 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/fluxcd/pkg/apis/meta"
-	"github.com/fluxcd/pkg/runtime/conditions"
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// look is the time between two looks, and so how far off a time may be that is told.
-const look = 100 * time.Millisecond
+// pollInterval is the time between two reads of a cluster, and so the precision of the times in the output.
+const pollInterval = 200 * time.Millisecond
 
-// await waits until nothing is wrong any more, which is what check returns in words, and says how long it took.
-// It gives up after the demo's patience, or when the cluster's controller has ended.
-func (d *demo) await(ctx context.Context, c *cluster, what string, check func(context.Context) (wrong string, err error)) (time.Duration, error) {
+// await polls until check returns no problem, and returns the time that it took. It fails after the timeout, or when the
+// controller of the cluster has ended. what completes the sentence "cluster NAME should ...".
+func (d *demo) await(ctx context.Context, c *cluster, what string, check func(context.Context) (problem string, err error)) (time.Duration, error) {
 	start := time.Now()
-	wrong := ""
-	err := wait.PollUntilContextTimeout(ctx, look, d.Patience, true, func(ctx context.Context) (bool, error) {
-		if err := c.controller.exited(); err != nil {
+	problem := ""
+	err := wait.PollUntilContextTimeout(ctx, pollInterval, d.Timeout, true, func(ctx context.Context) (bool, error) {
+		if err := c.controller.Err(); err != nil {
 			return false, fmt.Errorf("its controller has ended (%w)", err)
 		}
 		now, err := check(ctx)
 		if err != nil {
 			return false, err
 		}
-		wrong = now
-		return wrong == "", nil
+		problem = now
+		return problem == "", nil
 	})
 	took := time.Since(start)
 	switch {
@@ -37,30 +35,30 @@ func (d *demo) await(ctx context.Context, c *cluster, what string, check func(co
 	case ctx.Err() != nil:
 		return took, context.Cause(ctx)
 	case errors.Is(err, context.DeadlineExceeded):
-		err = fmt.Errorf("it did not within %s", d.Patience)
+		err = fmt.Errorf("it did not within %s", d.Timeout)
 	}
-	return took, c.explain(ctx, fmt.Sprintf("cluster %s should %s: %v", c.name, what, err), wrong)
+	return took, c.explain(ctx, fmt.Sprintf("cluster %s should %s: %v", c.name, what, err), problem)
 }
 
-// explain adds to what did not hold what a person needs to find out why.
-func (c *cluster) explain(ctx context.Context, failed, wrong string) error {
-	if wrong != "" {
-		failed += "\n  last seen: " + wrong
+// explain adds the last problem, the status of the MeshSync and the end of the controller's log to a failure.
+func (c *cluster) explain(ctx context.Context, failure, problem string) error {
+	if problem != "" {
+		failure += "\n  last seen: " + problem
 	}
-	// The run may be out of time, and what the MeshSync says is worth a little more of it.
+	// The context may have ended, and the MeshSync still explains the failure.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if sync, err := c.sync(ctx); err == nil {
-		said := conditions.GetMessage(sync, meta.ReadyCondition)
-		if said == "" {
-			said = "nothing; no controller has looked at it"
+		message := ready(sync).Message
+		if message == "" {
+			message = "(none: no controller has reconciled it)"
 		}
-		failed += "\n  its MeshSync says: " + said
+		failure += "\n  message of its MeshSync: " + message
 	}
-	if tail := c.controller.tail(); tail != "" {
-		failed += "\n  its controller wrote last:\n" + tail
+	if tail := c.controller.LogTail(); tail != "" {
+		failure += "\n  end of its controller's log:\n" + tail
 	} else {
-		failed += "\n  its controller (" + c.controller.command.Path + ") wrote nothing"
+		failure += "\n  its controller (" + c.controller.Path() + ") wrote nothing"
 	}
-	return errors.New(failed)
+	return errors.New(failure)
 }

@@ -97,16 +97,21 @@ func commands(t *testing.T) string {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	assets, err := apiserver.Assets(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, target := range map[string]string{"cue": cuecmd.Path(t), "kubectl": filepath.Join(assets, "kubectl")} {
+	for name, target := range map[string]string{"cue": cuecmd.Path(t), "kubectl": kubectl(t)} {
 		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return dir
+}
+
+func kubectl(t *testing.T) string {
+	t.Helper()
+	path, err := apiserver.Kubectl(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // cluster starts an API server and returns its kubeconfig. One that is installed has what install.md makes, and an object
@@ -135,17 +140,13 @@ func cluster(t *testing.T, installed bool) string {
 	if !installed {
 		return file
 	}
-	assets, err := apiserver.Assets(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, args := range [][]string{
 		{"apply", "-k", "config/default"},
 		{"wait", "--for=condition=Established", "crd", "meshsyncs.isthmus.dev"},
 		{"apply", "-f", "config/samples/https.yaml"},
 		{"create", "namespace", "cart"},
 	} {
-		cmd := exec.Command(filepath.Join(assets, "kubectl"), args...)
+		cmd := exec.Command(kubectl(t), args...)
 		cmd.Dir, cmd.Env = root, append(os.Environ(), "KUBECONFIG="+file)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("kubectl %v: %v\n%s", args, err, out)

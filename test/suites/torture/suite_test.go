@@ -31,7 +31,7 @@ var (
 
 func TestMain(m *testing.M) {
 	os.Exit(gitops.RunSuite(m, gitops.SuiteOptions{
-		Checkout: root, Servers: apiserver.Options{Clusters: clusters, Restarts: true}, BuildFlags: patchedTime,
+		Checkout: root, Servers: apiserver.Options{Clusters: clusters}, BuildFlags: patchedTime,
 		Ready: func(_ context.Context, s *gitops.Suite) error {
 			suite = s
 			return nil

@@ -17,7 +17,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/support/apiserver"
 )
 
-func TestClustersAreApartAndUsersHaveOnlyTheirRights(t *testing.T) {
+func TestClustersAreIsolatedAndUsersHaveOnlyTheirRights(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	fleet, err := apiserver.Start(ctx, apiserver.Options{Clusters: []string{"a", "b"}, CRDs: istio.CRDs()})
@@ -41,7 +41,7 @@ func TestClustersAreApartAndUsersHaveOnlyTheirRights(t *testing.T) {
 		t.Fatalf("creating a Gateway in a: %v", err)
 	}
 	if err := b.Get(ctx, client.ObjectKeyFromObject(gateway), gateway.DeepCopy()); !apierrors.IsNotFound(err) {
-		t.Errorf("b has the Gateway of a, or does not know the kind: %v", err)
+		t.Errorf("reading the Gateway of a in b: %v, want NotFound", err)
 	}
 
 	config, err := fleet.Cluster("a").AddUser(ctx, "reader", rbacv1.PolicyRule{
@@ -63,14 +63,14 @@ func TestClustersAreApartAndUsersHaveOnlyTheirRights(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := reader.Get(ctx, client.ObjectKeyFromObject(gateway), gateway); err != nil {
-		t.Errorf("the reader may not get: %v", err)
+		t.Errorf("the reader cannot get: %v", err)
 	}
 	if err := reader.Delete(ctx, gateway); !apierrors.IsForbidden(err) {
-		t.Errorf("the reader may delete: %v", err)
+		t.Errorf("the reader can delete: %v", err)
 	}
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "x"}}
 	if err := reader.Create(ctx, namespace); !apierrors.IsForbidden(err) {
-		t.Errorf("the reader may create namespaces: %v", err)
+		t.Errorf("the reader can create namespaces: %v", err)
 	}
 }
 

@@ -23,17 +23,16 @@ import (
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
-	"github.com/isthmus-mesh/isthmus/config"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
+	"github.com/isthmus-mesh/isthmus/internal/testcluster"
 	"github.com/isthmus-mesh/isthmus/test/support/apiserver"
 )
 
 // Start starts API servers with the CRDs of Istio and MeshSync.
 func Start(ctx context.Context, options apiserver.Options) (*apiserver.Fleet, error) {
-	own, err := apiserver.OwnCRD()
+	own, err := testcluster.MeshSyncCRD()
 	if err != nil {
 		return nil, err
 	}
@@ -111,47 +110,4 @@ func Apply(ctx context.Context, admin client.Client, file string) error {
 			return fmt.Errorf("%s: %w", file, err)
 		}
 	}
-}
-
-// AddController creates a user with exactly the permissions of config/rbac/role.yaml and returns
-// its connection.
-func AddController(ctx context.Context, cluster *apiserver.Cluster, name string) (connection *rest.Config, err error) {
-	admin, err := Connect(cluster.Config)
-	if err != nil {
-		return nil, err
-	}
-	for _, document := range bytes.Split(config.Roles, []byte("\n---\n")) {
-		var kind metav1.TypeMeta
-		if err := yaml.Unmarshal(document, &kind); err != nil {
-			return nil, err
-		}
-		switch kind.Kind {
-		case "": // the comment at the top of the file
-		case "ClusterRole":
-			role := &rbacv1.ClusterRole{}
-			if err := yaml.UnmarshalStrict(document, role); err != nil {
-				return nil, err
-			}
-			if connection, err = cluster.AddUser(ctx, name, role.Rules...); err != nil {
-				return nil, err
-			}
-		case "Role":
-			role := &rbacv1.Role{}
-			if err := yaml.UnmarshalStrict(document, role); err != nil {
-				return nil, err
-			}
-			role.Name = name
-			binding := &rbacv1.RoleBinding{
-				ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: role.Namespace},
-				RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name},
-				Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: name}},
-			}
-			if err := errors.Join(admin.Create(ctx, role), admin.Create(ctx, binding)); err != nil {
-				return nil, err
-			}
-		default:
-			return nil, fmt.Errorf("role.yaml contains an unexpected %q", kind.Kind)
-		}
-	}
-	return connection, nil
 }

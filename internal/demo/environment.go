@@ -10,36 +10,37 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/isthmus-mesh/isthmus/examples"
+	"github.com/isthmus-mesh/isthmus/internal/evaluate"
 	"github.com/isthmus-mesh/isthmus/internal/istio"
-	"github.com/isthmus-mesh/isthmus/test/support/apiserver"
+	"github.com/isthmus-mesh/isthmus/internal/testcluster"
 )
 
-// clusterNames are those of the shop's six clusters that are started here.
+// clusterNames are three of the six clusters in the inventory of the shop.
 var clusterNames = []string{"use1-a", "use1-b", "euw1-a"}
 
-// demo is everything that runs.
+// demo holds everything that runs.
 type demo struct {
 	Options
-	tell       *teller
+	out        *printer
 	dir        string
-	fleet      *apiserver.Fleet
+	fleet      *testcluster.Fleet
 	repository *repository
 	clusters   []*cluster
 	validator  *istio.Validator
+	evaluator  *evaluate.Evaluator
 }
 
-// startClusters starts the API servers.
 func (d *demo) startClusters(ctx context.Context) error {
-	own, err := apiserver.OwnCRD()
+	crd, err := testcluster.MeshSyncCRD()
 	if err != nil {
 		return err
 	}
-	fleet, err := apiserver.Start(ctx, apiserver.Options{Clusters: clusterNames, CRDs: append(istio.CRDs(), own)})
+	fleet, err := testcluster.Start(ctx, testcluster.Options{Clusters: clusterNames, CRDs: append(istio.CRDs(), crd)})
 	if err != nil {
 		return fmt.Errorf("starting three API servers: %w", err)
 	}
 	d.fleet = fleet
-	for _, server := range fleet.Clusters() {
+	for _, server := range fleet.Clusters {
 		c, err := prepare(ctx, server, d.dir)
 		if err != nil {
 			return err
@@ -49,7 +50,6 @@ func (d *demo) startClusters(ctx context.Context) error {
 	return nil
 }
 
-// startGit serves the shop.
 func (d *demo) startGit(ctx context.Context) error {
 	shop, err := examples.Shop()
 	if err != nil {
@@ -59,12 +59,11 @@ func (d *demo) startGit(ctx context.Context) error {
 	return err
 }
 
-// startControllers starts one for each cluster.
 func (d *demo) startControllers(ctx context.Context) error {
 	return d.each(ctx, func(ctx context.Context, c *cluster) error { return c.run(ctx, d.Controller, d.dir) })
 }
 
-// each does something for all clusters at once.
+// each calls a function for all clusters at once.
 func (d *demo) each(ctx context.Context, do func(context.Context, *cluster) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, c := range d.clusters {
@@ -73,17 +72,17 @@ func (d *demo) each(ctx context.Context, do func(context.Context, *cluster) erro
 	return group.Wait()
 }
 
-// stop ends and removes whatever was started, in an order in which nothing waits for something that is gone.
+// stop stops and removes everything that was started. Controllers are first, so that they can release their leases.
 func (d *demo) stop() error {
 	var stopping errgroup.Group
 	for _, c := range d.clusters {
 		if c.controller != nil {
-			stopping.Go(c.controller.stop)
+			stopping.Go(func() error { return c.controller.Stop(stopGrace) })
 		}
 	}
 	errs := []error{stopping.Wait()}
 	if d.repository != nil {
-		d.repository.server.StopHTTP()
+		errs = append(errs, d.repository.server.Stop())
 	}
 	if d.fleet != nil {
 		errs = append(errs, d.fleet.Stop())
@@ -91,13 +90,14 @@ func (d *demo) stop() error {
 	return errors.Join(append(errs, os.RemoveAll(d.dir))...)
 }
 
-// needs finds out now what would fail later.
-func needs(o Options) error {
-	if _, err := exec.LookPath("git"); err != nil {
-		return errors.New("the demo serves a real Git repository and needs git in PATH, which has none")
+// checkPrograms fails early if a program is missing.
+func checkPrograms(ctx context.Context, o Options) error {
+	if _, err := testcluster.FindGit(ctx); err != nil {
+		return err
 	}
 	if _, err := exec.LookPath(o.Controller); err != nil {
-		return fmt.Errorf("there is no controller to start: %w", err)
+		return fmt.Errorf("the controller cannot be started: %w", err)
 	}
-	return nil
+	_, err := testcluster.Assets(ctx)
+	return err
 }
