@@ -199,7 +199,7 @@ func (o oracle) isBackend(pod scenario.Pod, target callTarget) bool {
 
 // rank orders the clusters that accept a call:
 //   - A standby comes after active clusters.
-//   - Then by distance. With weights only the own cluster and other clusters are told apart.
+//   - Then by distance. With weights only the own cluster and other clusters are distinguished.
 //   - Discovered pods come before gateways at the same distance. If Istio discovers pods on other
 //     networks, they come before all gateways.
 func (o oracle) rank(from, to string, s repo.Service) [4]int {

@@ -45,7 +45,7 @@ func network(m repo.Mesh, cluster string) string {
 	return cluster
 }
 
-// relation tells how a call from a pod of one cluster reaches the pods of another one.
+// relation describes how a call from a pod of one cluster reaches the pods of another one.
 type relation struct {
 	// gateway: through a gateway of the publisher.
 	gateway bool

@@ -1,5 +1,5 @@
 // Package scenario describes a mesh at one moment: the clusters with their platform, the pods, and
-// the rendered bundles. A [Scenario] is plain data. It does not hold any expected result.
+// the rendered bundles. A [Scenario] is plain data. It contains no expected results.
 package scenario
 
 // Scenario is a mesh at one moment.
