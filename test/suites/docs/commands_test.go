@@ -18,15 +18,15 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/support/cuecmd"
 )
 
-// Commands that something else runs, because this test is part of them or they would not end.
+// runElsewhere lists commands that this test skips, with the reason.
 var runElsewhere = map[string]string{
-	"make demo": "internal/demo's test runs the demo",
-	"make test": "this is it",
+	"make demo": "the test of internal/demo runs it",
+	"make test": "it runs this test",
 }
 
-// Every command that a document shows works as it stands: the blocks of one document are run in order, in a copy of what a reader has
-// before him, with the project's own commands, the real cue and kubectl, and a real API server.
-func TestEveryCommandShownInADocumentWorks(t *testing.T) {
+// The sh blocks of each document run in order, in a copy of config and examples, with the built
+// isthmus, the real cue and kubectl, and a real API server.
+func TestCommandsInDocumentsWork(t *testing.T) {
 	documents, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
 	if err != nil {
 		t.Fatal(err)
@@ -54,16 +54,16 @@ func TestEveryCommandShownInADocumentWorks(t *testing.T) {
 				cmd.Env = append(cmd.Env, "KUBECONFIG="+cluster(t, filepath.Base(document) != "install.md"))
 			}
 			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Errorf("%v; the last command below failed:\n%s", err, out)
+				t.Errorf("%v; the last of these commands failed:\n%s", err, out)
 			}
 		})
 	}
 	if ran < 4 {
-		t.Errorf("only %d documents show commands", ran)
+		t.Errorf("only %d documents have commands", ran)
 	}
 }
 
-// script is what the sh blocks of a document say, without what runs elsewhere.
+// script joins the sh blocks of a document, without the commands of runElsewhere.
 func script(t *testing.T, document string) string {
 	t.Helper()
 	f, err := os.Open(document)
@@ -88,7 +88,7 @@ func script(t *testing.T, document string) string {
 	return strings.Join(lines, "\n")
 }
 
-// commands is a folder with isthmus, cue and kubectl.
+// commands returns a folder with isthmus, cue and kubectl.
 func commands(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -105,6 +105,7 @@ func commands(t *testing.T) string {
 	return dir
 }
 
+<<<<<<< HEAD
 func kubectl(t *testing.T) string {
 	t.Helper()
 	path, err := apiserver.Kubectl(t.Context())
@@ -116,6 +117,10 @@ func kubectl(t *testing.T) string {
 
 // cluster starts an API server and returns its kubeconfig. One that is installed has what install.md makes, and an object
 // of the quickstart.
+=======
+// cluster starts an API server and returns the path of its kubeconfig. installed: the cluster has
+// the objects of install.md and a DestinationRule of the quickstart.
+>>>>>>> h/conf
 func cluster(t *testing.T, installed bool) string {
 	t.Helper()
 	ctx := context.Background()

@@ -1,4 +1,4 @@
-// Package docs_test holds the documentation against what it describes.
+// Package docs_test checks that the documentation matches the project.
 package docs_test
 
 import (
@@ -21,7 +21,7 @@ import (
 
 const root = "../../.."
 
-// goMod is what `go mod edit -json` says of a go.mod file, as far as it is needed here.
+// goMod holds the needed fields of `go mod edit -json`.
 type goMod struct {
 	Require []struct {
 		Path     string
@@ -31,7 +31,7 @@ type goMod struct {
 	Tool []struct{ Path string }
 }
 
-// moduleOf is the module of a required one's package, "" if none provides it.
+// moduleOf is the required module that contains the package, "" if there is none.
 func (m goMod) moduleOf(pkg string) string {
 	longest := ""
 	for _, r := range m.Require {
@@ -42,8 +42,9 @@ func (m goMod) moduleOf(pkg string) string {
 	return longest
 }
 
-// direct are the modules that go.mod marks as direct, that a tool is run from, or that our packages and tests
-// import: go.mod's marks alone are wrong until the next go mod tidy.
+// direct are the modules that go.mod marks as direct, that contain a tool, or that packages and
+// tests of the project import. The marks of go.mod alone may be out of date until the next go mod
+// tidy.
 func (m goMod) direct(imports []string) []string {
 	set := map[string]bool{}
 	for _, r := range m.Require {
@@ -66,12 +67,12 @@ func (m goMod) direct(imports []string) []string {
 	return paths
 }
 
-// line is a row of a table of dependencies.md.
+// line is a row of a table in dependencies.md.
 type line struct{ module, licence string }
 
 var row = regexp.MustCompile(`^\| (\S+) \| (.+) \| (.+) \| (\S+) \|$`)
 
-// documented reads dependencies.md: the lines by the go.mod file that the heading above them names.
+// documented reads the rows of dependencies.md by the go.mod file that their heading names.
 func documented(t *testing.T) map[string][]line {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(root, "docs", "dependencies.md"))
@@ -89,7 +90,7 @@ func documented(t *testing.T) map[string][]line {
 		if found := row.FindStringSubmatch(text); found != nil && found[1] != "module" {
 			lines[section] = append(lines[section], line{module: found[1], licence: found[4]})
 		} else if strings.HasPrefix(text, "|") && !strings.HasPrefix(text, "|-") && !strings.HasPrefix(text, "| module |") {
-			t.Errorf("docs/dependencies.md: a line that is no row of module, what for, why, licence: %s", text)
+			t.Errorf("docs/dependencies.md: a row must have the columns module, what for, why, licence: %s", text)
 		}
 	}
 	return lines
@@ -99,7 +100,8 @@ func TestDependenciesAreDocumented(t *testing.T) {
 	lines := documented(t)
 	for _, tc := range []struct {
 		file string
-		// imports says that packages of ours stand beside the file; linked, that its modules become part of what we ship.
+		// imports: packages of the project belong to the module. linked: its modules become part of
+		// shipped binaries.
 		imports, linked bool
 	}{
 		{file: "go.mod", imports: true, linked: true},
@@ -108,7 +110,8 @@ func TestDependenciesAreDocumented(t *testing.T) {
 	} {
 		t.Run(tc.file, func(t *testing.T) {
 			dir := filepath.Join(root, filepath.Dir(tc.file))
-			// The go command reads the file; looking at it here as well tells go test that the result depends on it.
+			// The go command reads the file in a child process. Stat makes it an input of go test's
+			// cache.
 			if _, err := os.Stat(filepath.Join(root, tc.file)); err != nil {
 				t.Fatal(err)
 			}
@@ -124,26 +127,26 @@ func TestDependenciesAreDocumented(t *testing.T) {
 				named = append(named, l.module)
 			}
 			if diff := cmp.Diff(mod.direct(imports), named); diff != "" {
-				t.Errorf("docs/dependencies.md, section of %s: one line for each direct dependency, sorted (-needed +there):\n%s", tc.file, diff)
+				t.Errorf("docs/dependencies.md, section %s: needs one sorted row for each direct dependency (-want +got):\n%s", tc.file, diff)
 			}
 			for _, l := range lines[tc.file] {
 				if mod.moduleOf(l.module) != l.module {
-					continue // stale, which is told above
+					continue // reported above as an unneeded row
 				}
 				if tc.linked && !permissive[l.licence] {
-					t.Errorf("%s is linked into what we build, and %s is not a permissive licence", l.module, l.licence)
+					t.Errorf("%s is linked into shipped binaries, but %s is not a permissive licence", l.module, l.licence)
 				}
 				if got := licenceOf(t, dir, l.module); got != l.licence {
-					t.Errorf("docs/dependencies.md says that %s is under %s, its LICENSE file says %s", l.module, l.licence, got)
+					t.Errorf("docs/dependencies.md states the licence of %s as %s, but its LICENSE file is %s", l.module, l.licence, got)
 				}
 			}
 		})
 	}
 }
 
-// imported are the import paths that the Go files of the module in dir name, tests and files of other systems
-// included. The files are parsed here and not by go list, so that go test notices when one changes and does not
-// repeat an old result.
+// imported are the import paths in the Go files of the module in dir, including tests and files for
+// other systems. The files are parsed here and not by go list, so that they are inputs of go test's
+// cache.
 func imported(t *testing.T, dir string) []string {
 	t.Helper()
 	var paths []string
@@ -176,14 +179,14 @@ func imported(t *testing.T, dir string) []string {
 		return nil
 	})
 	if err != nil {
-		t.Fatalf("reading the imports of %s: %v", dir, err)
+		t.Fatalf("read the imports of %s: %v", dir, err)
 	}
 	return paths
 }
 
 var permissive = map[string]bool{"Apache-2.0": true, "MIT": true, "BSD-2-Clause": true, "BSD-3-Clause": true, "ISC": true}
 
-// licences are told apart by a sentence that only they have.
+// licences are recognized by a sentence that only they contain.
 var licences = []struct{ name, sentence string }{
 	{"GPL-3.0", "GNU GENERAL PUBLIC LICENSE Version 3"},
 	{"Apache-2.0", "Apache License Version 2.0"},
@@ -192,10 +195,10 @@ var licences = []struct{ name, sentence string }{
 	{"BSD-2-Clause", "Redistribution and use in source and binary forms"},
 }
 
-// thirdClause is what the BSD licence of three clauses has and that of two has not.
+// thirdClause distinguishes BSD-3-Clause from BSD-2-Clause.
 const thirdClause = "to endorse or promote products derived from"
 
-// licenceOf reads the LICENSE file of a module in the version that the go.mod file in dir names.
+// licenceOf reads the LICENSE file of a module in the version of the go.mod file in dir.
 func licenceOf(t *testing.T, dir, module string) string {
 	t.Helper()
 	var download struct{ Dir, Error string }
@@ -209,7 +212,8 @@ func licenceOf(t *testing.T, dir, module string) string {
 			t.Fatal(err)
 		}
 		text := strings.Join(strings.Fields(string(raw)), " ")
-		// Where several stand in one file, the first is that of the module; the others are of code it took over.
+		// If a file has several licences, the first one is that of the module. The others apply to
+		// copied code.
 		best, first := "unknown", len(text)
 		for _, l := range licences {
 			if at := strings.Index(text, l.sentence); at >= 0 && at < first {
@@ -221,7 +225,7 @@ func licenceOf(t *testing.T, dir, module string) string {
 		}
 		return best
 	}
-	return "none: there is no LICENSE file"
+	return "missing"
 }
 
 // goJSON runs the go command in dir and reads the JSON that it prints.
@@ -238,7 +242,7 @@ func goJSON(t *testing.T, dir string, into any, args ...string) {
 	}
 }
 
-// explained adds what the go command wrote on stderr.
+// explained adds the stderr of the go command to its error.
 func explained(err error) string {
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {

@@ -1,4 +1,5 @@
-// Package examples_test holds every example, for every cluster, against plain CUE and against its golden bundle.
+// Package examples_test compares the bundle of every cluster of every example with plain CUE and
+// with a golden file.
 package examples_test
 
 import (
@@ -30,15 +31,15 @@ var update = flag.Bool("update", false, "rewrite the golden bundles; review the 
 
 const folder = "../../../examples"
 
-// world is one cluster of one example.
-type world struct {
+// exampleCluster is one cluster of one example.
+type exampleCluster struct {
 	example, cluster string
 	result           *evaluate.Result
 	view             *mesh.View
 	bundle           *render.Bundle
 }
 
-func (w world) name() string { return w.example + "/" + w.cluster }
+func (c exampleCluster) name() string { return c.example + "/" + c.cluster }
 
 func examples(t *testing.T) []string {
 	t.Helper()
@@ -58,14 +59,14 @@ func examples(t *testing.T) []string {
 	return names
 }
 
-func worlds(t *testing.T) []world {
+func exampleClusters(t *testing.T) []exampleCluster {
 	t.Helper()
 	validator, err := istio.NewValidator()
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx := context.Background()
-	var all []world
+	var all []exampleCluster
 	for _, example := range examples(t) {
 		snap, err := source.FromDir(ctx, filepath.Join(folder, example), source.Limits{})
 		if err != nil {
@@ -76,17 +77,17 @@ func worlds(t *testing.T) []world {
 			t.Fatalf("%s: %v", example, err)
 		}
 		for _, cluster := range slices.Sorted(maps.Keys(repo.Mesh.Clusters)) {
-			w := world{example: example, cluster: cluster}
-			if w.result, err = evaluate.Evaluate(ctx, snap, evaluate.Options{Cluster: cluster}); err != nil {
-				t.Fatalf("%s: %v", w.name(), err)
+			c := exampleCluster{example: example, cluster: cluster}
+			if c.result, err = evaluate.Evaluate(ctx, snap, evaluate.Options{Cluster: cluster}); err != nil {
+				t.Fatalf("%s: %v", c.name(), err)
 			}
-			if w.view, err = mesh.NewView(w.result.Mesh, cluster); err != nil {
-				t.Fatalf("%s: %v", w.name(), err)
+			if c.view, err = mesh.NewView(c.result.Mesh, cluster); err != nil {
+				t.Fatalf("%s: %v", c.name(), err)
 			}
-			if w.bundle, err = render.Render(w.view, w.result, validator, ""); err != nil {
-				t.Fatalf("%s: %v", w.name(), err)
+			if c.bundle, err = render.Render(c.view, c.result, validator, ""); err != nil {
+				t.Fatalf("%s: %v", c.name(), err)
 			}
-			all = append(all, w)
+			all = append(all, c)
 		}
 	}
 	return all
@@ -101,21 +102,21 @@ func TestPlainCUEAcceptsEveryExample(t *testing.T) {
 	}
 }
 
-func TestARenderedBundleIsWhatCUEExports(t *testing.T) {
+func TestBundlesEqualCUEExport(t *testing.T) {
 	cue := cuecmd.Path(t)
-	for _, w := range worlds(t) {
-		t.Run(w.name(), func(t *testing.T) {
+	for _, c := range exampleClusters(t) {
+		t.Run(c.name(), func(t *testing.T) {
 			t.Parallel()
-			out, err := run(filepath.Join(folder, w.example), cue, "export", "-t", "cluster="+w.cluster, "-e", "resources", "./services")
+			out, err := run(filepath.Join(folder, c.example), cue, "export", "-t", "cluster="+c.cluster, "-e", "resources", "./services")
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
 			rendered := map[string]any{}
-			for _, r := range w.bundle.Resources {
+			for _, r := range c.bundle.Resources {
 				rendered[r.Key.String()] = r.Rendered()
 			}
 			if len(rendered) == 0 {
-				t.Error("nothing is rendered")
+				t.Error("the bundle is empty")
 			}
 			if want, got := sorted(t, out), sorted(t, encode(t, rendered)); want != got {
 				t.Errorf("cue export (-) and the bundle (+) differ:\n%s", cmp.Diff(want, got))
@@ -124,10 +125,10 @@ func TestARenderedBundleIsWhatCUEExports(t *testing.T) {
 	}
 }
 
-func TestBundlesAreGolden(t *testing.T) {
-	for _, w := range worlds(t) {
+func TestBundlesEqualGoldenFiles(t *testing.T) {
+	for _, c := range exampleClusters(t) {
 		var got bytes.Buffer
-		for _, r := range w.bundle.Resources {
+		for _, r := range c.bundle.Resources {
 			doc, err := yaml.Marshal(r.Object().Object)
 			if err != nil {
 				t.Fatal(err)
@@ -135,7 +136,7 @@ func TestBundlesAreGolden(t *testing.T) {
 			got.WriteString("---\n")
 			got.Write(doc)
 		}
-		file := filepath.Join("testdata", w.example, w.cluster+".yaml")
+		file := filepath.Join("testdata", c.example, c.cluster+".yaml")
 		if *update {
 			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 				t.Fatal(err)
@@ -147,42 +148,42 @@ func TestBundlesAreGolden(t *testing.T) {
 		}
 		want, err := os.ReadFile(file)
 		if err != nil {
-			t.Fatalf("%v; `go test ./test/suites/examples -update` writes it", err)
+			t.Fatalf("%v; create it with `go test ./test/suites/examples -update`", err)
 		}
 		if d := cmp.Diff(string(want), got.String()); d != "" {
-			t.Errorf("%s: golden (-) and bundle (+) differ; if that is meant, `go test ./test/suites/examples -update`:\n%s", w.name(), d)
+			t.Errorf("%s: golden (-) and bundle (+) differ; if the change is intended, run `go test ./test/suites/examples -update`:\n%s", c.name(), d)
 		}
 	}
 }
 
-// Calls have endpoints where package mesh and cluster_view.cue say so.
-func TestTheViewInGoIsTheViewInCUE(t *testing.T) {
-	for _, w := range worlds(t) {
+// Package mesh and cluster_view.cue compute which calls have endpoints.
+func TestMeshViewEqualsTheViewInCUE(t *testing.T) {
+	for _, c := range exampleClusters(t) {
 		called := map[string]bool{}
-		for _, r := range w.bundle.Resources {
+		for _, r := range c.bundle.Resources {
 			if r.Service != "" && r.Side == render.SideCall && r.Key.Kind == "ServiceEntry" && r.Object().GetLabels()[render.LabelNoEndpoint] == "" {
 				called[r.Service] = true
 			}
 		}
 		reachable := map[string]bool{}
-		for _, c := range w.view.Calls {
-			_, external := w.result.Mesh.Externals[c.Callee]
-			if external || len(mesh.Publishers(w.result.Mesh, w.cluster, c.Callee)) > 0 {
-				reachable[c.Callee] = true
+		for _, call := range c.view.Calls {
+			_, external := c.result.Mesh.Externals[call.Callee]
+			if external || len(mesh.Publishers(c.result.Mesh, c.cluster, call.Callee)) > 0 {
+				reachable[call.Callee] = true
 			}
 		}
 		if d := cmp.Diff(called, reachable); d != "" {
-			t.Errorf("%s: services with calling resources (-) and view.Calls (+):\n%s", w.name(), d)
+			t.Errorf("%s: services with calling resources (-) and view.Calls (+):\n%s", c.name(), d)
 		}
-		for _, c := range w.bundle.Calls {
-			if reachable[c.Callee] != (len(c.Entries) > 0) {
-				t.Errorf("%s: the call of %s by %s has the entries %v, reachable: %t", w.name(), c.Callee, c.Caller, c.Entries, reachable[c.Callee])
+		for _, call := range c.bundle.Calls {
+			if reachable[call.Callee] != (len(call.Entries) > 0) {
+				t.Errorf("%s: the call from %s to %s has the entries %v, reachable: %t", c.name(), call.Caller, call.Callee, call.Entries, reachable[call.Callee])
 			}
 		}
 	}
 }
 
-func TestEveryExampleHasTheModuleOfThisVersion(t *testing.T) {
+func TestExamplesVendorTheCurrentModule(t *testing.T) {
 	for _, example := range examples(t) {
 		dir := filepath.Join(folder, example, "cue.mod", "pkg", filepath.FromSlash(meshmodule.Path))
 		entries, err := os.ReadDir(dir)
@@ -210,7 +211,7 @@ func TestEveryExampleHasTheModuleOfThisVersion(t *testing.T) {
 			module[f.Name()] = string(data)
 		}
 		if d := cmp.Diff(module, vendored); d != "" {
-			t.Errorf("%s: the module (-) and its vendored copy (+) differ; `make generate` brings it up to date:\n%s", example, d)
+			t.Errorf("%s: the module (-) and its vendored copy (+) differ; run `make generate`:\n%s", example, d)
 		}
 	}
 }
@@ -227,7 +228,7 @@ func run(dir, command string, args ...string) ([]byte, error) {
 	return out, nil
 }
 
-// sorted is JSON with sorted keys, indented.
+// sorted is indented JSON with sorted keys.
 func sorted(t *testing.T, data []byte) string {
 	t.Helper()
 	var v any

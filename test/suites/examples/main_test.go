@@ -7,7 +7,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/sandbox"
 )
 
-// Repositories are evaluated in a child process, which is this program.
+// The test binary is also the child process that evaluates repositories.
 func TestMain(m *testing.M) {
 	sandbox.Main()
 	os.Exit(m.Run())

@@ -1,11 +1,12 @@
-// Package parity makes mesh repositories at random, in all the ways in which CUE lets people write one, and holds what
-// isthmus renders of them against what plain CUE exports.
+// Package parity generates random mesh repositories in many notations of CUE, and compares the
+// output of isthmus render with that of plain cue export.
 //
-// In: a [Spec], a seed above all. Out: a [Repository], files that plain CUE accepts nearly always, and the names of the
-// features that occur in it. The mesh comes first: clusters, services and calls that the checks of the module allow.
-// Then it is written down: as plain manifests, and then, one feature after the other, with defaults, patterns, references,
-// templates and files that say the same, or a little more, in another way.
+// In: a [Spec] with a seed. Out: a [Repository]: files that plain CUE nearly always accepts, and
+// the names of the features in them. First the mesh is generated: clusters, services and calls that
+// the checks of the module accept. Then it is written as plain manifests. Then each feature
+// rewrites a part of it: with defaults, patterns, references, templates or other files.
 //
-// Invariant: equal specs give equal files, and what one feature or service draws does not depend on the others. So a
-// repository with a difference can be made smaller, one feature at a time, and stays the same in all else.
+// Invariant: equal specs give equal files. The random values of a feature or a service do not
+// depend on other ones. So a failing repository can be minimized: without a feature it is otherwise
+// the same.
 package parity

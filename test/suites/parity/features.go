@@ -2,16 +2,16 @@ package parity
 
 import "cmp"
 
-// feature is something that a repository may have.
+// feature is a property that a repository may have.
 type feature struct {
 	name string
-	// chance is that of a repository of middling density; of features across services there are a few in some repositories.
-	chance float64
-	across bool
+	// chance is the probability for a density of 1. crossService features are selected by the seed.
+	chance       float64
+	crossService bool
 }
 
-// features are all that there are: each has to occur in a run.
-var features = list()
+// features lists all features. Each must occur in a run with the default flags.
+var features = allFeatures()
 
 var featureByName = func() map[string]feature {
 	byName := map[string]feature{}
@@ -21,399 +21,10 @@ var featureByName = func() map[string]feature {
 	return byName
 }()
 
-// What the inventory and the settings say.
-var ofInventory = []string{
-	"zones",
-	"cluster that is draining",
-	"cluster that is down",
-	"public gateways",
-	"topology: discovery group",
-	"topology: primary and remote",
-	"topology: shared network",
-	"topology: mixture",
-	"topology: isolated",
-	"group on one network",
-	"Istio's name of a cluster",
-	"remote clusters on the network of their primary",
-	"trust domains",
-	"several gateways",
-	"gateways that are names",
-	"gateways by IPv6",
-	"ports of gateways",
-	"gateway workload of a cluster",
-	"capture of DNS",
-	"uid of a cluster",
-	"tiers",
-	"public gateway of a cluster's own",
-	"settings: domain",
-	"settings: exportSuffix",
-	"settings: vipRange",
-	"settings: gateway",
-	"settings: publicGateway",
-	"settings: authorization",
-	"settings: sidecarHosts",
-	"settings: namespaceLabels",
-	"settings: externalNamespace",
-	"settings: acknowledge",
-}
-
-// What manifests say.
-var ofManifests = []string{
-	"versions",
-	"TCP ports",
-	"TLS ports",
-	"several ports",
-	"service that runs nowhere",
-	"placement by region",
-	"service that calls itself",
-	"authorization of a service",
-	"versions with several labels",
-	"sidecar",
-	"hosts of one cluster",
-	"virtual address",
-	"Kubernetes name as a host",
-	"hosts",
-	"several hosts",
-	"exposed service",
-	"exposed service with its own TLS",
-	"exposed elsewhere",
-	"local-only",
-	"spread said",
-	"weights",
-	"Kubernetes Service as a backend",
-	"selector of several labels",
-	"several service accounts",
-	"standby",
-	"versions of a placement",
-	"backend of a placement",
-	"address of a placement",
-	"needs of a caller",
-	"callers listed",
-	"principals allowed",
-	"external",
-	"external by address",
-	"external with a wildcard",
-	"external with endpoints",
-}
-
-// What routes and policies say.
-var ofRoutes = []string{
-	"routes of one host",
-	"redirect",
-	"direct response",
-	"bytes",
-	"mirror",
-	"number forms",
-	"timeouts and retries",
-	"fault",
-	"rewrite and headers",
-	"unicode",
-	"cross-origin policy",
-	"routes to clusters",
-	"routes with weights",
-	"connection pool",
-	"outlier detection",
-	"load balancer",
-	"policy of one host",
-	"HTTP routes",
-	"TCP routes",
-	"TLS routes",
-}
-
-// How files are laid out.
-var ofFiles = []string{
-	"import under another name",
-	"layout: nested folders",
-	"layout: all in the root",
-	"layout: folder of the platform",
-	"several services in one struct",
-	"aliases of version 2",
-	"file of several services",
-	"services in mesh.cue",
-	"services beside mesh.cue",
-	"comments",
-	"attributes",
-	"condition around a field",
-	"ellipsis",
-}
-
-// How values are written.
-var ofLiterals = []string{
-	"list comprehension",
-	"open list",
-	"another order of fields",
-	"short struct",
-	"conditional field in a struct",
-	"embedded struct",
-	"quoted label",
-	"dynamic label",
-	"interpolated label",
-	"label with escapes",
-	"raw label",
-	"raw string",
-	"multi-line string",
-	"multi-line raw string",
-	"interpolation",
-	"string arithmetic",
-	"hexadecimal number",
-	"octal number",
-	"binary number",
-	"number with underscores",
-	"number with a multiplier",
-	"number arithmetic",
-}
-
-// How manifests are written.
-var ofWriting = []string{
-	"let in a service",
-	"let of a file",
-	"hidden field in a service",
-	"definition in a service",
-	"alias of a service",
-	"self",
-	"value in a shared struct",
-	"value in a package of the module",
-	"embedded JSON",
-	"embedded YAML",
-	"embedded files by a glob",
-	"first of a list",
-	"field of a literal",
-	"unified with itself",
-	"default of a disjunction",
-	"tag with a default",
-	"standard package",
-	"function of a literal",
-	"comprehension of fields",
-	"try",
-	"shared base",
-	"shared definition",
-	"schema in a package of the module",
-	"schema named in a manifest",
-	"nested bases",
-	"clusters from a shared struct",
-	"comprehension over clusters",
-	"clusters in a shared pattern",
-	"clusters by a let",
-	"hidden tier",
-	"definition in a manifest",
-	"choice that a template narrows",
-	"incomplete hidden field",
-	"optional field",
-	"manifest that depends on the cluster",
-	"tag in a manifest",
-	"tag in a shared file",
-	"cluster through a shared field",
-	"call that depends on the cluster",
-	"placement that depends on the cluster",
-	"settings in a manifest",
-	"inventory in a manifest",
-	"externals in a manifest",
-	"else",
-	"null in a manifest",
-	"check of its own",
-	"big number",
-	"bytes in a manifest",
-	"placement in a file of the platform",
-	"service split over two files",
-	"calls in a file of all calls",
-	"said twice",
-	"choice that another file makes",
-	"default that another file overrules",
-	"mentioned elsewhere",
-}
-
-// What is shared.
-var ofShared = []string{
-	"mesh through a definition",
-	"module under another name",
-	"settings in a file of their own",
-	"clusters listed in the tag's field",
-	"clusters by a comprehension",
-	"default of all clusters",
-	"cluster in a file of its own",
-	"cluster split over declarations",
-	"external in a file of its own",
-	"hidden field of an external",
-	"defaults in a file of their own",
-	"default of all services",
-	"default by the name",
-	"backend by the name",
-	"alias in a pattern",
-	"alias of a field in a pattern",
-	"hidden tier by default",
-	"optional field in a pattern",
-	"check in a pattern",
-	"validator in a pattern",
-	"matchN in a pattern",
-	"cluster in a pattern",
-	"policy of the platform as a default",
-	"comprehension in a pattern",
-	"JSON embedded in a shared file",
-	"condition on a hidden field in a pattern",
-	"labels by or",
-	"matchIf in a pattern",
-	"ellipsis of services",
-	"names like those of the module",
-	"pattern by a regular expression",
-	"pattern against a regular expression",
-	"pattern of two conditions",
-	"pattern of alternatives",
-	"pattern in a folder below",
-	"team from a shared struct",
-	"port from a shared definition",
-	"host from the settings",
-	"labels from a shared struct",
-	"principal from the inventory",
-	"definition of a package of the module",
-	"file of a build tag that is not set",
-	"file of a build tag that is negated",
-	"file of a service with a build tag",
-	"ignored file",
-	"file without a declaration",
-	"files that are not the mesh's",
-	"byte order mark",
-	"attribute of a file",
-	"tags of other names",
-	"tag with a variable",
-	"package of cue.mod",
-	"addition to the module by cue.mod/usr",
-	"shared field that is in use nowhere",
-	"another order of experiments",
-}
-
-// What templates add.
-var ofTemplates = []string{
-	"template: owner",
-	"template: hidden field",
-	"template: hidden field without a test",
-	"template: definition",
-	"template: definition of a pattern",
-	"template: optional field",
-	"template: field of cue.mod/usr",
-	"template: big number",
-	"template: bytes",
-	"template: null",
-	"template: bytes of a route",
-	"template: numbers of a route",
-	"template: order of placements",
-	"template: order of calls",
-	"template: order of ports",
-	"template: order of labels",
-	"template: order of all fields",
-	"template: order of clusters",
-	"template: order of settings",
-	"template: JSON of a manifest",
-	"template: JSON of a part",
-	"template: YAML of a part",
-	"template: hash of a manifest",
-	"template: cluster",
-	"template: settings",
-	"template: inputs",
-	"template: defaults of a manifest",
-	"template: comparison of structs",
-	"template: closedness of a manifest",
-	"template: type of a field",
-	"template: number of externals",
-	"template: in a file of its own",
-	"template: type of a manifest's field",
-	"template: narrowed manifest",
-	"template: narrowed default",
-	"template: completed manifest",
-	"template: default of a manifest's field",
-	"template: constraint on an input",
-	"template: conditional on the cluster",
-	"template: one service",
-	"template: a whole resource",
-	"template: defaults of a spec",
-	"template: elements of a list",
-	"template: let",
-	"template: shared struct",
-	"template: definition of a package",
-	"template: overrules a default of manifests",
-	"template: chooses among the values of manifests",
-	"template: overrules a default of the inventory",
-	"template: manifest unified again",
-	"template: hidden field of the settings",
-	"template: hidden field of a cluster",
-	"template: hidden definition",
-	"template: key of the result",
-	"template: split over files",
-	"template: from a hidden part",
-	"external template: annotation",
-	"external template: hidden field",
-	"external template: conditional",
-}
-
-// Across services: what no service's own files and the shared ones tell.
-var acrossServices = []string{
-	"across: reference to another service",
-	"across: owner of another service",
-	"across: chain of references",
-	"across: reference to itself by its path",
-	"across: let of all services",
-	"across: does another service exist",
-	"across: condition on another service",
-	"across: dynamic reference",
-	"across: ports of another service",
-	"across: alias of all services",
-	"across: value alias of all services",
-	"across: sibling in one file",
-	"across: alias of a sibling",
-	"across: postfix alias of a sibling",
-	"across: self of the services",
-	"across: least number of services",
-	"across: closed set of services",
-	"across: services of a hidden struct",
-	"across: services twice removed",
-	"across: hidden field beside services",
-	"across: definition beside services",
-	"across: optional service",
-	"across: required service",
-	"across: pattern in a service file",
-	"across: shared values beside a service",
-	"across: external beside its service",
-	"across: cluster beside a service",
-	"across: services by a comprehension",
-	"across: services by a comprehension of the file",
-	"across: services by cluster",
-	"across: service of a computed name",
-	"across: service of an interpolated name",
-	"across: conditional service",
-	"across: conditional service in the struct",
-	"across: service that depends on the cluster",
-	"across: services in an embedded struct",
-	"across: services by a definition that is embedded",
-	"across: services from JSON",
-	"across: callee by a pattern",
-	"across: shared field made of services",
-	"across: hidden field made of services",
-	"across: settings made of services",
-	"across: inventory made of services",
-	"across: external made of services",
-	"across: policy of a user over all services",
-	"across: unique by a struct",
-	"across: sibling that hides a shared field",
-	"across: shared definition that refers to services",
-	"across: second mesh",
-	"across: template that lists services",
-	"across: template that reads callees",
-	"across: template that reads callers",
-	"across: template that reads a field made of services",
-	"across: additions to resources",
-	"across: resource beside the templates",
-	"across: what reads resources",
-	"across: template that narrows manifests",
-}
-
-// The repository as a whole.
-var ofRepositories = []string{
-	"module with a major version",
-	"line ends of Windows",
-}
-
-// often are features that others have to be there for, and so have a better chance than their like, and one that has a worse one, since plain CUE
-// mostly refuses what it comes together with. A chance of 1 is certain.
-var often = map[string]float64{
+// chances override the chance of a group of features. Most of these features depend on other ones
+// and need a higher chance. One has a lower chance, because plain CUE rejects most of its
+// combinations. A chance of 1 is certain.
+var chances = map[string]float64{
 	"several services in one struct":                  1,
 	"file of several services":                        0.3,
 	"HTTP routes":                                     0.6,
@@ -480,28 +91,28 @@ var often = map[string]float64{
 	"weights":                                         0.4,
 }
 
-func list() []feature {
+func allFeatures() []feature {
 	var all []feature
 	for _, group := range []struct {
 		names  []string
 		chance float64
 	}{
-		{ofInventory, 0.2},
-		{ofManifests, 0.25},
-		{ofRoutes, 0.3},
-		{ofFiles, 0.15},
-		{ofLiterals, 0.15},
-		{ofWriting, 0.13},
-		{ofShared, 0.1},
-		{ofTemplates, 0.1},
-		{ofRepositories, 0.1},
+		{inventoryFeatures, 0.2},
+		{manifestFeatures, 0.25},
+		{routeFeatures, 0.3},
+		{fileFeatures, 0.15},
+		{literalFeatures, 0.15},
+		{notationFeatures, 0.13},
+		{sharedFeatures, 0.1},
+		{templateFeatures, 0.1},
+		{repositoryFeatures, 0.1},
 	} {
 		for _, name := range group.names {
-			all = append(all, feature{name: name, chance: cmp.Or(often[name], group.chance)})
+			all = append(all, feature{name: name, chance: cmp.Or(chances[name], group.chance)})
 		}
 	}
-	for _, name := range acrossServices {
-		all = append(all, feature{name: name, across: true})
+	for _, name := range crossServiceFeatures {
+		all = append(all, feature{name: name, crossService: true})
 	}
 	return all
 }

@@ -16,41 +16,41 @@ type file struct {
 	imports map[string]string // import path → name
 	top     []string          // declarations
 	parts   []*part
-	// together: the parts stand in one struct, where they can refer to each other by name.
-	together bool
-	// postfix: aliases are written name~X.
-	postfix bool
-	// kept: it stays even if nothing stands in it.
-	kept bool
-	// marked: it begins with a byte order mark.
-	marked bool
+	// oneStruct: the parts are in one struct, where they can refer to each other by name.
+	oneStruct bool
+	// postfixAliases: aliases are written name~X.
+	postfixAliases bool
+	// keepEmpty: the file is written even if it is empty.
+	keepEmpty bool
+	// byteOrderMark: the file begins with a byte order mark.
+	byteOrderMark bool
 }
 
-// part is what one file says of one service.
+// part is the content of one file for one service.
 type part struct {
-	service *service
-	facts   []fact
-	more    []string // other declarations of the manifest
-	alias   string
-	opening string // what the manifest is unified with, "_base & "
+	service     *service
+	assignments []assignment
+	more        []string // other declarations of the manifest
+	alias       string
+	base        string // prefix that the manifest is unified with, "_base & "
 }
 
-// layout is how services are spread over folders.
+// layout distributes the services over folders.
 type layout struct {
 	name string
-	// list: CUE is given all files by name, since no folder has them all.
-	list bool
-	// folder is the one whose files and those of the folders above are the mesh.
+	// fileList: CUE gets all files by name, because no folder contains all of them.
+	fileList bool
+	// folder: its files and those of its parent folders are the mesh.
 	folder string
-	// rooted: some service stands in the root folder, which is then no mesh without those below.
-	rooted bool
+	// servicesInRoot: a service is in the root folder, which is not a complete mesh then.
+	servicesInRoot bool
 }
 
-func (m *maker) file(path string) *file {
-	f, ok := m.files[path]
+func (g *generator) file(path string) *file {
+	f, ok := g.files[path]
 	if !ok {
 		f = &file{path: path, imports: map[string]string{}}
-		m.files[path] = f
+		g.files[path] = f
 	}
 	return f
 }
@@ -59,81 +59,81 @@ func (f *file) add(format string, args ...any) {
 	f.top = append(f.top, fmt.Sprintf(format, args...))
 }
 
-// importing is the name of an import.
-func (m *maker) importing(f *file, path string) string {
+// importName is the name of an import in the file.
+func (g *generator) importName(f *file, path string) string {
 	if name, ok := f.imports[path]; ok {
 		return name
 	}
 	name := path[strings.LastIndexAny(path, "/:")+1:]
-	if path != "isthmus.dev/mesh" && m.on("import under another name", f.path, path) {
-		// Other files call other packages so.
+	if path != "isthmus.dev/mesh" && g.applyTo("import under another name", f.path, path) {
+		// Other files use the same name for other packages.
 		name = fmt.Sprintf("p%d", len(f.imports))
 	}
 	f.imports[path] = name
 	return name
 }
 
-// with is text that calls a package by its own name, as the file calls it.
-func (m *maker) with(f *file, path, text string) string {
-	return strings.ReplaceAll(text, path[strings.LastIndexAny(path, "/:")+1:]+".", m.importing(f, path)+".")
+// qualify replaces the name of a package in text by its import name in the file.
+func (g *generator) qualify(f *file, path, text string) string {
+	return strings.ReplaceAll(text, path[strings.LastIndexAny(path, "/:")+1:]+".", g.importName(f, path)+".")
 }
 
-// lay decides where services are.
-func (m *maker) lay() {
-	m.layout = layout{name: "services", folder: "./services"}
+// chooseLayout selects the folders.
+func (g *generator) chooseLayout() {
+	g.layout = layout{name: "services", folder: "./services"}
 	switch {
-	case m.once("layout: nested folders"):
-		m.layout = layout{name: "nested", list: true}
-	case m.once("layout: all in the root"):
-		m.layout = layout{name: "root", folder: "."}
-	case m.once("layout: folder of the platform"):
-		m.layout = layout{name: "platform", folder: "./services/platform"}
+	case g.apply("layout: nested folders"):
+		g.layout = layout{name: "nested", fileList: true}
+	case g.apply("layout: all in the root"):
+		g.layout = layout{name: "root", folder: "."}
+	case g.apply("layout: folder of the platform"):
+		g.layout = layout{name: "platform", folder: "./services/platform"}
 	}
 }
 
-// settle gives each service its part.
-func (m *maker) settle() {
-	for _, s := range m.services {
-		f := m.file(m.home(s))
-		f.parts = append(f.parts, &part{service: s, facts: s.facts})
+// assignFiles assigns a file to each service.
+func (g *generator) assignFiles() {
+	for _, s := range g.services {
+		f := g.file(g.fileOf(s))
+		f.parts = append(f.parts, &part{service: s, assignments: s.assignments})
 	}
-	for _, name := range slices.Sorted(maps.Keys(m.files)) {
-		if f := m.files[name]; len(f.parts) > 1 {
-			f.together = m.on("several services in one struct", name)
+	for _, name := range slices.Sorted(maps.Keys(g.files)) {
+		if f := g.files[name]; len(f.parts) > 1 {
+			f.oneStruct = g.applyTo("several services in one struct", name)
 		}
-		if f := m.files[name]; len(f.parts) > 0 && len(f.top) == 0 && name != "mesh.cue" && m.on("aliases of version 2", name) {
-			m.files[name].head = append(m.files[name].head, "@experiment(aliasv2)")
-			m.files[name].postfix = true
+		if f := g.files[name]; len(f.parts) > 0 && len(f.top) == 0 && name != "mesh.cue" && g.applyTo("aliases of version 2", name) {
+			g.files[name].head = append(g.files[name].head, "@experiment(aliasv2)")
+			g.files[name].postfixAliases = true
 		}
 	}
 }
 
-func (m *maker) home(s *service) string {
-	team := pick(m.dice, []string{"team-a", "team-b"}, s.name, "team")
+func (g *generator) fileOf(s *service) string {
+	team := pick(g.random, []string{"team-a", "team-b"}, s.name, "team")
 	name := s.name
-	if m.on("file of several services", s.name) {
+	if g.applyTo("file of several services", s.name) {
 		name = team
 	}
-	if m.turned("file of another name", slices.Index(m.services, s)) {
+	if g.isChanged("renamed file", slices.Index(g.services, s)) {
 		name += "-renamed"
 	}
 	switch {
-	case m.layout.name == "root" && m.on("services in mesh.cue", s.name):
+	case g.layout.name == "root" && g.applyTo("services in mesh.cue", s.name):
 		return "mesh.cue"
-	case m.layout.name == "root":
+	case g.layout.name == "root":
 		return name + ".cue"
-	case m.layout.name == "nested":
+	case g.layout.name == "nested":
 		return "services/" + team + "/" + name + ".cue"
-	case m.onFor(0.2, "services beside mesh.cue", s.name):
-		m.layout.rooted = true
+	case g.applyToShare(0.2, "services beside mesh.cue", s.name):
+		g.layout.servicesInRoot = true
 		return name + ".cue"
 	}
 	return "services/" + name + ".cue"
 }
 
-// platform is the folder of files that the platform owns.
-func (m *maker) platform() string {
-	switch m.layout.name {
+// platformFolder is the folder of the platform's files.
+func (g *generator) platformFolder() string {
+	switch g.layout.name {
 	case "platform":
 		return "services/platform/"
 	case "nested":
@@ -144,10 +144,10 @@ func (m *maker) platform() string {
 	return "services/"
 }
 
-// text is the file in CUE.
-func (m *maker) source(f *file) string {
+// sourceText is the content of the file.
+func (g *generator) sourceText(f *file) string {
 	var b strings.Builder
-	if f.marked {
+	if f.byteOrderMark {
 		b.WriteString("\ufeff")
 	}
 	for _, h := range f.head {
@@ -159,10 +159,10 @@ func (m *maker) source(f *file) string {
 	}
 	pieces := slices.Clone(f.top)
 	var parts []string
-	for i, p := range shuffled(m.dice, f.parts, f.path, "parts") {
-		parts = append(parts, m.manifest(f, p, i))
+	for i, p := range shuffled(g.random, f.parts, f.path, "parts") {
+		parts = append(parts, g.manifestText(f, p, i))
 	}
-	if f.together {
+	if f.oneStruct {
 		pieces = append(pieces, "services: {\n"+strings.Join(parts, "\n")+"\n}")
 	} else {
 		for i, p := range parts {
@@ -170,72 +170,72 @@ func (m *maker) source(f *file) string {
 		}
 		pieces = append(pieces, parts...)
 	}
-	for _, p := range shuffled(m.dice, pieces, f.path, "pieces") {
+	for _, p := range shuffled(g.random, pieces, f.path, "pieces") {
 		b.WriteString(p + "\n")
-		if m.on("comments", f.path, p) {
+		if g.applyTo("comments", f.path, p) {
 			b.WriteString("\n// services: nobody: {owner: 1} is no manifest. @embed(file=none.json) \\(x) \"\"\"\n\n")
 		}
 	}
 	return b.String()
 }
 
-// manifest is what a file says of a service, with its name.
-func (m *maker) manifest(f *file, p *part, i int) string {
+// manifestText is the content of a part, including the name of the service.
+func (g *generator) manifestText(f *file, p *part, i int) string {
 	var lines []string
-	for _, fa := range p.facts {
-		key := []any{p.service.name, strings.Join(fa.path, ".")}
-		labels := make([]string, len(fa.path))
-		for i, name := range fa.path {
+	for _, a := range p.assignments {
+		key := []any{p.service.name, strings.Join(a.path, ".")}
+		labels := make([]string, len(a.path))
+		for i, name := range a.path {
 			if i == 0 {
-				labels[i] = m.staticLabel(name, at(key, i)) // others may refer to it
+				labels[i] = g.staticLabel(name, subkey(key, i)) // other fields may refer to it
 				continue
 			}
-			labels[i] = m.anyLabel(name, at(key, i))
+			labels[i] = g.anyLabel(name, subkey(key, i))
 		}
-		line := strings.Join(labels, ": ") + ": " + m.write(fa.value, key...)
+		line := strings.Join(labels, ": ") + ": " + g.literal(a.value, key...)
 		if strings.Contains(line, "@tag(") {
-			line = path(fa.path...) + ": " + m.write(fa.value, key...) // CUE reads it below plain names only
+			line = path(a.path...) + ": " + g.literal(a.value, key...) // CUE reads @tag below plain labels only
 		}
-		if m.onFor(0.05, "attributes", key...) {
+		if g.applyToShare(0.05, "attributes", key...) {
 			line += ` @go(Field) @corp(text="services: x", n=1)`
 		}
-		if !strings.Contains(line, "@tag(") && !strings.Contains(line, "@embed(") && m.onFor(0.05, "condition around a field", key...) {
-			// CUE reads no such attribute in a comprehension.
+		if !strings.Contains(line, "@tag(") && !strings.Contains(line, "@embed(") && g.applyToShare(0.05, "condition around a field", key...) {
+			// CUE ignores these attributes in a comprehension.
 			line = "if len(clusters) > 0 {" + line + "}"
 		}
 		lines = append(lines, line)
 	}
 	lines = append(lines, p.more...)
-	if m.on("ellipsis", p.service.name, f.path) {
+	if g.applyTo("ellipsis", p.service.name, f.path) {
 		lines = append(lines, "...")
 	}
-	if m.on("comments", p.service.name, f.path, "inside") {
+	if g.applyTo("comments", p.service.name, f.path, "inside") {
 		lines = append(lines, "// let unused = services.nobody")
 	}
 	ellipsis := slices.Index(lines, "...")
-	order := shuffled(m.dice, lines, f.path, p.service.name, i)
+	order := shuffled(g.random, lines, f.path, p.service.name, i)
 	if ellipsis >= 0 {
 		order = append(slices.DeleteFunc(order, func(l string) bool { return l == "..." }), "...")
 	}
-	name := m.staticLabel(p.service.name, []any{p.service.name, f.path})
+	name := g.staticLabel(p.service.name, []any{p.service.name, f.path})
 	if slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, "@tag(") }) {
 		name = label(p.service.name)
 	}
 	value := "{\n\t" + strings.Join(order, "\n\t") + "\n}"
 	if p.alias != "" {
-		if f.postfix {
+		if f.postfixAliases {
 			name += "~" + p.alias
 		} else {
-			return name + ": " + p.alias + "=" + p.opening + value
+			return name + ": " + p.alias + "=" + p.base + value
 		}
 	}
-	return name + ": " + p.opening + value
+	return name + ": " + p.base + value
 }
 
-// withParts are the files of services, sorted by path.
-func (m *maker) withParts() []*file {
+// serviceFiles are the files with services, sorted by path.
+func (g *generator) serviceFiles() []*file {
 	var out []*file
-	for _, f := range m.files {
+	for _, f := range g.files {
 		if len(f.parts) > 0 {
 			out = append(out, f)
 		}
@@ -244,7 +244,7 @@ func (m *maker) withParts() []*file {
 	return out
 }
 
-// folderOf is the folder of a file, with a slash, "" for the root.
+// folderOf is the folder of a file with a trailing slash, "" for the root.
 func folderOf(path string) string {
 	if d := filepath.ToSlash(filepath.Dir(path)); d != "." {
 		return d + "/"

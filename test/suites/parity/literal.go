@@ -8,21 +8,21 @@ import (
 	"strings"
 )
 
-// Values of manifests before they are written: string, int, bool, nil, decimal, expression, []any and object.
+// Values of manifests are string, int, bool, nil, decimal, expression, []any and object.
 type (
-	// object is a struct, in order.
+	// object is an ordered struct.
 	object []member
 	member struct {
 		key   string
 		value any
 	}
-	// decimal is a number as it is written.
+	// decimal is a number in its notation.
 	decimal string
-	// expression is CUE as it is written.
+	// expression is CUE source.
 	expression string
 )
 
-// fields makes an object of keys and values in turn.
+// fields makes an object of alternating keys and values.
 func fields(pairs ...any) object {
 	var o object
 	for i := 0; i < len(pairs); i += 2 {
@@ -31,7 +31,7 @@ func fields(pairs ...any) object {
 	return o
 }
 
-func words(list []string) []any {
+func stringList(list []string) []any {
 	out := make([]any, len(list))
 	for i, s := range list {
 		out[i] = s
@@ -41,14 +41,14 @@ func words(list []string) []any {
 
 var identifier = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9]*$`)
 
-// reserved are identifiers that are no labels, or read badly as such.
+// reserved are identifiers that must be quoted as labels.
 var reserved = map[string]bool{
 	"null": true, "true": true, "false": true, "for": true, "in": true, "if": true, "let": true, "package": true, "import": true,
-	// Unquoted, these would hide what they are named after from all that stands beside them.
+	// Unquoted, these would hide the identifiers of the same name in their scope.
 	"string": true, "cluster": true, "len": true, "name": true,
 }
 
-// label is a label as plainly as it can be written.
+// label is a label in its simplest notation.
 func label(name string) string {
 	if identifier.MatchString(name) && !reserved[name] {
 		return name
@@ -56,7 +56,7 @@ func label(name string) string {
 	return strconv.Quote(name)
 }
 
-// path is a plain path of labels, "a: b".
+// path is a path of labels in the simplest notation, "a: b".
 func path(names ...string) string {
 	out := make([]string, len(names))
 	for i, n := range names {
@@ -65,21 +65,22 @@ func path(names ...string) string {
 	return strings.Join(out, ": ")
 }
 
-// in refers to a field of a struct: base.name or base["name"].
-func in(base, name string) string {
+// fieldRef is a reference to a field of a struct: base.name or base["name"].
+func fieldRef(base, name string) string {
 	if identifier.MatchString(name) && !reserved[name] {
 		return base + "." + name
 	}
 	return base + "[" + strconv.Quote(name) + "]"
 }
 
-// form says whether one literal takes a form that has been chosen for the repository: rarely, so that plain ones stay.
-func (m *maker) form(feature string, key []any) bool {
-	return m.onFor(0.12, feature, key...)
+// useForm reports whether a literal uses an enabled notation. The share is small, so that most
+// literals stay plain.
+func (g *generator) useForm(feature string, key []any) bool {
+	return g.applyToShare(0.12, feature, key...)
 }
 
-// write is a value in CUE, its literals in one form or another.
-func (m *maker) write(value any, key ...any) string {
+// literal writes a value in CUE with random notations.
+func (g *generator) literal(value any, key ...any) string {
 	switch v := value.(type) {
 	case nil:
 		return "null"
@@ -90,130 +91,130 @@ func (m *maker) write(value any, key ...any) string {
 	case bool:
 		return strconv.FormatBool(v)
 	case string:
-		return m.text(v, key)
+		return g.stringLiteral(v, key)
 	case int:
-		return m.number(v, key)
+		return g.numberLiteral(v, key)
 	case []any:
-		return m.list(v, key)
+		return g.listLiteral(v, key)
 	case object:
-		return m.structure(v, key)
+		return g.structLiteral(v, key)
 	}
-	panic(fmt.Sprintf("no literal for %T", value))
+	panic(fmt.Sprintf("values of type %T are not supported", value))
 }
 
-func at(key []any, more ...any) []any { return append(append([]any(nil), key...), more...) }
+func subkey(key []any, more ...any) []any { return append(append([]any(nil), key...), more...) }
 
-func (m *maker) list(v []any, key []any) string {
+func (g *generator) listLiteral(v []any, key []any) string {
 	items := make([]string, len(v))
 	for i, x := range v {
-		items[i] = m.write(x, at(key, i)...)
+		items[i] = g.literal(x, subkey(key, i)...)
 	}
 	inner := strings.Join(items, ", ")
 	switch {
-	case len(v) > 0 && m.form("list comprehension", key):
+	case len(v) > 0 && g.useForm("list comprehension", key):
 		return "[for x in [" + inner + "] {x}]"
-	case len(v) > 0 && m.form("open list", key):
+	case len(v) > 0 && g.useForm("open list", key):
 		return "[" + inner + ", ...]"
 	}
 	return "[" + inner + "]"
 }
 
-func (m *maker) structure(v object, key []any) string {
+func (g *generator) structLiteral(v object, key []any) string {
 	order := v
-	if m.form("another order of fields", key) {
-		order = shuffled(m.dice, v, at(key, "order")...)
+	if g.useForm("another order of fields", key) {
+		order = shuffled(g.random, v, subkey(key, "order")...)
 	}
 	var parts []string
 	for _, f := range order {
-		k := at(key, f.key)
-		text := m.write(f.value, k...)
-		if inner, ok := f.value.(object); ok && len(inner) == 1 && m.form("short struct", k) {
-			text = m.anyLabel(inner[0].key, k) + ": " + m.write(inner[0].value, at(k, inner[0].key)...)
+		k := subkey(key, f.key)
+		text := g.literal(f.value, k...)
+		if inner, ok := f.value.(object); ok && len(inner) == 1 && g.useForm("short struct", k) {
+			text = g.anyLabel(inner[0].key, k) + ": " + g.literal(inner[0].value, subkey(k, inner[0].key)...)
 		}
-		if m.form("conditional field in a struct", k) {
-			parts = append(parts, "if true {"+m.anyLabel(f.key, k)+": "+text+"}")
+		if g.useForm("conditional field in a struct", k) {
+			parts = append(parts, "if true {"+g.anyLabel(f.key, k)+": "+text+"}")
 			continue
 		}
-		parts = append(parts, m.anyLabel(f.key, k)+": "+text)
+		parts = append(parts, g.anyLabel(f.key, k)+": "+text)
 	}
-	if len(parts) > 1 && m.form("embedded struct", key) {
+	if len(parts) > 1 && g.useForm("embedded struct", key) {
 		return "{" + parts[0] + "\n{" + strings.Join(parts[1:], ", ") + "}}"
 	}
 	return "{" + strings.Join(parts, ", ") + "}"
 }
 
-// anyLabel is the label of a field that nothing refers to by name.
-func (m *maker) anyLabel(name string, key []any) string {
+// anyLabel is the label of a field without references by name.
+func (g *generator) anyLabel(name string, key []any) string {
 	switch {
-	case m.form("quoted label", key):
+	case g.useForm("quoted label", key):
 		return strconv.Quote(name)
-	case m.form("dynamic label", key):
+	case g.useForm("dynamic label", key):
 		return "(" + strconv.Quote(name) + ")"
-	case ascii(name) && m.form("interpolated label", key):
+	case ascii(name) && g.useForm("interpolated label", key):
 		return fmt.Sprintf(`"\(%q)%s"`, name[:1], quoted(name[1:]))
 	}
-	return m.staticLabel(name, key)
+	return g.staticLabel(name, key)
 }
 
-// staticLabel is a label in one of the forms that a parser sees through.
-func (m *maker) staticLabel(name string, key []any) string {
+// staticLabel is a label in a notation that is constant for a parser.
+func (g *generator) staticLabel(name string, key []any) string {
 	switch {
-	case ascii(name) && m.form("label with escapes", key):
+	case ascii(name) && g.useForm("label with escapes", key):
 		return fmt.Sprintf(`"\u%04x%s"`, name[0], quoted(name[1:]))
-	case m.form("raw label", key):
+	case g.useForm("raw label", key):
 		return `#"` + name + `"#`
 	}
 	return label(name)
 }
 
-// ascii tells what can be cut after its first byte.
+// ascii reports whether the string can be cut after its first byte.
 func ascii(s string) bool { return len(s) > 1 && s[0] < 0x80 }
 
-// quoted is the inside of a string literal.
+// quoted is the content of a string literal.
 func quoted(s string) string {
 	q := strconv.Quote(s)
 	return q[1 : len(q)-1]
 }
 
-func (m *maker) text(s string, key []any) string {
+func (g *generator) stringLiteral(s string, key []any) string {
 	plain := strconv.Quote(s)
 	if strings.ContainsAny(s, "\\\n\"") {
 		return plain
 	}
 	switch {
-	case m.form("raw string", key):
+	case g.useForm("raw string", key):
 		return `#"` + s + `"#`
-	case m.form("multi-line string", key):
+	case g.useForm("multi-line string", key):
 		return "\"\"\"\n" + s + "\n\"\"\""
-	case m.form("multi-line raw string", key):
+	case g.useForm("multi-line raw string", key):
 		return "##\"\"\"\n" + s + "\n\"\"\"##"
-	case ascii(s) && m.form("interpolation", key):
+	case ascii(s) && g.useForm("interpolation", key):
 		return fmt.Sprintf(`"\(%q)%s"`, s[:1], quoted(s[1:]))
-	case ascii(s) && m.form("string arithmetic", key):
+	case ascii(s) && g.useForm("string arithmetic", key):
 		return fmt.Sprintf("(%q + %q)", s[:1], s[1:])
 	}
 	return plain
 }
 
-func (m *maker) number(n int, key []any) string {
+func (g *generator) numberLiteral(n int, key []any) string {
 	switch {
-	case n > 0 && m.form("hexadecimal number", key):
+	case n > 0 && g.useForm("hexadecimal number", key):
 		return fmt.Sprintf("0x%X", n)
-	case n > 0 && m.form("octal number", key):
+	case n > 0 && g.useForm("octal number", key):
 		return fmt.Sprintf("0o%o", n)
-	case n > 0 && n < 256 && m.form("binary number", key):
+	case n > 0 && n < 256 && g.useForm("binary number", key):
 		return fmt.Sprintf("0b%b", n)
-	case n >= 1000 && m.form("number with underscores", key):
+	case n >= 1000 && g.useForm("number with underscores", key):
 		return fmt.Sprintf("%d_%03d", n/1000, n%1000)
-	case n > 0 && n%1000 == 0 && m.form("number with a multiplier", key):
+	case n > 0 && n%1000 == 0 && g.useForm("number with a multiplier", key):
 		return fmt.Sprintf("%dK", n/1000)
-	case n > 10 && m.form("number arithmetic", key):
+	case n > 10 && g.useForm("number arithmetic", key):
 		return fmt.Sprintf("(%d*10 + %d)", n/10, n%10)
 	}
 	return strconv.Itoa(n)
 }
 
-// jsonOf is a value in JSON; false if it is no plain data.
+// jsonOf is a value in JSON. It is false for expressions.
 func jsonOf(value any) (string, bool) {
 	switch v := value.(type) {
 	case expression:

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,10 +12,10 @@ import (
 	"testing"
 )
 
-// The built command, run as a person does: isthmus as it is released, and apart, which evaluates no two services together
-// where it may evaluate them apart. The repositories here have a dozen services at most, of which a released one makes a
-// single batch, in which they can see each other; in a large mesh they are in many.
-var isthmus, apart string
+// Two builds of the command. isthmus is the released one. isthmusUnbatched evaluates one service
+// per batch where it can: the repositories have about a dozen services, so the released command
+// evaluates them in one batch, while a large mesh has many batches.
+var isthmus, isthmusUnbatched string
 
 func TestMain(m *testing.M) {
 	status, err := buildAndRun(m)
@@ -31,51 +32,51 @@ func buildAndRun(m *testing.M) (int, error) {
 		return 0, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	isthmus, apart = filepath.Join(dir, "isthmus"), filepath.Join(dir, "isthmus-apart")
-	overlay, err := batchesOfOne(dir)
+	isthmus, isthmusUnbatched = filepath.Join(dir, "isthmus"), filepath.Join(dir, "isthmus-unbatched")
+	overlay, err := overlayWithoutBatches(dir)
 	if err != nil {
 		return 0, err
 	}
-	for _, args := range [][]string{{"-o", isthmus}, {"-overlay", overlay, "-o", apart}} {
+	for _, args := range [][]string{{"-o", isthmus}, {"-overlay", overlay, "-o", isthmusUnbatched}} {
 		args = append(append([]string{"build"}, args...), "github.com/isthmus-mesh/isthmus/cmd/isthmus")
 		if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
-			return 0, fmt.Errorf("building isthmus: %w\n%s", err, out)
+			return 0, fmt.Errorf("build isthmus: %w\n%s", err, out)
 		}
 	}
 	return m.Run(), nil
 }
 
-var batches = regexp.MustCompile(`(?m)^(\s*(?:unitsAtOnce|servicesAtOnce)\s*=\s*)[0-9]+$`)
+var batchSizes = regexp.MustCompile(`(?m)^(\s*(?:unitsAtOnce|servicesAtOnce)\s*=\s*)[0-9]+$`)
 
-// batchesOfOne is an overlay for go build under which a batch is one service.
-func batchesOfOne(dir string) (string, error) {
-	folder, err := filepath.Abs(filepath.Join("..", "..", "internal", "evaluate"))
-	if err != nil {
-		return "", err
-	}
-	sources, err := filepath.Glob(filepath.Join(folder, "*.go"))
+// overlayWithoutBatches is an overlay for go build that sets the batch sizes to 1.
+func overlayWithoutBatches(dir string) (string, error) {
+	root, err := filepath.Abs(filepath.Join("..", "..", "..", "internal", "evaluate"))
 	if err != nil {
 		return "", err
 	}
 	replaced := map[string]string{}
 	found := 0
-	for _, source := range sources {
+	err = filepath.WalkDir(root, func(source string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || filepath.Ext(source) != ".go" {
+			return err
+		}
 		data, err := os.ReadFile(source)
 		if err != nil {
-			return "", err
+			return err
 		}
-		n := len(batches.FindAllIndex(data, -1))
+		n := len(batchSizes.FindAllIndex(data, -1))
 		if n == 0 {
-			continue
+			return nil
 		}
 		found += n
 		replaced[source] = filepath.Join(dir, filepath.Base(source))
-		if err := os.WriteFile(replaced[source], batches.ReplaceAll(data, []byte("${1}1")), 0o600); err != nil {
-			return "", err
-		}
+		return os.WriteFile(replaced[source], batchSizes.ReplaceAll(data, []byte("${1}1")), 0o600)
+	})
+	if err != nil {
+		return "", err
 	}
 	if found != 2 {
-		return "", errors.New("the sizes of batches, unitsAtOnce and servicesAtOnce, are not constants of internal/evaluate any more: tell this test how to make them one")
+		return "", errors.New("the batch sizes unitsAtOnce and servicesAtOnce are not constants of internal/evaluate: adapt this test so that it sets them to 1")
 	}
 	data, err := json.Marshal(map[string]any{"Replace": replaced})
 	if err != nil {

@@ -15,10 +15,10 @@ import (
 )
 
 var (
-	seed     = flag.Uint64("parity.seed", defaultSeed, "seed of the first repository; each next one has the next seed. 0 takes one from the clock")
-	repos    = flag.Int("parity.repos", defaultRepos, "how many repositories")
-	without  = flag.String("parity.without", "", "features to leave out, separated by commas")
-	services = flag.String("parity.without-services", "", "services to leave out, separated by commas")
+	seed     = flag.Uint64("parity.seed", defaultSeed, "seed of the first repository; the next ones have the next seeds; 0 for a random seed")
+	repos    = flag.Int("parity.repos", defaultRepos, "number of repositories")
+	without  = flag.String("parity.without", "", "comma-separated list of features to leave out")
+	services = flag.String("parity.without-services", "", "comma-separated list of services to leave out")
 )
 
 const (
@@ -26,8 +26,8 @@ const (
 	defaultRepos = 200
 )
 
-// How long repositories that differ are made smaller, all together.
-const patience = 3 * time.Minute
+// minimizeTimeout limits the time for minimizing failing repositories, all together.
+const minimizeTimeout = 3 * time.Minute
 
 func list(text string) []string {
 	if text == "" {
@@ -36,15 +36,15 @@ func list(text string) []string {
 	return strings.Split(text, ",")
 }
 
-// totals of all repositories.
+// totals counts results over all repositories.
 type totals struct {
 	sync.Mutex
-	features                                        map[string]int
-	total, refused, changesRefused, clustersRefused int
-	compared, resources, shown                      int
+	features                                           map[string]int
+	total, rejected, changesRejected, clustersRejected int
+	compared, resources, shown                         int
 }
 
-func TestIsthmusRendersWhatPlainCUEExports(t *testing.T) {
+func TestRenderEqualsPlainCUEExport(t *testing.T) {
 	count := *repos
 	if testing.Short() {
 		count = min(count, 20)
@@ -56,58 +56,59 @@ func TestIsthmusRendersWhatPlainCUEExports(t *testing.T) {
 	t.Logf("%d repositories from -parity.seed %d", count, first)
 	cue, cache := cuecmd.Path(t), t.TempDir()
 	all := &totals{features: map[string]int{}}
-	slow, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), minimizeTimeout)
 	defer cancel()
 	t.Run("seed", func(t *testing.T) {
 		for i := range uint64(count) {
 			spec := parity.Spec{Seed: first + i, Without: list(*without), WithoutServices: list(*services)}
 			t.Run(fmt.Sprint(spec.Seed), func(t *testing.T) {
 				t.Parallel()
-				tr := trial{cue: cue, isthmus: isthmus, cache: cache, dir: filepath.Join(t.TempDir(), "mesh")}
+				c := comparison{cue: cue, isthmus: isthmus, cache: cache, dir: filepath.Join(t.TempDir(), "mesh")}
 				if spec.Seed%2 == 0 {
-					tr.isthmus = apart
+					c.isthmus = isthmusUnbatched
 				}
-				v := tr.try(t.Context(), t, spec)
+				v := c.run(t.Context(), t, spec)
 				all.add(v)
-				if v.refused != "" {
-					t.Logf("refused by plain CUE: %s", v.refused)
+				if v.rejected != "" {
+					t.Logf("rejected by plain CUE: %s", v.rejected)
 				}
-				if v.changeRefused != "" {
-					t.Logf("changed, refused by plain CUE: %s", v.changeRefused)
+				if v.changeRejected != "" {
+					t.Logf("rejected by plain CUE after the change: %s", v.changeRejected)
 				}
-				if v.different != "" {
-					report(slow, t, tr, spec, v, all)
+				if v.difference != "" {
+					report(ctx, t, c, spec, v, all)
 				}
 			})
 		}
 	})
-	all.judge(t, first == defaultSeed && count == defaultRepos && *without == "" && *services == "")
+	all.check(t, first == defaultSeed && count == defaultRepos && *without == "" && *services == "")
 }
 
-func (all *totals) add(v verdict) {
+func (all *totals) add(v outcome) {
 	all.Lock()
 	defer all.Unlock()
 	all.total++
 	all.compared += v.compared
 	all.resources += v.resources
-	all.clustersRefused += v.clustersRefused
-	if v.refused != "" {
-		all.refused++
+	all.clustersRejected += v.clustersRejected
+	if v.rejected != "" {
+		all.rejected++
 		return
 	}
-	if v.changeRefused != "" {
-		all.changesRefused++
+	if v.changeRejected != "" {
+		all.changesRejected++
 	}
 	for f, n := range v.features {
 		all.features[f] += n
 	}
 }
 
-// judge says what occurred, and whether it was enough to mean something.
-func (all *totals) judge(t *testing.T, standard bool) {
+// check logs the totals. For the standard flags it also checks that every feature occurs and that
+// plain CUE accepts most repositories.
+func (all *totals) check(t *testing.T, standard bool) {
 	t.Helper()
-	t.Logf("%d repositories, %d refused by plain CUE, %d more only once changed, and %d clusters; %d renderings compared, of %d resources",
-		all.total, all.refused, all.changesRefused, all.clustersRefused, all.compared, all.resources)
+	t.Logf("%d repositories; plain CUE rejects %d, %d more after the change, and %d clusters; %d renderings with %d resources compared",
+		all.total, all.rejected, all.changesRejected, all.clustersRejected, all.compared, all.resources)
 	var never []string
 	for _, f := range parity.Features() {
 		t.Logf("%5d %s", all.features[f], f)
@@ -119,37 +120,37 @@ func (all *totals) judge(t *testing.T, standard bool) {
 		return
 	}
 	if len(never) > 0 {
-		t.Errorf("no repository that plain CUE accepts has %s", strings.Join(never, "; "))
+		t.Errorf("no repository that plain CUE accepts has the features %s", strings.Join(never, "; "))
 	}
-	if most := all.total * 15 / 100; all.refused > most || all.changesRefused > most || all.clustersRefused > most {
-		t.Errorf("plain CUE refuses %d repositories and %d changes of %d: the generator makes too many that tell nothing", all.refused, all.changesRefused, all.total)
+	if most := all.total * 15 / 100; all.rejected > most || all.changesRejected > most || all.clustersRejected > most {
+		t.Errorf("plain CUE rejects %d repositories and %d changes of %d: too many of them test nothing", all.rejected, all.changesRejected, all.total)
 	}
 	if all.resources < 10*all.compared {
-		t.Errorf("%d renderings have %d resources: too few to tell anything", all.compared, all.resources)
+		t.Errorf("%d renderings have only %d resources", all.compared, all.resources)
 	}
 }
 
-// report tells of a difference, in the smallest repository that can be found while there is time.
-func report(ctx context.Context, t *testing.T, tr trial, spec parity.Spec, v verdict, all *totals) {
+// report reports a difference with a minimized repository. Minimizing stops after minimizeTimeout.
+func report(ctx context.Context, t *testing.T, c comparison, spec parity.Spec, v outcome, all *totals) {
 	t.Helper()
 	all.Lock()
 	all.shown++
 	early := all.shown <= 3
 	all.Unlock()
-	alone := tr
+	alone := c
 	alone.cache = t.TempDir()
-	again := alone.try(t.Context(), t, spec)
-	if again.different == "" {
-		t.Errorf("seed %d, with what isthmus kept of other repositories in %s, and not with a cache of its own: is a key of the cache too coarse?\n%s\n%s",
-			spec.Seed, tr.cache, v.different, show(t, spec))
+	again := alone.run(t.Context(), t, spec)
+	if again.difference == "" {
+		t.Errorf("seed %d differs with the shared cache %s, but not with an empty cache; a cache key may be incomplete\n%s\n%s",
+			spec.Seed, c.cache, v.difference, describe(t, spec))
 		return
 	}
 	if early {
-		spec = alone.smaller(ctx, t, spec, again.kind)
-		if less := alone.try(t.Context(), t, spec); less.different != "" {
+		spec = alone.minimize(ctx, t, spec, again.kind)
+		if less := alone.run(t.Context(), t, spec); less.difference != "" {
 			again = less
 		}
 	}
-	t.Errorf("%s\n\ngo test ./test/suites/parity -run Plain -parity.repos 1 -parity.seed %d -parity.without '%s' -parity.without-services '%s'\n\n%s",
-		again.different, spec.Seed, strings.Join(spec.Without, ","), strings.Join(spec.WithoutServices, ","), show(t, spec))
+	t.Errorf("%s\n\ngo test ./test/suites/parity -run PlainCUE -parity.repos 1 -parity.seed %d -parity.without '%s' -parity.without-services '%s'\n\n%s",
+		again.difference, spec.Seed, strings.Join(spec.Without, ","), strings.Join(spec.WithoutServices, ","), describe(t, spec))
 }

@@ -11,42 +11,42 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/bench"
 )
 
-// Repository is a mesh repository, and what has to be known to use it.
+// Repository is a generated mesh repository.
 type Repository struct {
-	// Files by path.
+	// Files maps paths to contents.
 	Files map[string]string
-	// Clusters of the inventory, and the services that it was made of; some features add more.
+	// Clusters and Services are the generated ones. Some features add more.
 	Clusters, Services []string
-	// Vet and Export are what plain CUE is given: a folder, or the list of all files.
+	// Vet and Export are the arguments of plain CUE: a folder, or the list of all files.
 	Vet, Export []string
-	// Features are what occurs, how often.
+	// Features counts the occurrences of features.
 	Features map[string]int
-	// Change is what was changed, "" for nothing; Mistake is set if plain CUE has to refuse it.
+	// Change is the applied change, "" for none. Mistake: plain CUE must reject the change.
 	Change  string
 	Mistake bool
 }
 
-// Make makes the repository of a spec; equal specs give equal files.
+// Make generates the repository of a spec. Equal specs give equal files.
 func Make(spec Spec) (*Repository, error) {
-	m := newMaker(spec)
-	m.inventory()
-	m.configure()
-	m.cast()
-	m.lay()
-	m.patterns()
-	m.shareFacts()
-	m.settle()
-	m.express()
-	m.relateServices()
-	m.overrides()
-	m.root()
-	m.surroundings()
-	m.imports()
-	return m.repository()
+	g := newGenerator(spec)
+	g.generateClusters()
+	g.generateSettings()
+	g.generateServices()
+	g.chooseLayout()
+	g.writePatterns()
+	g.shareValues()
+	g.assignFiles()
+	g.varyManifests()
+	g.relateServices()
+	g.writeTemplates()
+	g.writeRoot()
+	g.addUnrelatedFiles()
+	g.completeImports()
+	return g.repository()
 }
 
-func (m *maker) repository() (*Repository, error) {
-	r := &Repository{Files: maps.Clone(m.data), Features: m.used}
+func (g *generator) repository() (*Repository, error) {
+	r := &Repository{Files: maps.Clone(g.data), Features: g.used}
 	entries, err := meshmodule.Files.ReadDir(".")
 	if err != nil {
 		return nil, err
@@ -59,49 +59,49 @@ func (m *maker) repository() (*Repository, error) {
 		r.Files["cue.mod/pkg/"+meshmodule.Path+"/"+e.Name()] = string(data)
 	}
 	version := ""
-	if m.once("module with a major version") {
+	if g.apply("module with a major version") {
 		version = "@v0"
 	}
 	r.Files["cue.mod/module.cue"] = "module: \"" + modulePath + version + "\"\nlanguage: version: \"v0.17.0\"\n"
-	if m.layout.folder == "./services" {
-		m.file("services/doc.cue").kept = true
-	} else if m.layout.name == "platform" {
-		m.file("services/platform/doc.cue").kept = true
+	if g.layout.folder == "./services" {
+		g.file("services/doc.cue").keepEmpty = true
+	} else if g.layout.name == "platform" {
+		g.file("services/platform/doc.cue").keepEmpty = true
 	}
-	maps.DeleteFunc(m.files, func(_ string, f *file) bool { return !f.kept && len(f.top) == 0 && len(f.parts) == 0 })
-	for name, f := range m.files {
-		r.Files[name] = m.source(f)
+	maps.DeleteFunc(g.files, func(_ string, f *file) bool { return !f.keepEmpty && len(f.top) == 0 && len(f.parts) == 0 })
+	for name, f := range g.files {
+		r.Files[name] = g.sourceText(f)
 	}
-	if m.once("line ends of Windows") {
-		name := pick(m.dice, slices.Sorted(maps.Keys(m.files)), "line ends")
+	if g.apply("line ends of Windows") {
+		name := pick(g.random, slices.Sorted(maps.Keys(g.files)), "line ends")
 		r.Files[name] = crlf(r.Files[name])
 	}
-	if m.spec.Changed {
-		r.Change = m.change.kind
+	if g.spec.Changed {
+		r.Change = g.change.kind
 		r.Mistake = slices.Contains(mistakes, r.Change)
-		if !slices.Contains(changes, r.Change) && !m.edit(r.Files) {
+		if !slices.Contains(changes, r.Change) && !g.applyEdit(r.Files) {
 			r.Change = "edit: a comment"
 			r.Files["mesh.cue"] += "// nothing else to change\n"
 		}
 	}
-	for _, c := range m.clusters {
+	for _, c := range g.clusters {
 		r.Clusters = append(r.Clusters, c.name)
 	}
-	for _, s := range m.services {
+	for _, s := range g.services {
 		r.Services = append(r.Services, s.name)
 	}
-	r.Export = []string{m.layout.folder}
+	r.Export = []string{g.layout.folder}
 	r.Vet = r.Export
-	if m.layout.list {
-		r.Export = r.own()
+	if g.layout.fileList {
+		r.Export = r.packageFiles()
 		r.Vet = r.Export
-	} else if m.layout.name == "services" && !m.layout.rooted {
+	} else if g.layout.name == "services" && !g.layout.servicesInRoot {
 		r.Vet = []string{"./..."}
 	}
 	return r, nil
 }
 
-// Write puts the files below dir, where nothing else is left.
+// Write replaces the content of dir with the files.
 func (r *Repository) Write(dir string) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return err
@@ -109,8 +109,8 @@ func (r *Repository) Write(dir string) error {
 	return bench.WriteFiles(dir, r.Files)
 }
 
-// own are the files of the mesh's package.
-func (r *Repository) own() []string {
+// packageFiles are the files of the package config.
+func (r *Repository) packageFiles() []string {
 	var out []string
 	for name, text := range r.Files {
 		hidden := strings.HasPrefix(name, "_") || strings.HasPrefix(name, ".") || strings.Contains(name, "/_") || strings.Contains(name, "/.")

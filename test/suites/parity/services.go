@@ -3,7 +3,6 @@ package parity
 import (
 	"fmt"
 	"slices"
-	"strings"
 )
 
 type port struct {
@@ -13,58 +12,53 @@ type port struct {
 
 func (p port) http() bool { return p.protocol != "TCP" && p.protocol != "TLS" }
 
-type placement struct {
-	cluster  string
-	versions []string // nil for all
-	value    object
-}
-
 type service struct {
 	name, namespace string
 	owner           string
 	ports           []port
 	versions        []string
 	placements      []*placement
-	// byRegion: it runs in all clusters of the region, and of no other.
-	byRegion string
-	calls    []string // services and externals
-	// kubernetes: it stands behind a Kubernetes Service; guarded: callers are checked.
-	kubernetes, guarded bool
-	localOnly           bool
-	hosts               []string
-	slots               int // how many are in use
-	// facts is the manifest.
-	facts []fact
+	// region: the service runs in all clusters of the region and in no others. "" for listed
+	// clusters.
+	region string
+	calls  []string // services and externals
+	// kubernetesService: the backend is a Kubernetes Service. checksCallers: authorization is not
+	// off.
+	kubernetesService, checksCallers bool
+	localOnly                        bool
+	hosts                            []string
+	durationFields                   int // number of duration fields in use
+	// assignments is the manifest.
+	assignments []assignment
 }
 
-// fact is a part of a manifest: a path and what stands there.
-type fact struct {
+// assignment is a part of a manifest: a path and its value.
+type assignment struct {
 	path  []string
 	value any
 }
 
-func (s *service) add(value any, path ...string) { s.facts = append(s.facts, fact{path, value}) }
-
-func (s *service) in(cluster string) bool {
-	return slices.ContainsFunc(s.placements, func(p *placement) bool { return p.cluster == cluster })
+func (s *service) add(value any, path ...string) {
+	s.assignments = append(s.assignments, assignment{path, value})
 }
 
-// has tells whether the manifest says anything below the path.
+// has reports whether the manifest has a value at or below the path.
 func (s *service) has(path ...string) bool {
-	return slices.ContainsFunc(s.facts, func(f fact) bool { return len(f.path) >= len(path) && slices.Equal(f.path[:len(path)], path) })
+	return slices.ContainsFunc(s.assignments, func(f assignment) bool { return len(f.path) >= len(path) && slices.Equal(f.path[:len(path)], path) })
 }
 
-// remove takes what stands at the path out of the manifest.
+// remove removes the value at the path from the manifest.
 func (s *service) remove(path ...string) {
-	s.facts = slices.DeleteFunc(s.facts, func(f fact) bool { return slices.Equal(f.path, path) })
+	s.assignments = slices.DeleteFunc(s.assignments, func(f assignment) bool { return slices.Equal(f.path, path) })
 }
 
 type external struct {
-	name  string
-	facts []fact
+	name        string
+	assignments []assignment
 }
 
-// Names that begin alike, that need quotes, and that mean something else elsewhere.
+// serviceNames include common prefixes, names that need quotes, and identifiers of CUE and of the
+// module.
 var serviceNames = []string{
 	"web", "web-admin", "web-shop", "cart", "checkout", "ledger", "search", "orders", "orders-db", "auth", "api", "api-v2",
 	"mailer", "catalog", "3scale", "string", "cluster", "len", "null", "name",
@@ -72,51 +66,51 @@ var serviceNames = []string{
 
 var owners = []string{"payments", "storefront", "platform", "search & more", "équipe-été", "data"}
 
-func (m *maker) cast() {
-	count := 3 + m.below(10, "how many services")
-	names := shuffled(m.dice, serviceNames, "services")
-	if m.turned("a service more", 0) {
+func (g *generator) generateServices() {
+	count := 3 + g.intN(10, "how many services")
+	names := shuffled(g.random, serviceNames, "services")
+	if g.isChanged("a service is added", 0) {
 		count++
 	}
-	if m.turned("a service less", 0) {
+	if g.isChanged("a service is removed", 0) {
 		count--
 	}
 	names = names[:count]
 	for i, name := range names {
-		if last := i == len(names)-1 && len(m.services) == 0; !last && slices.Contains(m.spec.WithoutServices, name) {
+		if last := i == len(names)-1 && len(g.services) == 0; !last && slices.Contains(g.spec.WithoutServices, name) {
 			continue
 		}
-		m.services = append(m.services, m.service(i, name))
+		g.services = append(g.services, g.newService(i, name))
 	}
 	for _, name := range []string{"stripe", "warehouse", "partners", "legacy"} {
-		m.outside(name)
+		g.addExternal(name)
 	}
-	for i, s := range m.services {
-		m.callees(i, s)
+	for i, s := range g.services {
+		g.chooseCalls(i, s)
 	}
-	for i, s := range m.services {
-		m.finish(i, s)
+	for i, s := range g.services {
+		g.completeService(i, s)
 	}
-	for _, s := range m.services {
-		m.guard(s)
+	for _, s := range g.services {
+		g.limitCallers(s)
 	}
 }
 
-func (m *maker) service(i int, name string) *service {
-	s := &service{name: name, namespace: pick(m.dice, []string{name, name, "shop", "back-office"}, name, "namespace")}
-	s.owner = pick(m.dice, owners, name, "owner")
-	if m.turned("owner of a service", i) {
+func (g *generator) newService(i int, name string) *service {
+	s := &service{name: name, namespace: pick(g.random, []string{name, name, "shop", "back-office"}, name, "namespace")}
+	s.owner = pick(g.random, owners, name, "owner")
+	if g.isChanged("owner of a service", i) {
 		s.owner = "new owner"
 	}
-	s.ports = m.ports(i, name)
-	if m.on("versions", name) {
-		s.versions = []string{"v1", "v2", "v3"}[:1+m.below(3, name, "versions")]
+	s.ports = g.choosePorts(i, name)
+	if g.applyTo("versions", name) {
+		s.versions = []string{"v1", "v2", "v3"}[:1+g.intN(3, name, "versions")]
 	}
-	m.place(i, s)
+	g.choosePlacements(i, s)
 	return s
 }
 
-func (m *maker) ports(i int, name string) []port {
+func (g *generator) choosePorts(i int, name string) []port {
 	all := []port{
 		{"http", "HTTP", 80, 8080},
 		{"grpc", "GRPC", 9000, 0},
@@ -125,19 +119,19 @@ func (m *maker) ports(i int, name string) []port {
 		{"tls", "TLS", 443, 8443},
 		{"8080", "HTTP", 8080, 0},
 	}
-	main := all[m.below(3, name, "port")]
+	main := all[g.intN(3, name, "port")]
 	switch {
-	case m.on("TCP ports", name):
+	case g.applyTo("TCP ports", name):
 		main = all[3]
-	case m.on("TLS ports", name):
+	case g.applyTo("TLS ports", name):
 		main = all[4]
 	}
-	if m.turned("port of a service", i) {
+	if g.isChanged("port of a service", i) {
 		main.target = 7070
 	}
 	out := []port{main}
-	if m.on("several ports", name) {
-		for _, p := range some(m.dice, all, 0.4, name, "more ports") {
+	if g.applyTo("several ports", name) {
+		for _, p := range sample(g.random, all, 0.4, name, "more ports") {
 			if p.name != main.name {
 				out = append(out, p)
 			}
@@ -146,56 +140,33 @@ func (m *maker) ports(i int, name string) []port {
 	return out
 }
 
-func (m *maker) place(i int, s *service) {
-	if m.onFor(0.15, "service that runs nowhere", s.name) {
-		return
-	}
-	if m.on("placement by region", s.name) {
-		s.byRegion = pick(m.dice, m.clusters, s.name, "region").region
-		for _, c := range m.clusters {
-			if c.region == s.byRegion {
-				s.placements = append(s.placements, &placement{cluster: c.name})
-			}
-		}
-		return
-	}
-	order := shuffled(m.dice, m.clusters, s.name, "placement")
-	count := 1 + m.below(min(3, len(order)), s.name, "how many placements")
-	if m.turned("placement of a service", i) {
-		count = 1 + count%len(order)
-	}
-	for _, c := range order[:count] {
-		s.placements = append(s.placements, &placement{cluster: c.name})
-	}
-}
-
-// callees decides whom a service calls; what a check would refuse is left out.
-func (m *maker) callees(i int, s *service) {
-	for _, callee := range m.services {
-		if len(s.calls) > 4 || !m.chance(0.35, s.name, "calls", callee.name) || m.turned("calls of a service", i) {
+// chooseCalls selects the callees. Calls that a check of the module would reject are left out.
+func (g *generator) chooseCalls(i int, s *service) {
+	for _, callee := range g.services {
+		if len(s.calls) > 4 || !g.chance(0.35, s.name, "calls", callee.name) || g.isChanged("calls of a service", i) {
 			continue
 		}
-		if callee == s && !m.on("service that calls itself", s.name) || !m.mayCall(s, callee) {
+		if callee == s && !g.applyTo("service that calls itself", s.name) || !g.tiersAllow(s, callee) {
 			continue
 		}
 		s.calls = append(s.calls, callee.name)
 	}
-	for _, e := range m.externals {
-		if m.chance(0.3, s.name, "calls", e.name) {
+	for _, e := range g.externals {
+		if g.chance(0.3, s.name, "calls", e.name) {
 			s.calls = append(s.calls, e.name)
 		}
 	}
 }
 
-// mayCall is what tiers say.
-func (m *maker) mayCall(s, callee *service) bool {
-	if m.calls == nil {
+// tiersAllow reports whether the tiers allow a call.
+func (g *generator) tiersAllow(s, callee *service) bool {
+	if g.tierCalls == nil {
 		return true
 	}
 	for _, from := range s.placements {
 		for _, to := range callee.placements {
-			a, b := m.cluster(from.cluster).tier, m.cluster(to.cluster).tier
-			if a != b && !slices.Contains(m.calls[a], b) {
+			a, b := g.cluster(from.cluster).tier, g.cluster(to.cluster).tier
+			if a != b && !slices.Contains(g.tierCalls[a], b) {
 				return false
 			}
 		}
@@ -203,9 +174,9 @@ func (m *maker) mayCall(s, callee *service) bool {
 	return true
 }
 
-func (m *maker) callers(name string) []*service {
+func (g *generator) callers(name string) []*service {
 	var out []*service
-	for _, s := range m.services {
+	for _, s := range g.services {
 		if slices.Contains(s.calls, name) {
 			out = append(out, s)
 		}
@@ -213,18 +184,19 @@ func (m *maker) callers(name string) []*service {
 	return out
 }
 
-func (m *maker) find(name string) *service {
-	i := slices.IndexFunc(m.services, func(s *service) bool { return s.name == name })
+func (g *generator) find(name string) *service {
+	i := slices.IndexFunc(g.services, func(s *service) bool { return s.name == name })
 	if i < 0 {
 		return nil
 	}
-	return m.services[i]
+	return g.services[i]
 }
 
-// finish decides all else, now that it is known who calls whom, and writes the manifest down.
-func (m *maker) finish(i int, s *service) {
+// completeService generates the rest of the service, which depends on the calls, and writes the
+// manifest.
+func (g *generator) completeService(i int, s *service) {
 	s.add(s.owner, "owner")
-	m.names(s)
+	g.chooseHosts(s)
 	for _, p := range s.ports {
 		v := fields("port", p.port, "protocol", p.protocol)
 		if p.target != 0 {
@@ -232,217 +204,120 @@ func (m *maker) finish(i int, s *service) {
 		}
 		s.add(v, "ports", p.name)
 	}
-	s.guarded = m.guarded != ""
-	if mode := pick(m.dice, []string{"off", "audit", "enforce"}, s.name, "mode"); m.on("authorization of a service", s.name) {
+	s.checksCallers = g.defaultMode != ""
+	if mode := pick(g.random, []string{"off", "audit", "enforce"}, s.name, "mode"); g.applyTo("authorization of a service", s.name) {
 		s.add(mode, "authorization", "mode")
-		s.guarded = mode != "off"
+		s.checksCallers = mode != "off"
 	}
-	public := m.expose(s)
-	m.spread(s, public)
-	m.backend(s)
+	public := g.expose(s)
+	g.chooseSpread(s, public)
+	g.writeBackend(s)
 	for _, v := range s.versions {
 		labels := fields("version", v)
-		if m.on("versions with several labels", s.name, v) {
+		if g.applyTo("versions with several labels", s.name, v) {
 			labels = append(labels, member{"track", "track-" + v})
 		}
 		s.add(fields("labels", labels), "versions", v)
 	}
-	m.placeAt(s)
-	m.routes(s)
-	m.policy(i, s)
+	g.writePlacements(s)
+	g.writeRoutes(s)
+	g.writePolicy(i, s)
 	for _, callee := range s.calls {
-		s.add(m.need(s, callee), "egress", callee)
+		s.add(g.egressLimits(s, callee), "egress", callee)
 	}
-	if !s.kubernetes && m.on("sidecar", s.name) {
+	if !s.kubernetesService && g.applyTo("sidecar", s.name) {
 		s.add(true, "sidecar")
 	}
-	if m.on("hosts of one cluster", s.name) {
+	if g.applyTo("hosts of one cluster", s.name) {
 		s.add(true, "clusterHosts")
 	}
-	if m.on("virtual address", s.name) {
+	if g.applyTo("virtual address", s.name) {
 		s.add(fmt.Sprintf("241.9.0.%d", 1+slices.Index(serviceNames, s.name)), "vip")
 	}
 }
 
-func (m *maker) names(s *service) {
+func (g *generator) chooseHosts(s *service) {
 	switch {
-	case m.oneGroup && s.name[0] > '9' && m.on("Kubernetes name as a host", s.name):
+	case g.oneGroup && s.name[0] > '9' && g.applyTo("Kubernetes name as a host", s.name):
 		s.hosts = []string{s.name + "." + s.namespace + ".svc.cluster.local"}
-		if m.chance(0.5, s.name, "another host") {
+		if g.chance(0.5, s.name, "another host") {
 			s.hosts = append(s.hosts, s.name+".shop.example.com")
 		}
-	case m.on("hosts", s.name):
+	case g.applyTo("hosts", s.name):
 		s.hosts = []string{s.name + ".shop.example.com"}
-		if m.on("several hosts", s.name) {
+		if g.applyTo("several hosts", s.name) {
 			s.hosts = append(s.hosts, s.name+".int.example.com")
 		}
 	default:
 		return
 	}
-	s.add(words(s.hosts), "hosts")
+	s.add(stringList(s.hosts), "hosts")
 }
 
-// expose puts the service on public gateways and returns the clusters of those.
-func (m *maker) expose(s *service) []string {
-	first := s.ports[0]
-	var public, here []string
-	for _, c := range m.clusters {
-		if c.public {
-			public = append(public, c.name)
-			if s.in(c.name) {
-				here = append(here, c.name)
-			}
-		}
-	}
-	if len(here) == 0 || first.protocol == "TCP" || len(s.hosts) == 1 && strings.HasSuffix(s.hosts[0], ".local") || !m.on("exposed service", s.name) {
-		return nil
-	}
-	v := fields()
-	if len(s.ports) > 1 || m.chance(0.3, s.name, "exposed port") {
-		v = append(v, member{"port", first.name})
-	}
-	if first.protocol == "TLS" {
-		m.count("exposed service with its own TLS")
-	} else {
-		v = append(v, member{"credentialName", s.name + "-cert"})
-	}
-	if !m.on("exposed elsewhere", s.name) {
-		s.add(v, "expose")
-		return here
-	}
-	s.add(append(v, member{"clusters", words(public)}), "expose")
-	return public
-}
-
-// spread decides how calls are shared.
-func (m *maker) spread(s *service, public []string) {
-	from := slices.Clone(public)
-	for _, caller := range m.callers(s.name) {
-		for _, p := range caller.placements {
-			from = append(from, p.cluster)
-		}
-	}
-	planes := map[string]bool{}
-	local := len(s.placements) > 0
-	for _, p := range s.placements {
-		plane := p.cluster
-		if c := m.cluster(p.cluster); c.primary != "" {
-			plane = c.primary
-		}
-		local = local && !planes[plane]
-		planes[plane] = true
-	}
-	for _, c := range from {
-		local = local && s.in(c)
-	}
-	if len(s.hosts) > 0 && strings.HasSuffix(s.hosts[0], ".local") {
-		local = local && len(s.placements) == 1
-	}
-	switch {
-	case local && m.on("local-only", s.name):
-		s.localOnly = true
-		s.add("local-only", "spread")
-	case m.on("spread said", s.name):
-		s.add("nearest", "spread")
-	case !m.multi && len(s.placements) > 1 && s.byRegion == "" && m.on("weights", s.name):
-		for i, p := range s.placements {
-			p.value = append(p.value, member{"weight", 10 * (i + 1 + m.below(9, s.name, p.cluster, "weight"))})
-		}
-	}
-}
-
-func (m *maker) backend(s *service) {
+func (g *generator) writeBackend(s *service) {
 	s.add(s.namespace, "backend", "namespace")
-	s.kubernetes = !s.guarded && !m.multi && len(s.versions) == 0 && m.on("Kubernetes Service as a backend", s.name)
-	if s.kubernetes {
+	s.kubernetesService = !s.checksCallers && !g.grouped && len(s.versions) == 0 && g.applyTo("Kubernetes Service as a backend", s.name)
+	if s.kubernetesService {
 		s.add(s.name, "backend", "service")
 	} else {
 		selector := fields("app", s.name)
-		if m.on("selector of several labels", s.name) {
+		if g.applyTo("selector of several labels", s.name) {
 			selector = append(selector, member{"part-of", "parity"})
 		}
 		s.add(selector, "backend", "selector")
 	}
 	accounts := []string{s.name}
-	if m.on("several service accounts", s.name) {
+	if g.applyTo("several service accounts", s.name) {
 		accounts = append(accounts, s.name+"-batch")
 	}
-	s.add(words(accounts), "backend", "serviceAccounts")
+	s.add(stringList(accounts), "backend", "serviceAccounts")
 }
 
-// placeAt completes the placements.
-func (m *maker) placeAt(s *service) {
-	if s.byRegion != "" {
-		return // written in one of several ways: see byRegion
-	}
-	for i, p := range s.placements {
-		if i > 0 && !m.multi && !m.named && !s.localOnly && m.on("standby", s.name, p.cluster) {
-			// A standby has no share.
-			p.value = fields("standby", true)
-		}
-		if len(s.versions) > 1 && m.on("versions of a placement", s.name, p.cluster) {
-			p.versions = s.versions[:1+m.below(len(s.versions)-1, s.name, p.cluster, "versions")]
-			p.value = append(p.value, member{"versions", words(p.versions)})
-		}
-		if m.on("backend of a placement", s.name, p.cluster) {
-			b := fields("serviceAccounts", words([]string{s.name + "-" + p.cluster}))
-			if !m.multi && !slices.ContainsFunc(s.hosts, func(h string) bool { return strings.HasSuffix(h, ".local") }) {
-				b = append(b, member{"namespace", s.namespace + "-2"})
-			}
-			p.value = append(p.value, member{"backend", b})
-		}
-		if m.shared && (len(s.versions) < 2 || len(p.versions) == 1) && m.on("address of a placement", s.name, p.cluster) {
-			p.value = append(p.value, member{"address", fmt.Sprintf("10.7.%d.%d", slices.Index(serviceNames, s.name), i+1)})
-		}
-		s.add(append(object{}, p.value...), "placement", p.cluster)
-	}
-}
-
-func (m *maker) need(s *service, callee string) object {
-	c := m.find(callee)
-	if c == nil || !m.on("needs of a caller", s.name, callee) {
+func (g *generator) egressLimits(s *service, callee string) object {
+	c := g.find(callee)
+	if c == nil || !g.applyTo("needs of a caller", s.name, callee) {
 		return nil
 	}
 	v := fields("ports", []any{c.ports[0].name})
 	if c.ports[0].http() {
-		v = append(v, member{"methods", words([]string{"GET", "POST"}[:1+m.below(2, s.name, callee, "methods")])},
-			member{"paths", words([]string{"/items/*"})})
+		v = append(v, member{"methods", stringList([]string{"GET", "POST"}[:1+g.intN(2, s.name, callee, "methods")])},
+			member{"paths", stringList([]string{"/items/*"})})
 	}
 	return v
 }
 
-// guard says who may call, now that all calls are known.
-func (m *maker) guard(s *service) {
-	if m.on("callers listed", s.name) {
+// limitCallers writes the authorized callers. All calls must be generated.
+func (g *generator) limitCallers(s *service) {
+	if g.applyTo("callers listed", s.name) {
 		var names []string
-		for _, c := range m.callers(s.name) {
+		for _, c := range g.callers(s.name) {
 			names = append(names, c.name)
 		}
-		s.add(words(names), "authorization", "callers")
+		s.add(stringList(names), "authorization", "callers")
 	}
-	if m.on("principals allowed", s.name) {
-		s.add(words([]string{"cluster.local/ns/monitoring/sa/prometheus"}), "authorization", "allow")
+	if g.applyTo("principals allowed", s.name) {
+		s.add(stringList([]string{"cluster.local/ns/monitoring/sa/prometheus"}), "authorization", "allow")
 	}
 }
 
-func (m *maker) outside(name string) {
+func (g *generator) addExternal(name string) {
 	e := &external{name: name}
-	add := func(value any, path ...string) { e.facts = append(e.facts, fact{path, value}) }
+	add := func(value any, path ...string) { e.assignments = append(e.assignments, assignment{path, value}) }
 	https := fields("port", 443, "protocol", "TLS")
 	switch {
-	case name == "stripe" && m.once("external"):
-		add(words([]string{"api.stripe.example.com"}), "hosts")
+	case name == "stripe" && g.apply("external"):
+		add(stringList([]string{"api.stripe.example.com"}), "hosts")
 		add(https, "ports", "https")
-	case name == "warehouse" && m.once("external by address"):
-		add(words([]string{"warehouse.corp.example.com"}), "hosts")
+	case name == "warehouse" && g.apply("external by address"):
+		add(stringList([]string{"warehouse.corp.example.com"}), "hosts")
 		add(fields("port", 5432, "protocol", "TCP"), "ports", "postgres")
-		add(words([]string{"10.1.0.0/24"}), "addresses")
-	case name == "partners" && m.once("external with a wildcard"):
-		add(words([]string{"*.partners.example.com", "partners.example.com"}), "hosts")
+		add(stringList([]string{"10.1.0.0/24"}), "addresses")
+	case name == "partners" && g.apply("external with a wildcard"):
+		add(stringList([]string{"*.partners.example.com", "partners.example.com"}), "hosts")
 		add(https, "ports", "https")
 		add(fields("port", 80, "protocol", "HTTP", "targetPort", 8080), "ports", "http")
-	case name == "legacy" && m.once("external with endpoints"):
-		add(words([]string{"legacy.example.com"}), "hosts")
+	case name == "legacy" && g.apply("external with endpoints"):
+		add(stringList([]string{"legacy.example.com"}), "hosts")
 		add(fields("port", 80, "protocol", "HTTP"), "ports", "http")
 		add([]any{fields("address", "10.9.0.1")}, "endpoints")
 		add("STATIC", "resolution")
@@ -450,5 +325,5 @@ func (m *maker) outside(name string) {
 	default:
 		return
 	}
-	m.externals = append(m.externals, e)
+	g.externals = append(g.externals, e)
 }

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// annotation is a feature that puts an annotation on resources.
+// annotation is a feature that adds an annotation to resources.
 type annotation struct {
 	feature, key string
-	// when is a condition, "" for none; value the annotation's; imports are the packages that both need.
+	// when is the condition, "" for none. value is the value. imports lists the packages of both.
 	when, value string
 	imports     []string
 }
@@ -162,81 +162,81 @@ var annotations = []annotation{
 	},
 }
 
-// inputs are those of #Template that annotations use. Beside clusters and externals, which are the mesh's.
+// inputs declares the inputs of #Template that annotations use, except for clusters and externals.
 const inputs = "name: _\nnamespace: _\nservice: _\ncluster: _\nsettings: _\ncallers: _\nremotes: _\npods: _\nexported: _\nhosts: _"
 
-// overrides writes #template and #externalTemplate.
-func (m *maker) overrides() {
-	f := m.file("mesh.cue")
-	if m.once("template: in a file of its own") {
-		f = m.file("templates.cue")
+// writeTemplates writes #template and #externalTemplate.
+func (g *generator) writeTemplates() {
+	f := g.file("mesh.cue")
+	if g.apply("template: in a file of its own") {
+		f = g.file("templates.cue")
 		f.head = append(f.head, "@experiment(explicitopen)")
 		f.imports["isthmus.dev/mesh"] = "mesh"
 	}
 	var body []string
 	for _, a := range annotations {
-		if !m.once(a.feature) {
+		if !g.apply(a.feature) {
 			continue
 		}
-		pattern := pick(m.dice, []string{"string", "string", `=~"^(ServiceEntry|DestinationRule)/"`, `!~"^Gateway/"`}, a.feature, "pattern")
+		pattern := pick(g.random, []string{"string", "string", `=~"^(ServiceEntry|DestinationRule)/"`, `!~"^Gateway/"`}, a.feature, "pattern")
 		text := fmt.Sprintf(`resources: [%s]: metadata: annotations: "parity.example.com/%s": %s`, pattern, a.key, a.value)
 		if a.when != "" {
 			text = "if " + a.when + " {" + text + "}"
 		}
 		for _, path := range a.imports {
-			text = m.with(f, path, text)
+			text = g.qualify(f, path, text)
 		}
 		body = append(body, text)
 	}
-	body = append(body, m.bolder(f)...)
-	for _, text := range m.template {
+	body = append(body, g.templateOverrides(f)...)
+	for _, text := range g.template {
 		if strings.Contains(text, "strings.") {
-			text = m.with(f, "strings", text)
+			text = g.qualify(f, "strings", text)
 		}
 		body = append(body, text)
 	}
 	if len(body) == 0 {
 		f.add("#template: mesh.#Template...")
 	} else {
-		f.add("#template: mesh.#Template... & {\n%s\n%s\n}", inputs, strings.Join(shuffled(m.dice, body, "template"), "\n"))
+		f.add("#template: mesh.#Template... & {\n%s\n%s\n}", inputs, strings.Join(shuffled(g.random, body, "template"), "\n"))
 	}
-	m.second()
-	m.outsideTemplate(f)
+	g.writeSecondTemplates()
+	g.writeExternalTemplate(f)
 }
 
-// bolder are overrides that are more than an annotation.
-func (m *maker) bolder(f *file) []string {
+// templateOverrides are the features of templates that do more than add an annotation.
+func (g *generator) templateOverrides(f *file) []string {
 	var body []string
 	add := func(format string, args ...any) { body = append(body, fmt.Sprintf(format, args...)) }
-	first := m.services[0].name
-	if m.once("template: type of a manifest's field") {
+	first := g.services[0].name
+	if g.apply("template: type of a manifest's field") {
 		add(`service: {owner: string, placement: {...}}`)
 	}
-	if m.once("template: narrowed manifest") {
+	if g.apply("template: narrowed manifest") {
 		add(`service: owner: !~"^nobody$" & =~"^."`)
 	}
-	if m.once("template: narrowed default") {
+	if g.apply("template: narrowed default") {
 		add(`service: _class?: *"iron" | "iron"`)
 		add(`if service._class != _|_ {resources: [string]: metadata: annotations: "parity.example.com/class": service._class}`)
 	}
-	if m.once("template: completed manifest") {
+	if g.apply("template: completed manifest") {
 		add(`service: _later?: "now"`)
 		add(`if (service._later & string) != _|_ {resources: [string]: metadata: annotations: "parity.example.com/later": service._later}`)
 	}
-	if m.once("template: default of a manifest's field") {
+	if g.apply("template: default of a manifest's field") {
 		add(`service: sidecar: *false | bool`)
-		add(`if service.sidecar {%s}`, note("sidecar", `"yes"`))
+		add(`if service.sidecar {%s}`, annotationText("sidecar", `"yes"`))
 	}
-	if m.once("template: constraint on an input") {
+	if g.apply("template: constraint on an input") {
 		add(`callers: [...=~"^[a-z0-9]"]`)
 	}
-	if m.once("template: conditional on the cluster") {
-		add(`if cluster == %q {resources: [string]: metadata: annotations: "parity.example.com/here": "yes"}`, m.clusters[0].name)
+	if g.apply("template: conditional on the cluster") {
+		add(`if cluster == %q {resources: [string]: metadata: annotations: "parity.example.com/here": "yes"}`, g.clusters[0].name)
 	}
-	if m.once("template: one service") {
+	if g.apply("template: one service") {
 		add(`if name == %q {resources: [string]: metadata: annotations: "parity.example.com/first": "yes"}`, first)
 	}
-	if m.once("template: a whole resource") {
+	if g.apply("template: a whole resource") {
 		add(`resources: "Telemetry/\(namespace)/\(name)": {
 	apiVersion: "telemetry.istio.io/v1"
 	kind:       "Telemetry"
@@ -244,76 +244,77 @@ func (m *maker) bolder(f *file) []string {
 	spec: {selector: matchLabels: app: name, accessLogging: [{providers: [{name: "otel"}]}]}
 }`)
 	}
-	if m.once("template: defaults of a spec") {
+	if g.apply("template: defaults of a spec") {
 		add(`resources: [=~"^DestinationRule/"]: spec: trafficPolicy: connectionPool: tcp: maxConnectionDuration: *"9h" | string`)
 	}
-	if m.once("template: elements of a list") {
+	if g.apply("template: elements of a list") {
 		add(`resources: [=~"^VirtualService/.*[^c]$"]: spec: {http?: [...{retries: *{attempts: 2} | {...}, ...}], ...}`)
 	}
-	if m.once("template: let") {
+	if g.apply("template: let") {
 		add("let who = {id: \"\\(name).\\(namespace)\"}\nresources: [string]: metadata: annotations: \"parity.example.com/who\": who.id")
 	}
-	if m.once("template: shared struct") {
-		m.file("levels.cue").add(`_levels: {"payments": "1", [string]: string, "storefront": "2"}`)
-		add("%s", note("level", `[if _levels[service.owner] != _|_ {_levels[service.owner]}, "9"][0]`))
+	if g.apply("template: shared struct") {
+		g.file("levels.cue").add(`_levels: {"payments": "1", [string]: string, "storefront": "2"}`)
+		add("%s", annotationText("level", `[if _levels[service.owner] != _|_ {_levels[service.owner]}, "9"][0]`))
 	}
-	if m.once("template: definition of a package") {
-		m.library("known", `#Annotate: {of: string, out: "team of \(of)"}`)
-		add(`resources: [string]: metadata: annotations: "parity.example.com/known": (%s.#Annotate & {of: service.owner}).out`, m.importing(f, modulePath+"/lib/known"))
+	if g.apply("template: definition of a package") {
+		g.addToPackage("known", `#Annotate: {of: string, out: "team of \(of)"}`)
+		add(`resources: [string]: metadata: annotations: "parity.example.com/known": (%s.#Annotate & {of: service.owner}).out`, g.importName(f, modulePath+"/lib/known"))
 	}
-	if m.once("template: overrules a default of manifests") {
-		// Of the manifest a default is left, which a resource may choose otherwise; data has chosen.
-		m.file("levels.cue").add(`services: [string]: traffic: connectionPool: http: maxConcurrentStreams: *1000 | int`)
+	if g.apply("template: overrules a default of manifests") {
+		// The manifest keeps the default, so a resource may override it. Plain data would have lost
+		// that.
+		g.file("levels.cue").add(`services: [string]: traffic: connectionPool: http: maxConcurrentStreams: *1000 | int`)
 		add(`resources: [=~"^DestinationRule/"]: spec: trafficPolicy: connectionPool: http: maxConcurrentStreams: 2000`)
 	}
-	if m.once("template: chooses among the values of manifests") {
-		m.file("levels.cue").add(`services: [string]: traffic: outlierDetection: consecutiveLocalOriginFailures: *1 | 2`)
+	if g.apply("template: chooses among the values of manifests") {
+		g.file("levels.cue").add(`services: [string]: traffic: outlierDetection: consecutiveLocalOriginFailures: *1 | 2`)
 		add(`resources: [=~"^DestinationRule/"]: spec: {trafficPolicy?: outlierDetection?: consecutiveLocalOriginFailures?: !=1, ...}`)
 	}
-	if m.once("template: overrules a default of the inventory") {
+	if g.apply("template: overrules a default of the inventory") {
 		add(`resources: [=~"^ServiceEntry/.*-remote$"]: spec: {endpoints?: [...{ports?: {[string]: 15999}, ...}], ...}`)
 	}
-	if m.once("template: manifest unified again") {
-		add("%s", note("again", `(service & {_seen: "by \(service.owner)"})._seen`))
+	if g.apply("template: manifest unified again") {
+		add("%s", annotationText("again", `(service & {_seen: "by \(service.owner)"})._seen`))
 	}
-	if m.once("template: hidden field of the settings") {
-		m.file("levels.cue").add(`settings: _company: "Café Ünïcode"`)
-		add("%s", note("company", `settings._company`))
+	if g.apply("template: hidden field of the settings") {
+		g.file("levels.cue").add(`settings: _company: "Café Ünïcode"`)
+		add("%s", annotationText("company", `settings._company`))
 	}
-	if m.once("template: hidden field of a cluster") {
-		m.file("levels.cue").add(`clusters: [C=string]: _site: "site of \(C)"`)
-		add("%s", note("site", `clusters[cluster]._site`))
+	if g.apply("template: hidden field of a cluster") {
+		g.file("levels.cue").add(`clusters: [C=string]: _site: "site of \(C)"`)
+		add("%s", annotationText("site", `clusters[cluster]._site`))
 	}
-	if m.once("template: hidden definition") {
-		m.file("levels.cue").add(`services: [N=string]: _#größe: "\(N): groß"`)
-		add("%s", note("groesse", `service._#größe`))
+	if g.apply("template: hidden definition") {
+		g.file("levels.cue").add(`services: [N=string]: _#größe: "\(N): groß"`)
+		add("%s", annotationText("groesse", `service._#größe`))
 	}
-	if m.once("template: key of the result") {
+	if g.apply("template: key of the result") {
 		add(`resources: [K=string]: metadata: annotations: "parity.example.com/key": K`)
 	}
 	return body
 }
 
-// second is more of the templates in another file.
-func (m *maker) second() {
-	if m.once("template: split over files") {
-		m.file(m.platform() + "template.cue").add(`#template: {name: _, resources: [string]: metadata: annotations: "parity.example.com/second": "of \(name)"}`)
+// writeSecondTemplates adds to the templates in other files.
+func (g *generator) writeSecondTemplates() {
+	if g.apply("template: split over files") {
+		g.file(g.platformFolder() + "template.cue").add(`#template: {name: _, resources: [string]: metadata: annotations: "parity.example.com/second": "of \(name)"}`)
 	}
-	if m.once("template: from a hidden part") {
-		m.file("part.cue").add(`_part: {service: _, resources: [string]: metadata: annotations: "parity.example.com/part": service.owner, ...}`)
-		m.file("part.cue").add(`#template: _part`)
+	if g.apply("template: from a hidden part") {
+		g.file("part.cue").add(`_part: {service: _, resources: [string]: metadata: annotations: "parity.example.com/part": service.owner, ...}`)
+		g.file("part.cue").add(`#template: _part`)
 	}
 }
 
-func (m *maker) outsideTemplate(f *file) {
+func (g *generator) writeExternalTemplate(f *file) {
 	var body []string
-	if m.once("external template: annotation") {
+	if g.apply("external template: annotation") {
 		body = append(body, `resources: [string]: metadata: annotations: "parity.example.com/external": "\(name) \(external.hosts[0])"`)
 	}
-	if m.once("external template: hidden field") {
+	if g.apply("external template: hidden field") {
 		body = append(body, `if external._cost != _|_ {resources: [string]: metadata: annotations: "parity.example.com/cost": "\(external._cost)"}`)
 	}
-	if m.once("external template: conditional") {
+	if g.apply("external template: conditional") {
 		body = append(body, `if len(callers) > 1 {resources: [string]: metadata: annotations: "parity.example.com/shared": "by \(len(callers)) in \(cluster)"}`)
 	}
 	if len(body) == 0 {

@@ -14,131 +14,132 @@ type cluster struct {
 	more                              object
 }
 
-// topology is the inventory, and what follows from it for the services.
+// topology is the inventory and its properties that services depend on.
 type topology struct {
 	clusters []*cluster
-	// multi: some discovery group, or control plane, has several clusters; spanning: on several networks.
-	multi, spanning bool
-	// oneGroup: all clusters are of one.
+	// grouped: a discovery group or a control plane has several clusters. spansNetworks: on several
+	// networks.
+	grouped, spansNetworks bool
+	// oneGroup: all clusters are in one group.
 	oneGroup bool
-	// named: some gateway is a host name.
-	named bool
-	// shared: clusters that do not discover each other share a network.
-	shared bool
-	// guarded is the default of authorization.mode, "" for off.
-	guarded string
-	// calls are the tiers that each tier may call, nil without tiers.
-	calls map[string][]string
+	// hostNameGateways: a gateway has a host name.
+	hostNameGateways bool
+	// sharedNetwork: clusters without discovery of each other share a network.
+	sharedNetwork bool
+	// defaultMode is the default of authorization.mode, "" for off.
+	defaultMode string
+	// tierCalls are the tiers that each tier may call, nil without tiers.
+	tierCalls map[string][]string
 }
 
-func (m *maker) inventory() {
-	names := shuffled(m.dice, []string{"east", "west", "north", "use1-a", "euw1-b", "apse2-a", "3rd"}, "clusters")
-	kind := m.below(5, "topology")
-	count := 2 + m.below(4, "how many clusters")
+func (g *generator) generateClusters() {
+	names := shuffled(g.random, []string{"east", "west", "north", "use1-a", "euw1-b", "apse2-a", "3rd"}, "clusters")
+	kind := g.intN(5, "topology")
+	count := 2 + g.intN(4, "how many clusters")
 	if kind == 4 {
 		count = max(count, 4)
 	}
 	for i, name := range names[:count] {
-		c := &cluster{name: name, region: pick(m.dice, []string{"eu", "us"}, name, "region"), state: "active"}
-		if m.turned("region of a cluster", i) {
+		c := &cluster{name: name, region: pick(g.random, []string{"eu", "us"}, name, "region"), state: "active"}
+		if g.isChanged("region of a cluster", i) {
 			c.region = "ap"
 		}
-		if m.on("zones", name) {
-			c.zone = c.region + "-" + pick(m.dice, []string{"a", "b"}, name, "zone")
+		if g.applyTo("zones", name) {
+			c.zone = c.region + "-" + pick(g.random, []string{"a", "b"}, name, "zone")
 		}
-		if i > 0 && m.on("cluster that is draining", name) {
+		if i > 0 && g.applyTo("cluster that is draining", name) {
 			c.state = "draining"
-		} else if i > 0 && m.on("cluster that is down", name) {
+		} else if i > 0 && g.applyTo("cluster that is down", name) {
 			c.state = "down"
 		}
-		if m.turned("state of a cluster", i) {
+		if g.isChanged("state of a cluster", i) {
 			c.state = map[string]string{"active": "draining", "draining": "down", "down": "active"}[c.state]
 		}
-		if m.on("public gateways", name) {
+		if g.applyTo("public gateways", name) {
 			c.public = true
 		}
-		m.clusters = append(m.clusters, c)
+		g.clusters = append(g.clusters, c)
 	}
-	m.relate(kind)
-	m.trust()
-	for i, c := range m.clusters {
-		m.reach(i, c)
+	g.connect(kind)
+	g.setTrustDomains()
+	for i, c := range g.clusters {
+		g.addGateways(i, c)
 	}
-	m.tiers()
+	g.setTiers()
 }
 
-// relate makes groups, remote clusters and networks.
-func (m *maker) relate(kind int) {
-	cs := m.clusters
+// connect sets groups, remote clusters and networks.
+func (g *generator) connect(kind int) {
+	cs := g.clusters
 	switch {
-	case kind == 1 && m.once("topology: discovery group"):
-		m.group(cs[:2+m.below(len(cs)-1, "group")])
-	case kind == 2 && m.once("topology: primary and remote"):
-		m.remote(cs[0], cs[1:2+m.below(min(2, len(cs)-1), "remotes")])
-	case kind == 3 && m.once("topology: shared network"):
-		m.shared = true
+	case kind == 1 && g.apply("topology: discovery group"):
+		g.makeGroup(cs[:2+g.intN(len(cs)-1, "group")])
+	case kind == 2 && g.apply("topology: primary and remote"):
+		g.makeRemote(cs[0], cs[1:2+g.intN(min(2, len(cs)-1), "remotes")])
+	case kind == 3 && g.apply("topology: shared network"):
+		g.sharedNetwork = true
 		for _, c := range cs {
 			c.network = "corp"
 		}
-	case kind == 4 && m.once("topology: mixture"):
-		m.group(cs[:2])
-		m.remote(cs[2], cs[3:4])
-	case m.once("topology: isolated"):
+	case kind == 4 && g.apply("topology: mixture"):
+		g.makeGroup(cs[:2])
+		g.makeRemote(cs[2], cs[3:4])
+	case g.apply("topology: isolated"):
 	}
 	groups := map[string]int{}
 	for _, c := range cs {
-		groups[m.groupOf(c)]++
+		groups[g.groupOf(c)]++
 	}
-	m.multi = len(groups) < len(cs)
-	m.oneGroup = len(groups) == 1
+	g.grouped = len(groups) < len(cs)
+	g.oneGroup = len(groups) == 1
 }
 
-func (m *maker) group(cs []*cluster) {
-	flat := m.once("group on one network")
+func (g *generator) makeGroup(cs []*cluster) {
+	flat := g.apply("group on one network")
 	for i, c := range cs {
 		c.discovery = "watch"
 		if flat {
 			c.network = "flat"
 		}
-		if m.on("Istio's name of a cluster", c.name) {
+		if g.applyTo("Istio's name of a cluster", c.name) {
 			c.istioID = fmt.Sprintf("mesh-%d", i)
 		}
 	}
-	m.spanning = m.spanning || !flat
+	g.spansNetworks = g.spansNetworks || !flat
 }
 
-func (m *maker) remote(primary *cluster, remotes []*cluster) {
-	flat := m.once("remote clusters on the network of their primary")
+func (g *generator) makeRemote(primary *cluster, remotes []*cluster) {
+	flat := g.apply("remote clusters on the network of their primary")
 	for _, c := range remotes {
 		c.primary = primary.name
 		if flat {
 			c.network, primary.network = "inner", "inner"
 		}
 	}
-	m.spanning = m.spanning || !flat
+	g.spansNetworks = g.spansNetworks || !flat
 }
 
-// groupOf names the clusters that find each other's pods.
-func (m *maker) groupOf(c *cluster) string {
+// groupOf names the group of clusters that discover each other's pods.
+func (g *generator) groupOf(c *cluster) string {
 	switch {
 	case c.primary != "":
-		return m.groupOf(m.cluster(c.primary))
+		return g.groupOf(g.cluster(c.primary))
 	case c.discovery != "":
 		return "discovery " + c.discovery
 	}
 	return c.name
 }
 
-func (m *maker) cluster(name string) *cluster {
-	return m.clusters[slices.IndexFunc(m.clusters, func(c *cluster) bool { return c.name == name })]
+func (g *generator) cluster(name string) *cluster {
+	return g.clusters[slices.IndexFunc(g.clusters, func(c *cluster) bool { return c.name == name })]
 }
 
-// trust gives clusters a trust domain, remotes that of their primary.
-func (m *maker) trust() {
-	if !m.once("trust domains") {
+// setTrustDomains gives each cluster a trust domain. Remote clusters have that of their primary.
+func (g *generator) setTrustDomains() {
+	if !g.apply("trust domains") {
 		return
 	}
-	for _, c := range m.clusters {
+	for _, c := range g.clusters {
 		c.trustDomain = c.name + ".example.com"
 		if c.primary != "" {
 			c.trustDomain = c.primary + ".example.com"
@@ -146,57 +147,57 @@ func (m *maker) trust() {
 	}
 }
 
-// reach gives a cluster its gateways and what else nothing depends on.
-func (m *maker) reach(i int, c *cluster) {
+// addGateways adds gateways and independent fields to a cluster.
+func (g *generator) addGateways(i int, c *cluster) {
 	many := 1
-	if m.on("several gateways", c.name) {
-		many = 2 + m.below(2, c.name, "gateways")
+	if g.applyTo("several gateways", c.name) {
+		many = 2 + g.intN(2, c.name, "gateways")
 	}
 	for j := range many {
-		g := fields("address", fmt.Sprintf("192.0.2.%d", 10*i+j+1))
+		gateway := fields("address", fmt.Sprintf("192.0.2.%d", 10*i+j+1))
 		switch {
-		case m.turned("gateway of a cluster", i):
-			g[0].value = fmt.Sprintf("198.51.100.%d", 10*i+j+1)
-		case !m.spanning && m.on("gateways that are names", c.name):
-			m.named = true
-			g[0].value = fmt.Sprintf("gw-%d.%s.elb.example.com", j, c.name)
-		case m.on("gateways by IPv6", c.name, j):
-			g[0].value = fmt.Sprintf("2001:db8::%d:%d", i, j+1)
+		case g.isChanged("gateway of a cluster", i):
+			gateway[0].value = fmt.Sprintf("198.51.100.%d", 10*i+j+1)
+		case !g.spansNetworks && g.applyTo("gateways that are names", c.name):
+			g.hostNameGateways = true
+			gateway[0].value = fmt.Sprintf("gw-%d.%s.elb.example.com", j, c.name)
+		case g.applyTo("gateways by IPv6", c.name, j):
+			gateway[0].value = fmt.Sprintf("2001:db8::%d:%d", i, j+1)
 		}
-		if m.on("ports of gateways", c.name) {
-			g = append(g, member{"port", expression("*15443 | int")})
+		if g.applyTo("ports of gateways", c.name) {
+			gateway = append(gateway, member{"port", expression("*15443 | int")})
 		}
-		c.gateways = append(c.gateways, g)
+		c.gateways = append(c.gateways, gateway)
 	}
-	if m.on("gateway workload of a cluster", c.name) {
+	if g.applyTo("gateway workload of a cluster", c.name) {
 		c.more = append(c.more, member{"gateway", fields("namespace", "edge", "selector", fields("istio", "edge-"+c.name))})
 	}
-	if m.on("capture of DNS", c.name) {
+	if g.applyTo("capture of DNS", c.name) {
 		c.more = append(c.more, member{"dns", "capture"})
 	}
-	if m.on("uid of a cluster", c.name) {
+	if g.applyTo("uid of a cluster", c.name) {
 		c.more = append(c.more, member{"uid", fmt.Sprintf("0000-%d", i)})
 	}
 }
 
-func (m *maker) tiers() {
-	if !m.once("tiers") {
+func (g *generator) setTiers() {
+	if !g.apply("tiers") {
 		return
 	}
-	for i, c := range m.clusters {
+	for i, c := range g.clusters {
 		c.tier = "gold"
-		if i == 1 || i > 1 && m.chance(0.5, c.name, "tier") {
+		if i == 1 || i > 1 && g.chance(0.5, c.name, "tier") {
 			c.tier = "silver"
 		}
 	}
-	m.calls = map[string][]string{"gold": {"silver"}, "silver": nil}
-	if m.chance(0.7, "silver calls gold") {
-		m.calls["silver"] = []string{"gold"}
+	g.tierCalls = map[string][]string{"gold": {"silver"}, "silver": nil}
+	if g.chance(0.7, "silver calls gold") {
+		g.tierCalls["silver"] = []string{"gold"}
 	}
 }
 
-// value is the cluster as it stands in the inventory.
-func (c *cluster) value(m *maker) object {
+// value is the cluster in the format of the inventory.
+func (c *cluster) value(g *generator) object {
 	o := fields("region", c.region)
 	for _, f := range []member{{"zone", c.zone}, {"tier", c.tier}, {"network", c.network}, {"discovery", c.discovery}, {"trustDomain", c.trustDomain}, {"istioClusterID", c.istioID}} {
 		if f.value != "" {
@@ -210,13 +211,13 @@ func (c *cluster) value(m *maker) object {
 		o = append(o, member{"controlPlane", fields("kind", "remote", "primary", c.primary)})
 	}
 	var gateways []any
-	for _, g := range c.gateways {
-		gateways = append(gateways, g)
+	for _, gateway := range c.gateways {
+		gateways = append(gateways, gateway)
 	}
 	o = append(o, member{"gateways", gateways})
 	if c.public {
 		public := fields()
-		if m.on("public gateway of a cluster's own", c.name) {
+		if g.applyTo("public gateway of a cluster's own", c.name) {
 			public = fields("namespace", "edge", "port", 8443, "serviceAccount", "edge-"+c.name)
 		}
 		o = append(o, member{"publicGateway", public})
@@ -224,45 +225,45 @@ func (c *cluster) value(m *maker) object {
 	return append(o, c.more...)
 }
 
-// mesh-wide settings.
-func (m *maker) configure() {
-	add := func(value any, names ...string) { m.settings = append(m.settings, fact{names, value}) }
-	if m.once("settings: domain") {
+// generateSettings generates the mesh-wide settings.
+func (g *generator) generateSettings() {
+	add := func(value any, names ...string) { g.settings = append(g.settings, assignment{names, value}) }
+	if g.apply("settings: domain") {
 		add("corp.example", "domain")
 	}
-	if m.turned("a setting", 0) {
+	if g.isChanged("a setting", 0) {
 		add("isthmus.changed", "exportSuffix")
-	} else if m.once("settings: exportSuffix") {
+	} else if g.apply("settings: exportSuffix") {
 		add("mesh.internal", "exportSuffix")
 	}
-	if m.once("settings: vipRange") {
+	if g.apply("settings: vipRange") {
 		add(fields("from", "242.0.0.0", "to", "242.255.255.255"), "vipRange")
 	}
-	if m.once("settings: gateway") {
+	if g.apply("settings: gateway") {
 		add(fields("namespace", "gateways", "selector", fields("app", "crosscluster"), "port", 15444), "gateway")
 	}
-	if m.once("settings: publicGateway") {
+	if g.apply("settings: publicGateway") {
 		add(fields("namespace", "ingress", "selector", fields("app", "public"), "port", 8443), "publicGateway")
 	}
-	if m.once("settings: authorization") {
-		m.guarded = pick(m.dice, []string{"audit", "enforce"}, "authorization")
-		add(m.guarded, "authorization", "mode")
+	if g.apply("settings: authorization") {
+		g.defaultMode = pick(g.random, []string{"audit", "enforce"}, "authorization")
+		add(g.defaultMode, "authorization", "mode")
 	}
-	if m.once("settings: sidecarHosts") {
-		add(words([]string{"istio-system/*", "observability/*"}), "sidecarHosts")
+	if g.apply("settings: sidecarHosts") {
+		add(stringList([]string{"istio-system/*", "observability/*"}), "sidecarHosts")
 	}
-	if m.once("settings: namespaceLabels") {
+	if g.apply("settings: namespaceLabels") {
 		add(fields("istio-injection", "enabled", "team", "platform"), "namespaceLabels")
 	}
-	if m.once("settings: externalNamespace") {
+	if g.apply("settings: externalNamespace") {
 		add("outside", "externalNamespace")
 	}
-	if m.once("settings: acknowledge") {
-		add(words([]string{"d1gest"}), "acknowledge")
+	if g.apply("settings: acknowledge") {
+		add(stringList([]string{"d1gest"}), "acknowledge")
 	}
 	for _, tier := range []string{"gold", "silver"} {
-		if m.calls != nil {
-			add(words(m.calls[tier]), "tiers", tier, "calls")
+		if g.tierCalls != nil {
+			add(stringList(g.tierCalls[tier]), "tiers", tier, "calls")
 		}
 	}
 }

@@ -6,22 +6,21 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 
 	"istio.io/istio/pkg/config/analysis/analyzers"
 	"istio.io/istio/pkg/config/analysis/local"
 	"istio.io/istio/pkg/config/resource"
-	"istio.io/istio/pkg/log"
 
+	"github.com/isthmus-mesh/isthmus/test/suites/conformance/scenario"
 	"github.com/isthmus-mesh/isthmus/test/suites/conformance/trace"
-	"github.com/isthmus-mesh/isthmus/test/suites/conformance/world"
 )
 
-// Analyze runs istioctl's analyzers over a cluster: its bundle and the Kubernetes objects of the world. What they say of those objects, which
-// are the world's scenery, is left out. False alarms are among the findings; see Known.
-func Analyze(w *world.World, cluster string) ([]Finding, error) {
-	quiet()
-	documents, err := clusterDocuments(w, cluster)
+// Analyze runs istioctl's analyzers on a cluster: its bundle and the Kubernetes objects of the
+// scenario. Findings about those Kubernetes objects are left out. False alarms are included; see
+// [Filter].
+func Analyze(sc *scenario.Scenario, cluster string) ([]Finding, error) {
+	trace.SilenceIstio()
+	documents, err := clusterDocuments(sc, cluster)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +37,7 @@ func Analyze(w *world.World, cluster string) ([]Finding, error) {
 	}
 	var findings []Finding
 	for _, m := range result.Messages {
-		if _, rendered := w.Bundles[cluster][resourceOf(m.Resource)]; !rendered && m.Resource != nil {
+		if _, rendered := sc.Bundles[cluster][resourceOf(m.Resource)]; !rendered && m.Resource != nil {
 			continue
 		}
 		findings = append(findings, Finding{
@@ -56,8 +55,8 @@ func resourceOf(r *resource.Instance) string {
 	return strings.Join([]string{r.Metadata.Schema.Kind(), r.Metadata.FullName.Namespace.String(), r.Metadata.FullName.Name.String()}, "/")
 }
 
-func clusterDocuments(w *world.World, cluster string) ([]string, error) {
-	objects, err := trace.Objects(w, cluster)
+func clusterDocuments(sc *scenario.Scenario, cluster string) ([]string, error) {
+	objects, err := trace.Objects(sc, cluster)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +68,7 @@ func clusterDocuments(w *world.World, cluster string) ([]string, error) {
 		}
 		documents = append(documents, string(raw))
 	}
-	bundle := w.Bundles[cluster]
+	bundle := sc.Bundles[cluster]
 	for _, key := range slices.Sorted(maps.Keys(bundle)) {
 		if !strings.Contains(fmt.Sprint(bundle[key]["apiVersion"]), "istio.io/") {
 			continue
@@ -82,10 +81,3 @@ func clusterDocuments(w *world.World, cluster string) ([]string, error) {
 	}
 	return documents, nil
 }
-
-// quiet silences Istio's log.
-var quiet = sync.OnceFunc(func() {
-	for _, scope := range log.Scopes() {
-		scope.SetOutputLevel(log.NoneLevel)
-	}
-})

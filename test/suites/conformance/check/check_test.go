@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/isthmus-mesh/isthmus/test/suites/conformance/check"
-	"github.com/isthmus-mesh/isthmus/test/suites/conformance/world"
+	"github.com/isthmus-mesh/isthmus/test/suites/conformance/scenario"
 )
 
 func object(kind, name string, spec map[string]any) map[string]any {
@@ -28,22 +28,22 @@ func entry(change func(spec map[string]any)) map[string]any {
 	return object("ServiceEntry", "a", spec)
 }
 
-func TestValidation(t *testing.T) {
+func TestValidateReportsWebhookErrorsAndUnknownFields(t *testing.T) {
 	for _, c := range []struct {
 		reason string
 		object map[string]any
 		want   []string
 	}{
-		{"a sound entry", entry(nil), nil},
-		{"what the webhook refuses", entry(func(s map[string]any) { s["endpoints"] = []any{map[string]any{"address": "gw.example"}} }), []string{"error", "gw.example"}},
+		{"a valid entry", entry(nil), nil},
+		{"an error of the webhook", entry(func(s map[string]any) { s["endpoints"] = []any{map[string]any{"address": "gw.example"}} }), []string{"error", "gw.example"}},
 		{"a field that the API server would drop", entry(func(s map[string]any) { s["adresses"] = []any{} }), []string{"error", "adresses"}},
-		{"what the webhook warns of", object("VirtualService", "a", map[string]any{
+		{"a warning of the webhook", object("VirtualService", "a", map[string]any{
 			"hosts": []any{"a.global"}, "http": []any{
 				map[string]any{"route": []any{map[string]any{"destination": map[string]any{"host": "a.global"}}}},
 				map[string]any{"route": []any{map[string]any{"destination": map[string]any{"host": "b.global"}}}},
 			},
 		}), []string{"warning", "VirtualService/app/a"}},
-		{"a kind that Istio lacks", object("Nothing", "a", nil), []string{"error", "no kind Nothing"}},
+		{"a kind that Istio does not have", object("Nothing", "a", nil), []string{"error", "no kind Nothing"}},
 	} {
 		got := check.Validate(map[string]map[string]any{c.object["kind"].(string) + "/app/a": c.object})
 		if len(c.want) == 0 && len(got) == 0 {
@@ -61,19 +61,19 @@ func TestValidation(t *testing.T) {
 	}
 }
 
-// analyzed is a cluster whose subset v1 selects nothing that the analyzer sees.
-func analyzed(labels map[string]any, exportTo string) *world.World {
-	gateway := world.Gateway{Address: "192.0.2.1", Port: 15443, Workload: world.Workload{
+// analyzed is a scenario whose subset v1 selects no pod that the analyzer sees.
+func analyzed(labels map[string]any, exportTo string) *scenario.Scenario {
+	gateway := scenario.Gateway{Address: "192.0.2.1", Port: 15443, Workload: scenario.Workload{
 		Namespace: "istio-system", ServiceAccount: "gateway", Labels: map[string]string{"istio": "eastwestgateway"},
 	}}
-	pod := world.Pod{Cluster: "two", Name: "a", IP: "10.2.0.1", Ready: true, Ports: map[int]string{80: ""}, Workload: world.Workload{
+	pod := scenario.Pod{Cluster: "two", Name: "a", IP: "10.2.0.1", Ready: true, Ports: map[int]string{80: ""}, Workload: scenario.Workload{
 		Namespace: "app", ServiceAccount: "a", Labels: map[string]string{"app": "a", "version": "v1"},
 	}}
 	own := pod
 	own.Cluster, own.Name, own.IP, own.Labels = "one", "b", "10.1.0.1", map[string]string{"app": "b"}
-	return &world.World{
-		Clusters: []world.Cluster{{Name: "one", Watched: []string{"two"}, Gateways: []world.Gateway{gateway}}, {Name: "two", IstioID: "id-two"}},
-		Pods:     []world.Pod{pod, own},
+	return &scenario.Scenario{
+		Clusters: []scenario.Cluster{{Name: "one", Watched: []string{"two"}, Gateways: []scenario.Gateway{gateway}}, {Name: "two", IstioID: "id-two"}},
+		Pods:     []scenario.Pod{pod, own},
 		Bundles: map[string]map[string]map[string]any{"one": {
 			"ServiceEntry/app/a": entry(func(s map[string]any) {
 				s["ports"] = []any{map[string]any{"number": 80, "name": "tcp-a", "protocol": "TCP"}}
@@ -86,8 +86,8 @@ func analyzed(labels map[string]any, exportTo string) *world.World {
 	}
 }
 
-func TestFalseAlarmsAreToldApart(t *testing.T) {
-	known := &check.Known{}
+func TestFilterRemovesFalseAlarmsOnly(t *testing.T) {
+	filter := &check.Filter{}
 	for _, c := range []struct {
 		reason   string
 		labels   map[string]any
@@ -97,24 +97,24 @@ func TestFalseAlarmsAreToldApart(t *testing.T) {
 		{"a subset of endpoints, an entry for gateways", map[string]any{"cluster": "two"}, "istio-system", nil},
 		{"a subset of watched pods", map[string]any{"version": "v1", "topology.istio.io/cluster": "id-two"}, "istio-system", nil},
 		{"a subset of nothing", map[string]any{"version": "v9"}, "istio-system", []string{"IST0173"}},
-		{"a TCP port without address that sidecars see", map[string]any{"cluster": "two"}, "*", []string{"IST0134"}},
+		{"a TCP port without address, exported to sidecars", map[string]any{"cluster": "two"}, "*", []string{"IST0134"}},
 	} {
-		w := analyzed(c.labels, c.exportTo)
-		findings, err := check.Analyze(w, "one")
+		sc := analyzed(c.labels, c.exportTo)
+		findings, err := check.Analyze(sc, "one")
 		if err != nil {
 			t.Fatal(err)
 		}
 		var got []string
-		for _, f := range known.Real(w, "one", findings) {
+		for _, f := range filter.Real(sc, "one", findings) {
 			got = append(got, f.Code)
 		}
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s\n%v", c.reason, diff, findings)
 		}
 	}
-	w := analyzed(map[string]any{"cluster": "two"}, "istio-system")
-	w.Clusters[0].Public = &world.Workload{Namespace: "app", ServiceAccount: "public", Labels: map[string]string{"istio": "ingressgateway"}}
-	w.Bundles["one"]["Gateway/app/shop"] = object("Gateway", "shop", map[string]any{
+	sc := analyzed(map[string]any{"cluster": "two"}, "istio-system")
+	sc.Clusters[0].Public = &scenario.Workload{Namespace: "app", ServiceAccount: "public", Labels: map[string]string{"istio": "ingressgateway"}}
+	sc.Bundles["one"]["Gateway/app/shop"] = object("Gateway", "shop", map[string]any{
 		"selector": map[string]any{"istio": "ingressgateway"},
 		"servers": []any{map[string]any{
 			"port":  map[string]any{"number": 443, "name": "https", "protocol": "HTTPS"},
@@ -122,16 +122,16 @@ func TestFalseAlarmsAreToldApart(t *testing.T) {
 			"hosts": []any{"shop.example.com"},
 		}},
 	})
-	findings, err := check.Analyze(w, "one")
+	findings, err := check.Analyze(sc, "one")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range known.Real(w, "one", findings) {
+	for _, f := range filter.Real(sc, "one", findings) {
 		if f.Code == "IST0101" {
-			t.Errorf("a certificate that is the platform's: %s", f)
+			t.Errorf("a certificate of the platform: %s", f)
 		}
 	}
-	if unused := known.Unused(); len(unused) > 0 {
-		t.Errorf("entries of the table that nothing needs: %q", unused)
+	if unused := filter.Unused(); len(unused) > 0 {
+		t.Errorf("entries of the table that match no finding: %q", unused)
 	}
 }

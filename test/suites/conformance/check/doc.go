@@ -1,18 +1,20 @@
-// Package check puts rendered resources before Istio's own judges: the validation of its admission webhook, and istioctl's analyzers.
+// Package check runs Istio's own checks on rendered resources: the validation of istiod's admission
+// webhook, and the analyzers of istioctl.
 //
-// In come a bundle, or a world for what needs the pods beside it; out come findings. Findings that are known to be wrong about meshes that span
-// clusters are told apart by a table that gives the reason for each, and an entry that nothing hits is a fault of the table.
+// In: a bundle, or a [scenario.Scenario] for checks that also need the pods. Out: [Finding]s. The
+// analyzers report some false alarms for meshes of several clusters. A [Filter] removes them by a
+// table that gives the reason for each entry. An entry that matches no finding is reported.
 package check
 
 import "fmt"
 
-// Finding is one remark on one resource.
+// Finding is one problem of one resource.
 type Finding struct {
 	// Resource is Kind/namespace/name.
 	Resource string
 	// Level is error, warning or info.
 	Level string
-	// Code is the analyzers' ("IST0101"), "" for validation.
+	// Code is the code of an analyzer ("IST0101"), "" for validation.
 	Code    string
 	Message string
 }

@@ -13,8 +13,8 @@ import (
 	"istio.io/istio/pkg/config/schema/resource"
 )
 
-// Validate runs every Istio resource of a bundle through what istiod's admission webhook does, and refuses unknown fields, which the API server
-// would drop. Kubernetes' own kinds are passed over.
+// Validate runs the validation of istiod's admission webhook on every Istio resource of a bundle.
+// Unknown fields are errors, because the API server would drop them. Other kinds are skipped.
 func Validate(bundle map[string]map[string]any) []Finding {
 	var findings []Finding
 	for _, key := range slices.Sorted(maps.Keys(bundle)) {
@@ -43,16 +43,16 @@ func validate(object map[string]any) (warning, failure error) {
 	}
 	schema, known := collections.All.FindByGroupVersionAliasesKind(config.FromKubernetesGVK(k.GroupVersionKind()))
 	if !known {
-		return nil, fmt.Errorf("no kind %s in %s is known to Istio", k.Kind, k.APIVersion)
+		return nil, fmt.Errorf("Istio has no kind %s in %s", k.Kind, k.APIVersion)
 	}
-	converted, err := crd.ConvertObjectInternal(schema, &k, "cluster.local", strictly)
+	converted, err := crd.ConvertObjectInternal(schema, &k, "cluster.local", decodeStrict)
 	if err != nil {
 		return nil, err
 	}
 	return schema.ValidateConfig(*converted)
 }
 
-func strictly(schema resource.Schema, js string) (config.Spec, error) {
+func decodeStrict(schema resource.Schema, js string) (config.Spec, error) {
 	spec, err := schema.NewInstance()
 	if err != nil {
 		return nil, err

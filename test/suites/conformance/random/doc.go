@@ -1,6 +1,8 @@
-// Package random makes mesh repositories from seeds: placements, calls, versions, weights, standbys, states, discovery groups, networks, trust domains,
-// protocols, host names and several addresses for gateways, authorization.
+// Package random generates mesh repositories from seeds. It varies placements, calls, versions,
+// weights, standbys, states, discovery groups, networks, trust domains, protocols, authorization,
+// and gateways with host names or several addresses.
 //
-// In: a seed and a boldness from 1 down to 0. Out: a [Mesh], plain data that writes itself as CUE. The same seed always makes the same mesh. Not
-// every mesh is one that isthmus vet accepts; a caller tries less boldly then.
+// In: a seed and a variety from 1 down to 0. Out: a [Mesh], plain data that is written as CUE. The
+// same seed and variety always give the same mesh. isthmus vet rejects some meshes; the caller then
+// retries with less variety.
 package random

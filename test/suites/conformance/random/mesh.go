@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-// Mesh is a repository by the manifests in it, in the form of the schema.
+// Mesh holds the manifests of a repository in the format of the schema.
 type Mesh struct {
 	Seed     uint64
 	Settings map[string]any
@@ -17,7 +17,7 @@ type Mesh struct {
 	Services map[string]any
 }
 
-// Write puts the mesh into a folder, beside mesh.cue.
+// Write writes the mesh to a folder. mesh.cue must be added.
 func (m Mesh) Write(dir string) error {
 	if err := os.MkdirAll(filepath.Join(dir, "services"), 0o755); err != nil {
 		return err
@@ -30,7 +30,7 @@ func (m Mesh) Write(dir string) error {
 		files["services/"+name+".cue"] = map[string]any{"services": map[string]any{name: s}}
 	}
 	for path, content := range files {
-		// JSON is CUE.
+		// JSON is valid CUE.
 		data, err := json.MarshalIndent(content, "", "\t")
 		if err != nil {
 			return err
@@ -43,7 +43,7 @@ func (m Mesh) Write(dir string) error {
 	return nil
 }
 
-// Without is the mesh without a service and the calls of it.
+// Without returns the mesh without a service and without the calls to it.
 func (m Mesh) Without(service string) Mesh {
 	out := Mesh{Seed: m.Seed, Settings: m.Settings, Clusters: m.Clusters, Services: map[string]any{}}
 	for name, s := range m.Services {
@@ -61,5 +61,5 @@ func (m Mesh) Without(service string) Mesh {
 	return out
 }
 
-// ServiceNames in order.
+// ServiceNames returns the sorted names of the services.
 func (m Mesh) ServiceNames() []string { return slices.Sorted(maps.Keys(m.Services)) }

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// Command is a built isthmus.
+// Command is a built isthmus command.
 type Command struct {
 	path string
 }
@@ -28,7 +28,7 @@ func Build(dir string) (Command, error) {
 	return Command{path: path}, nil
 }
 
-// Root is the folder of the checkout.
+// Root is the root folder of the checkout.
 func Root() string {
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Join(filepath.Dir(file), "..", "..", "..", "..")
@@ -42,18 +42,18 @@ func (c Command) Bundles(dir string) (map[string]map[string]map[string]any, erro
 	}
 	bundles := map[string]map[string]map[string]any{}
 	if err := json.Unmarshal([]byte(out), &bundles); err != nil {
-		return nil, fmt.Errorf("read what isthmus render printed for %s: %w", dir, err)
+		return nil, fmt.Errorf("read the output of isthmus render for %s: %w", dir, err)
 	}
 	return bundles, nil
 }
 
-// Vendor puts the CUE module of this checkout into the repository.
+// Vendor copies the CUE module of this checkout into the repository.
 func (c Command) Vendor(dir string) error {
 	_, err := c.run("vendor", "--repo", dir)
 	return err
 }
 
-// Vet returns the messages of what isthmus vet finds wrong. An error says that it could not tell.
+// Vet returns the messages of isthmus vet. It returns an error if isthmus vet could not run.
 func (c Command) Vet(dir string) ([]string, error) {
 	cmd := exec.Command(c.path, "vet", "--repo", dir, "-o", "json")
 	out, err := cmd.Output()
@@ -70,7 +70,7 @@ func (c Command) Vet(dir string) ([]string, error) {
 		} `json:"findings"`
 	}{}
 	if err := json.Unmarshal(out, &report); err != nil {
-		return nil, fmt.Errorf("read what isthmus vet printed for %s: %w", dir, err)
+		return nil, fmt.Errorf("read the output of isthmus vet for %s: %w", dir, err)
 	}
 	messages := []string{}
 	for _, f := range report.Findings {
@@ -89,13 +89,13 @@ func (c Command) run(args ...string) (string, error) {
 	return out.String(), nil
 }
 
-// Repo is a mesh repository, read both ways.
+// Repo is a mesh repository: the manifests and the rendered bundles.
 type Repo struct {
 	Mesh    Mesh
 	Bundles map[string]map[string]map[string]any
 }
 
-// Load reads the repository in dir, whose CUE module is in place.
+// Load reads the repository in dir, which must contain the CUE module.
 func Load(c Command, dir string) (Repo, error) {
 	mesh, err := Evaluate(dir)
 	if err != nil {
@@ -108,29 +108,29 @@ func Load(c Command, dir string) (Repo, error) {
 	return Repo{Mesh: mesh, Bundles: bundles}, nil
 }
 
-// Copy copies the mesh repository in from into the empty folder to, lays the files of overlays over it one after the other, and puts the CUE module of this
-// checkout in.
+// Copy copies the mesh repository in from, then the files of the overlays in order, to the empty
+// folder to, and adds the CUE module of this checkout.
 func (c Command) Copy(to, from string, overlays ...string) error {
 	for _, dir := range append([]string{from}, overlays...) {
 		if err := copyCUE(to, dir); err != nil {
 			return err
 		}
 	}
-	return c.finish(to)
+	return c.addModule(to)
 }
 
-// Compose makes a mesh repository in the empty folder to out of single files.
+// Compose creates a mesh repository of single files in the empty folder to.
 func (c Command) Compose(to string, files ...string) error {
 	for _, file := range files {
 		if err := copyFile(filepath.Join(to, filepath.Base(filepath.Dir(file))+"-"+filepath.Base(file)), file); err != nil {
 			return err
 		}
 	}
-	return c.finish(to)
+	return c.addModule(to)
 }
 
-// finish makes the files a CUE module with ours in it.
-func (c Command) finish(to string) error {
+// addModule makes the folder a CUE module and vendors the module of this checkout.
+func (c Command) addModule(to string) error {
 	module := filepath.Join(to, "cue.mod", "module.cue")
 	if err := os.MkdirAll(filepath.Dir(module), 0o755); err != nil {
 		return err
@@ -141,7 +141,7 @@ func (c Command) finish(to string) error {
 	return c.Vendor(to)
 }
 
-// copyCUE copies mesh.cue, clusters.cue and what else is on top, and services/.
+// copyCUE copies the CUE files of the top folder and of services/.
 func copyCUE(to, from string) error {
 	for _, pattern := range []string{"*.cue", "services/*.cue"} {
 		files, err := filepath.Glob(filepath.Join(from, pattern))

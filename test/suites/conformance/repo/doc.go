@@ -1,6 +1,7 @@
-// Package repo reads a mesh repository twice, in ways that share nothing: the manifests as their owners wrote them, by the CUE API,
-// and the resources that the isthmus command makes of them, by running it.
+// Package repo reads a mesh repository in two independent ways: the manifests by the CUE API, and
+// the rendered resources by running the isthmus command.
 //
-// In: a folder. Out: a [Repo] with the typed manifests ([Mesh]) and the bundle of each cluster. Invariant: nothing in a Mesh stems
-// from a template, so what is promised from it can be held against the bundles.
+// In: a folder. Out: a [Repo] with the typed manifests ([Mesh]) and the bundle of each cluster.
+// Invariant: no value of a Mesh comes from a template, so expectations derived from it can be
+// compared with the bundles.
 package repo

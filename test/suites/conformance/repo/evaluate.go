@@ -13,7 +13,8 @@ import (
 	"cuelang.org/go/cue/load"
 )
 
-// Evaluate reads the manifests of the mesh repository in dir. Without a cluster given no template is evaluated.
+// Evaluate reads the manifests of the mesh repository in dir. No cluster is selected, so no
+// template is evaluated.
 func Evaluate(dir string) (Mesh, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -25,7 +26,7 @@ func Evaluate(dir string) (Mesh, error) {
 	}
 	instances := load.Instances(files, &load.Config{Dir: dir, ModuleRoot: dir, Env: []string{"CUE_REGISTRY=none"}})
 	if len(instances) != 1 {
-		return Mesh{}, fmt.Errorf("the files of %s make %d packages instead of one", dir, len(instances))
+		return Mesh{}, fmt.Errorf("the files of %s are %d packages, want one", dir, len(instances))
 	}
 	if err := instances[0].Err; err != nil {
 		return Mesh{}, fmt.Errorf("load %s: %w", dir, err)
@@ -56,7 +57,7 @@ func Evaluate(dir string) (Mesh, error) {
 	return mesh, nil
 }
 
-// sources lists the CUE files of the repository, whatever folder they are in, without those of the module.
+// sources lists the CUE files of the repository in all folders except cue.mod.
 func sources(dir string) ([]string, error) {
 	files := []string{}
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {

@@ -7,7 +7,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/suites/conformance/repo"
 )
 
-func TestManifestsAreReadWithDefaultsAndWithoutTemplates(t *testing.T) {
+func TestEvaluateReadsManifestsWithDefaultsOfTheSchema(t *testing.T) {
 	mesh, err := repo.Evaluate(filepath.Join(repo.Root(), "examples", "versions"))
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,9 @@
 package repo
 
-// Mesh is what the files of a mesh repository say, defaults of the schema included.
+// The types of this file repeat those of internal/manifest on purpose. The suite is an oracle: it
+// reads manifests without production code, so that it cannot share a mistake with it.
+
+// Mesh holds the manifests of a mesh repository, including the defaults of the schema.
 type Mesh struct {
 	Settings  Settings            `json:"settings"`
 	Clusters  map[string]Cluster  `json:"clusters"`
@@ -8,7 +11,7 @@ type Mesh struct {
 	Externals map[string]External `json:"externals"`
 }
 
-// Settings hold for the whole mesh.
+// Settings apply to the whole mesh.
 type Settings struct {
 	Domain        string           `json:"domain"`
 	ExportSuffix  string           `json:"exportSuffix"`
@@ -19,25 +22,25 @@ type Settings struct {
 	VIPRange      VIPRange         `json:"vipRange"`
 }
 
-// VIPRange is where virtual addresses come from, both ends included.
+// VIPRange is the range of virtual addresses, including both ends.
 type VIPRange struct {
 	From string `json:"from"`
 	To   string `json:"to"`
 }
 
-// Tiers are those that a tier may call beside itself.
+// Tiers lists the other tiers that a tier may call.
 type Tiers struct {
 	Calls []string `json:"calls"`
 }
 
-// GatewayWorkload is what runs behind the addresses of the cross-cluster gateways.
+// GatewayWorkload selects the pods of the cross-cluster gateways.
 type GatewayWorkload struct {
 	Namespace string            `json:"namespace"`
 	Selector  map[string]string `json:"selector"`
 	Port      int               `json:"port"`
 }
 
-// PublicGateway is what lets calls in from outside.
+// PublicGateway selects the pods of the public ingress gateway.
 type PublicGateway struct {
 	Namespace      string            `json:"namespace"`
 	Selector       map[string]string `json:"selector"`
@@ -62,19 +65,19 @@ type Cluster struct {
 	PublicGateway  *PublicGateway   `json:"publicGateway"`
 }
 
-// ControlPlane says whose istiod configures a cluster's proxies.
+// ControlPlane states which istiod configures a cluster's proxies.
 type ControlPlane struct {
 	Kind    string `json:"kind"`
 	Primary string `json:"primary"`
 }
 
-// Gateway is one address of a cluster.
+// Gateway is one gateway address of a cluster.
 type Gateway struct {
 	Address string `json:"address"`
 	Port    int    `json:"port"`
 }
 
-// Service is what its owner and the platform wrote of it.
+// Service is the manifest of a service.
 type Service struct {
 	Hosts         []string             `json:"hosts"`
 	VIP           string               `json:"vip"`
@@ -95,14 +98,14 @@ type Service struct {
 	Sidecar       bool                 `json:"sidecar"`
 }
 
-// Port is one that callers use.
+// Port is a port that callers use.
 type Port struct {
 	Port       int    `json:"port"`
 	Protocol   string `json:"protocol"`
 	TargetPort int    `json:"targetPort"`
 }
 
-// Backend tells which pods serve.
+// Backend selects the pods of a service.
 type Backend struct {
 	Namespace       string            `json:"namespace"`
 	Selector        map[string]string `json:"selector"`
@@ -110,7 +113,7 @@ type Backend struct {
 	ServiceAccounts []string          `json:"serviceAccounts"`
 }
 
-// Version is told apart by labels.
+// Version is identified by labels.
 type Version struct {
 	Labels map[string]string `json:"labels"`
 }
@@ -124,14 +127,14 @@ type Placement struct {
 	Address  string   `json:"address"`
 }
 
-// Egress is a declared call, with what it is limited to.
+// Egress is a declared call and its limits.
 type Egress struct {
 	Ports   []string `json:"ports"`
 	Methods []string `json:"methods"`
 	Paths   []string `json:"paths"`
 }
 
-// Route is a route of any protocol. Fields that only carry Istio's own words stay as they are.
+// Route is a route of any protocol. Fields in Istio's own format are not decoded further.
 type Route struct {
 	Name             string           `json:"name"`
 	Match            []map[string]any `json:"match"`
@@ -156,7 +159,7 @@ type Destination struct {
 	Headers map[string]any `json:"headers"`
 }
 
-// PerHost replaces, for one host, what the service says for all.
+// PerHost replaces routes and traffic policy for one host.
 type PerHost struct {
 	Routes    []Route        `json:"routes"`
 	TCPRoutes []Route        `json:"tcpRoutes"`
@@ -164,21 +167,21 @@ type PerHost struct {
 	Traffic   map[string]any `json:"traffic"`
 }
 
-// Expose puts a service on public gateways.
+// Expose publishes a service on public gateways.
 type Expose struct {
 	Port           string   `json:"port"`
 	CredentialName string   `json:"credentialName"`
 	Clusters       []string `json:"clusters"`
 }
 
-// Authorization says who may call.
+// Authorization limits the callers.
 type Authorization struct {
 	Mode    string   `json:"mode"`
 	Callers []string `json:"callers"`
 	Allow   []string `json:"allow"`
 }
 
-// External is something outside the mesh.
+// External is a service outside the mesh.
 type External struct {
 	Hosts      []string        `json:"hosts"`
 	Ports      map[string]Port `json:"ports"`

@@ -1,11 +1,13 @@
-// Package suite holds what mesh repositories promise against what Istio's own control planes make of their bundles.
+// Package suite compares the calls that mesh repositories declare with the configuration that
+// Istio's control planes generate from the rendered bundles.
 //
-// Worlds: every example of the tree and every folder of worlds/, each with the declared calls, with its gateways and pods failing one cluster after
-// the other, and with calls that nobody declared. Matrix: every feature in every topology, as proof or refusal, from which the table in
-// docs/topologies.md is written. Random: mesh repositories from seeds.
+// Scenarios: every example of the project and every folder of scenarios/, with the declared calls,
+// with the pods of one cluster after the other down, and with undeclared calls. Combinations: every
+// feature in every topology; it either works or isthmus vet rejects it. The table in
+// docs/topologies.md is generated from the result. Random: mesh repositories from seeds.
 //
-//	go test ./suite                  # all
-//	go test ./suite -run Worlds/jason
-//	go test ./suite -update          # rewrite worlds/*/traces.txt, worlds/README.md and the table
+//	go test ./suite            # everything
+//	go test ./suite -run Scenario/jason
+//	go test ./suite -update    # rewrite traces.txt, scenarios/README.md and the table
 //	go test ./suite -run Random -seed 17
 package suite

@@ -6,20 +6,21 @@ import (
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 
-	"github.com/isthmus-mesh/isthmus/test/suites/conformance/promise"
+	"github.com/isthmus-mesh/isthmus/test/suites/conformance/expected"
 )
 
-// A gateway stands for all pods behind it. What Envoy gets has to give it up when it cannot be reached, never for what an application
-// answers, and has to use all of them again when all were given up.
-func TestGatewaysAreGivenUpForFailuresToReachThemOnly(t *testing.T) {
-	for _, world := range []string{"jason", "several-gateways", "multi-primary-several-networks"} {
-		t.Run(world, func(t *testing.T) {
+// A gateway is one endpoint for all pods behind it. Envoy must eject it if connections to it fail,
+// and never because of a response of the application. If all gateways are ejected, Envoy must use
+// all of them again.
+func TestOnlyConnectionFailuresEjectGateways(t *testing.T) {
+	for _, name := range []string{"jason", "several-gateways", "multi-primary-several-networks"} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := scene{name: world, dir: filepath.Join(worldsDir, world)}.load(t)
-			w := worldOf(r, promise.Deviations{})
-			m := start(t, w)
-			looked := 0
-			for _, call := range declared(t, r.Mesh, w) {
+			r := scenarioFolder{name: name, dir: filepath.Join(scenariosDir, name)}.load(t)
+			sc := newScenario(r, expected.Deviations{})
+			m := start(t, sc)
+			checked := 0
+			for _, call := range declaredCalls(t, r.Mesh, sc) {
 				if len(r.Mesh.Services[call.Callee].Traffic) > 0 {
 					continue
 				}
@@ -27,31 +28,31 @@ func TestGatewaysAreGivenUpForFailuresToReachThemOnly(t *testing.T) {
 				if c == nil || len(r.Mesh.Services[call.Callee].Placement) < 2 {
 					continue
 				}
-				looked++
-				outlier(t, c)
+				checked++
+				checkOutlierDetection(t, c)
 			}
-			if looked == 0 {
-				t.Error("no call leaves its cluster: the world shows nothing")
+			if checked == 0 {
+				t.Error("no call leaves its cluster, so the scenario tests nothing")
 			}
 		})
 	}
 }
 
-func outlier(t *testing.T, c *clusterv3.Cluster) {
+func checkOutlierDetection(t *testing.T, c *clusterv3.Cluster) {
 	t.Helper()
 	d := c.GetOutlierDetection()
-	for reason, good := range map[string]bool{
-		"failures to reach an endpoint count apart from answers":            d.GetSplitExternalLocalOriginErrors(),
-		"five of them in a row eject it":                                    d.GetConsecutiveLocalOriginFailure().GetValue() == 5,
-		"they always do":                                                    d.GetEnforcingConsecutiveLocalOriginFailure() == nil || d.GetEnforcingConsecutiveLocalOriginFailure().GetValue() == 100,
-		"no 5xx ejects it":                                                  d.GetEnforcingConsecutive_5Xx() != nil && d.GetEnforcingConsecutive_5Xx().GetValue() == 0,
-		"no gateway error ejects it":                                        d.GetEnforcingConsecutiveGatewayFailure().GetValue() == 0,
-		"no success rate ejects it":                                         d.GetEnforcingSuccessRate() != nil && d.GetEnforcingSuccessRate().GetValue() == 0,
-		"all endpoints may be ejected, so that the next cluster takes over": d.GetMaxEjectionPercent().GetValue() == 100,
-		"with nearly all ejected, all are used again":                       c.GetCommonLbConfig().GetHealthyPanicThreshold().GetValue() == 1,
+	for rule, ok := range map[string]bool{
+		"connection failures are counted separately from responses":      d.GetSplitExternalLocalOriginErrors(),
+		"five consecutive connection failures eject an endpoint":         d.GetConsecutiveLocalOriginFailure().GetValue() == 5,
+		"the ejection is always enforced":                                d.GetEnforcingConsecutiveLocalOriginFailure() == nil || d.GetEnforcingConsecutiveLocalOriginFailure().GetValue() == 100,
+		"5xx responses do not eject an endpoint":                         d.GetEnforcingConsecutive_5Xx() != nil && d.GetEnforcingConsecutive_5Xx().GetValue() == 0,
+		"gateway errors do not eject an endpoint":                        d.GetEnforcingConsecutiveGatewayFailure().GetValue() == 0,
+		"the success rate does not eject an endpoint":                    d.GetEnforcingSuccessRate() != nil && d.GetEnforcingSuccessRate().GetValue() == 0,
+		"all endpoints can be ejected, so that the next cluster is used": d.GetMaxEjectionPercent().GetValue() == 100,
+		"if nearly all endpoints are ejected, all are used again":        c.GetCommonLbConfig().GetHealthyPanicThreshold().GetValue() == 1,
 	} {
-		if !good {
-			t.Errorf("%s: not so: %s, panic threshold %v", reason, d, c.GetCommonLbConfig().GetHealthyPanicThreshold())
+		if !ok {
+			t.Errorf("violated: %s: %s, panic threshold %v", rule, d, c.GetCommonLbConfig().GetHealthyPanicThreshold())
 		}
 	}
 }

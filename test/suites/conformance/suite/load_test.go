@@ -9,36 +9,38 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/isthmus-mesh/isthmus/test/suites/conformance/promise"
+	"github.com/isthmus-mesh/isthmus/test/suites/conformance/expected"
 	"github.com/isthmus-mesh/isthmus/test/suites/conformance/repo"
+	"github.com/isthmus-mesh/isthmus/test/suites/conformance/scenario"
 	"github.com/isthmus-mesh/isthmus/test/suites/conformance/trace"
-	"github.com/isthmus-mesh/isthmus/test/suites/conformance/world"
 )
 
-// scene is a mesh repository with the world.json beside it.
-type scene struct {
-	promise.Deviations
+// scenarioFolder is a folder with a mesh repository and, if the platform differs from the
+// inventory, a scenario.json.
+type scenarioFolder struct {
+	expected.Deviations
 
-	// Moments are states between two commits; the files of after/ make the second one.
+	// Moments are states between two commits. The files of after/ replace those of the first
+	// commit.
 	Moments []moment `json:"moments"`
 
 	name string
 	dir  string
-	// recorded is where its traces are kept, "" for nowhere.
+	// recorded is the file of its recorded traces, "" for none.
 	recorded string
 }
 
-// moment says which commit each cluster's controller holds.
+// moment states which commit the controller of each cluster has applied: before or after.
 type moment struct {
 	Name     string            `json:"name"`
 	Clusters map[string]string `json:"clusters"`
 }
 
-// scenes are the examples and the worlds.
-func scenes(t *testing.T) []scene {
+// scenarioFolders are the examples and the folders of scenarios/.
+func scenarioFolders(t *testing.T) []scenarioFolder {
 	t.Helper()
-	all := []scene{}
-	for _, root := range []string{examplesDir, worldsDir} {
+	all := []scenarioFolder{}
+	for _, root := range []string{examplesDir, scenariosDir} {
 		entries, err := os.ReadDir(root)
 		if err != nil {
 			t.Fatal(err)
@@ -48,18 +50,18 @@ func scenes(t *testing.T) []scene {
 			if _, err := os.Stat(filepath.Join(dir, "clusters.cue")); err != nil {
 				continue
 			}
-			s := scene{name: entry.Name(), dir: dir, recorded: filepath.Join(dir, "traces.txt")}
+			s := scenarioFolder{name: entry.Name(), dir: dir, recorded: filepath.Join(dir, "traces.txt")}
 			if root == examplesDir {
-				s.recorded = filepath.Join(worldsDir, "examples", entry.Name()+".txt")
+				s.recorded = filepath.Join(scenariosDir, "examples", entry.Name()+".txt")
 			}
-			readJSON(t, filepath.Join(dir, "world.json"), &s)
+			readJSON(t, filepath.Join(dir, "scenario.json"), &s)
 			all = append(all, s)
 		}
 	}
 	return all
 }
 
-// readJSON reads a file if it is there.
+// readJSON reads a file if it exists.
 func readJSON(t *testing.T, path string, into any) {
 	t.Helper()
 	data, err := os.ReadFile(path)
@@ -74,11 +76,11 @@ func readJSON(t *testing.T, path string, into any) {
 	}
 }
 
-// load evaluates the scene's repository in a folder of its own, with this checkout's module.
-func (s scene) load(t *testing.T, overlays ...string) repo.Repo {
+// load evaluates the repository in a temporary folder with the CUE module of this checkout.
+func (s scenarioFolder) load(t *testing.T, overlays ...string) repo.Repo {
 	t.Helper()
 	dir := t.TempDir()
-	if err := isthmus.Copy(dir, filepath.Join(worldsDir, "common"), append([]string{s.dir}, overlays...)...); err != nil {
+	if err := isthmus.Copy(dir, filepath.Join(scenariosDir, "common"), append([]string{s.dir}, overlays...)...); err != nil {
 		t.Fatal(err)
 	}
 	r, err := repo.Load(isthmus, dir)
@@ -88,57 +90,57 @@ func (s scene) load(t *testing.T, overlays ...string) repo.Repo {
 	return r
 }
 
-// worldOf is the platform with the bundles.
-func worldOf(r repo.Repo, d promise.Deviations) world.World {
-	w := promise.Platform(r.Mesh, d)
-	w.Bundles = r.Bundles
-	return w
+// newScenario combines the platform with the bundles.
+func newScenario(r repo.Repo, d expected.Deviations) scenario.Scenario {
+	sc := expected.Platform(r.Mesh, d)
+	sc.Bundles = r.Bundles
+	return sc
 }
 
-// start runs the world's control planes.
-func start(t *testing.T, w world.World, opts ...trace.Option) *trace.Mesh {
+// start runs the control planes of the scenario.
+func start(t *testing.T, sc scenario.Scenario, opts ...trace.Option) *trace.Mesh {
 	t.Helper()
-	m, err := trace.Start(t, &w, opts...)
+	m, err := trace.Start(t, &sc, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return m
 }
 
-// traced is a call with what came of it.
-type traced struct {
-	promise.Call
+// tracedCall is a call and its trace.
+type tracedCall struct {
+	expected.Call
 	result trace.Result
 }
 
-// check traces calls and reports every promise that is not kept.
-func check(t *testing.T, m *trace.Mesh, calls []promise.Call, whole bool) []traced {
+// checkCalls traces calls and reports every mismatch with the expected result.
+func checkCalls(t *testing.T, m *trace.Mesh, calls []expected.Call, healthy bool) []tracedCall {
 	t.Helper()
-	all, problems := judge(m, calls, whole)
-	for _, p := range problems {
-		t.Error(p)
+	all, mismatches := compareCalls(m, calls, healthy)
+	for _, text := range mismatches {
+		t.Error(text)
 	}
 	return all
 }
 
-// judge traces calls and lists every promise that is not kept.
-func judge(m *trace.Mesh, calls []promise.Call, whole bool) ([]traced, []string) {
-	all, problems := []traced{}, []string{}
+// compareCalls traces calls and lists every mismatch with the expected result.
+func compareCalls(m *trace.Mesh, calls []expected.Call, healthy bool) ([]tracedCall, []string) {
+	all, mismatches := []tracedCall{}, []string{}
 	for _, call := range calls {
 		r, crash := traceCall(m, call.Call)
 		if crash != "" {
-			problems = append(problems, fmt.Sprintf("%s: istiod panics: %s", call.Title(), crash))
+			mismatches = append(mismatches, fmt.Sprintf("%s: istiod panics: %s", call.Title(), crash))
 			continue
 		}
-		for _, problem := range promise.Judge(call, r, whole) {
-			problems = append(problems, call.Title()+": "+problem)
+		for _, text := range expected.Compare(call, r, healthy) {
+			mismatches = append(mismatches, call.Title()+": "+text)
 		}
-		all = append(all, traced{call, r})
+		all = append(all, tracedCall{call, r})
 	}
-	return all, problems
+	return all, mismatches
 }
 
-// traceCall traces a call; a panic of Istio's own code is what a control plane would die of, so it is told as such.
+// traceCall traces a call. A panic in Istio's code would crash a control plane, so it is reported.
 func traceCall(m *trace.Mesh, c trace.Call) (r trace.Result, crash string) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -148,10 +150,10 @@ func traceCall(m *trace.Mesh, c trace.Call) (r trace.Result, crash string) {
 	return m.Trace(c), ""
 }
 
-// declared are the calls that the manifests declare in a world.
-func declared(t *testing.T, m repo.Mesh, w world.World, only ...string) []promise.Call {
+// declaredCalls are the calls that the manifests declare.
+func declaredCalls(t *testing.T, m repo.Mesh, sc scenario.Scenario, only ...string) []expected.Call {
 	t.Helper()
-	calls, err := promise.Calls(m, w, only...)
+	calls, err := expected.Calls(m, sc, only...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the recorded traces and tables")
 
-// isthmus is the command of this checkout.
+// isthmus is the command built from this checkout.
 var isthmus repo.Command
 
 func TestMain(m *testing.M) {
@@ -37,13 +37,13 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// worldsDir holds the mesh repositories of this suite, examplesDir those of the tree.
+// scenariosDir holds the mesh repositories of this suite, examplesDir the examples of the project.
 var (
-	worldsDir   = filepath.Join("..", "worlds")
-	examplesDir = filepath.Join(repo.Root(), "examples")
+	scenariosDir = filepath.Join("..", "scenarios")
+	examplesDir  = filepath.Join(repo.Root(), "examples")
 )
 
-// golden compares a text with the recorded one, or records it.
+// golden compares a text with the recorded file. With -update it writes the file.
 func golden(t *testing.T, path, got string) {
 	t.Helper()
 	if *update {
@@ -57,9 +57,9 @@ func golden(t *testing.T, path, got string) {
 	}
 	want, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatalf("%v: record it with -update", err)
+		t.Fatalf("%v: create it with -update", err)
 	}
 	if diff := cmp.Diff(string(bytes.TrimSpace(want)), string(bytes.TrimSpace([]byte(got)))); diff != "" {
-		t.Errorf("%s differs; look, then record it with -update (-recorded +now):\n%s", path, diff)
+		t.Errorf("%s differs (-recorded +got); if the change is intended, rewrite the file with -update:\n%s", path, diff)
 	}
 }

@@ -9,63 +9,63 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/isthmus-mesh/isthmus/test/suites/conformance/promise"
+	"github.com/isthmus-mesh/isthmus/test/suites/conformance/expected"
 	"github.com/isthmus-mesh/isthmus/test/suites/conformance/repo"
 )
 
-// piece is a file of the matrix; its first line is its title.
-type piece struct {
+// matrixFile is a topology or a feature. The first line of the file is its title.
+type matrixFile struct {
 	file, title string
 }
 
-func pieces(t *testing.T, kind string) []piece {
+func matrixFiles(t *testing.T, kind string) []matrixFile {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(worldsDir, "matrix", kind, "*.cue"))
+	files, err := filepath.Glob(filepath.Join(scenariosDir, "matrix", kind, "*.cue"))
 	if err != nil || len(files) == 0 {
-		t.Fatalf("no %s (%v)", kind, err)
+		t.Fatalf("no files of %s (%v)", kind, err)
 	}
-	all := []piece{}
+	all := []matrixFile{}
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
 		first, _, _ := strings.Cut(string(data), "\n")
-		all = append(all, piece{file, strings.TrimPrefix(first, "// ")})
+		all = append(all, matrixFile{file, strings.TrimPrefix(first, "// ")})
 	}
 	return all
 }
 
-// TestMatrix tries every feature in every topology: isthmus vet refuses the mesh repository, or its promises are kept. The outcome is the
-// table in docs/topologies.md.
-func TestMatrix(t *testing.T) {
-	topologies, features := pieces(t, "topologies"), pieces(t, "features")
-	refusals := map[[2]int][]string{}
+// The table in docs/topologies.md is generated from the result.
+func TestEveryCombinationWorksOrIsRejected(t *testing.T) {
+	topologies, features := matrixFiles(t, "topologies"), matrixFiles(t, "features")
+	rejections := map[[2]int][]string{}
 	lock := sync.Mutex{}
 	t.Run("all", func(t *testing.T) {
 		for i, topology := range topologies {
 			for j, feature := range features {
 				t.Run(topology.title+"/"+feature.title, func(t *testing.T) {
 					t.Parallel()
-					messages := combine(t, topology.file, feature.file)
+					messages := checkCombination(t, topology.file, feature.file)
 					lock.Lock()
 					defer lock.Unlock()
-					refusals[[2]int{i, j}] = messages
+					rejections[[2]int{i, j}] = messages
 				})
 			}
 		}
 	})
 	if t.Failed() {
-		t.Fatal("the table is not written from a matrix with failures")
+		t.Fatal("the table is not written, because combinations failed")
 	}
-	table(t, topologies, features, refusals)
+	checkTable(t, topologies, features, rejections)
 }
 
-// combine is nil for promises that are kept, and what isthmus vet says otherwise.
-func combine(t *testing.T, topology, feature string) []string {
+// checkCombination returns the messages of isthmus vet if it rejects the combination. Otherwise it
+// checks the calls and returns nil.
+func checkCombination(t *testing.T, topology, feature string) []string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := isthmus.Compose(dir, filepath.Join(worldsDir, "common", "mesh.cue"), topology, feature); err != nil {
+	if err := isthmus.Compose(dir, filepath.Join(scenariosDir, "common", "mesh.cue"), topology, feature); err != nil {
 		t.Fatal(err)
 	}
 	messages, err := isthmus.Vet(dir)
@@ -74,7 +74,7 @@ func combine(t *testing.T, topology, feature string) []string {
 	}
 	for _, m := range messages {
 		if !strings.HasPrefix(m, "service ") && !strings.HasPrefix(m, "cluster ") && !strings.HasPrefix(m, "host ") {
-			t.Errorf("isthmus vet finds a mistake instead of an unsupported combination: %s", m)
+			t.Errorf("isthmus vet reports an error that is not about an unsupported combination: %s", m)
 		}
 	}
 	if len(messages) > 0 {
@@ -84,14 +84,14 @@ func combine(t *testing.T, topology, feature string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := worldOf(r, promise.Deviations{})
-	calls := declared(t, r.Mesh, w)
+	sc := newScenario(r, expected.Deviations{})
+	calls := declaredCalls(t, r.Mesh, sc)
 	if len(calls) == 0 {
-		t.Fatal("nobody calls")
+		t.Fatal("no service calls another one")
 	}
-	m := start(t, w)
-	check(t, m, calls, true)
-	undeclared(t, r.Mesh, w, m)
+	m := start(t, sc)
+	checkCalls(t, m, calls, true)
+	checkUndeclared(t, r.Mesh, sc, m)
 	return nil
 }
 
@@ -100,8 +100,8 @@ const (
 	tableEnd   = "<!-- combinations:end -->"
 )
 
-// table holds the part of docs/topologies.md between the markers against the outcome.
-func table(t *testing.T, topologies, features []piece, refusals map[[2]int][]string) {
+// checkTable compares the part of docs/topologies.md between the markers with the results.
+func checkTable(t *testing.T, topologies, features []matrixFile, rejections map[[2]int][]string) {
 	t.Helper()
 	path := filepath.Join(repo.Root(), "docs", "topologies.md")
 	data, err := os.ReadFile(path)
@@ -111,12 +111,12 @@ func table(t *testing.T, topologies, features []piece, refusals map[[2]int][]str
 	before, rest, found := strings.Cut(string(data), tableBegin)
 	_, after, closed := strings.Cut(rest, tableEnd)
 	if !found || !closed {
-		t.Fatalf("%s lacks the markers %s and %s", path, tableBegin, tableEnd)
+		t.Fatalf("%s does not contain the markers %s and %s", path, tableBegin, tableEnd)
 	}
-	golden(t, path, before+tableBegin+"\n"+tableText(topologies, features, refusals)+tableEnd+after)
+	golden(t, path, before+tableBegin+"\n"+formatTable(topologies, features, rejections)+tableEnd+after)
 }
 
-func tableText(topologies, features []piece, refusals map[[2]int][]string) string {
+func formatTable(topologies, features []matrixFile, rejections map[[2]int][]string) string {
 	out := strings.Builder{}
 	head, rule := "| |", "|---|"
 	for _, topology := range topologies {
@@ -129,7 +129,7 @@ func tableText(topologies, features []piece, refusals map[[2]int][]string) strin
 		fmt.Fprintf(&out, "| %s |", feature.title)
 		for i := range topologies {
 			cell := "yes"
-			if messages := refusals[[2]int{i, j}]; len(messages) > 0 {
+			if messages := rejections[[2]int{i, j}]; len(messages) > 0 {
 				n := slices.Index(notes, messages[0])
 				if n < 0 {
 					notes = append(notes, messages[0])
@@ -141,7 +141,8 @@ func tableText(topologies, features []piece, refusals map[[2]int][]string) strin
 		}
 		out.WriteString("\n")
 	}
-	out.WriteString("\n*yes*: traced through Istio's own translation, every declared call and, where guarded, undeclared ones. *no*: `isthmus vet` refuses it, saying:\n\n")
+	out.WriteString("\n*yes*: every declared call, and undeclared calls to services with authorization, were traced through\n" +
+		"the configuration that Istio generates. *no*: `isthmus vet` rejects the combination with this message:\n\n")
 	for n, note := range notes {
 		fmt.Fprintf(&out, "%d. %s\n", n+1, note)
 	}

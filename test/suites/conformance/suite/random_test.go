@@ -3,6 +3,7 @@ package suite
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -10,21 +11,21 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/isthmus-mesh/isthmus/test/suites/conformance/promise"
+	"github.com/isthmus-mesh/isthmus/test/suites/conformance/expected"
 	"github.com/isthmus-mesh/isthmus/test/suites/conformance/random"
 	"github.com/isthmus-mesh/isthmus/test/suites/conformance/repo"
+	"github.com/isthmus-mesh/isthmus/test/suites/conformance/scenario"
 	"github.com/isthmus-mesh/isthmus/test/suites/conformance/trace"
-	"github.com/isthmus-mesh/isthmus/test/suites/conformance/world"
 )
 
 var (
-	seed   = flag.Uint64("seed", 0, "run the random mesh of this seed alone, with its manifests kept")
-	meshes = flag.Int("meshes", 200, "how many random meshes")
+	seed   = flag.Uint64("seed", 0, "run only the random mesh of this seed, and keep its manifests")
+	meshes = flag.Int("meshes", 200, "number of random meshes")
 )
 
-// TestRandom: every declared call with a living publisher arrives, and only there, in the order that is promised; every other fails with an error.
-// So it is in a mesh that is whole, and with something down.
-func TestRandom(t *testing.T) {
+// Every declared call arrives at the expected pods only, in the expected order. It fails with an
+// error if no publisher is up. This is checked in a healthy mesh and with one failure.
+func TestRandomMeshesMatchTheirManifests(t *testing.T) {
 	seeds := []uint64{}
 	for s := range uint64(*meshes) {
 		seeds = append(seeds, s+1)
@@ -35,41 +36,42 @@ func TestRandom(t *testing.T) {
 	for _, s := range seeds {
 		t.Run(fmt.Sprintf("seed %d", s), func(t *testing.T) {
 			t.Parallel()
-			mesh, dir := accepted(t, s)
-			problems := broken(t, dir, s)
-			if len(problems) == 0 {
+			mesh, dir := acceptedMesh(t, s)
+			mismatches := meshMismatches(t, dir, s)
+			if len(mismatches) == 0 {
 				return
 			}
-			mesh, problems = shrink(t, mesh, problems)
-			t.Errorf("go test ./suite -run Random -seed %d, with services %v:\n%s", s, mesh.ServiceNames(), strings.Join(problems, "\n"))
+			mesh, mismatches = shrink(t, mesh, mismatches)
+			t.Errorf("repeat with: go test ./suite -run Random -seed %d\nmismatches with only the services %v:\n%s",
+				s, mesh.ServiceNames(), strings.Join(mismatches, "\n"))
 			if *seed != 0 {
-				keep(t, mesh)
+				saveMesh(t, mesh)
 			}
 		})
 	}
 }
 
-// accepted draws from a seed, less and less boldly, until isthmus vet has nothing against it.
-func accepted(t *testing.T, s uint64) (random.Mesh, string) {
+// acceptedMesh generates meshes with decreasing variety until isthmus vet accepts one.
+func acceptedMesh(t *testing.T, s uint64) (random.Mesh, string) {
 	t.Helper()
-	for _, boldness := range []float64{1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0} {
-		mesh := random.Make(s, boldness)
-		if dir, ok := write(t, mesh); ok {
+	for _, variety := range []float64{1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0} {
+		mesh := random.Make(s, variety)
+		if dir, ok := writeMesh(t, mesh); ok {
 			return mesh, dir
 		}
 	}
-	t.Fatal("isthmus vet accepts none, not even the plainest")
+	t.Fatal("isthmus vet rejects even the mesh with the least variety")
 	return random.Mesh{}, ""
 }
 
-// write puts a mesh into a folder of its own; false if isthmus vet refuses it.
-func write(t *testing.T, mesh random.Mesh) (string, bool) {
+// writeMesh writes a mesh to a temporary folder. It is false if isthmus vet rejects the mesh.
+func writeMesh(t *testing.T, mesh random.Mesh) (string, bool) {
 	t.Helper()
 	dir := t.TempDir()
 	if err := mesh.Write(dir); err != nil {
 		t.Fatal(err)
 	}
-	if err := isthmus.Copy(dir, filepath.Join(worldsDir, "common")); err != nil {
+	if err := isthmus.Copy(dir, filepath.Join(scenariosDir, "common")); err != nil {
 		t.Fatal(err)
 	}
 	messages, err := isthmus.Vet(dir)
@@ -79,66 +81,67 @@ func write(t *testing.T, mesh random.Mesh) (string, bool) {
 	return dir, len(messages) == 0
 }
 
-// broken lists the promises that a mesh does not keep, whole and with something down that the seed chooses.
-func broken(t *testing.T, dir string, s uint64) []string {
+// meshMismatches lists the mismatches of a healthy mesh, and of the mesh with a failure that the
+// seed selects.
+func meshMismatches(t *testing.T, dir string, s uint64) []string {
 	t.Helper()
 	r, err := repo.Load(isthmus, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := worldOf(r, promise.Deviations{})
-	m := start(t, w)
-	_, problems := judge(m, declared(t, r.Mesh, w), true)
-	_, more := judge(m, promise.Undeclared(r.Mesh, w), false)
-	problems = append(problems, more...)
-	problems = append(problems, knock(m, promise.Knocks(r.Mesh, w))...)
+	sc := newScenario(r, expected.Deviations{})
+	m := start(t, sc)
+	_, mismatches := compareCalls(m, declaredCalls(t, r.Mesh, sc), true)
+	_, more := compareCalls(m, expected.UndeclaredCalls(r.Mesh, sc), false)
+	mismatches = append(mismatches, more...)
+	mismatches = append(mismatches, unsolicitedMismatches(m, expected.UnsolicitedConnections(r.Mesh, sc))...)
 
-	d, what := failure(s, r.Mesh)
-	w = worldOf(r, d)
-	_, more = judge(start(t, w), declared(t, r.Mesh, w), false)
-	for _, p := range more {
-		problems = append(problems, "with "+what+": "+p)
+	d, failure := randomFailure(s, r.Mesh)
+	sc = newScenario(r, d)
+	_, more = compareCalls(start(t, sc), declaredCalls(t, r.Mesh, sc), false)
+	for _, text := range more {
+		mismatches = append(mismatches, "with "+failure+": "+text)
 	}
-	return problems
+	return mismatches
 }
 
-// failure is what the seed lets fail.
-func failure(s uint64, m repo.Mesh) (promise.Deviations, string) {
+// randomFailure selects by the seed the pods or gateways that fail.
+func randomFailure(s uint64, m repo.Mesh) (expected.Deviations, string) {
 	draw := rand.New(rand.NewPCG(s, 1))
-	clusters, services := slices.Sorted(maps(m.Clusters)), slices.Sorted(maps(m.Services))
+	clusters, services := slices.Sorted(maps.Keys(m.Clusters)), slices.Sorted(maps.Keys(m.Services))
 	cluster, service := clusters[draw.IntN(len(clusters))], services[draw.IntN(len(services))]
 	switch draw.IntN(4) {
 	case 0:
-		return promise.Deviations{NotReady: []promise.Pods{{Cluster: cluster}}}, "no pod ready in " + cluster
+		return expected.Deviations{NotReady: []expected.Pods{{Cluster: cluster}}}, "no ready pod in " + cluster
 	case 1:
-		return promise.Deviations{NotReady: []promise.Pods{{Service: service}}}, "no pod of " + service + " ready"
+		return expected.Deviations{NotReady: []expected.Pods{{Service: service}}}, "no ready pod of " + service
 	case 2:
-		return promise.Deviations{Unreachable: []string{cluster}}, "the gateways of " + cluster + " unreachable"
+		return expected.Deviations{Unreachable: []string{cluster}}, "the gateways of " + cluster + " unreachable"
 	}
-	return promise.Deviations{NotReady: []promise.Pods{{}}}, "no pod ready anywhere"
+	return expected.Deviations{NotReady: []expected.Pods{{}}}, "no ready pod in any cluster"
 }
 
-// shrink takes services away as long as something stays broken.
-func shrink(t *testing.T, mesh random.Mesh, problems []string) (random.Mesh, []string) {
+// shrink removes services while mismatches remain.
+func shrink(t *testing.T, mesh random.Mesh, mismatches []string) (random.Mesh, []string) {
 	t.Helper()
 	for _, name := range mesh.ServiceNames() {
 		smaller := mesh.Without(name)
 		if len(smaller.Services) == 0 {
 			continue
 		}
-		dir, ok := write(t, smaller)
+		dir, ok := writeMesh(t, smaller)
 		if !ok {
 			continue
 		}
-		if left := broken(t, dir, mesh.Seed); len(left) > 0 {
-			mesh, problems = smaller, left
+		if left := meshMismatches(t, dir, mesh.Seed); len(left) > 0 {
+			mesh, mismatches = smaller, left
 		}
 	}
-	return mesh, problems
+	return mesh, mismatches
 }
 
-// keep leaves the manifests for a person to look at.
-func keep(t *testing.T, mesh random.Mesh) {
+// saveMesh writes the repository to a folder that is not deleted after the test.
+func saveMesh(t *testing.T, mesh random.Mesh) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", fmt.Sprintf("isthmus-seed-%d-", mesh.Seed))
 	if err != nil {
@@ -147,28 +150,28 @@ func keep(t *testing.T, mesh random.Mesh) {
 	if err := mesh.Write(dir); err != nil {
 		t.Fatal(err)
 	}
-	if err := isthmus.Copy(dir, filepath.Join(worldsDir, "common")); err != nil {
+	if err := isthmus.Copy(dir, filepath.Join(scenariosDir, "common")); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("the mesh repository is in %s", dir)
 }
 
-// knock tries the gateways themselves.
-func knock(m *trace.Mesh, knocks []promise.Knock) []string {
-	problems := []string{}
-	for _, k := range knocks {
-		for _, problem := range promise.Judge(k.Call, m.TraceGateway(k.Cluster, k.SNI, k.Identity), false) {
-			problems = append(problems, fmt.Sprintf("a stranger at the gateway of %s asks for %s %s: %s", k.Cluster, k.SNI, k.Call.Case, problem))
+// unsolicitedMismatches traces unsolicited connections to port 15443 of the gateways.
+func unsolicitedMismatches(m *trace.Mesh, connections []expected.UnsolicitedConnection) []string {
+	mismatches := []string{}
+	for _, c := range connections {
+		for _, text := range expected.Compare(c.Call, m.TraceGateway(c.Cluster, c.SNI, c.Identity), false) {
+			mismatches = append(mismatches, fmt.Sprintf("unsolicited connection to the gateway of %s for %s %s: %s", c.Cluster, c.SNI, c.Call.Case, text))
 		}
 	}
-	return problems
+	return mismatches
 }
 
-// undeclared tries what no manifest declares, over the hosts and at the gateways themselves.
-func undeclared(t *testing.T, mesh repo.Mesh, w world.World, m *trace.Mesh) {
+// checkUndeclared checks calls and connections to gateways that no manifest declares.
+func checkUndeclared(t *testing.T, mesh repo.Mesh, sc scenario.Scenario, m *trace.Mesh) {
 	t.Helper()
-	check(t, m, promise.Undeclared(mesh, w), false)
-	for _, problem := range knock(m, promise.Knocks(mesh, w)) {
-		t.Error(problem)
+	checkCalls(t, m, expected.UndeclaredCalls(mesh, sc), false)
+	for _, text := range unsolicitedMismatches(m, expected.UnsolicitedConnections(mesh, sc)) {
+		t.Error(text)
 	}
 }

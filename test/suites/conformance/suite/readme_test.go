@@ -7,20 +7,27 @@ import (
 	"testing"
 )
 
-// TestReadme: worlds/README.md has a line for every world.
-func TestReadme(t *testing.T) {
+func TestReadmeListsEveryScenario(t *testing.T) {
 	out := strings.Builder{}
-	out.WriteString("# Worlds\n\nSmall mesh repositories, each with what its platform is like (`world.json`; nothing said: as the inventory says) and the traces of its declared calls\n" +
-		"(`traces.txt`, rewritten with `go test ./suite -run Worlds -update`). `common/` is in all of them; `matrix/` holds topologies and features that are tried with\n" +
-		"each other; `examples/` the traces of the examples of the tree.\n\n| world | what it proves |\n|---|---|\n")
-	for _, s := range scenes(t) {
-		if filepath.Dir(s.dir) != worldsDir {
+	out.WriteString("# Scenarios\n" +
+		"\n" +
+		"Each folder is a small mesh repository. `scenario.json` states how its platform differs from the\n" +
+		"inventory. `traces.txt` holds the traces of its declared calls.\n" +
+		"`go test ./suite -run Scenario -update` rewrites it.\n" +
+		"\n" +
+		"`common/` is part of every scenario. `matrix/` holds topologies and features; each feature is tested\n" +
+		"in each topology. `examples/` holds the traces of the examples of the project.\n" +
+		"\n" +
+		"| scenario | what it proves |\n" +
+		"|---|---|\n")
+	for _, s := range scenarioFolders(t) {
+		if filepath.Dir(s.dir) != scenariosDir {
 			continue
 		}
 		if s.About == "" {
-			t.Errorf("%s: world.json has no about", s.name)
+			t.Errorf("%s: scenario.json has no about", s.name)
 		}
 		fmt.Fprintf(&out, "| [%s](%s/traces.txt) | %s |\n", s.name, s.name, s.About)
 	}
-	golden(t, filepath.Join(worldsDir, "README.md"), out.String())
+	golden(t, filepath.Join(scenariosDir, "README.md"), out.String())
 }

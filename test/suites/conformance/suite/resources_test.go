@@ -1,38 +1,38 @@
 package suite
 
 import (
+	"maps"
 	"slices"
 	"testing"
 
-	resources "github.com/isthmus-mesh/isthmus/test/suites/conformance/check"
+	"github.com/isthmus-mesh/isthmus/test/suites/conformance/check"
 )
 
-// Every resource of every world is one that Istio's webhook admits without a warning, and that istioctl's analyzers have nothing to say about,
-// known false alarms aside; and every one of those is needed.
-func TestIstioAndIstioctlAcceptEveryResource(t *testing.T) {
-	known := resources.Known{}
-	t.Run("worlds", func(t *testing.T) {
-		for _, s := range scenes(t) {
+// Every entry of the table of false alarms must match a finding.
+func TestWebhookAndAnalyzersAcceptEveryResource(t *testing.T) {
+	filter := check.Filter{}
+	t.Run("scenarios", func(t *testing.T) {
+		for _, s := range scenarioFolders(t) {
 			t.Run(s.name, func(t *testing.T) {
 				t.Parallel()
 				r := s.load(t)
-				w := worldOf(r, s.Deviations)
-				for _, cluster := range slices.Sorted(maps(w.Bundles)) {
-					for _, f := range resources.Validate(w.Bundles[cluster]) {
+				sc := newScenario(r, s.Deviations)
+				for _, cluster := range slices.Sorted(maps.Keys(sc.Bundles)) {
+					for _, f := range check.Validate(sc.Bundles[cluster]) {
 						t.Errorf("webhook in %s: %s", cluster, f)
 					}
-					findings, err := resources.Analyze(&w, cluster)
+					findings, err := check.Analyze(&sc, cluster)
 					if err != nil {
 						t.Fatal(err)
 					}
-					for _, f := range known.Real(&w, cluster, findings) {
+					for _, f := range filter.Real(&sc, cluster, findings) {
 						t.Errorf("istioctl analyze in %s: %s", cluster, f)
 					}
 				}
 			})
 		}
 	})
-	for _, alarm := range known.Unused() {
-		t.Errorf("the false alarm %q is never raised: leave it out", alarm)
+	for _, alarm := range filter.Unused() {
+		t.Errorf("the false alarm %q does not occur: remove it from the table", alarm)
 	}
 }

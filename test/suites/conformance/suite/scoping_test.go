@@ -8,10 +8,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/isthmus-mesh/isthmus/test/suites/conformance/promise"
+	"github.com/isthmus-mesh/isthmus/test/suites/conformance/expected"
 )
 
-// large is a mesh of 5,000 services, ten of which are called from one cluster.
+// large is a mesh of 5,000 services. One cluster calls ten of them.
 const large = `package config
 
 import "list"
@@ -39,13 +39,13 @@ services: {
 }
 `
 
-func TestACallerOfTenServicesAmongFiveThousandGetsConfigurationForTen(t *testing.T) {
+func TestCallerOfTenOfFiveThousandServicesGetsConfigurationForTen(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "clusters.cue"), []byte(large), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := scene{name: "large", dir: dir}.load(t)
+	r := scenarioFolder{name: "large", dir: dir}.load(t)
 	if len(r.Mesh.Services) != 5001 {
 		t.Fatalf("the mesh has %d services", len(r.Mesh.Services))
 	}
@@ -55,24 +55,24 @@ func TestACallerOfTenServicesAmongFiveThousandGetsConfigurationForTen(t *testing
 		kinds[kind]++
 	}
 	if d := cmp.Diff(map[string]int{"ServiceEntry": 10, "DestinationRule": 10}, kinds); d != "" {
-		t.Errorf("what the caller's cluster gets (-want +got):\n%s", d)
+		t.Errorf("kinds in the bundle of the caller's cluster (-want +got):\n%s", d)
 	}
 
-	// The pods of the others are of no interest: their cluster is not the caller's.
+	// Pods of other services run in the other cluster and do not affect the caller's proxy.
 	for name := range r.Mesh.Services {
 		if _, called := r.Mesh.Services["caller"].Egress[name]; !called && name != "caller" {
 			delete(r.Mesh.Services, name)
 		}
 	}
-	w := worldOf(r, promise.Deviations{})
-	calls := declared(t, r.Mesh, w)
-	var known []string
-	for _, c := range start(t, w).Clusters(calls[0].Cluster, calls[0].Pod) {
+	sc := newScenario(r, expected.Deviations{})
+	calls := declaredCalls(t, r.Mesh, sc)
+	var filter []string
+	for _, c := range start(t, sc).Clusters(calls[0].Cluster, calls[0].Pod) {
 		if strings.HasPrefix(c, "outbound|") && strings.HasSuffix(c, ".global") {
-			known = append(known, c)
+			filter = append(filter, c)
 		}
 	}
-	if len(known) != 10 {
-		t.Errorf("the caller's proxy knows %d clusters of the mesh, want 10: %v", len(known), known)
+	if len(filter) != 10 {
+		t.Errorf("the caller's proxy knows %d clusters of the mesh, want 10: %v", len(filter), filter)
 	}
 }

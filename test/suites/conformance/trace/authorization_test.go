@@ -6,7 +6,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/suites/conformance/trace"
 )
 
-func guarded(action, rules string) string {
+func withPolicy(action, rules string) string {
 	return published + `
 ---
 apiVersion: security.istio.io/v1
@@ -17,7 +17,7 @@ spec:
   action: ` + action + "\n" + rules
 }
 
-func TestPolicyAtThePodDecides(t *testing.T) {
+func TestAuthorizationPolicyOfThePodIsEvaluated(t *testing.T) {
 	http := trace.Call{Cluster: "one", Pod: "sleep", Host: "httpbin.global", Port: 8000, Protocol: "HTTP", Path: "/get?x=1"}
 	tcp := trace.Call{Cluster: "one", Pod: "sleep", Host: "httpbin.global", Port: 9000, Protocol: "TCP", Address: "241.0.0.1"}
 	const allowed, denied = "", " BUT ALLOW app2/httpbin"
@@ -53,8 +53,8 @@ func TestPolicyAtThePodDecides(t *testing.T) {
 		{"DENY", "  rules: [{from: [{source: {namespaces: [app1]}}]}]", http, " BUT DENY app2/httpbin"},
 		{"DENY", "  rules: [{from: [{source: {namespaces: [app1]}}]}]", tcp, " BUT DENY app2/httpbin"},
 		{"DENY", "  rules: [{from: [{source: {namespaces: [other]}}]}]", http, allowed},
-		{"ALLOW", "  rules: [{when: [{key: source.ip, values: [10.0.0.0/8]}]}]", http, "\nundecided at two/httpbin-v2: policy app2/httpbin: a principal of kind *rbacv3.Principal_DirectRemoteIp"},
-		{"ALLOW", "  rules: [{to: [{operation: {paths: ['/a/{*}']}}]}]", http, "\nundecided at two/httpbin-v2: policy app2/httpbin: a permission of kind *rbacv3.Permission_UriTemplate"},
+		{"ALLOW", "  rules: [{when: [{key: source.ip, values: [10.0.0.0/8]}]}]", http, "\nundecided at two/httpbin-v2: policy app2/httpbin: unsupported principal *rbacv3.Principal_DirectRemoteIp"},
+		{"ALLOW", "  rules: [{to: [{operation: {paths: ['/a/{*}']}}]}]", http, "\nundecided at two/httpbin-v2: policy app2/httpbin: unsupported permission *rbacv3.Permission_UriTemplate"},
 	} {
 		t.Run(c.action+c.rules+c.call.Protocol, func(t *testing.T) {
 			port := "80"
@@ -67,13 +67,13 @@ func TestPolicyAtThePodDecides(t *testing.T) {
 			} else {
 				want[1] += c.want
 			}
-			expect(t, "v1 has no policy, v2 this one", start(t, isolated(t, consumed, guarded(c.action, c.rules))).Trace(c.call), want...)
+			expect(t, "v1 has no policy, v2 has this policy", start(t, isolated(t, consumed, withPolicy(c.action, c.rules))).Trace(c.call), want...)
 		})
 	}
 }
 
-func TestPolicyInDryRunRefusesNobody(t *testing.T) {
-	annotated := guarded("ALLOW", "  rules: [{from: [{source: {namespaces: [other]}}]}]")
+func TestDryRunPolicyDoesNotDenyCalls(t *testing.T) {
+	annotated := withPolicy("ALLOW", "  rules: [{from: [{source: {namespaces: [other]}}]}]")
 	annotated = annotated[:len(published)] + "\n---\n" + `apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
 metadata: {name: httpbin, namespace: app2, annotations: {istio.io/dry-run: "true"}}
@@ -88,7 +88,7 @@ spec:
 	expect(t, "TCP", m.Trace(call), "p0 50% two/httpbin-v1:9090 via two", "p0 50% two/httpbin-v2:9090 via two DRYRUN ALLOW app2/httpbin")
 }
 
-func TestPeerAuthentication(t *testing.T) {
+func TestPeerAuthenticationModesAreFollowed(t *testing.T) {
 	mode := func(mode string) string {
 		return published + "\n---\n" + `apiVersion: security.istio.io/v1
 kind: PeerAuthentication
@@ -97,23 +97,23 @@ spec: {mtls: {mode: ` + mode + `}}
 `
 	}
 	m := start(t, isolated(t, consumed, mode("STRICT")))
-	expect(t, "the sidecar's certificate is enough", m.Trace(get("httpbin.global", 8000)), everywhere...)
+	expect(t, "STRICT accepts the certificate of a sidecar", m.Trace(get("httpbin.global", 8000)), bothVersions...)
 
-	w := isolated(t, consumed, mode("STRICT"))
-	w.Pods = append(w.Pods, sleep("two", "10.2.0.9"))
-	w.Bundles["two"]["DestinationRule/app1/plain"] = bundle(t, `
+	sc := isolated(t, consumed, mode("STRICT"))
+	sc.Pods = append(sc.Pods, sleep("two", "10.2.0.9"))
+	sc.Bundles["two"]["DestinationRule/app1/plain"] = bundle(t, `
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata: {name: plain, namespace: app1}
 spec: {host: httpbin.app2.svc.cluster.local, trafficPolicy: {tls: {mode: DISABLE}}}
 `)["DestinationRule/app1/plain"]
 	plain := trace.Call{Cluster: "two", Pod: "sleep", Host: "httpbin.app2", Port: 8000, Protocol: "HTTP"}
-	expect(t, "plain text is refused", start(t, w).Trace(plain),
-		"p0 50% two/httpbin-v1:80 BUT no filter chain of two/httpbin-v1 takes the connection to port 80",
-		"p0 50% two/httpbin-v2:80 BUT no filter chain of two/httpbin-v2 takes the connection to port 80",
-		"error no filter chain of two/httpbin-v1 takes the connection to port 80; no filter chain of two/httpbin-v2 takes the connection to port 80")
+	expect(t, "STRICT rejects plain text", start(t, sc).Trace(plain),
+		"p0 50% two/httpbin-v1:80 BUT no filter chain of two/httpbin-v1 matches the connection to port 80",
+		"p0 50% two/httpbin-v2:80 BUT no filter chain of two/httpbin-v2 matches the connection to port 80",
+		"error no filter chain of two/httpbin-v1 matches the connection to port 80; no filter chain of two/httpbin-v2 matches the connection to port 80")
 
-	expect(t, "istiod leaves pods without mTLS out of the gateway", start(t, isolated(t, consumed, mode("DISABLE"))).Trace(get("httpbin.global", 8000)),
+	expect(t, "the gateway has no endpoints without mTLS", start(t, isolated(t, consumed, mode("DISABLE"))).Trace(get("httpbin.global", 8000)),
 		"dead p0 100% two: no endpoints for outbound_.8000_._.httpbin.global.isthmus.internal at gateway of two",
 		"error no endpoints for outbound_.8000_._.httpbin.global.isthmus.internal at gateway of two")
 }

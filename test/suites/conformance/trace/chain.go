@@ -19,7 +19,8 @@ const (
 	httpInspector = "envoy.filters.listener.http_inspector"
 )
 
-// outboundListener is the one that takes a connection to address and port: that of the address, that of the port, or the one for the rest.
+// outboundListener is the listener for a connection to address and port: the listener of the
+// address, then the one of the port, then virtualOutbound.
 func (x *proxy) outboundListener(address string, port int) *listenerv3.Listener {
 	for _, wanted := range []string{address, "0.0.0.0"} {
 		for _, l := range x.listeners {
@@ -49,8 +50,8 @@ func listensOn(l *listenerv3.Listener, address string, port int) bool {
 	})
 }
 
-// arriving is what filter chains are matched by.
-type arriving struct {
+// chainInput holds the properties of a connection that filter chains match.
+type chainInput struct {
 	address   string
 	port      int
 	transport string
@@ -63,9 +64,10 @@ var (
 	errTwoChain = errors.New("several filter chains match")
 )
 
-// matchChain finds the filter chain for a connection to address and port as Envoy does: criterion after criterion, without looking back.
+// matchChain selects the filter chain for a connection to address and port as Envoy does: by one
+// criterion after the other, without backtracking.
 func matchChain(l *listenerv3.Listener, c connection, address string, port int) (*listenerv3.FilterChain, error) {
-	in := arriving{address: address, port: port, transport: "raw_buffer"}
+	in := chainInput{address: address, port: port, transport: "raw_buffer"}
 	if c.tls && inspects(l, tlsInspector, port) {
 		in.transport, in.sni, in.alpn = "tls", strings.ToLower(c.sni), c.alpn
 	}
@@ -106,22 +108,23 @@ func inspects(l *listenerv3.Listener, filter string, port int) bool {
 	return false
 }
 
-// criteria are Envoy's in its order; each keeps the chains that match best, else those that do not ask.
-var criteria = []func([]*listenerv3.FilterChain, arriving) []*listenerv3.FilterChain{
-	best(func(m *listenerv3.FilterChainMatch, in arriving) (bool, int) {
+// criteria are those of Envoy, in its order. Each keeps the chains that match best, or the chains
+// without the criterion if none matches.
+var criteria = []func([]*listenerv3.FilterChain, chainInput) []*listenerv3.FilterChain{
+	bestMatch(func(m *listenerv3.FilterChainMatch, in chainInput) (bool, int) {
 		return m.GetDestinationPort() != nil, rank(int(m.GetDestinationPort().GetValue()) == in.port)
 	}),
-	best(func(m *listenerv3.FilterChainMatch, in arriving) (bool, int) {
+	bestMatch(func(m *listenerv3.FilterChainMatch, in chainInput) (bool, int) {
 		return len(m.GetPrefixRanges()) > 0, prefixRank(m.GetPrefixRanges(), in.address)
 	}),
-	best(func(m *listenerv3.FilterChainMatch, in arriving) (bool, int) {
+	bestMatch(func(m *listenerv3.FilterChainMatch, in chainInput) (bool, int) {
 		return len(m.GetServerNames()) > 0, serverNameRank(m.GetServerNames(), in.sni)
 	}),
-	best(func(m *listenerv3.FilterChainMatch, in arriving) (bool, int) {
+	bestMatch(func(m *listenerv3.FilterChainMatch, in chainInput) (bool, int) {
 		return m.GetTransportProtocol() != "", rank(m.GetTransportProtocol() == in.transport)
 	}),
-	best(func(m *listenerv3.FilterChainMatch, in arriving) (bool, int) {
-		// The client's first protocol that any chain knows decides.
+	bestMatch(func(m *listenerv3.FilterChainMatch, in chainInput) (bool, int) {
+		// The first protocol of the client that a chain lists decides.
 		for i, protocol := range in.alpn {
 			if slices.Contains(m.GetApplicationProtocols(), protocol) {
 				return true, len(in.alpn) - i
@@ -131,17 +134,17 @@ var criteria = []func([]*listenerv3.FilterChain, arriving) []*listenerv3.FilterC
 	}),
 }
 
-func best(
-	score func(*listenerv3.FilterChainMatch, arriving) (asks bool, rank int),
-) func([]*listenerv3.FilterChain, arriving) []*listenerv3.FilterChain {
-	return func(chains []*listenerv3.FilterChain, in arriving) []*listenerv3.FilterChain {
-		var matching, indifferent []*listenerv3.FilterChain
+func bestMatch(
+	score func(*listenerv3.FilterChainMatch, chainInput) (set bool, rank int),
+) func([]*listenerv3.FilterChain, chainInput) []*listenerv3.FilterChain {
+	return func(chains []*listenerv3.FilterChain, in chainInput) []*listenerv3.FilterChain {
+		var matching, unset []*listenerv3.FilterChain
 		top := 1
 		for _, chain := range chains {
-			asks, rank := score(chain.GetFilterChainMatch(), in)
+			set, rank := score(chain.GetFilterChainMatch(), in)
 			switch {
-			case !asks:
-				indifferent = append(indifferent, chain)
+			case !set:
+				unset = append(unset, chain)
 			case rank > top:
 				top, matching = rank, []*listenerv3.FilterChain{chain}
 			case rank == top:
@@ -151,7 +154,7 @@ func best(
 		if len(matching) > 0 {
 			return matching
 		}
-		return indifferent
+		return unset
 	}
 }
 
@@ -162,7 +165,7 @@ func rank(matches bool) int {
 	return 0
 }
 
-// prefixRank is one more than the length of the longest prefix that holds the address, 0 for none.
+// prefixRank is 1 plus the length of the longest prefix that contains the address, 0 for none.
 func prefixRank(ranges []*corev3.CidrRange, address string) int {
 	ip, err := netip.ParseAddr(address)
 	if err != nil {
@@ -197,7 +200,8 @@ func serverNameRank(names []string, sni string) int {
 	return top
 }
 
-// duplicateMatch says why Envoy refuses the listener: two of its filter chains match the same. Empty is fine.
+// duplicateMatch returns an error text if two filter chains have the same match, because Envoy then
+// rejects the listener. It returns "" otherwise.
 func duplicateMatch(l *listenerv3.Listener) string {
 	seen := map[string]bool{}
 	for _, chain := range l.FilterChains {
@@ -220,7 +224,7 @@ func duplicateMatch(l *listenerv3.Listener) string {
 				for _, address := range addresses {
 					key := strings.Join([]string{strings.ToLower(name), protocol, address, others}, "|")
 					if seen[key] {
-						return fmt.Sprintf("Envoy refuses listener %s: two of its filter chains match the server name %q, the protocol %q and the addresses %q",
+						return fmt.Sprintf("Envoy rejects listener %s: two of its filter chains match the server name %q, the protocol %q and the addresses %q",
 							l.Name, name, protocol, address)
 					}
 					seen[key] = true

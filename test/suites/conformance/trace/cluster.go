@@ -7,57 +7,58 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/isthmus-mesh/isthmus/test/suites/conformance/world"
+	"github.com/isthmus-mesh/isthmus/test/suites/conformance/scenario"
 )
 
 const (
 	systemNamespace = "istio-system"
-	// crossClusterPort is where gateways listen for other clusters unless the bundle's Gateway says otherwise.
+	// crossClusterPort is the port of cross-cluster gateways unless the bundle's Gateway states
+	// another one.
 	crossClusterPort = 15443
-	// publicPod is how a call names the public gateway that it starts at.
+	// publicPod is the pod name in a call that starts at the public gateway.
 	publicPod = "public"
 )
 
-// cluster is one of the world's clusters with everything that runs in it.
+// cluster is a cluster of the scenario with everything that runs in it.
 type cluster struct {
-	world.Cluster
+	scenario.Cluster
 	index  int
 	bundle map[string]map[string]any
-	// pods are the world's and those of the gateways.
+	// pods of the scenario and of the gateways.
 	pods     []*pod
 	services []*service
 	gateways []*gateway
 	public   *pod
-	// plane is the control plane that configures the proxies here.
-	plane *plane
+	// istiod configures the proxies of this cluster.
+	istiod *istiod
 }
 
-// pod is a pod of the world or one of a gateway.
+// pod is a pod of the scenario or of a gateway.
 type pod struct {
-	world.Pod
+	scenario.Pod
 	cluster *cluster
-	// router is a gateway's proxy, not a sidecar.
+	// router: the pod is a gateway, not an application with a sidecar.
 	router bool
 }
 
 // gateway is one address of a cross-cluster gateway.
 type gateway struct {
-	world.Gateway
+	scenario.Gateway
 	cluster *cluster
 	pod     *pod
-	// resolved is the IP that Address stands for.
+	// resolved is the IP of Address.
 	resolved string
-	// target is the port that the gateway's pod listens on.
+	// target is the port of the gateway's pod.
 	target int
 }
 
 func (c *cluster) nodeName() string { return "node-" + c.Name }
 
-// istioID is Istio's name of the cluster.
+// istioID is Istio's cluster ID.
 func (c *cluster) istioID() string { return cmp.Or(c.IstioID, c.Name) }
 
-// objectName tells pods of one name in several clusters apart, as the random parts of real names do: istiod keeps the pods that ServiceEntries
-// select by namespace and name alone.
+// objectName is unique across clusters, like real pod names with their random suffix. istiod
+// identifies the pods that a ServiceEntry selects by namespace and name only.
 func (p *pod) objectName() string { return p.Name + "-" + p.cluster.Name }
 
 // identity is the SPIFFE ID in the pod's certificate.
@@ -67,11 +68,11 @@ func (p *pod) identity() string {
 
 func (p *pod) String() string { return p.cluster.Name + "/" + p.Name }
 
-// newCluster takes over what the world says of a cluster and adds the gateways' pods and Services.
-func newCluster(w *world.World, index int) *cluster {
-	c := &cluster{Cluster: w.Clusters[index], index: index}
-	c.bundle = w.Bundles[c.Name]
-	for _, p := range w.Pods {
+// newCluster is a cluster of the scenario with the Services of its pods. See addGateways.
+func newCluster(sc *scenario.Scenario, index int) *cluster {
+	c := &cluster{Cluster: sc.Clusters[index], index: index}
+	c.bundle = sc.Bundles[c.Name]
+	for _, p := range sc.Pods {
 		if p.Cluster == c.Name {
 			c.pods = append(c.pods, &pod{Pod: p, cluster: c})
 		}
@@ -81,7 +82,8 @@ func newCluster(w *world.World, index int) *cluster {
 	return c
 }
 
-// addGateways adds the pods and Services of the cluster's gateways; bundle is that of the control plane.
+// addGateways adds the pods and Services of the cluster's gateways. bundle belongs to the control
+// plane.
 func (c *cluster) addGateways(bundle map[string]map[string]any) {
 	byWorkload := map[string]*pod{}
 	for i, g := range c.Gateways {
@@ -96,7 +98,7 @@ func (c *cluster) addGateways(bundle map[string]map[string]any) {
 		if number := serverPort(bundle, g.Workload.Labels, "AUTO_PASSTHROUGH"); number != 0 {
 			gw.target = number
 		}
-		// istiod looks names of gateways up by DNS; here the world is the DNS.
+		// Stands for the DNS lookup of istiod.
 		if _, err := netip.ParseAddr(g.Address); err != nil {
 			gw.resolved = fmt.Sprintf("198.18.%d.%d", c.index, i+1)
 		}
@@ -109,9 +111,9 @@ func (c *cluster) addGateways(bundle map[string]map[string]any) {
 	}
 }
 
-func (c *cluster) routerPod(name string, workload world.Workload) *pod {
+func (c *cluster) routerPod(name string, workload scenario.Workload) *pod {
 	n := 1 + len(c.pods)
-	p := &pod{router: true, cluster: c, Pod: world.Pod{
+	p := &pod{router: true, cluster: c, Pod: scenario.Pod{
 		Cluster: c.Name, Name: name, Workload: workload, Ready: true,
 		IP: fmt.Sprintf("100.%d.%d.%d", 64+c.index, n/250, n%250+1),
 	}}
@@ -119,7 +121,8 @@ func (c *cluster) routerPod(name string, workload world.Workload) *pod {
 	return p
 }
 
-// gatewayService is what the platform put in front of the gateway: istiod finds the network's gateways by it.
+// gatewayService is the Service of the gateway. istiod finds the gateways of a network by its
+// labels.
 func (c *cluster) gatewayService(i int, g *gateway) *service {
 	labels := map[string]string{}
 	if c.Network != "" {
@@ -135,7 +138,7 @@ func (c *cluster) gatewayService(i int, g *gateway) *service {
 	}
 }
 
-// publicService maps the usual public ports to those that an unprivileged gateway listens on.
+// publicService maps the ports 80 and 443 to the ports of an unprivileged gateway.
 func (c *cluster) publicService() *service {
 	return &service{
 		cluster: c, name: "public-gateway", namespace: c.Public.Namespace, selector: c.Public.Labels,
@@ -144,7 +147,8 @@ func (c *cluster) publicService() *service {
 	}
 }
 
-// serverPort is the port of the first server of the given TLS mode on a Gateway that selects the labels, 0 for none.
+// serverPort is the port of the first server of the given TLS mode on a Gateway that selects the
+// labels, 0 for none.
 func serverPort(bundle map[string]map[string]any, labels map[string]string, mode string) int {
 	for _, key := range slices.Sorted(maps.Keys(bundle)) {
 		if bundle[key]["kind"] != "Gateway" {
@@ -169,7 +173,7 @@ func serverPort(bundle map[string]map[string]any, labels map[string]string, mode
 	return 0
 }
 
-// number reads an integer of decoded JSON or YAML.
+// number converts a number of decoded JSON or YAML.
 func number(v any) int {
 	switch n := v.(type) {
 	case int:

@@ -10,24 +10,24 @@ import (
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 )
 
-// connection is what one proxy or application sends to the next, as the receiver sees it on the wire.
+// connection is a connection as the receiving proxy or application sees it.
 type connection struct {
-	// tls is set where the bytes start with a TLS handshake; sni and alpn are the client's in it.
+	// tls: the connection starts with a TLS handshake. sni and alpn are values of the client.
 	tls  bool
 	sni  string
 	alpn []string
-	// mutual: the handshake carries the certificate of identity, and the client takes a server only if its names match accepts (all of them
-	// where that is empty).
+	// mutual: the client shows a certificate with identity. It accepts a server whose names match
+	// accepts (every server if accepts is empty).
 	mutual   bool
 	identity string
 	accepts  []*matcherv3.StringMatcher
-	// request is the HTTP request that flows inside, nil for bytes.
+	// request is the HTTP request in the connection, nil for other protocols.
 	request *request
-	// inner is the application's own TLS inside that of the sidecars.
+	// inner is the TLS of the application inside the TLS of the sidecars.
 	inner *connection
 }
 
-// request is an HTTP request on its way; routes change it.
+// request is an HTTP request. Routes may change it.
 type request struct {
 	authority, method, path string
 	headers                 map[string]string
@@ -43,7 +43,7 @@ func (r *request) clone() *request {
 	return &copied
 }
 
-// header gives a header or pseudo-header as Envoy's matchers name it.
+// header returns a header or pseudo-header by its name in Envoy's matchers.
 func (r *request) header(name string) (string, bool) {
 	switch strings.ToLower(name) {
 	case ":authority", "host":
@@ -63,7 +63,7 @@ func (r *request) header(name string) (string, bool) {
 	return "", false
 }
 
-func (r *request) setHeader(name, value string, keep bool) {
+func (r *request) setHeader(name, value string, appendValue bool) {
 	switch strings.ToLower(name) {
 	case ":authority", "host":
 		r.authority = value
@@ -74,7 +74,7 @@ func (r *request) setHeader(name, value string, keep bool) {
 	}
 	for have, old := range r.headers {
 		if strings.EqualFold(have, name) {
-			if keep {
+			if appendValue {
 				value = old + "," + value
 			}
 			delete(r.headers, have)
@@ -87,13 +87,13 @@ func (r *request) removeHeader(name string) {
 	maps.DeleteFunc(r.headers, func(have, _ string) bool { return strings.EqualFold(have, name) })
 }
 
-// pathOnly is the path without query.
+// pathOnly is the path without the query.
 func (r *request) pathOnly() string {
 	path, _, _ := strings.Cut(r.path, "?")
 	return path
 }
 
-// application is the connection as the application opens it.
+// application is the connection that the application opens.
 func (c Call) application() connection {
 	switch c.Protocol {
 	case "HTTP":
@@ -128,7 +128,7 @@ func (c Call) request(scheme string) *request {
 	return r
 }
 
-// wrapped is the connection inside the sidecar's mTLS, whose context comes from the Envoy cluster.
+// wrapped is the connection inside the TLS of the sidecar, which the Envoy cluster configures.
 func (c connection) wrapped(identity string, t upstreamTLS) connection {
 	out := connection{tls: true, sni: t.sni, alpn: slices.Clone(t.alpn), mutual: t.mutual, accepts: t.accepts, request: c.request}
 	if t.mutual {
@@ -138,7 +138,7 @@ func (c connection) wrapped(identity string, t upstreamTLS) connection {
 		inner := c
 		out.inner = &inner
 	}
-	// The istio.alpn filter tells the server which protocol flows inside.
+	// The istio.alpn filter announces the inner protocol.
 	if c.request != nil && t.mutual {
 		out.alpn = []string{"istio-http/1.1", "istio", "http/1.1"}
 	}

@@ -1,10 +1,11 @@
-// Package trace follows a call through the configuration that Istio itself makes of the clusters' resources: from the caller's sidecar over
-// gateways to the pods.
+// Package trace follows a call through the Envoy configuration that Istio generates from the
+// rendered resources: from the caller's sidecar through gateways to the pods.
 //
-// In comes a world.World: the clusters as their platforms set them up, their pods, and the rendered bundles. For every control plane Start runs
-// Istio's discovery server over a fake API server; its listeners, routes, clusters and endpoints are then matched as Envoy would. Out comes a
-// Result per Call: the pods reached, with priority, share, gateways passed, identity seen and policies applied, or why nobody is.
+// In: a [scenario.Scenario]. [Start] runs Istio's discovery server for each control plane, with a
+// fake API server. [Mesh.Trace] matches listeners, routes, clusters and endpoints as Envoy does.
+// Out: a [Result] per call with the pods reached, their priority and share, the gateways passed,
+// the identity seen and the policies applied, or the reason of the failure.
 //
-// Invariant: nothing is assumed about the resources. What the trace does not understand (an unknown filter, a match it cannot evaluate) is reported
-// in Result.Undecided and never passed over.
+// Invariant: nothing is assumed about the resources. Configuration that the trace does not support
+// (an unknown filter, an unknown matcher) is reported in Result.Undecided and never ignored.
 package trace

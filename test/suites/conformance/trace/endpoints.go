@@ -10,13 +10,13 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 )
 
-// priorityGroup are the endpoints of one priority. Their shares add up to 1.
+// priorityGroup holds the endpoints of one priority. Their shares add up to 1.
 type priorityGroup struct {
 	priority  int
 	endpoints []endpoint
 }
 
-// endpoint is one host that a proxy balances over.
+// endpoint is one host of the load balancing.
 type endpoint struct {
 	address  string
 	port     int
@@ -24,16 +24,17 @@ type endpoint struct {
 	metadata *corev3.Metadata
 }
 
-// priorityGroups are the cluster's endpoints by priority, best first, as Envoy balances over them while all are healthy.
+// priorityGroups are the cluster's endpoints by priority, best first, with Envoy's shares while all
+// of them are healthy.
 func (x *proxy) priorityGroups(c *clusterv3.Cluster) ([]priorityGroup, error) {
 	if known, ok := x.groups[c.Name]; ok {
 		return known, nil
 	}
 	if c.GetClusterType() != nil {
-		return nil, fmt.Errorf("cluster %s of %s has the type %s", c.Name, x, c.GetClusterType().Name)
+		return nil, fmt.Errorf("cluster %s of %s has the unsupported type %s", c.Name, x, c.GetClusterType().Name)
 	}
 	if c.LbSubsetConfig != nil {
-		return nil, fmt.Errorf("cluster %s of %s balances over subsets", c.Name, x)
+		return nil, fmt.Errorf("cluster %s of %s has an unsupported subset load balancer", c.Name, x)
 	}
 	byPriority := map[int][]locality{}
 	seen := map[string]bool{}
@@ -63,8 +64,8 @@ type locality struct {
 	hosts  []endpoint
 }
 
-// localityHosts are the endpoints that Envoy sends to; share is still the weight. With EDS, an address that stands several times is kept once, the
-// first (EdsClusterImpl::BatchUpdateHelper).
+// localityHosts are the healthy endpoints of a locality. Their share is still the weight. With EDS
+// Envoy keeps only the first endpoint of each address (EdsClusterImpl::BatchUpdateHelper).
 func localityHosts(c *clusterv3.Cluster, l *endpointv3.LocalityLbEndpoints, seen map[string]bool) ([]endpoint, error) {
 	var hosts []endpoint
 	for _, e := range l.LbEndpoints {
@@ -73,7 +74,7 @@ func localityHosts(c *clusterv3.Cluster, l *endpointv3.LocalityLbEndpoints, seen
 		}
 		socket := e.GetEndpoint().GetAddress().GetSocketAddress()
 		if socket == nil {
-			return nil, fmt.Errorf("the endpoint %v is no IP or name", e.GetEndpoint().GetAddress())
+			return nil, fmt.Errorf("the endpoint %v has no socket address", e.GetEndpoint().GetAddress())
 		}
 		key := fmt.Sprintf("%s:%d", socket.Address, socket.GetPortValue())
 		if c.GetType() == clusterv3.Cluster_EDS && seen[key] {
@@ -89,7 +90,8 @@ func localityHosts(c *clusterv3.Cluster, l *endpointv3.LocalityLbEndpoints, seen
 	return hosts, nil
 }
 
-// shares turns weights into parts of 1: by locality first where the cluster asks for that, and all the same where it picks at random.
+// shares converts weights to shares of 1. byLocality: weighted by locality first. random: all
+// endpoints of a locality are equal.
 func shares(localities []locality, byLocality, random bool) []endpoint {
 	var all []endpoint
 	total := 0.0
@@ -103,7 +105,7 @@ func shares(localities []locality, byLocality, random bool) []endpoint {
 		}
 		for _, h := range l.hosts {
 			if byLocality {
-				// A locality without weight gets no load.
+				// A locality without a weight gets no calls.
 				h.share *= l.weight / sum
 			}
 			total += h.share

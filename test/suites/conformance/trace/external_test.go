@@ -27,20 +27,20 @@ spec:
   trafficPolicy: {portLevelSettings: [{port: {number: 80}, tls: {mode: SIMPLE, sni: api.example}}]}
 `
 
-func TestExternals(t *testing.T) {
+func TestExternalServicesAreReached(t *testing.T) {
 	caller := strings.NewReplacer("HOST", "api.example", "RESOLUTION", "DNS").Replace(external)
 	m := start(t, isolated(t, caller, published))
 	call := trace.Call{Cluster: "one", Pod: "sleep", Host: "api.example", Port: 443, Protocol: "TLS"}
-	expect(t, "TLS as the application speaks it", m.Trace(call), "p0 100% /:0api.example:443")
+	expect(t, "TLS of the application", m.Trace(call), "p0 100% /:0api.example:443")
 	got := m.Trace(get("api.example", 80))
-	expect(t, "TLS that the sidecar begins", got, "p0 100% /:0api.example:443")
+	expect(t, "TLS originated by the sidecar", got, "p0 100% /:0api.example:443")
 	if sni := got.Arrivals[0].SNI; sni != "api.example" {
-		t.Errorf("the sidecar asks for %q", sni)
+		t.Errorf("the sidecar uses the SNI %q", sni)
 	}
 
 	caller = strings.NewReplacer(`[HOST]`, `["*.example"]`, `"HOST"`, `"*.example"`, "RESOLUTION", "NONE").Replace(external)
 	m = start(t, isolated(t, caller, published))
-	expect(t, "a wildcard goes where the application dials", m.Trace(call), "passthrough")
+	expect(t, "a wildcard uses the address of the application", m.Trace(call), "passthrough")
 }
 
 func TestSidecarResourceLimitsClusters(t *testing.T) {
@@ -57,18 +57,18 @@ spec: {egress: [{hosts: ["istio-system/*"]}]}
 			t.Errorf("the sidecar has %s, which it does not list", name)
 		}
 	}
-	expect(t, "and what it does not list it does not know", m.Trace(get("httpbin.global", 8000)), "passthrough")
+	expect(t, "a host outside the Sidecar resource leaves the mesh", m.Trace(get("httpbin.global", 8000)), "passthrough")
 }
 
-func TestEnvoyClusterOfADestination(t *testing.T) {
+func TestEnvoyClusterReturnsTheClusterOfADestination(t *testing.T) {
 	m := start(t, isolated(t, consumed, published))
 	if c := m.EnvoyCluster("one", "sleep", "httpbin.global", 8000, ""); c.GetOutlierDetection().GetConsecutiveGatewayFailure().GetValue() != 5 {
 		t.Errorf("outlier detection is %v", c.GetOutlierDetection())
 	}
 	if c := m.EnvoyCluster("one", "sleep", "httpbin.global", 8001, ""); c != nil {
-		t.Errorf("there is a cluster for a port that nobody has: %v", c)
+		t.Errorf("there is a cluster for a port without a service: %v", c)
 	}
 	if n := len(m.Endpoints("one", "sleep", "httpbin.global", 8000, "").GetEndpoints()); n != 1 {
-		t.Errorf("%d localities, want that of the gateway", n)
+		t.Errorf("%d localities, want only that of the gateway", n)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 )
 
-// harmless are the filters that change neither where a call goes nor whether it is let in.
-var harmless = map[string]bool{
+// passiveFilters affect neither the destination of a call nor its authorization.
+var passiveFilters = map[string]bool{
 	"istio.metadata_exchange":                      true,
 	"istio.alpn":                                   true,
 	"istio.stats":                                  true,
@@ -18,7 +18,7 @@ var harmless = map[string]bool{
 	"istio_authn":                                  true,
 	"envoy.filters.http.istio_authn":               true,
 	"envoy.filters.http.cors":                      true,
-	"envoy.filters.http.fault":                     true, // acts through the route
+	"envoy.filters.http.fault":                     true, // configured by the route
 	"envoy.filters.http.grpc_stats":                true,
 	"envoy.filters.http.grpc_web":                  true,
 	"envoy.filters.http.router":                    true,
@@ -27,17 +27,17 @@ var harmless = map[string]bool{
 	"envoy.filters.network.peer_metadata":          true,
 }
 
-// chainFilters are what a filter chain does, in order.
+// chainFilters holds the supported filters of a filter chain.
 type chainFilters struct {
 	http *hcmv3.HttpConnectionManager
 	tcp  *tcpv3.TcpProxy
-	// sniCluster: the server name is the name of the cluster.
+	// sniCluster: the server name is the name of the Envoy cluster.
 	sniCluster bool
 	rules      []rules
 	unknown    []string
 }
 
-// rules is one RBAC filter.
+// rules holds the rules of one RBAC filter. matchers: the filter uses the unsupported matcher API.
 type rules struct {
 	enforced, shadow *rbacv3.RBAC
 	matchers         bool
@@ -68,7 +68,7 @@ func readChain(chain *listenerv3.FilterChain) (chainFilters, error) {
 			f.rules = append(f.rules, rules{r.Rules, r.ShadowRules, r.Matcher != nil || r.ShadowMatcher != nil})
 		default:
 			f.sniCluster = f.sniCluster || filter.Name == "envoy.filters.network.sni_cluster"
-			if !harmless[filter.Name] {
+			if !passiveFilters[filter.Name] {
 				f.unknown = append(f.unknown, filter.Name)
 			}
 		}
@@ -87,7 +87,7 @@ func (f *chainFilters) readHTTP() error {
 			f.rules = append(f.rules, rules{r.Rules, r.ShadowRules, r.Matcher != nil || r.ShadowMatcher != nil})
 			continue
 		}
-		if !harmless[filter.Name] {
+		if !passiveFilters[filter.Name] {
 			f.unknown = append(f.unknown, filter.Name)
 		}
 	}

@@ -7,14 +7,15 @@ import (
 	"strings"
 )
 
-// finish sorts, merges ways that differ in nothing but the share, and says why nobody is reached.
+// finish sorts the result, merges branches that differ in the share only, and sets Error if no pod
+// accepts the call.
 func (r *Result) finish() {
 	r.Arrivals = mergeArrivals(r.Arrivals)
 	r.Mirrors = mergeArrivals(r.Mirrors)
 	r.DeadEnds = mergeDeadEnds(r.DeadEnds)
-	slices.Sort(r.Escapes)
+	slices.Sort(r.LoopRisks)
 	slices.Sort(r.Undecided)
-	if r.Error != "" || r.Answer != "" && len(r.Arrivals) == 0 && len(r.DeadEnds) == 0 || r.Passthrough {
+	if r.Error != "" || r.LocalReply != "" && len(r.Arrivals) == 0 && len(r.DeadEnds) == 0 || r.Passthrough {
 		return
 	}
 	var reasons []string

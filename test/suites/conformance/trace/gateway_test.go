@@ -9,7 +9,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/suites/conformance/trace"
 )
 
-func TestCallCrossesTheGatewayWithTheCallersIdentity(t *testing.T) {
+func TestCallThroughTheGatewayKeepsTheCallersIdentity(t *testing.T) {
 	m := start(t, isolated(t, consumed, published))
 	for _, c := range []struct {
 		reason string
@@ -17,8 +17,8 @@ func TestCallCrossesTheGatewayWithTheCallersIdentity(t *testing.T) {
 		port   int
 		sni    string
 	}{
-		{"HTTP goes by authority, whatever the address", get("httpbin.global", 8000), 80, "outbound_.8000_._.httpbin.global.isthmus.internal"},
-		{"TCP goes by address", trace.Call{
+		{"HTTP is routed by authority", get("httpbin.global", 8000), 80, "outbound_.8000_._.httpbin.global.isthmus.internal"},
+		{"TCP is routed by address", trace.Call{
 			Cluster: "one", Pod: "sleep", Host: "httpbin.global", Port: 9000, Protocol: "TCP", Address: "241.0.0.1",
 		}, 9090, "outbound_.9000_._.httpbin.global.isthmus.internal"},
 	} {

@@ -10,140 +10,146 @@ import (
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 )
 
-// way is one way from a proxy on: to a pod, or to a dead end where deadEnd.Reason is set. Both carry the share.
-type way struct {
+// branch is one continuation of a call: an arrival, or a dead end if deadEnd.Reason is set. Both
+// hold the share.
+type branch struct {
 	arrival Arrival
 	deadEnd DeadEnd
 }
 
-func (w way) dead() bool { return w.deadEnd.Reason != "" }
+func (b branch) isDead() bool { return b.deadEnd.Reason != "" }
 
-func (w way) scaled(share float64, priority int) way {
-	w.arrival.Share *= share
-	w.deadEnd.Share *= share
-	// Of both, whichever it is: the last proxy to look is the caller's.
-	w.arrival.Priority, w.deadEnd.Priority = priority, priority
-	return w
+// scaled multiplies the share and sets the priority. The caller's proxy is the last one to call it,
+// so the priority is that of the caller's proxy.
+func (b branch) scaled(share float64, priority int) branch {
+	b.arrival.Share *= share
+	b.deadEnd.Share *= share
+	b.arrival.Priority, b.deadEnd.Priority = priority, priority
+	return b
 }
 
-func dead(address string, via []string, format string, args ...any) []way {
-	return []way{{deadEnd: DeadEnd{Share: 1, Address: address, Via: via, Reason: fmt.Sprintf(format, args...)}}}
+func deadEnd(address string, via []string, format string, args ...any) []branch {
+	return []branch{{deadEnd: DeadEnd{Share: 1, Address: address, Via: via, Reason: fmt.Sprintf(format, args...)}}}
 }
 
-// ways are all that the proxy's cluster offers, priority by priority, each of which next may decline.
-func (w *walk) ways(x *proxy, name string, conn connection, via []string, next func(sofar []way) bool) ([]way, error) {
+// branches follows the connection to the endpoints of an Envoy cluster, one priority after the
+// other while useNext is true.
+func (w *walk) branches(x *proxy, name string, conn connection, via []string, useNext func(sofar []branch) bool) ([]branch, error) {
 	c, err := x.cluster(name)
 	if err != nil {
 		return nil, err
 	}
 	if c.GetType() == clusterv3.Cluster_ORIGINAL_DST {
-		return nil, fmt.Errorf("cluster %s of %s goes wherever the connection was meant for", name, x)
+		return nil, fmt.Errorf("cluster %s of %s forwards to the original destination, which is not supported here", name, x)
 	}
 	groups, err := x.priorityGroups(c)
 	if err != nil {
 		return nil, err
 	}
-	var all []way
+	var all []branch
 	for _, g := range groups {
-		if !next(all) {
+		if !useNext(all) {
 			break
 		}
-		var ways [][]way
+		var byEndpoint [][]branch
 		for _, e := range g.endpoints {
-			found, err := w.toEndpoint(x, c, e, conn, via)
+			found, err := w.followEndpoint(x, c, e, conn, via)
 			if err != nil {
 				return nil, err
 			}
 			for i := range found {
 				found[i] = found[i].scaled(e.share, g.priority)
 			}
-			ways = append(ways, found)
+			byEndpoint = append(byEndpoint, found)
 		}
-		all = append(all, eject(c, ways)...)
+		all = append(all, eject(c, byEndpoint)...)
 	}
 	return all, nil
 }
 
-// everyPriority is for the caller's proxy: what it falls back to is part of the answer.
-func everyPriority([]way) bool { return true }
+// everyPriority is for the caller's proxy: the result includes its failover.
+func everyPriority([]branch) bool { return true }
 
-// untilAlive is for gateways on the way: the next priority counts only if nobody is reached so far.
-func untilAlive(sofar []way) bool {
-	return !slices.ContainsFunc(sofar, func(w way) bool { return !w.dead() })
+// noneReached is for gateways: the next priority matters only if no pod is reached so far.
+func noneReached(sofar []branch) bool {
+	return !slices.ContainsFunc(sofar, func(b branch) bool { return !b.isDead() })
 }
 
-// eject gives the shares of endpoints that lead nowhere to those that lead somewhere, where outlier detection finds them out.
-func eject(c *clusterv3.Cluster, ways [][]way) []way {
+// eject moves the shares of endpoints without any arrival to the other ones, if the cluster has
+// outlier detection.
+func eject(c *clusterv3.Cluster, byEndpoint [][]branch) []branch {
 	alive := 0.0
-	for _, found := range ways {
-		if slices.ContainsFunc(found, func(w way) bool { return !w.dead() }) {
-			for _, w := range found {
-				alive += w.arrival.Share + w.deadEnd.Share
-			}
+	for _, branches := range byEndpoint {
+		if noneReached(branches) {
+			continue
+		}
+		for _, b := range branches {
+			alive += b.arrival.Share + b.deadEnd.Share
 		}
 	}
-	var all []way
-	for _, found := range ways {
-		lost := !slices.ContainsFunc(found, func(w way) bool { return !w.dead() })
-		for _, w := range found {
+	var all []branch
+	for _, branches := range byEndpoint {
+		ejected := noneReached(branches)
+		for _, b := range branches {
 			if c.OutlierDetection != nil && alive > 0 {
-				w.arrival.Share /= alive
-				if lost {
-					w.deadEnd.Share = 0
+				b.arrival.Share /= alive
+				if ejected {
+					b.deadEnd.Share = 0
 				} else {
-					w.deadEnd.Share /= alive
+					b.deadEnd.Share /= alive
 				}
 			}
-			all = append(all, w)
+			all = append(all, b)
 		}
 	}
 	return all
 }
 
-// toEndpoint adds the cluster's TLS and dials.
-func (w *walk) toEndpoint(x *proxy, c *clusterv3.Cluster, e endpoint, conn connection, via []string) ([]way, error) {
+// followEndpoint adds the TLS of the Envoy cluster and connects.
+func (w *walk) followEndpoint(x *proxy, c *clusterv3.Cluster, e endpoint, conn connection, via []string) ([]branch, error) {
 	t, err := transport(c, e.metadata)
 	if err != nil {
 		return nil, err
 	}
 	if t != nil {
 		if x.pod.router && conn.tls && conn.mutual {
-			return dead(e.address, via, "%s wraps TLS of a sidecar in TLS of its own", x), nil
+			return deadEnd(e.address, via, "%s adds TLS to the TLS of a sidecar", x), nil
 		}
 		conn = conn.wrapped(x.pod.identity(), *t)
 	}
 	return w.dial(x, e, conn, via)
 }
 
-// dial follows the connection to an address, as seen from x.
-func (w *walk) dial(x *proxy, e endpoint, conn connection, via []string) ([]way, error) {
+// dial follows the connection of proxy x to an address.
+func (w *walk) dial(x *proxy, e endpoint, conn connection, via []string) ([]branch, error) {
 	where := fmt.Sprintf("%s:%d", e.address, e.port)
 	if g, known := w.mesh.gatewayAt(e.address, e.port); g != nil {
-		return w.intoGateway(x, g, conn, via)
+		return w.throughGateway(x, g, conn, via)
 	} else if known {
-		return dead(where, via, "no gateway at %s listens on port %d", e.address, e.port), nil
+		return deadEnd(where, via, "no gateway at %s listens on port %d", e.address, e.port), nil
 	}
 	if s := w.mesh.serviceAt(x, e.address); s != nil {
-		return w.toService(s, e, conn, via)
+		return w.throughService(s, e, conn, via)
 	}
 	p, err := w.mesh.podAt(x, e.address)
 	if err != nil {
-		return dead(where, via, "%v", err), nil
+		return deadEnd(where, via, "%v", err), nil
 	}
 	if p == nil {
 		if strings.HasSuffix(e.address, ".cluster.local") {
-			return dead(where, via, "%s does not resolve in cluster %s", e.address, x.pod.cluster.Name), nil
+			return deadEnd(where, via, "%s does not resolve in cluster %s", e.address, x.pod.cluster.Name), nil
 		}
 		a := Arrival{Share: 1, External: where, Via: via, SNI: conn.sni}
-		return []way{{arrival: a}}, nil
+		return []branch{{arrival: a}}, nil
 	}
 	if p.router {
-		return dead(where, via, "%s is a gateway's own pod, not its address", p), nil
+		return deadEnd(where, via, "%s is a gateway pod, which can only be reached at its gateway address", p), nil
 	}
-	return w.intoPod(p, e.port, conn, via)
+	return w.enterPod(p, e.port, conn, via)
 }
 
-// gatewayAt finds the cross-cluster gateway behind an address; known is an address of one whatever the port.
+// gatewayAt finds the cross-cluster gateway at an address and port. known: a gateway has the
+// address, at any port.
 func (m *Mesh) gatewayAt(address string, port int) (found *gateway, known bool) {
 	for _, c := range m.order {
 		for _, g := range c.gateways {
@@ -158,9 +164,10 @@ func (m *Mesh) gatewayAt(address string, port int) (found *gateway, known bool) 
 	return nil, known
 }
 
-// serviceAt finds a Kubernetes Service by its name or address in the proxy's own cluster, or by a load balancer.
+// serviceAt finds a Kubernetes Service by name or address in the proxy's cluster, or by the address
+// of a load balancer.
 func (m *Mesh) serviceAt(x *proxy, address string) *service {
-	if s := m.balancer[address]; s != nil {
+	if s := m.loadBalancers[address]; s != nil {
 		return s
 	}
 	if s := x.pod.cluster.serviceNamed(address, x.pod.Namespace); s != nil {
@@ -174,12 +181,12 @@ func (m *Mesh) serviceAt(x *proxy, address string) *service {
 	return nil
 }
 
-// toService spreads over the Service's ready pods as kube-proxy does.
-func (w *walk) toService(s *service, e endpoint, conn connection, via []string) ([]way, error) {
+// throughService distributes the calls over the ready pods of a Service, as kube-proxy does.
+func (w *walk) throughService(s *service, e endpoint, conn connection, via []string) ([]branch, error) {
 	where := fmt.Sprintf("%s:%d", e.address, e.port)
 	i := slices.IndexFunc(s.ports, func(p servicePort) bool { return p.port == e.port })
 	if i < 0 {
-		return dead(where, via, "service %s has no port %d", s.host(), e.port), nil
+		return deadEnd(where, via, "service %s has no port %d", s.host(), e.port), nil
 	}
 	var ready []*pod
 	for _, p := range s.pods {
@@ -188,11 +195,11 @@ func (w *walk) toService(s *service, e endpoint, conn connection, via []string) 
 		}
 	}
 	if len(ready) == 0 {
-		return dead(where, via, "service %s of cluster %s has no ready pod", s.host(), s.cluster.Name), nil
+		return deadEnd(where, via, "service %s of cluster %s has no ready pod", s.host(), s.cluster.Name), nil
 	}
-	var all []way
+	var all []branch
 	for _, p := range ready {
-		found, err := w.intoPod(p, p.targetOf(s, s.ports[i]), conn, via)
+		found, err := w.enterPod(p, p.targetOf(s, s.ports[i]), conn, via)
 		if err != nil {
 			return nil, err
 		}
@@ -203,7 +210,7 @@ func (w *walk) toService(s *service, e endpoint, conn connection, via []string) 
 	return all, nil
 }
 
-// podAt finds the pod with an IP: in the proxy's own cluster, else in one on the same network.
+// podAt finds the pod with an IP in the proxy's cluster, then in clusters of the same network.
 func (m *Mesh) podAt(x *proxy, address string) (*pod, error) {
 	if _, err := netip.ParseAddr(address); err != nil {
 		return nil, nil
@@ -226,21 +233,22 @@ func (m *Mesh) podAt(x *proxy, address string) (*pod, error) {
 	case len(near) == 1:
 		return near[0], nil
 	case len(near) > 1:
-		return nil, fmt.Errorf("the IP %s is that of %s and %s", address, near[0], near[1])
+		return nil, fmt.Errorf("both %[2]s and %[3]s have the IP %[1]s", address, near[0], near[1])
 	case len(far) > 0:
 		return nil, fmt.Errorf("%s of cluster %s cannot be reached from the network %q of %s", far[0], far[0].cluster.Name, x.pod.cluster.Network, x)
 	}
 	return nil, nil
 }
 
-// intoGateway follows the connection through a cross-cluster gateway.
-func (w *walk) intoGateway(from *proxy, g *gateway, conn connection, via []string) ([]way, error) {
+// throughGateway follows the connection through a cross-cluster gateway. from is nil for a client
+// without a sidecar.
+func (w *walk) throughGateway(from *proxy, g *gateway, conn connection, via []string) ([]branch, error) {
 	where := fmt.Sprintf("%s:%d", g.Address, g.Port)
 	if from != nil && g.cluster.GatewayUnreachable && from.pod.cluster != g.cluster {
-		return dead(where, via, "gateway of %s unreachable", g.cluster.Name), nil
+		return deadEnd(where, via, "gateway of %s unreachable", g.cluster.Name), nil
 	}
 	if slices.Contains(via, g.cluster.Name) {
-		return dead(where, via, "loop: %s again", g.cluster.Name), nil
+		return deadEnd(where, via, "loop: %s again", g.cluster.Name), nil
 	}
 	via = append(slices.Clone(via), g.cluster.Name)
 	x := g.pod.proxy()
@@ -249,25 +257,26 @@ func (w *walk) intoGateway(from *proxy, g *gateway, conn connection, via []strin
 		return nil, err
 	}
 	if reason != "" {
-		return dead(where, via, "%s", reason), nil
+		return deadEnd(where, via, "%s", reason), nil
 	}
-	var all []way
+	var all []branch
 	for _, d := range tcpDestinations(filters, conn) {
-		ways, err := w.bestWays(x, d.cluster, conn, via)
+		branches, err := w.bestBranches(x, d.cluster, conn, via)
 		if err != nil {
 			return nil, err
 		}
-		if len(ways) == 0 {
-			ways = dead(where, via, "no endpoints for %s at gateway of %s", conn.sni, g.cluster.Name)
+		if len(branches) == 0 {
+			branches = deadEnd(where, via, "no endpoints for %s at gateway of %s", conn.sni, g.cluster.Name)
 		}
-		for _, found := range ways {
+		for _, found := range branches {
 			all = append(all, found.scaled(d.share, 0))
 		}
 	}
 	return all, nil
 }
 
-// gatewayChain finds what the gateway does with the connection; reason says why it takes none.
+// gatewayChain returns the filters of the gateway for the connection. reason is set if the gateway
+// does not accept the connection.
 func (x *proxy) gatewayChain(g *gateway, conn connection) (f chainFilters, reason string, err error) {
 	l := x.listeners[:0:0]
 	for _, candidate := range x.listeners {
@@ -278,7 +287,7 @@ func (x *proxy) gatewayChain(g *gateway, conn connection) (f chainFilters, reaso
 	if len(l) == 0 {
 		return f, fmt.Sprintf("gateway of %s does not listen on port %d", g.cluster.Name, g.target), nil
 	}
-	if why := x.refused[l[0].Name]; why != "" {
+	if why := x.rejected[l[0].Name]; why != "" {
 		return f, fmt.Sprintf("gateway of %s: %s", g.cluster.Name, why), nil
 	}
 	chain, err := matchChain(l[0], conn, g.pod.IP, g.target)
@@ -288,38 +297,39 @@ func (x *proxy) gatewayChain(g *gateway, conn connection) (f chainFilters, reaso
 	case err != nil:
 		return f, "", fmt.Errorf("gateway of %s: %w", g.cluster.Name, err)
 	case chain.TransportSocket != nil:
-		return f, "", fmt.Errorf("gateway of %s ends TLS in filter chain %s", g.cluster.Name, chain.Name)
+		return f, "", fmt.Errorf("gateway of %s terminates TLS in filter chain %s", g.cluster.Name, chain.Name)
 	}
 	if f, err = readChain(chain); err != nil {
 		return f, "", err
 	}
 	if f.tcp == nil || len(f.unknown) > 0 || len(f.rules) > 0 {
-		return f, "", fmt.Errorf("filter chain %s at gateway of %s is no mere TCP proxy: %v", chain.Name, g.cluster.Name, f.unknown)
+		return f, "", fmt.Errorf("filter chain %s at gateway of %s is not a plain TCP proxy: %v", chain.Name, g.cluster.Name, f.unknown)
 	}
 	return f, "", nil
 }
 
-// bestWays are those of the best priority that leads anywhere. A worse one that leads to a further gateway is noted as an escape.
-func (w *walk) bestWays(x *proxy, name string, conn connection, via []string) ([]way, error) {
+// bestBranches are those of the best priority with an arrival. Lower priorities that lead to
+// another gateway are loop risks.
+func (w *walk) bestBranches(x *proxy, name string, conn connection, via []string) ([]branch, error) {
 	if x.clusters[name] == nil {
-		return dead(name, via, "%s has no cluster %s", x, name), nil
+		return deadEnd(name, via, "%s has no cluster %s", x, name), nil
 	}
-	all, err := w.ways(x, name, conn, via, untilAlive)
+	all, err := w.branches(x, name, conn, via, noneReached)
 	if err != nil {
 		return nil, err
 	}
-	w.noteEscapes(x, name)
-	if untilAlive(all) {
+	w.addLoopRisks(x, name)
+	if noneReached(all) {
 		return all, nil
 	}
 	last := 0
 	for _, candidate := range all {
 		last = max(last, candidate.arrival.Priority)
 	}
-	return slices.DeleteFunc(all, func(w way) bool { return w.arrival.Priority != last }), nil
+	return slices.DeleteFunc(all, func(b branch) bool { return b.arrival.Priority != last }), nil
 }
 
-func (w *walk) noteEscapes(x *proxy, name string) {
+func (w *walk) addLoopRisks(x *proxy, name string) {
 	groups, err := x.priorityGroups(x.clusters[name])
 	if err != nil || len(groups) == 0 {
 		return
@@ -327,14 +337,14 @@ func (w *walk) noteEscapes(x *proxy, name string) {
 	for _, group := range groups[1:] {
 		for _, e := range group.endpoints {
 			if g, _ := w.mesh.gatewayAt(e.address, e.port); g != nil {
-				w.escape(fmt.Sprintf("gateway of %s, cluster %s, priority %d: gateway of %s", x.pod.cluster.Name, name, group.priority, g.cluster.Name))
+				w.addLoopRisk(fmt.Sprintf("gateway of %s, cluster %s, priority %d: gateway of %s", x.pod.cluster.Name, name, group.priority, g.cluster.Name))
 			}
 		}
 	}
 }
 
-func (w *walk) escape(text string) {
-	if !slices.Contains(w.result.Escapes, text) {
-		w.result.Escapes = append(w.result.Escapes, text)
+func (w *walk) addLoopRisk(text string) {
+	if !slices.Contains(w.result.LoopRisks, text) {
+		w.result.LoopRisks = append(w.result.LoopRisks, text)
 	}
 }

@@ -9,8 +9,9 @@ import (
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 )
 
-// intoPod follows the connection into a pod: TLS both ways, the authorization rules, and the port that the application listens on.
-func (w *walk) intoPod(p *pod, port int, conn connection, via []string) ([]way, error) {
+// enterPod follows the connection into a pod: mTLS in both directions, authorization, and the port
+// of the application.
+func (w *walk) enterPod(p *pod, port int, conn connection, via []string) ([]branch, error) {
 	where := fmt.Sprintf("%s:%d", p.IP, port)
 	a := Arrival{Share: 1, Cluster: p.cluster.Name, Pod: p.Name, Port: port, Via: via}
 	if len(via) > 0 {
@@ -18,10 +19,10 @@ func (w *walk) intoPod(p *pod, port int, conn connection, via []string) ([]way, 
 	}
 	switch {
 	case !p.Ready:
-		return dead(where, via, "%s is not ready", p), nil
+		return deadEnd(where, via, "%s is not ready", p), nil
 	case p.NoSidecar:
 		if conn.mutual {
-			a.Rejected = fmt.Sprintf("%s speaks no mTLS", p)
+			a.Rejected = fmt.Sprintf("%s does not support mTLS", p)
 		}
 		return p.listening(a, where, port), nil
 	}
@@ -30,13 +31,13 @@ func (w *walk) intoPod(p *pod, port int, conn connection, via []string) ([]way, 
 	if l == nil {
 		return nil, fmt.Errorf("%s has no listener for inbound calls", p)
 	}
-	if why := x.refused[l.Name]; why != "" {
-		return dead(where, via, "%s: %s", p, why), nil
+	if why := x.rejected[l.Name]; why != "" {
+		return deadEnd(where, via, "%s: %s", p, why), nil
 	}
 	chain, err := matchChain(l, conn, p.IP, port)
 	if errors.Is(err, errNoChain) {
-		a.Rejected = fmt.Sprintf("no filter chain of %s takes the connection to port %d", p, port)
-		return []way{{arrival: a}}, nil
+		a.Rejected = fmt.Sprintf("no filter chain of %s matches the connection to port %d", p, port)
+		return []branch{{arrival: a}}, nil
 	} else if err != nil {
 		return nil, fmt.Errorf("inbound listener of %s: %w", p, err)
 	}
@@ -44,27 +45,27 @@ func (w *walk) intoPod(p *pod, port int, conn connection, via []string) ([]way, 
 		return nil, err
 	}
 	if a.Rejected != "" {
-		return []way{{arrival: a}}, nil
+		return []branch{{arrival: a}}, nil
 	}
-	if err := w.letIn(x, chain, conn, port, &a); err != nil {
+	if err := w.authorize(x, chain, conn, port, &a); err != nil {
 		return nil, err
 	}
 	return p.listening(a, where, a.Port), nil
 }
 
-// listening ends the way where no container listens.
-func (p *pod) listening(a Arrival, where string, port int) []way {
+// listening turns the arrival into a dead end if no container listens on the port.
+func (p *pod) listening(a Arrival, where string, port int) []branch {
 	if _, listens := p.Ports[port]; !listens {
-		return dead(where, a.Via, "%s does not listen on port %d", p, port)
+		return deadEnd(where, a.Via, "%s does not listen on port %d", p, port)
 	}
-	return []way{{arrival: a}}
+	return []branch{{arrival: a}}
 }
 
-// handshake is the identity that the pod's proxy sees, or why there is no connection.
+// handshake returns the identity that the pod's proxy sees, or the reason why mTLS fails.
 func handshake(p *pod, chain *listenerv3.FilterChain, conn connection) (identity, rejected string, err error) {
 	if chain.TransportSocket == nil {
 		if conn.mutual {
-			return "", fmt.Sprintf("%s speaks no mTLS", p), nil
+			return "", fmt.Sprintf("%s does not support mTLS", p), nil
 		}
 		return "", "", nil
 	}
@@ -95,8 +96,8 @@ func handshake(p *pod, chain *listenerv3.FilterChain, conn connection) (identity
 	return conn.identity, "", nil
 }
 
-// letIn applies the chain's authorization rules and finds the application's port.
-func (w *walk) letIn(x *proxy, chain *listenerv3.FilterChain, conn connection, port int, a *Arrival) error {
+// authorize applies the authorization rules of the chain and sets the port of the application.
+func (w *walk) authorize(x *proxy, chain *listenerv3.FilterChain, conn connection, port int, a *Arrival) error {
 	filters, err := readChain(chain)
 	if err != nil {
 		return err
@@ -104,7 +105,7 @@ func (w *walk) letIn(x *proxy, chain *listenerv3.FilterChain, conn connection, p
 	if len(filters.unknown) > 0 {
 		w.undecided("inbound filter chain %s of %s has unknown filters %v", chain.Name, x, filters.unknown)
 	}
-	v := visit{identity: a.Identity, address: x.pod.IP, port: port, sni: conn.sni}
+	v := authorizationInput{identity: a.Identity, address: x.pod.IP, port: port, sni: conn.sni}
 	cluster := ""
 	if filters.http != nil {
 		if conn.request == nil {
@@ -120,9 +121,9 @@ func (w *walk) letIn(x *proxy, chain *listenerv3.FilterChain, conn connection, p
 	}
 	for _, r := range filters.rules {
 		if r.matchers {
-			w.undecided("inbound filter chain %s of %s has rules in the form of matchers", chain.Name, x)
+			w.undecided("inbound filter chain %s of %s has rules with matchers", chain.Name, x)
 		}
-		if err := v.judge(r, a); err != nil {
+		if err := v.applyRules(r, a); err != nil {
 			w.undecided("at %s: %v", x, err)
 		}
 	}
@@ -130,13 +131,13 @@ func (w *walk) letIn(x *proxy, chain *listenerv3.FilterChain, conn connection, p
 	return err
 }
 
-// judge keeps the first refusal of each kind.
-func (v visit) judge(r rules, a *Arrival) error {
-	denied, err := refuses(r.enforced, v)
+// applyRules records the first enforced and the first dry-run denial.
+func (v authorizationInput) applyRules(r rules, a *Arrival) error {
+	denied, err := deniedBy(r.enforced, v)
 	if err != nil {
 		return err
 	}
-	shadow, err := refuses(r.shadow, v)
+	shadow, err := deniedBy(r.shadow, v)
 	if a.Denied == "" {
 		a.Denied = denied
 	}
@@ -161,12 +162,12 @@ func (x *proxy) inboundCluster(filters chainFilters, conn connection) (string, e
 		return "", fmt.Errorf("%s has no inbound route for %s: %w", x, conn.request.path, err)
 	}
 	if route.GetRoute().GetCluster() == "" {
-		return "", fmt.Errorf("the inbound route %s of %s is no plain one", route.Name, x)
+		return "", fmt.Errorf("the inbound route %s of %s does not name one cluster", route.Name, x)
 	}
 	return route.GetRoute().GetCluster(), nil
 }
 
-// applicationPort is where the pod's proxy hands the call to.
+// applicationPort is the port to which the pod's proxy forwards the call.
 func (x *proxy) applicationPort(name string, port int) (int, error) {
 	c, err := x.cluster(name)
 	if err != nil {

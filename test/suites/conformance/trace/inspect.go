@@ -12,7 +12,8 @@ import (
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 )
 
-// Clusters are the names of the outbound Envoy clusters that a pod's proxy has, sorted: what its configuration costs. The pod may be "public".
+// Clusters are the sorted names of the outbound Envoy clusters of a pod's proxy. The pod may be
+// "public".
 func (m *Mesh) Clusters(cluster, pod string) []string {
 	p := m.pod(cluster, pod)
 	if p == nil {
@@ -21,8 +22,8 @@ func (m *Mesh) Clusters(cluster, pod string) []string {
 	return slices.DeleteFunc(p.proxy().clusterNames(), func(name string) bool { return !strings.HasPrefix(name, "outbound") })
 }
 
-// EnvoyCluster is the Envoy cluster for a destination as a pod's proxy has it: outlier detection, panic threshold, load balancing, connection
-// pool, TLS. subset is "" for none. It is nil where the proxy has none.
+// EnvoyCluster is the Envoy cluster of a pod's proxy for a destination, nil if there is none.
+// subset is "" for none.
 func (m *Mesh) EnvoyCluster(cluster, pod, host string, port int, subset string) *clusterv3.Cluster {
 	p := m.pod(cluster, pod)
 	if p == nil {
@@ -31,7 +32,7 @@ func (m *Mesh) EnvoyCluster(cluster, pod, host string, port int, subset string) 
 	return p.proxy().clusters[fmt.Sprintf("outbound|%d|%s|%s", port, subset, host)]
 }
 
-// Endpoints is the load assignment of that cluster, nil where there is none.
+// Endpoints is the load assignment of [Mesh.EnvoyCluster], nil if there is none.
 func (m *Mesh) Endpoints(cluster, pod, host string, port int, subset string) *endpointv3.ClusterLoadAssignment {
 	c := m.EnvoyCluster(cluster, pod, host, port, subset)
 	if c == nil {
@@ -40,7 +41,7 @@ func (m *Mesh) Endpoints(cluster, pod, host string, port int, subset string) *en
 	return m.pod(cluster, pod).proxy().loadAssignment(c)
 }
 
-// Listeners are those of a pod's proxy, nil where there is no such pod.
+// Listeners of a pod's proxy, nil for an unknown pod.
 func (m *Mesh) Listeners(cluster, pod string) []*listenerv3.Listener {
 	if p := m.pod(cluster, pod); p != nil {
 		return p.proxy().listeners
@@ -48,7 +49,7 @@ func (m *Mesh) Listeners(cluster, pod string) []*listenerv3.Listener {
 	return nil
 }
 
-// Routes are the route configurations of a pod's proxy by name, nil where there is no such pod.
+// Routes are the route configurations of a pod's proxy by name, nil for an unknown pod.
 func (m *Mesh) Routes(cluster, pod string) map[string]*routev3.RouteConfiguration {
 	if p := m.pod(cluster, pod); p != nil {
 		return p.proxy().routes
@@ -56,15 +57,16 @@ func (m *Mesh) Routes(cluster, pod string) map[string]*routev3.RouteConfiguratio
 	return nil
 }
 
-// Refused are the listeners that Envoy would not take, over all proxies of the world, sorted. Computing them costs every proxy's configuration.
-func (m *Mesh) Refused() []string {
+// RejectedListeners are the sorted errors of all listeners that Envoy would reject. It computes the
+// configuration of every proxy.
+func (m *Mesh) RejectedListeners() []string {
 	var all []string
 	for _, c := range m.order {
 		for _, p := range c.pods {
 			if p.NoSidecar {
 				continue
 			}
-			for _, why := range p.proxy().refused {
+			for _, why := range p.proxy().rejected {
 				all = append(all, p.String()+": "+why)
 			}
 		}
@@ -73,9 +75,10 @@ func (m *Mesh) Refused() []string {
 	return all
 }
 
-// TraceGateway is a TLS connection straight at a cluster's cross-cluster gateways, as anybody opens it who can reach them: with some server name
-// and, where identity is not empty, with that SPIFFE ID. It takes every server's certificate, and speaks HTTP inside. The arrivals over all
-// the cluster's gateways are merged; each gateway has an equal share.
+// TraceGateway traces a direct TLS connection to a cluster's cross-cluster gateways with the server
+// name sni. The client certificate holds the SPIFFE ID identity; "" is a client without a
+// certificate. The client accepts every server certificate and sends HTTP. Each gateway has an
+// equal share.
 func (m *Mesh) TraceGateway(cluster, sni, identity string) Result {
 	result := Result{}
 	w := &walk{mesh: m, result: &result}
@@ -89,12 +92,12 @@ func (m *Mesh) TraceGateway(cluster, sni, identity string) Result {
 		accepts: []*matcherv3.StringMatcher{}, request: &request{authority: sni, method: "GET", path: "/", scheme: "http"},
 	}
 	for _, g := range c.gateways {
-		ways, err := w.intoGateway(nil, g, conn, nil)
+		branches, err := w.throughGateway(nil, g, conn, nil)
 		if err != nil {
 			w.undecided("%v", err)
 		}
-		for _, found := range ways {
-			w.keep(found, 1/float64(len(c.gateways)))
+		for _, found := range branches {
+			w.record(found, 1/float64(len(c.gateways)))
 		}
 	}
 	result.finish()

@@ -12,7 +12,7 @@ import (
 
 var expressions sync.Map
 
-// fullMatch tells whether the whole value matches the expression, as RE2 in Envoy does.
+// fullMatch reports whether the expression matches the whole value, as RE2 does in Envoy.
 func fullMatch(expression, value string) (bool, error) {
 	if known, ok := expressions.Load(expression); ok {
 		return known.(*regexp.Regexp).MatchString(value), nil
@@ -44,10 +44,10 @@ func matchString(m *matcherv3.StringMatcher, value string) (bool, error) {
 	case *matcherv3.StringMatcher_SafeRegex:
 		return fullMatch(p.SafeRegex.GetRegex(), value)
 	}
-	return false, fmt.Errorf("a string matcher of kind %T", m.GetMatchPattern())
+	return false, fmt.Errorf("unsupported string matcher %T", m.GetMatchPattern())
 }
 
-// matchHeader follows Envoy's HeaderMatcher: a header that is absent matches nothing, except where absence is asked for.
+// matchHeader follows Envoy's HeaderMatcher: an absent header matches only a test for absence.
 func matchHeader(m *routev3.HeaderMatcher, r *request) (bool, error) {
 	value, present := r.header(m.Name)
 	if !present && m.TreatMissingHeaderAsEmpty {
@@ -60,14 +60,14 @@ func matchHeader(m *routev3.HeaderMatcher, r *request) (bool, error) {
 		return present != m.InvertMatch, nil
 	}
 	if !present {
-		// Envoy does not look at InvertMatch where there is no value.
+		// Envoy ignores InvertMatch if there is no value.
 		return false, nil
 	}
 	matched, err := matchHeaderValue(m, value)
 	return matched != m.InvertMatch, err
 }
 
-//nolint:staticcheck // Envoy's deprecated forms are still matched by it.
+//nolint:staticcheck // Envoy still supports its deprecated matchers.
 func matchHeaderValue(m *routev3.HeaderMatcher, value string) (bool, error) {
 	switch p := m.GetHeaderMatchSpecifier().(type) {
 	case *routev3.HeaderMatcher_StringMatch:
@@ -83,10 +83,10 @@ func matchHeaderValue(m *routev3.HeaderMatcher, value string) (bool, error) {
 	case *routev3.HeaderMatcher_SafeRegexMatch:
 		return fullMatch(p.SafeRegexMatch.GetRegex(), value)
 	}
-	return false, fmt.Errorf("a header matcher of kind %T", m.GetHeaderMatchSpecifier())
+	return false, fmt.Errorf("unsupported header matcher %T", m.GetHeaderMatchSpecifier())
 }
 
-// matchQuery tells whether the path's query has the parameter; the first of a name counts.
+// matchQuery matches a parameter of the path's query. The first value of a name counts.
 func matchQuery(m *routev3.QueryParameterMatcher, r *request) (bool, error) {
 	_, query, _ := strings.Cut(r.path, "?")
 	value, present := "", false
@@ -107,10 +107,10 @@ func matchQuery(m *routev3.QueryParameterMatcher, r *request) (bool, error) {
 	case nil:
 		return present, nil
 	}
-	return false, fmt.Errorf("a query matcher of kind %T", m.GetQueryParameterMatchSpecifier())
+	return false, fmt.Errorf("unsupported query matcher %T", m.GetQueryParameterMatchSpecifier())
 }
 
-// anyMatches tells whether one of the matchers takes the value; an empty list takes everything.
+// anyMatches reports whether a matcher accepts the value. An empty list accepts every value.
 func anyMatches(matchers []*matcherv3.StringMatcher, value string) (bool, error) {
 	for _, m := range matchers {
 		if matched, err := matchString(m, value); matched || err != nil {

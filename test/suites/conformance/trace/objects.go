@@ -17,21 +17,22 @@ import (
 
 	"istio.io/istio/pkg/kube"
 
-	"github.com/isthmus-mesh/isthmus/test/suites/conformance/world"
+	"github.com/isthmus-mesh/isthmus/test/suites/conformance/scenario"
 )
 
-// serviceLabel ties pods to their Kubernetes Service; the world names the Service instead of writing its selector.
+// serviceLabel is the selector of Kubernetes Services: a scenario names the Service of a pod and
+// states no selector.
 const serviceLabel = "conformance.isthmus.dev/service"
 
-// born is when every Kubernetes object was made: object age must not decide anything.
-var born = metav1.NewTime(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+// creationTime of all Kubernetes objects, so that their age has no effect.
+var creationTime = metav1.NewTime(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 
-// kubernetesObjects are what an istiod reads from one cluster's API server beside Istio's own kinds.
+// kubernetesObjects are the objects of one cluster that istiod reads, without Istio's kinds.
 func (c *cluster) kubernetesObjects() ([]runtime.Object, error) {
 	objects := []runtime.Object{c.node()}
 	namespaces := c.namespaces()
 	for _, ns := range slices.Sorted(maps.Keys(namespaces)) {
-		objects = append(objects, &corev1.Namespace{ObjectMeta: meta(ns, "", namespaces[ns])})
+		objects = append(objects, &corev1.Namespace{ObjectMeta: objectMeta(ns, "", namespaces[ns])})
 	}
 	for _, p := range c.pods {
 		objects = append(objects, p.object())
@@ -46,7 +47,8 @@ func (c *cluster) kubernetesObjects() ([]runtime.Object, error) {
 	return append(objects, bundled...), err
 }
 
-// bundledCore are the Kubernetes objects of the cluster's own bundle that nothing else made already.
+// bundledCore are the Kubernetes objects of the cluster's bundle. Namespaces are left out; see
+// namespaces.
 func (c *cluster) bundledCore() ([]runtime.Object, error) {
 	var objects []runtime.Object
 	for _, key := range slices.Sorted(maps.Keys(c.bundle)) {
@@ -60,14 +62,14 @@ func (c *cluster) bundledCore() ([]runtime.Object, error) {
 		}
 		decoded, _, err := kube.IstioCodec.UniversalDeserializer().Decode(raw, nil, nil)
 		if err != nil {
-			return nil, fmt.Errorf("%s in %s is neither Istio's nor Kubernetes' own: %w", key, c.Name, err)
+			return nil, fmt.Errorf("%s in %s has neither an Istio kind nor a Kubernetes kind: %w", key, c.Name, err)
 		}
 		objects = append(objects, decoded)
 	}
 	return objects, nil
 }
 
-// namespaces are those that the platform made for pods, and those of the bundle, with their labels.
+// namespaces are the namespaces of pods and of the bundle with their labels.
 func (c *cluster) namespaces() map[string]map[string]string {
 	all := map[string]map[string]string{systemNamespace: {}}
 	for _, object := range c.bundle {
@@ -110,7 +112,7 @@ func (c *cluster) node() *corev1.Node {
 	if c.Zone != "" {
 		labels["topology.kubernetes.io/zone"] = c.Zone
 	}
-	return &corev1.Node{ObjectMeta: meta(c.nodeName(), "", labels)}
+	return &corev1.Node{ObjectMeta: objectMeta(c.nodeName(), "", labels)}
 }
 
 func (p *pod) object() *corev1.Pod {
@@ -128,7 +130,7 @@ func (p *pod) object() *corev1.Pod {
 		ready = corev1.ConditionTrue
 	}
 	object := &corev1.Pod{
-		ObjectMeta: meta(p.objectName(), p.Namespace, labels),
+		ObjectMeta: objectMeta(p.objectName(), p.Namespace, labels),
 		Spec: corev1.PodSpec{
 			NodeName:           p.cluster.nodeName(),
 			ServiceAccountName: p.ServiceAccount,
@@ -148,7 +150,7 @@ func (p *pod) object() *corev1.Pod {
 	return object
 }
 
-// labels are the pod's own and those that the injector adds.
+// labels of the pod, including those that Istio's injector adds.
 func (p *pod) labels() map[string]string {
 	labels := maps.Clone(p.Labels)
 	if labels == nil {
@@ -158,7 +160,8 @@ func (p *pod) labels() map[string]string {
 		labels[serviceLabel] = p.Service
 	}
 	if p.cluster.Network != "" {
-		// istiod takes the system namespace's label for it; the fake server knows no system namespace.
+		// istiod reads this label from the system namespace, which the fake server does not
+		// support.
 		labels["topology.istio.io/network"] = p.cluster.Network
 	}
 	if p.NoSidecar {
@@ -171,7 +174,7 @@ func (p *pod) labels() map[string]string {
 	return labels
 }
 
-// service is a Kubernetes Service: one that pods name, or that of a gateway.
+// service is the Kubernetes Service of pods or of a gateway.
 type service struct {
 	cluster   *cluster
 	name      string
@@ -193,7 +196,7 @@ func (s *service) host() string { return s.name + "." + s.namespace + ".svc.clus
 
 func (s *service) object() *corev1.Service {
 	object := &corev1.Service{
-		ObjectMeta: meta(s.name, s.namespace, s.labels),
+		ObjectMeta: objectMeta(s.name, s.namespace, s.labels),
 		Spec: corev1.ServiceSpec{
 			Type: corev1.ServiceTypeClusterIP, ClusterIP: s.clusterIP, ClusterIPs: []string{s.clusterIP}, Selector: s.selector,
 		},
@@ -212,12 +215,13 @@ func (s *service) object() *corev1.Service {
 	return object
 }
 
-// slices are one EndpointSlice per pod: pods of one Service need not listen on the same ports.
+// slices returns one EndpointSlice per pod, because pods of a Service may listen on different
+// ports.
 func (s *service) slices() []*discoveryv1.EndpointSlice {
 	var all []*discoveryv1.EndpointSlice
 	for _, p := range s.pods {
 		slice := &discoveryv1.EndpointSlice{
-			ObjectMeta:  meta(s.name+"-"+p.objectName(), s.namespace, map[string]string{discoveryv1.LabelServiceName: s.name}),
+			ObjectMeta:  objectMeta(s.name+"-"+p.objectName(), s.namespace, map[string]string{discoveryv1.LabelServiceName: s.name}),
 			AddressType: discoveryv1.AddressTypeIPv4,
 			Endpoints: []discoveryv1.Endpoint{{
 				Addresses:  []string{p.IP},
@@ -238,7 +242,7 @@ func (s *service) slices() []*discoveryv1.EndpointSlice {
 	return all
 }
 
-// targetOf is the pod's port behind one of the Service, 0 for none.
+// targetOf is the pod's port behind a port of the Service, 0 for none.
 func (p *pod) targetOf(s *service, port servicePort) int {
 	if s.selector[serviceLabel] == "" {
 		return port.target
@@ -246,11 +250,11 @@ func (p *pod) targetOf(s *service, port servicePort) int {
 	return p.ServicePorts[port.port]
 }
 
-func meta(name, namespace string, labels map[string]string) metav1.ObjectMeta {
-	return metav1.ObjectMeta{Name: name, Namespace: namespace, Labels: labels, CreationTimestamp: born}
+func objectMeta(name, namespace string, labels map[string]string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Name: name, Namespace: namespace, Labels: labels, CreationTimestamp: creationTime}
 }
 
-// podServices are the Kubernetes Services that the cluster's pods name, by namespace and name.
+// podServices are the Kubernetes Services of the cluster's pods, sorted by namespace and name.
 func (c *cluster) podServices() []*service {
 	byName := map[string]*service{}
 	for _, p := range c.pods {
@@ -279,8 +283,8 @@ func (c *cluster) podServices() []*service {
 	return all
 }
 
-// addPorts adds the Service's ports that this pod knows, each named like the container's port where that has a name.
-func (s *service) addPorts(p world.Pod) {
+// addPorts adds the Service's ports of this pod. Each has the name of the container port, if any.
+func (s *service) addPorts(p scenario.Pod) {
 	for _, port := range slices.Sorted(maps.Keys(p.ServicePorts)) {
 		target := p.ServicePorts[port]
 		if slices.ContainsFunc(s.ports, func(have servicePort) bool { return have.port == port }) {
@@ -294,20 +298,20 @@ func (s *service) addPorts(p world.Pod) {
 	}
 }
 
-// Objects are the Kubernetes objects of one cluster as the trace shows them to istiod, with their kinds: the platform's, and those that the
-// bundle holds.
-func Objects(w *world.World, name string) ([]runtime.Object, error) {
-	i := slices.IndexFunc(w.Clusters, func(c world.Cluster) bool { return c.Name == name })
+// Objects are the Kubernetes objects of one cluster that istiod reads, with their kinds: those of
+// the platform and those of the bundle.
+func Objects(sc *scenario.Scenario, name string) ([]runtime.Object, error) {
+	i := slices.IndexFunc(sc.Clusters, func(c scenario.Cluster) bool { return c.Name == name })
 	if i < 0 {
-		return nil, fmt.Errorf("there is no cluster %q in the world", name)
+		return nil, fmt.Errorf("there is no cluster %q in the scenario", name)
 	}
-	c := newCluster(w, i)
-	c.addGateways(w.Bundles[c.planeName()])
+	c := newCluster(sc, i)
+	c.addGateways(sc.Bundles[c.controlPlaneName()])
 	objects, err := c.kubernetesObjects()
 	for _, object := range objects {
 		kinds, _, kindErr := kube.IstioScheme.ObjectKinds(object)
 		if kindErr != nil || len(kinds) == 0 {
-			return nil, fmt.Errorf("an object of cluster %s without a kind: %w", name, kindErr)
+			return nil, fmt.Errorf("an object of cluster %s has no kind: %w", name, kindErr)
 		}
 		object.GetObjectKind().SetGroupVersionKind(kinds[0])
 	}

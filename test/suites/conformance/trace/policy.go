@@ -20,13 +20,13 @@ const (
 	corsFilter  = "envoy.filters.http.cors"
 )
 
-// rewrite changes path and authority as the route says.
+// rewrite applies the route's rewrites to path and authority.
 func rewrite(route *routev3.Route, r *request) error {
 	action := route.GetRoute()
 	if to := action.GetPrefixRewrite(); to != "" {
 		matched := route.GetMatch().GetPrefix() + route.GetMatch().GetPathSeparatedPrefix() + route.GetMatch().GetPath()
 		if len(matched) > len(r.path) {
-			return fmt.Errorf("route %s rewrites a prefix of %s that it does not match", route.Name, r.path)
+			return fmt.Errorf("route %s rewrites a prefix that %s does not have", route.Name, r.path)
 		}
 		r.path = to + r.path[len(matched):]
 	}
@@ -58,7 +58,8 @@ func applyHeaders(r *request, add []*corev3.HeaderValueOption, remove []string) 
 	}
 }
 
-// routePolicy puts into Istio's words what the route does beside sending.
+// routePolicy lists the settings of the route, except for its destinations, with the names of
+// Istio's fields.
 func routePolicy(v *routev3.VirtualHost, route *routev3.Route) (map[string]string, error) {
 	policy := map[string]string{}
 	action := route.GetRoute()
@@ -116,7 +117,8 @@ func headerPolicy(policy map[string]string, side string, add []*corev3.HeaderVal
 	}
 }
 
-// filterConfig is what the route, or else its virtual host, says to a filter.
+// filterConfig is the configuration of a filter in the route or, if there is none, in the virtual
+// host.
 func filterConfig(v *routev3.VirtualHost, route *routev3.Route, filter string) *anypb.Any {
 	if c := route.GetTypedPerFilterConfig()[filter]; c != nil {
 		return c
@@ -133,7 +135,7 @@ func faultOf(v *routev3.VirtualHost, route *routev3.Route) (*faultv3.HTTPFault, 
 	return fault, config.UnmarshalTo(fault)
 }
 
-// fraction is a part of 1.
+// fraction converts to a share of 1.
 func fraction(p *typev3.FractionalPercent) float64 {
 	per := map[typev3.FractionalPercent_DenominatorType]float64{
 		typev3.FractionalPercent_HUNDRED: 100, typev3.FractionalPercent_TEN_THOUSAND: 1e4, typev3.FractionalPercent_MILLION: 1e6,
@@ -141,7 +143,7 @@ func fraction(p *typev3.FractionalPercent) float64 {
 	return float64(p.GetNumerator()) / per[p.GetDenominator()]
 }
 
-// redirect is the answer in words: the code and where to.
+// redirect returns the status code and the target of a redirect.
 func redirect(route *routev3.Route, r *request) string {
 	to := route.GetRedirect()
 	codes := map[routev3.RedirectAction_RedirectResponseCode]int{

@@ -20,30 +20,30 @@ import (
 	"istio.io/istio/pkg/spiffe"
 )
 
-// istioVersion is what the proxies say they are.
+// istioVersion is the version that the proxies report.
 const istioVersion = "1.31.0"
 
-// proxy is an Envoy with the configuration that its control plane gives it.
+// proxy is an Envoy with its configuration.
 type proxy struct {
-	pod   *pod
-	plane *plane
-	node  *model.Proxy
+	pod    *pod
+	istiod *istiod
+	node   *model.Proxy
 
 	listeners []*listenerv3.Listener
 	clusters  map[string]*clusterv3.Cluster
 	routes    map[string]*routev3.RouteConfiguration
-	// refused are the listeners that Envoy does not take, with the reason.
-	refused map[string]string
-	// groups are the endpoints of the clusters that were asked for already.
+	// rejected maps listeners that Envoy would reject to the reason.
+	rejected map[string]string
+	// groups caches the endpoints of Envoy clusters.
 	groups map[string][]priorityGroup
 }
 
-// proxyOf computes a pod's configuration once.
-func (p *plane) proxyOf(owner *pod) *proxy {
+// proxyOf computes a pod's configuration and caches it.
+func (p *istiod) proxyOf(owner *pod) *proxy {
 	if known := p.proxies[owner]; known != nil {
 		return known
 	}
-	x := &proxy{pod: owner, plane: p, node: p.node(owner), groups: map[string][]priorityGroup{}, refused: map[string]string{}}
+	x := &proxy{pod: owner, istiod: p, node: p.node(owner), groups: map[string][]priorityGroup{}, rejected: map[string]string{}}
 	x.listeners = p.server.Listeners(x.node)
 	x.clusters = map[string]*clusterv3.Cluster{}
 	for _, c := range p.server.Clusters(x.node) {
@@ -54,16 +54,16 @@ func (p *plane) proxyOf(owner *pod) *proxy {
 		x.routes[r.Name] = r
 	}
 	for _, l := range x.listeners {
-		if twice := duplicateMatch(l); twice != "" {
-			x.refused[l.Name] = twice
+		if reason := duplicateMatch(l); reason != "" {
+			x.rejected[l.Name] = reason
 		}
 	}
 	p.proxies[owner] = x
 	return x
 }
 
-// node is the proxy as istiod knows it once it has connected.
-func (p *plane) node(owner *pod) *model.Proxy {
+// node is istiod's representation of the connected proxy.
+func (p *istiod) node(owner *pod) *model.Proxy {
 	c := owner.cluster
 	node := &model.Proxy{
 		Type:            model.SidecarProxy,
@@ -96,7 +96,8 @@ func (p *plane) node(owner *pod) *model.Proxy {
 	return node
 }
 
-// loadAssignment is where a cluster's endpoints stand: with EDS, what istiod would answer; otherwise in the cluster itself.
+// loadAssignment returns a cluster's endpoints: from istiod with EDS, otherwise from the cluster
+// itself.
 func (x *proxy) loadAssignment(c *clusterv3.Cluster) *endpointv3.ClusterLoadAssignment {
 	if c.GetType() != clusterv3.Cluster_EDS {
 		return c.LoadAssignment
@@ -105,13 +106,13 @@ func (x *proxy) loadAssignment(c *clusterv3.Cluster) *endpointv3.ClusterLoadAssi
 	if name == "" {
 		name = c.Name
 	}
-	builder := endpoints.NewEndpointBuilder(name, x.node, x.plane.server.PushContext())
-	return builder.BuildClusterLoadAssignment(x.plane.server.Discovery.Env.EndpointIndex)
+	builder := endpoints.NewEndpointBuilder(name, x.node, x.istiod.server.PushContext())
+	return builder.BuildClusterLoadAssignment(x.istiod.server.Discovery.Env.EndpointIndex)
 }
 
 func (x *proxy) String() string { return x.pod.String() }
 
-// clusterNames are sorted.
+// clusterNames returns the sorted names of the Envoy clusters.
 func (x *proxy) clusterNames() []string { return slices.Sorted(maps.Keys(x.clusters)) }
 
 func (x *proxy) cluster(name string) (*clusterv3.Cluster, error) {

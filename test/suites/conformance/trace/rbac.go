@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -12,11 +13,11 @@ import (
 	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
 )
 
-// peerPrincipal is the filter state under which Istio keeps the caller's identity.
+// peerPrincipal is the filter state that holds the caller's identity.
 const peerPrincipal = "io.istio.peer_principal"
 
-// visit is what authorization rules look at.
-type visit struct {
+// authorizationInput holds the properties that authorization rules match.
+type authorizationInput struct {
 	// identity is "" for plain text.
 	identity string
 	address  string
@@ -26,8 +27,8 @@ type visit struct {
 	request *request
 }
 
-// refuses names the policy that refuses the visit, "" for let in.
-func refuses(r *rbacv3.RBAC, v visit) (string, error) {
+// deniedBy returns action and name of the policy that denies the call, "" if it is allowed.
+func deniedBy(r *rbacv3.RBAC, v authorizationInput) (string, error) {
 	if r == nil {
 		return "", nil
 	}
@@ -48,19 +49,19 @@ func refuses(r *rbacv3.RBAC, v visit) (string, error) {
 	switch r.Action {
 	case rbacv3.RBAC_ALLOW:
 		if len(names) == 0 {
-			// All rules of the policy ask for what a TCP chain does not know.
+			// All rules of the policy need HTTP attributes, which a TCP chain does not have.
 			return "ALLOW without a rule", nil
 		}
 		return "ALLOW " + strings.Join(slices.Compact(names), ", "), nil
 	case rbacv3.RBAC_DENY, rbacv3.RBAC_LOG:
 		return "", nil
 	}
-	return "", fmt.Errorf("the action %s", r.Action)
+	return "", fmt.Errorf("unsupported action %s", r.Action)
 }
 
 var ruleName = regexp.MustCompile(`^ns\[(.*)\]-policy\[(.*)\]-rule\[.*\]$`)
 
-// policyName is namespace/name of the AuthorizationPolicy that a rule stems from.
+// policyName is namespace/name of the AuthorizationPolicy of a rule.
 func policyName(rule string) string {
 	if parts := ruleName.FindStringSubmatch(rule); parts != nil {
 		return parts[1] + "/" + parts[2]
@@ -68,24 +69,24 @@ func policyName(rule string) string {
 	return rule
 }
 
-func policyMatches(p *rbacv3.Policy, v visit) (bool, error) {
+func policyMatches(p *rbacv3.Policy, v authorizationInput) (bool, error) {
 	if p.Condition != nil || p.CheckedCondition != nil {
-		return false, fmt.Errorf("a condition in CEL")
+		return false, errors.New("unsupported CEL condition")
 	}
 	for _, permission := range p.Permissions {
-		permitted, err := permits(permission, v)
+		permitted, err := permissionMatches(permission, v)
 		if err != nil {
 			return false, err
 		}
 		if !permitted {
 			continue
 		}
-		return some(p.Principals, func(id *rbacv3.Principal) (bool, error) { return isPrincipal(id, v) })
+		return anyOf(p.Principals, func(id *rbacv3.Principal) (bool, error) { return principalMatches(id, v) })
 	}
 	return false, nil
 }
 
-func some[T any](list []T, matches func(T) (bool, error)) (bool, error) {
+func anyOf[T any](list []T, matches func(T) (bool, error)) (bool, error) {
 	for _, item := range list {
 		if matched, err := matches(item); matched || err != nil {
 			return matched, err
@@ -94,7 +95,7 @@ func some[T any](list []T, matches func(T) (bool, error)) (bool, error) {
 	return false, nil
 }
 
-func every[T any](list []T, matches func(T) (bool, error)) (bool, error) {
+func allOf[T any](list []T, matches func(T) (bool, error)) (bool, error) {
 	for _, item := range list {
 		if matched, err := matches(item); !matched || err != nil {
 			return false, err
@@ -103,15 +104,15 @@ func every[T any](list []T, matches func(T) (bool, error)) (bool, error) {
 	return true, nil
 }
 
-func permits(p *rbacv3.Permission, v visit) (bool, error) {
-	again := func(p *rbacv3.Permission) (bool, error) { return permits(p, v) }
+func permissionMatches(p *rbacv3.Permission, v authorizationInput) (bool, error) {
+	again := func(p *rbacv3.Permission) (bool, error) { return permissionMatches(p, v) }
 	switch r := p.GetRule().(type) {
 	case *rbacv3.Permission_Any:
 		return r.Any, nil
 	case *rbacv3.Permission_AndRules:
-		return every(r.AndRules.Rules, again)
+		return allOf(r.AndRules.Rules, again)
 	case *rbacv3.Permission_OrRules:
-		return some(r.OrRules.Rules, again)
+		return anyOf(r.OrRules.Rules, again)
 	case *rbacv3.Permission_NotRule:
 		matched, err := again(r.NotRule)
 		return !matched, err
@@ -134,18 +135,18 @@ func permits(p *rbacv3.Permission, v visit) (bool, error) {
 		}
 		return matchString(r.UrlPath.GetPath(), v.request.pathOnly())
 	}
-	return false, fmt.Errorf("a permission of kind %T", p.GetRule())
+	return false, fmt.Errorf("unsupported permission %T", p.GetRule())
 }
 
-func isPrincipal(p *rbacv3.Principal, v visit) (bool, error) {
-	again := func(p *rbacv3.Principal) (bool, error) { return isPrincipal(p, v) }
+func principalMatches(p *rbacv3.Principal, v authorizationInput) (bool, error) {
+	again := func(p *rbacv3.Principal) (bool, error) { return principalMatches(p, v) }
 	switch id := p.GetIdentifier().(type) {
 	case *rbacv3.Principal_Any:
 		return id.Any, nil
 	case *rbacv3.Principal_AndIds:
-		return every(id.AndIds.Ids, again)
+		return allOf(id.AndIds.Ids, again)
 	case *rbacv3.Principal_OrIds:
-		return some(id.OrIds.Ids, again)
+		return anyOf(id.OrIds.Ids, again)
 	case *rbacv3.Principal_NotId:
 		matched, err := again(id.NotId)
 		return !matched, err
@@ -156,7 +157,7 @@ func isPrincipal(p *rbacv3.Principal, v visit) (bool, error) {
 		return matchString(id.Authenticated.PrincipalName, v.identity)
 	case *rbacv3.Principal_FilterState:
 		if id.FilterState.Key != peerPrincipal {
-			return false, fmt.Errorf("the filter state %s", id.FilterState.Key)
+			return false, fmt.Errorf("unsupported filter state %s", id.FilterState.Key)
 		}
 		if v.identity == "" {
 			return false, nil
@@ -173,7 +174,7 @@ func isPrincipal(p *rbacv3.Principal, v visit) (bool, error) {
 		}
 		return matchString(id.UrlPath.GetPath(), v.request.pathOnly())
 	}
-	return false, fmt.Errorf("a principal of kind %T", p.GetIdentifier())
+	return false, fmt.Errorf("unsupported principal %T", p.GetIdentifier())
 }
 
 func inRange(r *corev3.CidrRange, address string) (bool, error) {

@@ -10,7 +10,7 @@ import (
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 )
 
-// routeConfig is the one that the connection manager serves.
+// routeConfig is the route configuration of the connection manager.
 func (x *proxy) routeConfig(manager *hcmv3.HttpConnectionManager) (*routev3.RouteConfiguration, error) {
 	if inline := manager.GetRouteConfig(); inline != nil {
 		return inline, nil
@@ -19,10 +19,11 @@ func (x *proxy) routeConfig(manager *hcmv3.HttpConnectionManager) (*routev3.Rout
 	if r := x.routes[name]; r != nil {
 		return r, nil
 	}
-	return nil, fmt.Errorf("route configuration %q of %s", name, x)
+	return nil, fmt.Errorf("%s has no route configuration %q", x, name)
 }
 
-// virtualHost is the one for the authority: the exact domain, the longest suffix, the longest prefix, any.
+// virtualHost selects by authority: the exact domain, then the longest suffix, then the longest
+// prefix, then "*".
 func virtualHost(config *routev3.RouteConfiguration, authority string) *routev3.VirtualHost {
 	host := strings.ToLower(authority)
 	if config.GetIgnorePortInHostMatching() {
@@ -57,7 +58,7 @@ func domainScore(domain, host string) int {
 	return 0
 }
 
-// matchRoute is the first route of the virtual host that takes the request.
+// matchRoute is the first route of the virtual host that matches the request.
 func matchRoute(v *routev3.VirtualHost, r *request) (*routev3.Route, error) {
 	for _, candidate := range v.Routes {
 		matched, err := routeMatches(candidate.GetMatch(), r)
@@ -74,7 +75,7 @@ func matchRoute(v *routev3.VirtualHost, r *request) (*routev3.Route, error) {
 func routeMatches(m *routev3.RouteMatch, r *request) (bool, error) {
 	if m.GetRuntimeFraction() != nil || m.GetTlsContext() != nil || len(m.GetDynamicMetadata()) > 0 || len(m.GetFilterState()) > 0 ||
 		m.GetGrpc() != nil {
-		return false, fmt.Errorf("a match by something else than path, headers and query: %v", m)
+		return false, fmt.Errorf("unsupported match, only path, headers and query are supported: %v", m)
 	}
 	if matched, err := pathMatches(m, r); !matched || err != nil {
 		return false, err
@@ -110,17 +111,17 @@ func pathMatches(m *routev3.RouteMatch, r *request) (bool, error) {
 	case *routev3.RouteMatch_SafeRegex:
 		return fullMatch(p.SafeRegex.GetRegex(), path)
 	}
-	return false, fmt.Errorf("a path matcher of kind %T", m.GetPathSpecifier())
+	return false, fmt.Errorf("unsupported path matcher %T", m.GetPathSpecifier())
 }
 
-// destination is one Envoy cluster that a route sends to.
+// destination is one Envoy cluster of a route.
 type destination struct {
 	cluster string
 	share   float64
 	request *request
 }
 
-// destinations are where the route sends the request to, each with the request as it leaves.
+// destinations of the route, each with the request after the route's changes.
 func destinations(v *routev3.VirtualHost, route *routev3.Route, r *request) ([]destination, error) {
 	action := route.GetRoute()
 	base := r.clone()
@@ -142,7 +143,7 @@ func destinations(v *routev3.VirtualHost, route *routev3.Route, r *request) ([]d
 				to.authority = literal
 			}
 			if w.GetClusterHeader() != "" {
-				return nil, fmt.Errorf("route %s takes the cluster from a header", route.Name)
+				return nil, fmt.Errorf("route %s selects the cluster by a header, which is not supported", route.Name)
 			}
 			total += float64(w.GetWeight().GetValue())
 			all = append(all, destination{w.Name, float64(w.GetWeight().GetValue()), to})
@@ -152,5 +153,5 @@ func destinations(v *routev3.VirtualHost, route *routev3.Route, r *request) ([]d
 		}
 		return slices.DeleteFunc(all, func(d destination) bool { return d.share == 0 }), nil
 	}
-	return nil, fmt.Errorf("route %s chooses the cluster by %T", route.Name, action.GetClusterSpecifier())
+	return nil, fmt.Errorf("route %s has the unsupported cluster specifier %T", route.Name, action.GetClusterSpecifier())
 }

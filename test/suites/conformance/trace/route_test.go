@@ -10,7 +10,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/suites/conformance/trace"
 )
 
-// routed adds a VirtualService with these http routes, and a subset v2, to what the caller has.
+// routed adds a subset v2 and a VirtualService with these routes to consumed.
 func routed(routes string) string {
 	return strings.Replace(consumed, "  trafficPolicy:\n", `  subsets:
   - name: v2
@@ -32,9 +32,9 @@ const (
 	v2    = "p0 100% two/httpbin-v2:80 via two"
 )
 
-var everywhere = []string{"p0 50% two/httpbin-v1:80 via two", "p0 50% two/httpbin-v2:80 via two"}
+var bothVersions = []string{"p0 50% two/httpbin-v1:80 via two", "p0 50% two/httpbin-v2:80 via two"}
 
-func TestRouteMatches(t *testing.T) {
+func TestRouteMatchesAreEvaluated(t *testing.T) {
 	with := func(change func(*trace.Call)) trace.Call {
 		c := get("httpbin.global", 8000)
 		change(&c)
@@ -53,7 +53,7 @@ func TestRouteMatches(t *testing.T) {
 		{"{headers: {end-user: {exact: jason}}}", header("jason"), path("/")},
 		{"{headers: {end-user: {prefix: ja}}}", header("jason"), header("aja")},
 		{"{headers: {end-user: {regex: 'j.*n'}}}", header("jason"), header("jason2")},
-		{"{headers: {end-user: {}}}", header("anybody"), path("/")},
+		{"{headers: {end-user: {}}}", header("any"), path("/")},
 		{"{withoutHeaders: {end-user: {exact: jason}}}", header("other"), header("jason")},
 		{"{withoutHeaders: {end-user: {exact: jason}}}", path("/"), header("jason")},
 		{"{withoutHeaders: {end-user: {}}}", path("/"), header("jason")},
@@ -71,21 +71,21 @@ func TestRouteMatches(t *testing.T) {
 	} {
 		t.Run(c.match, func(t *testing.T) {
 			m := start(t, isolated(t, routed("  http:\n  - match: ["+c.match+"]\n"+toV2+"  - name: rest\n"+toAll), published))
-			expect(t, "the call that matches", m.Trace(c.yes), v2)
-			expect(t, "the call that does not", m.Trace(c.not), everywhere...)
+			expect(t, "a matching call", m.Trace(c.yes), v2)
+			expect(t, "another call", m.Trace(c.not), bothVersions...)
 		})
 	}
 }
 
-func TestFirstRouteThatMatchesWins(t *testing.T) {
+func TestFirstMatchingRouteIsUsed(t *testing.T) {
 	routes := "  http:\n  - match: [{uri: {prefix: /a}}]\n" + toV2 + "  - match: [{uri: {prefix: /}}]\n" + toAll + "  - match: [{uri: {prefix: /b}}]\n" + toV2
 	m := start(t, isolated(t, routed(routes), published))
 	call := get("httpbin.global", 8000)
 	call.Path = "/b"
-	expect(t, "the second, although the third is longer", m.Trace(call), everywhere...)
+	expect(t, "the second route, although the prefix of the third is longer", m.Trace(call), bothVersions...)
 }
 
-func TestRouteActs(t *testing.T) {
+func TestRouteActionsAreFollowed(t *testing.T) {
 	split := "    route:\n    - {destination: {host: httpbin.global, subset: v2, port: {number: 8000}}, weight: 20}\n" +
 		"    - {destination: {host: httpbin.global, port: {number: 8000}}, weight: 80}\n"
 	for name, c := range map[string]struct {
@@ -96,20 +96,20 @@ func TestRouteActs(t *testing.T) {
 		"redirect":        {"    redirect: {uri: /new, authority: new.example, redirectCode: 302}\n", []string{"100% redirect 302 http://new.example/new"}},
 		"direct response": {"    directResponse: {status: 418}\n", []string{"100% response 418"}},
 		"abort":           {toV2 + "    fault: {abort: {httpStatus: 503, percentage: {value: 100}}}\n", []string{"100% fault abort 503"}},
-		"some abort": {
+		"abort of a share": {
 			toV2 + "    fault: {abort: {httpStatus: 503, percentage: {value: 25}}}\n", []string{"p0 75% two/httpbin-v2:80 via two", "25% fault abort 503"},
 		},
 		"mirror": {
 			toV2 + "    mirror: {host: httpbin.global, port: {number: 8000}}\n    mirrorPercentage: {value: 10}\n",
 			[]string{v2, "mirror p0 5% two/httpbin-v1:80 via two", "mirror p0 5% two/httpbin-v2:80 via two"},
 		},
-		"subset that nobody defined": {
+		"undefined subset": {
 			"    route: [{destination: {host: httpbin.global, subset: v9, port: {number: 8000}}}]\n",
 			[]string{"dead p0 100%: no cluster outbound|8000|v9|httpbin.global", "error no cluster outbound|8000|v9|httpbin.global"},
 		},
-		"host that nobody has": {
-			"    route: [{destination: {host: nobody.global, port: {number: 8000}}}]\n",
-			[]string{"dead p0 100%: no cluster outbound|8000||nobody.global", "error no cluster outbound|8000||nobody.global"},
+		"unknown host": {
+			"    route: [{destination: {host: unknown.global, port: {number: 8000}}}]\n",
+			[]string{"dead p0 100%: no cluster outbound|8000||unknown.global", "error no cluster outbound|8000||unknown.global"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -118,7 +118,7 @@ func TestRouteActs(t *testing.T) {
 	}
 }
 
-func TestRoutePolicyIsInIstiosWords(t *testing.T) {
+func TestRoutePolicyUsesTheNamesOfIstiosFields(t *testing.T) {
 	m := start(t, isolated(t, routed(`  http:
   - timeout: 5s
     retries: {attempts: 3, perTryTimeout: 2s, retryOn: "5xx"}
@@ -136,7 +136,7 @@ func TestRoutePolicyIsInIstiosWords(t *testing.T) {
 	}
 }
 
-func TestTCPAndTLSRoutes(t *testing.T) {
+func TestTCPAndTLSRoutesAreFollowed(t *testing.T) {
 	call := trace.Call{Cluster: "one", Pod: "sleep", Host: "httpbin.global", Port: 9000, Protocol: "TCP", Address: "241.0.0.1"}
 	subset := strings.Replace(routed(`  tcp:
   - match: [{port: 9000}]
@@ -154,12 +154,12 @@ func TestTCPAndTLSRoutes(t *testing.T) {
 `), "addresses: [241.0.0.1]"))
 	m := start(t, isolated(t, strings.Replace(caller, "outbound_.8000_.v2_", "outbound_.9000_.v2_", 1), asTLS.Replace(published)))
 	call.Protocol, call.Address = "TLS", ""
-	expect(t, "TLS by server name, inside the mesh's own TLS", m.Trace(call), "p0 100% two/httpbin-v2:9090 via two")
+	expect(t, "TLS by server name, inside the TLS of the sidecars", m.Trace(call), "p0 100% two/httpbin-v2:9090 via two")
 	call.SNI = "other.example"
 	expect(t, "another server name", m.Trace(call), "passthrough")
 }
 
-func TestPublicGatewaySendsOn(t *testing.T) {
+func TestPublicGatewayForwardsExposedHosts(t *testing.T) {
 	exposed := func(server, route string) string {
 		return consumed + fmt.Sprintf(`
 ---
@@ -185,16 +185,16 @@ spec:
 		"  http:\n  - route: [{destination: {host: httpbin.global, port: {number: 8000}}}]\n")
 	m := start(t, withPublic(isolated(t, ended, published)))
 	got := m.Trace(call)
-	expect(t, "TLS that ends at the gateway", got, everywhere...)
+	expect(t, "TLS that the gateway terminates", got, bothVersions...)
 	if id := got.Arrivals[0].Identity; id != "spiffe://one.example/ns/istio-ingress/sa/ingress" {
-		t.Errorf("the pod sees %q instead of the gateway", id)
+		t.Errorf("the pod sees the identity %q instead of that of the gateway", id)
 	}
 	call.Host = "other.example"
-	expect(t, "a name that is not exposed", m.Trace(call), "error no filter chain of listener 0.0.0.0_8443 at one/public-gateway takes the call")
+	expect(t, "a name that is not exposed", m.Trace(call), "error no filter chain of listener 0.0.0.0_8443 at one/public-gateway matches the call")
 
 	passed := exposed("TLS}\n    tls: {mode: PASSTHROUGH}",
 		"  tls:\n  - match: [{sniHosts: [httpbin.example]}]\n    route: [{destination: {host: httpbin.global, port: {number: 9000}}}]\n")
 	call = trace.Call{Cluster: "one", Pod: "public", Host: "httpbin.example", Port: 443, Protocol: "TLS"}
-	expect(t, "TLS that is passed on", start(t, withPublic(isolated(t, passed, published))).Trace(call),
+	expect(t, "TLS that the gateway forwards", start(t, withPublic(isolated(t, passed, published))).Trace(call),
 		"p0 50% two/httpbin-v1:9090 via two", "p0 50% two/httpbin-v2:9090 via two")
 }

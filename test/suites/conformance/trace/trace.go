@@ -12,10 +12,10 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 )
 
-// elsewhere is the address of a name that nobody in the world has.
-const elsewhere = "203.0.113.254"
+// unresolvedAddress is the address of a host that is not in the scenario.
+const unresolvedAddress = "203.0.113.254"
 
-// walk is one call on its way.
+// walk follows one call and collects its result.
 type walk struct {
 	mesh   *Mesh
 	result *Result
@@ -30,10 +30,10 @@ func (m *Mesh) Trace(c Call) Result {
 	case from == nil:
 		w.undecided("there is no pod %s in cluster %s", c.Pod, c.Cluster)
 	case from.NoSidecar:
-		// Nothing is known of a call that no proxy of the mesh sees.
+		// No proxy of the mesh handles the call.
 		result.Passthrough = true
 	case from.router:
-		w.fromRouter(from, c)
+		w.fromPublicGateway(from, c)
 	default:
 		w.fromSidecar(from, c)
 	}
@@ -64,7 +64,8 @@ func (w *walk) undecided(format string, args ...any) {
 
 func (w *walk) fail(format string, args ...any) { w.result.Error = fmt.Sprintf(format, args...) }
 
-// fromSidecar is a call of an application: its sidecar catches it by address and port.
+// fromSidecar follows the call of an application. Its sidecar selects the listener by address and
+// port.
 func (w *walk) fromSidecar(from *pod, c Call) {
 	x := from.proxy()
 	address := w.mesh.resolve(from, c)
@@ -73,11 +74,12 @@ func (w *walk) fromSidecar(from *pod, c Call) {
 		w.undecided("%s has no listener for outbound calls", x)
 		return
 	}
-	w.through(x, l, c.application(), address, c.Port)
+	w.followListener(x, l, c.application(), address, c.Port)
 }
 
-// fromRouter is a call from outside at a public gateway; what is dialled there are the ports of its Service.
-func (w *walk) fromRouter(from *pod, c Call) {
+// fromPublicGateway follows a call from outside the mesh. Its port is that of the gateway's
+// Service.
+func (w *walk) fromPublicGateway(from *pod, c Call) {
 	x := from.proxy()
 	port := c.Port
 	for _, s := range from.cluster.services {
@@ -96,16 +98,17 @@ func (w *walk) fromRouter(from *pod, c Call) {
 	if c.Protocol == "HTTP" && hasTLS(x.listeners[i]) {
 		conn = connection{tls: true, sni: cmp.Or(c.SNI, c.Host), alpn: []string{"h2", "http/1.1"}, request: c.request("https")}
 	}
-	w.through(x, x.listeners[i], conn, "0.0.0.0", port)
+	w.followListener(x, x.listeners[i], conn, "0.0.0.0", port)
 }
 
 func hasTLS(l *listenerv3.Listener) bool {
 	return slices.ContainsFunc(l.FilterChains, func(c *listenerv3.FilterChain) bool { return c.TransportSocket != nil })
 }
 
-func (p *pod) proxy() *proxy { return p.cluster.plane.proxyOf(p) }
+func (p *pod) proxy() *proxy { return p.cluster.istiod.proxyOf(p) }
 
-// resolve is the IP that the application dials: its own answer, that of the Kubernetes DNS, or one that means nothing.
+// resolve returns the IP that the application connects to: of the call, of the Kubernetes DNS, or
+// unresolvedAddress.
 func (m *Mesh) resolve(from *pod, c Call) string {
 	if c.Address != "" {
 		return c.Address
@@ -116,10 +119,11 @@ func (m *Mesh) resolve(from *pod, c Call) string {
 	if s := from.cluster.serviceNamed(c.Host, from.Namespace); s != nil {
 		return s.clusterIP
 	}
-	return elsewhere
+	return unresolvedAddress
 }
 
-// serviceNamed finds a Kubernetes Service by its names in DNS, the short ones as from the given namespace.
+// serviceNamed finds a Kubernetes Service by its DNS names. The short name is valid in its
+// namespace.
 func (c *cluster) serviceNamed(name, namespace string) *service {
 	for _, s := range c.services {
 		short := []string{s.host(), s.name + "." + s.namespace + ".svc", s.name + "." + s.namespace}
@@ -130,16 +134,16 @@ func (c *cluster) serviceNamed(name, namespace string) *service {
 	return nil
 }
 
-// through matches the connection at a listener and sends it on; it is where a call leaves its first proxy.
-func (w *walk) through(x *proxy, l *listenerv3.Listener, conn connection, address string, port int) {
-	if why := x.refused[l.Name]; why != "" {
+// followListener follows a call through the listener of its first proxy.
+func (w *walk) followListener(x *proxy, l *listenerv3.Listener, conn connection, address string, port int) {
+	if why := x.rejected[l.Name]; why != "" {
 		w.fail("%s: %s", x, why)
 		return
 	}
 	chain, err := matchChain(l, conn, address, port)
 	if err != nil {
 		if errors.Is(err, errNoChain) {
-			w.fail("no filter chain of listener %s at %s takes the call", l.Name, x)
+			w.fail("no filter chain of listener %s at %s matches the call", l.Name, x)
 		} else {
 			w.undecided("listener %s of %s: %v", l.Name, x, err)
 		}
@@ -154,7 +158,7 @@ func (w *walk) through(x *proxy, l *listenerv3.Listener, conn connection, addres
 		w.undecided("filter chain %s of %s has unknown filters %v", chain.Name, x, filters.unknown)
 	}
 	if len(filters.rules) > 0 {
-		w.undecided("filter chain %s of %s has authorization rules where calls leave", chain.Name, x)
+		w.undecided("filter chain %s of %s has authorization rules for outbound calls", chain.Name, x)
 	}
 	if chain.TransportSocket != nil {
 		conn = connection{request: conn.request}
@@ -170,17 +174,17 @@ func (w *walk) through(x *proxy, l *listenerv3.Listener, conn connection, addres
 			w.undecided("%v", err)
 			return
 		}
-		w.byHTTP(x, manager, conn)
+		w.followHTTP(x, manager, conn)
 	case filters.tcp != nil:
 		for _, d := range tcpDestinations(filters, conn) {
-			w.send(x, d.cluster, conn, d.share)
+			w.followCluster(x, d.cluster, conn, d.share)
 		}
 	default:
-		w.undecided("filter chain %s of %s ends nowhere", chain.Name, x)
+		w.undecided("filter chain %s of %s has neither a TCP proxy nor an HTTP connection manager", chain.Name, x)
 	}
 }
 
-// tcpDestinations are the clusters of a TCP proxy.
+// tcpDestinations are the Envoy clusters of a TCP proxy.
 func tcpDestinations(f chainFilters, conn connection) []destination {
 	if f.sniCluster && conn.sni != "" {
 		return []destination{{cluster: conn.sni, share: 1}}
@@ -202,15 +206,15 @@ func tcpDestinations(f chainFilters, conn connection) []destination {
 	return all
 }
 
-// byHTTP finds the route and does what it says.
-func (w *walk) byHTTP(x *proxy, config *routev3.RouteConfiguration, conn connection) {
+// followHTTP finds the route of a request and follows it.
+func (w *walk) followHTTP(x *proxy, config *routev3.RouteConfiguration, conn connection) {
 	host := virtualHost(config, conn.request.authority)
 	if host == nil {
 		w.fail("no route: no virtual host for %s in %s of %s", conn.request.authority, config.Name, x)
 		return
 	}
 	if host.RequireTls != routev3.VirtualHost_NONE && conn.request.scheme != "https" {
-		w.answer("redirect 301 https://"+conn.request.authority+conn.request.path, 1)
+		w.setLocalReply("redirect 301 https://"+conn.request.authority+conn.request.path, 1)
 		return
 	}
 	route, err := matchRoute(host, conn.request)
@@ -219,27 +223,27 @@ func (w *walk) byHTTP(x *proxy, config *routev3.RouteConfiguration, conn connect
 		return
 	}
 	if route == nil {
-		w.fail("no route: virtual host %s of %s has none for %s %s", host.Name, x, conn.request.method, conn.request.path)
+		w.fail("no route: virtual host %s of %s has no route for %s %s", host.Name, x, conn.request.method, conn.request.path)
 		return
 	}
 	switch action := route.GetAction().(type) {
 	case *routev3.Route_Redirect:
-		w.answer(redirect(route, conn.request), 1)
+		w.setLocalReply(redirect(route, conn.request), 1)
 	case *routev3.Route_DirectResponse:
-		w.answer(fmt.Sprintf("response %d", action.DirectResponse.Status), 1)
+		w.setLocalReply(fmt.Sprintf("response %d", action.DirectResponse.Status), 1)
 	case *routev3.Route_Route:
-		w.byRoute(x, host, route, conn)
+		w.followRoute(x, host, route, conn)
 	default:
-		w.undecided("route %s of %s does %T", route.Name, x, action)
+		w.undecided("route %s of %s has the unsupported action %T", route.Name, x, action)
 	}
 }
 
-func (w *walk) answer(text string, share float64) {
-	w.result.Answer = text
-	w.result.AnswerShare = share
+func (w *walk) setLocalReply(text string, share float64) {
+	w.result.LocalReply = text
+	w.result.LocalReplyShare = share
 }
 
-func (w *walk) byRoute(x *proxy, host *routev3.VirtualHost, route *routev3.Route, conn connection) {
+func (w *walk) followRoute(x *proxy, host *routev3.VirtualHost, route *routev3.Route, conn connection) {
 	policy, err := routePolicy(host, route)
 	if err == nil && len(policy) > 0 {
 		w.result.Policy = policy
@@ -252,7 +256,7 @@ func (w *walk) byRoute(x *proxy, host *routev3.VirtualHost, route *routev3.Route
 	share := 1.0
 	if abort := fault.GetAbort(); abort != nil {
 		aborted := fraction(abort.GetPercentage())
-		w.answer(fmt.Sprintf("fault abort %d", abort.GetHttpStatus()), aborted)
+		w.setLocalReply(fmt.Sprintf("fault abort %d", abort.GetHttpStatus()), aborted)
 		share -= aborted
 	}
 	all, err := destinations(host, route, conn.request)
@@ -266,14 +270,14 @@ func (w *walk) byRoute(x *proxy, host *routev3.VirtualHost, route *routev3.Route
 		}
 		out := conn
 		out.request = d.request
-		w.send(x, d.cluster, out, share*d.share)
+		w.followCluster(x, d.cluster, out, share*d.share)
 	}
 	for _, mirror := range route.GetRoute().GetRequestMirrorPolicies() {
 		w.mirror(x, mirror, conn)
 	}
 }
 
-// mirror follows a copy of the request.
+// mirror follows a mirrored request.
 func (w *walk) mirror(x *proxy, mirror *routev3.RouteAction_RequestMirrorPolicy, conn connection) {
 	share := 1.0
 	if f := mirror.GetRuntimeFraction().GetDefaultValue(); f != nil {
@@ -286,24 +290,24 @@ func (w *walk) mirror(x *proxy, mirror *routev3.RouteAction_RequestMirrorPolicy,
 	side := &walk{mesh: w.mesh, result: copied}
 	out := conn
 	out.request = conn.request.clone()
-	// Envoy marks the host of a mirrored request.
+	// Envoy adds this suffix to the host of a mirrored request.
 	out.request.authority += "-shadow"
-	side.send(x, mirror.Cluster, out, share)
+	side.followCluster(x, mirror.Cluster, out, share)
 	copied.finish()
 	w.result.Mirrors = append(w.result.Mirrors, copied.Arrivals...)
 	for _, text := range copied.Undecided {
 		w.undecided("%s", text)
 	}
-	for _, escape := range copied.Escapes {
-		w.escape(escape)
+	for _, text := range copied.LoopRisks {
+		w.addLoopRisk(text)
 	}
 	if len(copied.Arrivals) == 0 {
-		w.undecided("a mirror to %s reaches nobody: %s", mirror.Cluster, copied.Error)
+		w.result.DeadMirrors = append(w.result.DeadMirrors, mirror.Cluster+": "+copied.Error)
 	}
 }
 
-// send follows the connection to an Envoy cluster of the caller's proxy, with all its priorities.
-func (w *walk) send(x *proxy, name string, conn connection, share float64) {
+// followCluster follows the connection to all priorities of an Envoy cluster of the caller's proxy.
+func (w *walk) followCluster(x *proxy, name string, conn connection, share float64) {
 	switch name {
 	case "PassthroughCluster":
 		w.result.Passthrough = true
@@ -313,31 +317,31 @@ func (w *walk) send(x *proxy, name string, conn connection, share float64) {
 		return
 	}
 	if c := x.clusters[name]; c.GetType() == clusterv3.Cluster_ORIGINAL_DST {
-		// To whatever address the application dialled, by an entry that names the host and knows nothing more.
+		// A ServiceEntry without endpoints forwards to the address that the application uses.
 		w.result.Passthrough = true
 		return
 	} else if c == nil {
-		w.keep(dead(name, nil, "no cluster %s", name)[0], share)
+		w.record(deadEnd(name, nil, "no cluster %s", name)[0], share)
 		return
 	}
-	ways, err := w.ways(x, name, conn, nil, everyPriority)
+	branches, err := w.branches(x, name, conn, nil, everyPriority)
 	if err != nil {
 		w.undecided("%v", err)
 		return
 	}
-	if len(ways) == 0 {
-		w.keep(dead(name, nil, "no endpoints for %s", name)[0], share)
+	if len(branches) == 0 {
+		w.record(deadEnd(name, nil, "no endpoints for %s", name)[0], share)
 	}
-	for _, way := range ways {
-		w.keep(way, share)
+	for _, branch := range branches {
+		w.record(branch, share)
 	}
 }
 
-// keep writes the way into the result.
-func (w *walk) keep(found way, share float64) {
+// record adds the branch to the result.
+func (w *walk) record(found branch, share float64) {
 	found.arrival.Share *= share
 	found.deadEnd.Share *= share
-	if found.dead() {
+	if found.isDead() {
 		w.result.DeadEnds = append(w.result.DeadEnds, found.deadEnd)
 	} else {
 		w.result.Arrivals = append(w.result.Arrivals, found.arrival)

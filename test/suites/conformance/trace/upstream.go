@@ -10,10 +10,10 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
-// workloadCertificate is the secret under which a sidecar holds its own certificate.
+// workloadCertificate is the SDS secret of the workload's own certificate.
 const workloadCertificate = "default"
 
-// upstreamTLS is the TLS that a proxy opens towards an endpoint.
+// upstreamTLS is the TLS that a proxy uses for an endpoint.
 type upstreamTLS struct {
 	sni     string
 	alpn    []string
@@ -21,7 +21,7 @@ type upstreamTLS struct {
 	accepts []*matcherv3.StringMatcher
 }
 
-// transport is the TLS towards an endpoint, nil for none.
+// transport is the TLS for an endpoint, nil for plain text.
 func transport(c *clusterv3.Cluster, endpoint *corev3.Metadata) (*upstreamTLS, error) {
 	socket := c.TransportSocket
 	for _, m := range c.TransportSocketMatches {
@@ -43,16 +43,16 @@ func transport(c *clusterv3.Cluster, endpoint *corev3.Metadata) (*upstreamTLS, e
 	case len(certificates) == 1 && certificates[0].Name == workloadCertificate:
 		t.mutual = true
 	case len(certificates) > 0 || len(common.GetTlsCertificates()) > 0:
-		return nil, fmt.Errorf("cluster %s shows a certificate that is not the workload's", c.Name)
+		return nil, fmt.Errorf("cluster %s uses a certificate other than the workload's, which is not supported", c.Name)
 	}
 	var err error
 	t.accepts, err = subjectAltNames(common)
 	return t, err
 }
 
-// socketMatches is true where each pair asked for stands in the endpoint's metadata.
-func socketMatches(asked, have *structpb.Struct) bool {
-	for name, value := range asked.GetFields() {
+// socketMatches reports whether the endpoint's metadata contains all wanted fields.
+func socketMatches(want, have *structpb.Struct) bool {
+	for name, value := range want.GetFields() {
 		if have.GetFields()[name].GetStringValue() != value.GetStringValue() || have.GetFields()[name] == nil {
 			return false
 		}
@@ -60,7 +60,8 @@ func socketMatches(asked, have *structpb.Struct) bool {
 	return true
 }
 
-// subjectAltNames are those that a TLS context takes from the other side; none is all that the CA signed.
+// subjectAltNames are the names of the peer that a TLS context accepts. An empty list accepts every
+// certificate of the CA.
 func subjectAltNames(common *tlsv3.CommonTlsContext) ([]*matcherv3.StringMatcher, error) {
 	validation := common.GetValidationContext()
 	if combined := common.GetCombinedValidationContext(); combined != nil {
@@ -70,9 +71,9 @@ func subjectAltNames(common *tlsv3.CommonTlsContext) ([]*matcherv3.StringMatcher
 	for _, m := range validation.GetMatchTypedSubjectAltNames() {
 		all = append(all, m.Matcher)
 	}
-	all = append(all, validation.GetMatchSubjectAltNames()...) //nolint:staticcheck // Istio still writes it.
+	all = append(all, validation.GetMatchSubjectAltNames()...) //nolint:staticcheck // Istio still sets the deprecated field.
 	if validation.GetCustomValidatorConfig() != nil {
-		return nil, fmt.Errorf("the validator %s", validation.GetCustomValidatorConfig().Name)
+		return nil, fmt.Errorf("unsupported certificate validator %s", validation.GetCustomValidatorConfig().Name)
 	}
 	return all, nil
 }
