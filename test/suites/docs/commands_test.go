@@ -105,7 +105,6 @@ func commands(t *testing.T) string {
 	return dir
 }
 
-<<<<<<< HEAD
 func kubectl(t *testing.T) string {
 	t.Helper()
 	path, err := apiserver.Kubectl(t.Context())
@@ -115,12 +114,8 @@ func kubectl(t *testing.T) string {
 	return path
 }
 
-// cluster starts an API server and returns its kubeconfig. One that is installed has what install.md makes, and an object
-// of the quickstart.
-=======
 // cluster starts an API server and returns the path of its kubeconfig. installed: the cluster has
 // the objects of install.md and a DestinationRule of the quickstart.
->>>>>>> h/conf
 func cluster(t *testing.T, installed bool) string {
 	t.Helper()
 	ctx := context.Background()
