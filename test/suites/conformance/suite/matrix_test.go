@@ -103,7 +103,7 @@ const (
 // checkTable compares the part of docs/topologies.md between the markers with the results.
 func checkTable(t *testing.T, topologies, features []matrixFile, rejections map[[2]int][]string) {
 	t.Helper()
-	path := filepath.Join(repo.Root(), "docs", "topologies.md")
+	path := filepath.Join(root, "docs", "topologies.md")
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
