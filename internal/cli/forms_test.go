@@ -26,6 +26,7 @@ func broken(t *testing.T) (checkout string) {
 }
 
 func TestVetJSON(t *testing.T) {
+	t.Parallel()
 	type form struct {
 		Findings []struct {
 			Service, Path, File, Message string
@@ -63,6 +64,7 @@ func TestVetJSON(t *testing.T) {
 }
 
 func TestVetJSONLeavesOutWhatItCouldNotCount(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		reason string
 		breaks func(t *testing.T, dir string)
@@ -88,6 +90,7 @@ func TestVetJSONLeavesOutWhatItCouldNotCount(t *testing.T) {
 		},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {
+			t.Parallel()
 			dir := newRepository(t)
 			tc.breaks(t, dir)
 			var got struct{ Summary map[string]int }
@@ -103,12 +106,14 @@ func TestVetJSONLeavesOutWhatItCouldNotCount(t *testing.T) {
 }
 
 func TestVetGitHub(t *testing.T) {
+	t.Parallel()
 	checkout := broken(t)
 	for _, tc := range []struct{ reason, dir, repo string }{
 		{"from the top of the checkout", checkout, odd},
 		{"from within", filepath.Join(checkout, odd), "."},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {
+			t.Parallel()
 			r := run(t, tc.dir, "vet", "--repo", tc.repo, "-o", "github")
 			r.expect(t, 1, []string{"1 problem in 1 file"}, nil)
 			// Whatever the working directory, GitHub names files from the top of the checkout.
@@ -131,6 +136,7 @@ func TestVetGitHub(t *testing.T) {
 }
 
 func TestVetSARIF(t *testing.T) {
+	t.Parallel()
 	r := run(t, broken(t), "vet", "--repo", odd, "-o", "sarif")
 	r.expect(t, 1, []string{`"$schema"`}, nil)
 	var log struct {
@@ -180,6 +186,7 @@ func TestVetSARIF(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
+	t.Parallel()
 	run(t, ".", "version").expect(t, 0, []string{"isthmus    " + builtVersion, "Istio API  v1.", "CUE        v0."}, nil)
 	run(t, ".", "--version").expect(t, 0, []string{"isthmus version " + builtVersion + "\n"}, nil)
 	var info struct{ Version, IstioAPI, CUE string }
@@ -193,6 +200,7 @@ func TestVersion(t *testing.T) {
 }
 
 func TestCompletion(t *testing.T) {
+	t.Parallel()
 	dir := newRepository(t)
 	for _, tc := range []struct {
 		reason string
@@ -206,6 +214,7 @@ func TestCompletion(t *testing.T) {
 		{"commands", []string{"v"}, []string{"vendor\t", "version\t", "vet\t"}},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {
+			t.Parallel()
 			r := run(t, dir, append([]string{"__complete"}, tc.args...)...)
 			r.expect(t, 0, tc.stdout, []string{"Completion ended"})
 		})
@@ -218,6 +227,7 @@ func TestCompletion(t *testing.T) {
 }
 
 func TestEveryCommandHasExamples(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{
 		{}, {"init"}, {"vendor"}, {"vet"}, {"render"}, {"version"}, {"help"}, {"completion"}, {"completion", "bash"},
 	} {

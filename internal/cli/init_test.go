@@ -12,6 +12,7 @@ import (
 )
 
 func TestAFreshRepositoryWorksAtOnce(t *testing.T) {
+	t.Parallel()
 	dir := newRepository(t)
 	runCommand(t, dir, cuecmd.Path(t), "vet", "./...").expect(t, 0, nil, nil)
 	run(t, dir, "vet").expect(t, 0, []string{"ok: 3 services, 2 clusters, "}, nil)
@@ -28,13 +29,15 @@ func TestAFreshRepositoryWorksAtOnce(t *testing.T) {
 }
 
 func TestInitTellsWhatToDoNext(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	run(t, dir, "init", "here").expect(t, 0, []string{"two clusters and three services", "  services/web.cue\n", "cd here\n  git init ", "isthmus vet", "isthmus render --cluster east"}, nil)
 }
 
 func TestInitByABuildThatNoOneElseCanMake(t *testing.T) {
+	t.Parallel()
 	development := filepath.Join(t.TempDir(), "isthmus")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", development, "github.com/isthmus-mesh/isthmus/cmd/isthmus")
+	build := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-s -w", "-o", development, "github.com/isthmus-mesh/isthmus/cmd/isthmus")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -44,6 +47,7 @@ func TestInitByABuildThatNoOneElseCanMake(t *testing.T) {
 }
 
 func TestInitInAFolderOfAGitRepository(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write(t, dir, ".git/HEAD", "ref: refs/heads/main\n")
 	r := run(t, dir, "init", "mesh")
@@ -54,6 +58,7 @@ func TestInitInAFolderOfAGitRepository(t *testing.T) {
 }
 
 func TestInitNamesTheModule(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	run(t, dir, "init", "--module", "git.example.com/platform/mesh").expect(t, 0, []string{"this folder"}, nil)
 	holds(t, "module.cue", tree(t, dir)["cue.mod/module.cue"], []string{`module: "git.example.com/platform/mesh"`})
@@ -61,6 +66,7 @@ func TestInitNamesTheModule(t *testing.T) {
 }
 
 func TestInitRefuses(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		reason string
 		args   []string
@@ -73,6 +79,7 @@ func TestInitRefuses(t *testing.T) {
 		{"the folder twice", []string{"a", "--repo", "b"}, []string{"the folder is given twice"}},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
 			run(t, dir, append([]string{"init"}, tc.args...)...).expect(t, 2, nil, tc.stderr)
 			if files := tree(t, dir); len(files) > 0 {
@@ -83,6 +90,7 @@ func TestInitRefuses(t *testing.T) {
 }
 
 func TestInitOverwritesNothingUnlessForced(t *testing.T) {
+	t.Parallel()
 	dir := newRepository(t)
 	// Again over the same content is no conflict.
 	run(t, dir, "init").expect(t, 0, []string{"mesh repository"}, nil)
@@ -105,6 +113,7 @@ func TestInitOverwritesNothingUnlessForced(t *testing.T) {
 }
 
 func TestVendor(t *testing.T) {
+	t.Parallel()
 	dir := newRepository(t)
 	fresh := tree(t, dir)
 	module := filepath.Join("cue.mod", "pkg", "isthmus.dev", "mesh")

@@ -36,6 +36,7 @@ services: ledger: {
 }
 
 func TestVetNotesCallsWithoutEndpoints(t *testing.T) {
+	t.Parallel()
 	const everywhere = "note: services/checkout.cue:8:3: services.checkout.egress.ledger: checkout calls ledger, which no active cluster runs: the call has no endpoints"
 	state := func(cluster, state string) func(*testing.T, string) {
 		return func(t *testing.T, dir string) {
@@ -56,6 +57,7 @@ func TestVetNotesCallsWithoutEndpoints(t *testing.T) {
 		{"the other cluster takes the call instead", "{east: {}, west: {}}", state("west", "down"), ""},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {
+			t.Parallel()
 			dir := newRepository(t)
 			ledger(t, dir, tc.placement)
 			if tc.change != nil {
@@ -82,6 +84,7 @@ func TestVetNotesCallsWithoutEndpoints(t *testing.T) {
 }
 
 func TestNotesInEveryForm(t *testing.T) {
+	t.Parallel()
 	dir := newRepository(t)
 	ledger(t, dir, "{}")
 	run(t, dir, "vet").expect(t, 0, []string{" resources, 1 note\n"}, nil)

@@ -11,6 +11,7 @@ import (
 )
 
 func TestRenderOfEveryClusterIsThatOfEach(t *testing.T) {
+	t.Parallel()
 	dir, out := newRepository(t), filepath.Join(t.TempDir(), "out")
 	var got map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(run(t, dir, "render", "--all", "-o", "json").stdout), &got); err != nil {
@@ -34,6 +35,7 @@ func TestRenderOfEveryClusterIsThatOfEach(t *testing.T) {
 }
 
 func TestRenderOfEveryClusterIntoAFolderKeepsItCurrent(t *testing.T) {
+	t.Parallel()
 	dir, out := newRepository(t), t.TempDir()
 	all := func(args ...string) ran {
 		t.Helper()
@@ -75,6 +77,7 @@ func TestRenderOfEveryClusterIntoAFolderKeepsItCurrent(t *testing.T) {
 }
 
 func TestRenderOfEveryClusterWritesAllOrNothing(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		reason string
 		breaks func(t *testing.T, dir, out string)
@@ -123,6 +126,7 @@ func TestRenderOfEveryClusterWritesAllOrNothing(t *testing.T) {
 		},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {
+			t.Parallel()
 			dir, out := newRepository(t), t.TempDir()
 			tc.breaks(t, dir, out)
 			run(t, dir, "render", "--all", "-o", "dir="+out).expect(t, tc.status, nil, tc.stderr)
@@ -134,6 +138,7 @@ func TestRenderOfEveryClusterWritesAllOrNothing(t *testing.T) {
 }
 
 func TestRenderOfOneServiceInEveryCluster(t *testing.T) {
+	t.Parallel()
 	dir := newRepository(t)
 	r := run(t, dir, "render", "--all", "--service", "web", "-o", "json")
 	r.expect(t, 0, []string{`"east": {}`, `"west": {}`}, []string{"web has no resources in any cluster"})

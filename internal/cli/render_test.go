@@ -50,6 +50,7 @@ func compareWithExport(t *testing.T, dir, cluster string) {
 }
 
 func TestRenderIsWhatPlainCUEExports(t *testing.T) {
+	t.Parallel()
 	examples, err := filepath.Glob("../../examples/*/mesh.cue")
 	if err != nil || len(examples) == 0 {
 		t.Fatalf("no examples: %v", err)
@@ -57,6 +58,7 @@ func TestRenderIsWhatPlainCUEExports(t *testing.T) {
 	for _, file := range examples {
 		dir := filepath.Dir(file)
 		t.Run(filepath.Base(dir), func(t *testing.T) {
+			t.Parallel()
 			run(t, dir, "vet").expect(t, 0, []string{"ok: "}, nil)
 			for _, cluster := range clustersOf(t, dir) {
 				compareWithExport(t, dir, cluster)
@@ -105,6 +107,7 @@ func documents(t *testing.T, text string) (map[string]any, []string) {
 }
 
 func TestRenderYAMLHoldsTheSameAsJSON(t *testing.T) {
+	t.Parallel()
 	dir := newRepository(t)
 	var want map[string]any
 	if err := json.Unmarshal([]byte(run(t, dir, "render", "--cluster", "east", "-o", "json").stdout), &want); err != nil {
@@ -120,6 +123,7 @@ func TestRenderYAMLHoldsTheSameAsJSON(t *testing.T) {
 }
 
 func TestRenderOfOneService(t *testing.T) {
+	t.Parallel()
 	dir := newRepository(t)
 	_, keys := documents(t, run(t, dir, "render", "--cluster", "east", "--service", "stock").stdout)
 	want := []string{"DestinationRule/stock/stock.stock.global", "ServiceEntry/stock/stock.stock.global-remote"}
@@ -132,6 +136,7 @@ func TestRenderOfOneService(t *testing.T) {
 }
 
 func TestRenderIntoAFolder(t *testing.T) {
+	t.Parallel()
 	dir, out := newRepository(t), filepath.Join(t.TempDir(), "out", "east")
 	render := func(args ...string) ran {
 		t.Helper()
@@ -175,6 +180,7 @@ func TestRenderIntoAFolder(t *testing.T) {
 }
 
 func TestRenderOfOneServiceIntoAFolderLeavesTheOthers(t *testing.T) {
+	t.Parallel()
 	dir, out := newRepository(t), t.TempDir()
 	run(t, dir, "render", "--cluster", "east", "-o", "dir="+out).expect(t, 0, nil, []string{"6 written"})
 	replace(t, dir, "services/web.cue", ", stock: {}", "")
@@ -186,6 +192,7 @@ func TestRenderOfOneServiceIntoAFolderLeavesTheOthers(t *testing.T) {
 }
 
 func TestRenderIntoAFolderOverwritesNothingForeign(t *testing.T) {
+	t.Parallel()
 	dir := newRepository(t)
 	t.Run("a person's file", func(t *testing.T) {
 		out := t.TempDir()

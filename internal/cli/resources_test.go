@@ -33,6 +33,7 @@ func manyResources(t *testing.T, n int) ([]render.Resource, map[string]any) {
 }
 
 func TestResourcesAreWrittenAsOneValue(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{0, 1, resourcesAtOnce, 3*resourcesAtOnce + 1} {
 		resources, all := manyResources(t, n)
 		var want, got bytes.Buffer

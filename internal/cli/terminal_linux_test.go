@@ -76,6 +76,7 @@ func (term *terminal) await(t *testing.T, want string) string {
 }
 
 func TestWhatTakesLongIsShownAtATerminalAndCanBeInterrupted(t *testing.T) {
+	t.Parallel()
 	dir := newRepository(t)
 	write(t, dir, "slow.cue", endless)
 	term := newTerminal(t)
@@ -104,6 +105,7 @@ func TestWhatTakesLongIsShownAtATerminalAndCanBeInterrupted(t *testing.T) {
 }
 
 func TestColoursAreForTerminalsOnly(t *testing.T) {
+	t.Parallel()
 	dir := newRepository(t)
 	const green = "\x1b[32mok\x1b[0m"
 	for _, tc := range []struct {
@@ -116,6 +118,7 @@ func TestColoursAreForTerminalsOnly(t *testing.T) {
 		{"a terminal that cannot", "TERM=dumb", false},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {
+			t.Parallel()
 			term := newTerminal(t)
 			cmd := exec.Command(isthmus, "vet", "--repo", dir)
 			cmd.Env = append(os.Environ(), "TERM=xterm", tc.env)

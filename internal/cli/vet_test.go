@@ -8,6 +8,7 @@ import (
 )
 
 func TestVetNamesTheLineToMend(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		reason string
 		breaks func(t *testing.T, dir string)
@@ -68,6 +69,7 @@ func TestVetNamesTheLineToMend(t *testing.T) {
 		},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {
+			t.Parallel()
 			dir := newRepository(t)
 			tc.breaks(t, dir)
 			run(t, dir, "vet").expect(t, 1, tc.stdout, nil)
@@ -76,6 +78,7 @@ func TestVetNamesTheLineToMend(t *testing.T) {
 }
 
 func TestVetNamesFilesFromTheWorkingDirectory(t *testing.T) {
+	t.Parallel()
 	dir := newRepository(t)
 	replace(t, dir, "services/web.cue", "egress:", "egres:")
 	run(t, filepath.Dir(dir), "vet", "--repo", "mesh").expect(t, 1, []string{"mesh/services/web.cue:11:2: "}, nil)
@@ -83,6 +86,7 @@ func TestVetNamesFilesFromTheWorkingDirectory(t *testing.T) {
 
 // A manifest is written by one person and vetted on the terminals of others.
 func TestNoManifestDrivesATerminal(t *testing.T) {
+	t.Parallel()
 	dir := newRepository(t)
 	write(t, dir, "services/more.cue", "package config\n\nservices: cart: routes: [{fault: \"\\u001b[2J\": true}]\n")
 	for _, args := range [][]string{{"vet"}, {"vet", "-o", "github"}, {"vet", "-o", "json"}, {"vet", "-o", "sarif"}, {"render", "--cluster", "east"}} {
@@ -96,6 +100,7 @@ func TestNoManifestDrivesATerminal(t *testing.T) {
 
 // TestBadInput: what a mesh repository must not be is told with the name of the file, by vet and by render.
 func TestBadInput(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		reason string
 		breaks func(t *testing.T, dir string)
@@ -158,6 +163,7 @@ func TestBadInput(t *testing.T) {
 		},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {
+			t.Parallel()
 			dir := newRepository(t)
 			tc.breaks(t, dir)
 			run(t, dir, "vet").expect(t, 1, append(tc.want, "nothing was changed"), nil)
@@ -168,6 +174,7 @@ func TestBadInput(t *testing.T) {
 
 // A folder that is no mesh repository may be a whole disk: what it holds is neither read nor told.
 func TestAFolderThatIsNoRepositoryIsNotRead(t *testing.T) {
+	t.Parallel()
 	inside := newRepository(t)
 	withoutModule := newRepository(t)
 	remove(t, withoutModule, "cue.mod/module.cue")
@@ -183,6 +190,7 @@ func TestAFolderThatIsNoRepositoryIsNotRead(t *testing.T) {
 		{"a folder of a mesh repository", filepath.Join(inside, "services"), []string{". is no mesh repository", "There is a mesh repository further up: try --repo .."}},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {
+			t.Parallel()
 			for _, args := range [][]string{{"vet"}, {"render", "--cluster", "east"}, {"vendor", "--check"}} {
 				r := run(t, tc.dir, args...)
 				r.expect(t, 2, nil, tc.stderr)
@@ -202,6 +210,7 @@ func remove(t *testing.T, dir, file string) {
 }
 
 func TestWrongUsageExitsTwo(t *testing.T) {
+	t.Parallel()
 	dir := newRepository(t)
 	for _, tc := range []struct {
 		reason string
@@ -229,18 +238,21 @@ func TestWrongUsageExitsTwo(t *testing.T) {
 		{"no such service", []string{"render", "--cluster", "east", "--service", "carts"}, []string{`there is no service or external "carts"; did you mean cart?`}},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {
+			t.Parallel()
 			run(t, dir, tc.args...).expect(t, 2, nil, tc.stderr)
 		})
 	}
 }
 
 func TestAnEvaluationThatTakesTooLongIsGivenUp(t *testing.T) {
+	t.Parallel()
 	dir := newRepository(t)
 	write(t, dir, "slow.cue", endless)
 	run(t, dir, "vet", "--timeout", "200ms").expect(t, 2, nil, []string{"took more than 200ms", "--timeout"})
 }
 
 func TestAnEvaluationThatNeedsTooMuchIsAFinding(t *testing.T) {
+	t.Parallel()
 	dir := newRepository(t)
 	write(t, dir, "slow.cue", endless)
 	run(t, dir, "vet", "--evaluation-cpu", "1s").expect(t, 1, []string{"used more than 1s of processor time", "--evaluation-cpu"}, nil)
