@@ -76,6 +76,7 @@ func (a *authority) leaf() (certPEM, keyPEM []byte) {
 }
 
 func TestHTTPSCredentials(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	hash := s.seed()
 	plain := s.startHTTP()
@@ -154,6 +155,7 @@ func TestHTTPSCredentials(t *testing.T) {
 }
 
 func TestOptionsThatCannotWork(t *testing.T) {
+	t.Parallel()
 	pair, err := ssh.NewEd25519Generator().Generate()
 	if err != nil {
 		t.Fatal(err)
@@ -223,6 +225,7 @@ func serveSSH(t *testing.T, s *server, config *gossh.ServerConfig) string {
 }
 
 func TestSSH(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	hash := s.seed()
 	address := serveSSH(t, s, nil)
@@ -282,6 +285,7 @@ func TestSSH(t *testing.T) {
 }
 
 func TestProxy(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	hash := s.seed()
 	target := s.startHTTP()
@@ -313,6 +317,7 @@ func TestProxy(t *testing.T) {
 }
 
 func TestSSHServerWithSeveralHostKeys(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	hash := s.seed()
 	config := &gossh.ServerConfig{PublicKeyCallback: func(gossh.ConnMetadata, gossh.PublicKey) (*gossh.Permissions, error) {
@@ -352,6 +357,7 @@ func TestSSHServerWithSeveralHostKeys(t *testing.T) {
 }
 
 func TestSSHServerThatNeverAnswers(t *testing.T) {
+	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -468,6 +474,7 @@ func greetSOCKS(conn net.Conn, user, password string) (net.Conn, error) {
 }
 
 func TestSSHThroughAProxy(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	hash := s.seed()
 	address := serveSSH(t, s, nil)

@@ -45,7 +45,8 @@ func refused(s *Snapshot) map[string]string {
 }
 
 func TestContentThatIsRefused(t *testing.T) {
-	big := make([]byte, 50_000_000)
+	t.Parallel()
+	big := make([]byte, 12_000_000)
 	if _, err := rand.Read(big); err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +91,7 @@ func TestContentThatIsRefused(t *testing.T) {
 		"LargeFile": {
 			reason: "path, size and limit",
 			make:   func(t *testing.T, s *server) { s.write("services/dump.sql", string(big)) },
-			want:   map[string][]string{"services/dump.sql": {"47.7 MiB", "4 MiB"}},
+			want:   map[string][]string{"services/dump.sql": {"11.4 MiB", "4 MiB"}},
 		},
 		"LargeFilesThatBuildUponEachOther": {
 			reason: "Git sends one as the difference to the other",
@@ -132,6 +133,7 @@ func TestContentThatIsRefused(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := newServer(t)
 			s.seed()
 			tc.make(t, s)
@@ -197,6 +199,7 @@ func wantAbout(t *testing.T, err error, revision, rewound string) {
 }
 
 func TestARefusedCommitTellsOfARewrittenHistory(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	s.seed()
 	first := s.push("main", "First")
@@ -215,6 +218,7 @@ func TestARefusedCommitTellsOfARewrittenHistory(t *testing.T) {
 }
 
 func TestEmptyTree(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	hash := s.push("main", "Nothing")
 	_, err := fetch(t, newGit(t, Options{URL: s.startHTTP()}), "")
@@ -225,6 +229,7 @@ func TestEmptyTree(t *testing.T) {
 }
 
 func TestRepositoryOverTheLimitOutsideThePath(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	for i := range 30 {
 		noise := make([]byte, 100_000)
@@ -265,6 +270,7 @@ func TestRepositoryOverTheLimitOutsideThePath(t *testing.T) {
 }
 
 func TestDirectoryEqualsCommit(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	s.seed()
 	s.write("cue.mod/module.cue", "module: \"example.com/mesh@v0\"\n")

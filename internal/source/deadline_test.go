@@ -9,6 +9,7 @@ import (
 )
 
 func TestTheDeadlineOfAConnectionDoesNotMoveWithTheWallClock(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	r := &remote{url: "ssh://git@example.com/mesh.git"}

@@ -109,6 +109,7 @@ func (s *server) signedTag(name string, by *author) {
 }
 
 func TestSignatureOfACommit(t *testing.T) {
+	t.Parallel()
 	pgp, otherPGP, key, otherKey := newPGPAuthor(t), newPGPAuthor(t), newSSHAuthor(t), newSSHAuthor(t)
 	s := newServer(t)
 	s.seed()
@@ -154,6 +155,7 @@ func TestSignatureOfACommit(t *testing.T) {
 }
 
 func TestAlteredCommitIsRefused(t *testing.T) {
+	t.Parallel()
 	a := newSSHAuthor(t)
 	s := newServer(t)
 	s.seed()
@@ -170,6 +172,7 @@ func TestAlteredCommitIsRefused(t *testing.T) {
 }
 
 func TestSignatureOfATag(t *testing.T) {
+	t.Parallel()
 	a, other, committer := newPGPAuthor(t), newPGPAuthor(t), newSSHAuthor(t)
 	s := newServer(t)
 	s.seed()
@@ -222,6 +225,7 @@ func TestSignatureOfATag(t *testing.T) {
 }
 
 func TestTagThatIsSignedAnewIsVerifiedAnew(t *testing.T) {
+	t.Parallel()
 	a := newPGPAuthor(t)
 	s := newServer(t)
 	s.seed()
@@ -237,6 +241,7 @@ func TestTagThatIsSignedAnewIsVerifiedAnew(t *testing.T) {
 }
 
 func TestChangedKeysJudgeTheHeldCommitAnew(t *testing.T) {
+	t.Parallel()
 	a, other := newPGPAuthor(t), newPGPAuthor(t)
 	s := newServer(t)
 	s.seed()
@@ -260,6 +265,7 @@ func TestChangedKeysJudgeTheHeldCommitAnew(t *testing.T) {
 }
 
 func TestUnverifiedCommitLeavesTheLastGoodOne(t *testing.T) {
+	t.Parallel()
 	a := newSSHAuthor(t)
 	s := newServer(t)
 	s.seed()
