@@ -20,6 +20,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 	"github.com/isthmus-mesh/isthmus/test/support/istiotest"
+	"github.com/isthmus-mesh/isthmus/test/support/long"
 )
 
 // state is one that the API server was in.
@@ -208,10 +209,7 @@ func history(states []state) string {
 }
 
 func TestAtNoInstantOfAnUpdateDoesACallerLoseWhatItHasBeforeAndAfter(t *testing.T) {
-	updates := 500
-	if testing.Short() {
-		updates = 60
-	}
+	updates := long.Or(150, 500)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	for name, make := range map[string]func(plans.Plan) plans.Plan{"ByEffect": func(p plans.Plan) plans.Plan { return p }, "Careless": withoutOrder} {
