@@ -1,6 +1,11 @@
 # make without a target lists the targets.
 .DEFAULT_GOAL := help
 
+# The same flags everywhere, so that go build, go test, the benchmarks, the build script of the
+# control plane and the builds of the tests share compiled packages.
+export CGO_ENABLED := 0
+export GOFLAGS := $(strip $(filter-out -trimpath,$(shell go env GOFLAGS)) -trimpath)
+
 TOOL := go tool -modfile=tools/go.mod
 ASSETS = $$(test/support/controlplane/build.sh)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -9,20 +14,27 @@ EXAMPLES := $(patsubst %/,%,$(wildcard examples/*/))
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build bin/isthmus and bin/isthmus-controller
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+	go build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+# Tests run with -vet=off, because lint and vet cover all packages. Conformance runs programs of
+# another module, so its results are never taken from the cache.
+CONFORMANCE := -C test/suites/conformance -vet=off -count 1 -timeout 30m ./...
 
 .PHONY: test
-test: verify ## everything: lint, freshness, unit, API server, end-to-end and conformance tests
-	KUBEBUILDER_ASSETS=$$(test/support/controlplane/build.sh kubectl) go test -timeout 40m ./...
-	$(MAKE) conformance
+test: verify ## what each change needs: lint, freshness, unit, API server, end-to-end and conformance tests
+	KUBEBUILDER_ASSETS=$$(test/support/controlplane/build.sh kubectl) go run ./test/support/slowest -vet=off -timeout 40m ./... -- $(CONFORMANCE)
+
+.PHONY: test-long
+test-long: export ISTHMUS_LONG := 1
+test-long: test torture order ## make test with more repetitions and random seeds, then torture and order
 
 .PHONY: conformance
 conformance: ## follow every declared call through Istio's own translation (the first build takes minutes)
-	cd test/suites/conformance && go vet ./... && go test -count 1 -timeout 30m ./...
+	ISTHMUS_LONG=1 go run ./test/support/slowest $(CONFORMANCE)
 
 .PHONY: e2e
 e2e: ## only the end-to-end tests, on real API servers and a real Git server
@@ -46,9 +58,9 @@ generate: build ## rewrite what is generated: deepcopy, CRD, roles, Istio's sche
 	for e in $(EXAMPLES); do bin/isthmus vendor --repo $$e; done
 
 .PHONY: verify
-verify: lint ## lint, and check that what is generated is fresh and what is committed is formatted
+verify: lint ## lint and vet, and check that generated files are fresh and all files are formatted
 	test -z "$$(gofmt -l $$(git ls-files '*.go'))"
-	go vet ./...
+	cd test/suites/conformance && go vet ./...
 	go mod verify >/dev/null
 	test/fresh.sh
 
