@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-func TestWhatIsKeptOnAClusterGoesWhenAllIsKnown(t *testing.T) {
+func TestAdditiveOnlyObjectsAreRemovedWhenAllServicesAreKnown(t *testing.T) {
 	c := newCluster(t)
 	k := c.start()
 	cart := istiotest.ExportedTo(istiotest.ServiceEntry("shop", "cart", "192.0.2.1", "192.0.2.2"), "pay", "web")

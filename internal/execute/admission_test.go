@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-func TestAQuotaIsNamedAndNotARight(t *testing.T) {
+func TestQuotaIsReportedAsQuotaAndNotAsPermission(t *testing.T) {
 	c := newCluster(t)
 	namespace := fmt.Sprintf("full-%d", time.Now().UnixNano())
 	c.namespace(namespace, nil)
@@ -46,7 +46,7 @@ func TestAQuotaIsNamedAndNotARight(t *testing.T) {
 }
 
 // A policy of the platform that rewrites our object would otherwise be fought in every run, unseen.
-func TestObjectThatTheClusterAltersIsReported(t *testing.T) {
+func TestObjectChangedOnWriteIsReported(t *testing.T) {
 	c := newCluster(t)
 	install := func(resource string, object map[string]any) {
 		t.Helper()

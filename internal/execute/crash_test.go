@@ -18,7 +18,7 @@ import (
 
 // A run that ends after any of its writes, heard or unheard, is finished by the next one, with nothing left
 // over, nothing half owned, and nothing foreign touched.
-func TestKilledAfterAnyWriteTheNextRunConverges(t *testing.T) {
+func TestRunAfterCrashConverges(t *testing.T) {
 	c := newCluster(t)
 	first := istiotest.Bundle(append(istiotest.Services("stays", "changes", "goes"), istiotest.DestinationRule("pay", "goes-too"))...)
 	changed := append(istiotest.Service("stays"), istiotest.ServiceEntry("shop", "changes", "192.0.2.9"), istiotest.DestinationRule("shop", "changes"), istiotest.VirtualService("shop", "changes", "9s"))

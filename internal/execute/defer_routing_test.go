@@ -40,7 +40,7 @@ func withSubset(rule *unstructured.Unstructured, names ...string) *unstructured.
 	return rule
 }
 
-func TestWhatNewlyLeadsElsewhereWaits(t *testing.T) {
+func TestNewRoutingToOtherClustersIsDeferred(t *testing.T) {
 	c := newCluster(t)
 	k := settlesIn(c, 90*time.Second)
 	k.options.Timing.RoutingDelay = 0
@@ -77,7 +77,7 @@ func TestWhatNewlyLeadsElsewhereWaits(t *testing.T) {
 	c.equal(istiotest.Bundle(again...))
 }
 
-func TestWhatLeadsNowhereNewDoesNotWait(t *testing.T) {
+func TestRoutingWithoutNewDependencyIsNotDeferred(t *testing.T) {
 	local := istiotest.ServiceEntry("shop", "near")
 	unstructured.RemoveNestedField(local.Object, "spec", "endpoints")
 	_ = unstructured.SetNestedField(local.Object, map[string]any{"labels": map[string]any{"app": "near"}}, "spec", "workloadSelector")
@@ -111,7 +111,7 @@ func TestWhatLeadsNowhereNewDoesNotWait(t *testing.T) {
 	}
 }
 
-func TestWhatSomebodyTookAwayDoesNotWait(t *testing.T) {
+func TestCorrectionOfDriftIsNotDeferred(t *testing.T) {
 	c := newCluster(t)
 	k := settlesIn(c, 0)
 	bundle := istiotest.Bundle(istiotest.Services("web")...)
@@ -127,7 +127,7 @@ func TestWhatSomebodyTookAwayDoesNotWait(t *testing.T) {
 	c.equal(bundle)
 }
 
-func TestAFirstSyncDoesNotWait(t *testing.T) {
+func TestFirstSyncIsNotDeferred(t *testing.T) {
 	c := newCluster(t)
 	k := settlesIn(c, time.Hour)
 	k.options.Timing.FirstSync = true
@@ -137,7 +137,7 @@ func TestAFirstSyncDoesNotWait(t *testing.T) {
 	c.equal(istiotest.Bundle(istiotest.Services("web")...))
 }
 
-func TestAClusterWhoseLastObjectWentWaitsLikeAnyOther(t *testing.T) {
+func TestClusterWithoutObjectsAfterFirstSyncDefers(t *testing.T) {
 	c := newCluster(t)
 	k := settlesIn(c, time.Hour)
 	if waiting := k.waits(istiotest.Services("web")...); len(waiting) == 0 {

@@ -208,7 +208,7 @@ func history(states []state) string {
 	return out
 }
 
-func TestAtNoInstantOfAnUpdateDoesACallerLoseWhatItHasBeforeAndAfter(t *testing.T) {
+func TestReplacingUpdateNeverInterruptsCallers(t *testing.T) {
 	updates := long.Or(150, 500)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -257,7 +257,7 @@ func TestAtNoInstantOfAnUpdateDoesACallerLoseWhatItHasBeforeAndAfter(t *testing.
 	}
 }
 
-func TestAPlanWaitsOnlyBetweenWideningAndNarrowing(t *testing.T) {
+func TestSettleTimeOnlyBetweenAdditionsAndRemovals(t *testing.T) {
 	c := newCluster(t)
 	k := c.start()
 	var waited []time.Duration

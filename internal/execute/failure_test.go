@@ -19,7 +19,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/support/plantest"
 )
 
-func TestFailuresAreClassifiedByWhoHasToAct(t *testing.T) {
+func TestFailureClasses(t *testing.T) {
 	rules := schema.GroupResource{Group: "networking.istio.io", Resource: "destinationrules"}
 	terminating := apierrors.NewForbidden(rules, "cart", errors.New("unable to create new content in namespace shop because it is being terminated"))
 	terminating.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
@@ -75,7 +75,7 @@ func TestFailuresAreClassifiedByWhoHasToAct(t *testing.T) {
 	}
 }
 
-func TestWhatToDoAboutAnObjectOfSomebodyElseBeginsWithWhatHarmsNobody(t *testing.T) {
+func TestForeignAdviceStartsWithTheLeastHarmfulStep(t *testing.T) {
 	foreign := istiotest.DestinationRule("shop", "cart")
 	plan := plans.Make(istiotest.Bundle(foreign), clustercache.State{Objects: []*unstructured.Unstructured{foreign}}, plans.Options{Owner: plantest.Owner})
 	appeared := failure(plans.Action{Verb: plans.Create, Key: render.KeyOf(foreign), Service: "cart"}, &Failure{Class: Appeared, Err: errors.New("it appeared")})
@@ -90,7 +90,7 @@ func TestWhatToDoAboutAnObjectOfSomebodyElseBeginsWithWhatHarmsNobody(t *testing
 	}
 }
 
-func TestHeldPlanSaysHowToLetItPass(t *testing.T) {
+func TestHeldPlanSaysHowToAcknowledge(t *testing.T) {
 	err := &HeldError{Guard: plans.Guard{Kind: plans.MassDeletion, Digest: "0123456789ab", Reason: "12 of 15 objects would be deleted"}}
 	for _, part := range []string{"12 of 15", "nothing was changed", "0123456789ab", "settings.acknowledge", "isthmus.dev/acknowledge"} {
 		if !strings.Contains(err.Error(), part) {

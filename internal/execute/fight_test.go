@@ -10,7 +10,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/support/istiotest"
 )
 
-func TestTwoThatFightAreSpacedAndOneSlipIsNot(t *testing.T) {
+func TestFightBacksOffAndSingleEditDoesNot(t *testing.T) {
 	c := newCluster(t)
 	k := c.start()
 	object := istiotest.ServiceEntry("shop", "cart", "192.0.2.1")

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func TestWhoDoesNotLeadWritesNothing(t *testing.T) {
+func TestControllerThatDoesNotLeadWritesNothing(t *testing.T) {
 	c := newCluster(t)
 	k := c.start()
 	asked := 0
@@ -33,7 +33,7 @@ func TestWhoDoesNotLeadWritesNothing(t *testing.T) {
 	c.equal(bundle)
 }
 
-func TestALeadIsBelievedOnlyWhileBothClocksSayThatItWasAskedForJustNow(t *testing.T) {
+func TestLeaderCheckIsFreshByBothClocks(t *testing.T) {
 	cases := map[string]struct {
 		reason          string
 		monotonic, wall time.Duration

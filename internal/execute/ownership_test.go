@@ -14,7 +14,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/support/plantest"
 )
 
-func TestPersonsCopyIsLeftAlone(t *testing.T) {
+func TestCopyByUserIsReportedAndNotChanged(t *testing.T) {
 	tests := map[string]struct {
 		reason  string
 		prepare func(*unstructured.Unstructured)
@@ -117,7 +117,7 @@ func TestRestoredBackupIsRecognised(t *testing.T) {
 	}
 }
 
-func TestOrphansAreClaimedAndNothingElseIs(t *testing.T) {
+func TestOnlyOrphansAreClaimed(t *testing.T) {
 	gone := ownership.Owner{ID: ownership.ApplySetID("gone", "isthmus-system", "MeshSync", "isthmus.dev")}
 	living := ownership.Owner{ID: ownership.ApplySetID("living", "isthmus-system", "MeshSync", "isthmus.dev")}
 
@@ -165,7 +165,7 @@ func TestOrphansAreClaimedAndNothingElseIs(t *testing.T) {
 	c.remove(kubectl)
 }
 
-func TestPeopleMayOptOut(t *testing.T) {
+func TestOptOutAnnotations(t *testing.T) {
 	c := newCluster(t)
 	k := c.start()
 	k.sync(istiotest.Bundle(istiotest.Services("cart", "ledger")...))
@@ -198,7 +198,7 @@ func TestPeopleMayOptOut(t *testing.T) {
 	k.planUntil(back, "the edit is seen", func(p plans.Plan) bool { return plantest.Verbs(p)["DestinationRule/shop/ledger"] == plans.Update })
 }
 
-func TestPruningCanBeSwitchedOff(t *testing.T) {
+func TestPruningCanBeDisabled(t *testing.T) {
 	c := newCluster(t)
 	k := c.start()
 	k.sync(istiotest.Bundle(istiotest.Services("cart", "ledger")...))
@@ -209,7 +209,7 @@ func TestPruningCanBeSwitchedOff(t *testing.T) {
 	}
 }
 
-func TestReleaseDeletesWhatIsOwnedAndNothingElse(t *testing.T) {
+func TestReleaseDeletesOnlyOwnedObjects(t *testing.T) {
 	c := newCluster(t)
 	k := c.start()
 	k.sync(istiotest.Bundle(istiotest.Services("cart", "ledger", "checkout", "catalogue", "stock")...))
@@ -243,7 +243,7 @@ func TestReleaseDeletesWhatIsOwnedAndNothingElse(t *testing.T) {
 	fresh.until("nothing remains", func() bool { return len(plans.Remaining(fresh.look(), c.owner)) == 0 })
 }
 
-func TestObjectThatIsBeingDeletedIsWaitedFor(t *testing.T) {
+func TestObjectWithFinalizerIsWaitedFor(t *testing.T) {
 	c := newCluster(t)
 	k := c.start()
 	bundle := istiotest.Bundle(istiotest.DestinationRule("shop", "cart"))
@@ -257,7 +257,7 @@ func TestObjectThatIsBeingDeletedIsWaitedFor(t *testing.T) {
 	c.equal(bundle)
 }
 
-func TestBrakeHoldsUntilAcknowledged(t *testing.T) {
+func TestGuardHoldsUntilAcknowledged(t *testing.T) {
 	c := newCluster(t)
 	k := c.start()
 	k.sync(istiotest.Bundle(istiotest.Services("a", "b", "c", "d", "e")...))
@@ -290,7 +290,7 @@ func TestBrakeHoldsUntilAcknowledged(t *testing.T) {
 	}
 }
 
-func TestManagerWithoutALabelIsReportedOnceItLeavesTheBundle(t *testing.T) {
+func TestObjectWithoutLabelIsReportedWhenItLeavesTheBundle(t *testing.T) {
 	c := newCluster(t)
 	k := c.start()
 	k.sync(istiotest.Bundle(istiotest.DestinationRule("shop", "cart"), istiotest.DestinationRule("shop", "ledger")))

@@ -21,7 +21,7 @@ import (
 )
 
 // Every plan of these tests is compared with the one that is made of everything (see [controller.plan]); here nothing else is.
-func TestAPlanOfWhatChangedIsThePlanOfEverything(t *testing.T) {
+func TestIncrementalPlanEqualsFullPlan(t *testing.T) {
 	c := newCluster(t)
 	random := rand.New(rand.NewPCG(istiotest.Seed(t), 0))
 	k := withdrawing(c)

@@ -160,7 +160,7 @@ func TestRacesAreLostCleanly(t *testing.T) {
 	}
 }
 
-func TestClaimIsOfTheObjectThatWasLookedAt(t *testing.T) {
+func TestClaimAppliesOnlyToTheObservedObject(t *testing.T) {
 	tests := map[string]struct {
 		reason string
 		race   func(*testCluster, *unstructured.Unstructured)
@@ -190,7 +190,7 @@ func TestClaimIsOfTheObjectThatWasLookedAt(t *testing.T) {
 	}
 }
 
-func TestFailureOfOneServiceKeepsItsLaterKindsAndAllDeletes(t *testing.T) {
+func TestFailureStopsLaterKindsOfTheServiceAndAllDeletions(t *testing.T) {
 	c := newCluster(t)
 	k := c.start()
 	k.sync(istiotest.Bundle(istiotest.DestinationRule("shop", "stale")))
@@ -218,7 +218,7 @@ func TestFailureOfOneServiceKeepsItsLaterKindsAndAllDeletes(t *testing.T) {
 	}
 }
 
-func TestEndedRunWritesNothingMore(t *testing.T) {
+func TestInterruptedRunStopsWriting(t *testing.T) {
 	c := newCluster(t)
 	k := c.start()
 	plan := k.plan(istiotest.Bundle(istiotest.Services("a", "b")...))
@@ -231,7 +231,7 @@ func TestEndedRunWritesNothingMore(t *testing.T) {
 	}
 }
 
-func TestMissingRightsAreNamed(t *testing.T) {
+func TestMissingPermissionsAreNamed(t *testing.T) {
 	c := newCluster(t)
 	groups := []string{"networking.istio.io", "security.istio.io", "telemetry.istio.io"}
 	read := []string{"list", "watch", "get"}
@@ -275,7 +275,7 @@ func TestMissingRightsAreNamed(t *testing.T) {
 	})
 }
 
-func TestKindsWithoutACRDAreNamedAndTakenUpWhenTheyCome(t *testing.T) {
+func TestKindWithoutCRDIsNamedAndUsedWhenItAppears(t *testing.T) {
 	full := newCluster(t)
 	bare := &testCluster{t: t, config: server(t, "bare").Config, owner: full.owner}
 	bare.admin = bare.connect(bare.config)
@@ -334,7 +334,7 @@ func TestKindsWithoutACRDAreNamedAndTakenUpWhenTheyCome(t *testing.T) {
 	k.sync(bundle)
 }
 
-func TestLookGivesUpWhenItsTimeIsUp(t *testing.T) {
+func TestSnapshotEndsWithItsContext(t *testing.T) {
 	c := newCluster(t)
 	config := rest.CopyConfig(c.config)
 	config.Wrap(killAfter(-1, false, &atomic.Int64{}))

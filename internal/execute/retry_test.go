@@ -18,7 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-func TestTheEndOfARunEndsWaiting(t *testing.T) {
+func TestEndOfRunEndsBackoff(t *testing.T) {
 	t.Run("cut off", func(t *testing.T) {
 		c := newCluster(t)
 		k := c.start()
@@ -63,7 +63,7 @@ func TestTheEndOfARunEndsWaiting(t *testing.T) {
 	})
 }
 
-func TestWhoLeadsIsAskedAgainBeforeAnotherTry(t *testing.T) {
+func TestLeaseIsCheckedBeforeEachRepetition(t *testing.T) {
 	c := newCluster(t)
 	k := c.start()
 	var mu sync.Mutex
@@ -93,7 +93,7 @@ func TestWhoLeadsIsAskedAgainBeforeAnotherTry(t *testing.T) {
 }
 
 // An answer that was lost is no leave to take what somebody else made or changed meanwhile.
-func TestWhatOthersDoBetweenTwoTriesIsSeen(t *testing.T) {
+func TestChangesByOthersBetweenTriesAreSeen(t *testing.T) {
 	live := istiotest.DestinationRule("shop", "old")
 	tests := map[string]struct {
 		reason  string
@@ -199,7 +199,7 @@ func TestWhatOthersDoBetweenTwoTriesIsSeen(t *testing.T) {
 	}
 }
 
-func TestARightIsAskedForAgain(t *testing.T) {
+func TestDeniedPermissionIsCheckedAgain(t *testing.T) {
 	c := newCluster(t)
 	k := c.start()
 	requests := 0

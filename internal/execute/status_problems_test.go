@@ -27,7 +27,7 @@ func (c *testCluster) says(object *unstructured.Unstructured, status map[string]
 	}
 }
 
-func TestWhatIstiodComplainsOfIsTold(t *testing.T) {
+func TestStatusProblemsOfIstiodAreReported(t *testing.T) {
 	c := newCluster(t)
 	k := c.start()
 	object := istiotest.ServiceEntry("shop", "cart", "192.0.2.1")

@@ -58,7 +58,7 @@ func many(prefix string, n int) []string {
 	return names
 }
 
-func TestAStormIsOutlastedInOneRun(t *testing.T) {
+func TestThrottlingStormEndsWithinOneRun(t *testing.T) {
 	tests := map[string]reply{
 		"too many requests":           refusing(429, ""),
 		"too many requests, and when": refusing(429, "1"),
@@ -194,7 +194,7 @@ func (b *batch) expect(reason string, want int, with reply) {
 	}
 }
 
-func TestFewerAreUnderWayWhileTheServerIsBusy(t *testing.T) {
+func TestConcurrencyFallsWhileServerThrottles(t *testing.T) {
 	for name, refused := range map[string]reply{"without a time": refusing(429, ""), "with a time": refusing(429, "1"), "cut off": cut(false)} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t)
@@ -246,7 +246,7 @@ func TestFewerAreUnderWayWhileTheServerIsBusy(t *testing.T) {
 }
 
 // Nine objects that are always refused, more than may be under way at once, wait here for as long as it takes to write all others of their stage.
-func TestWhatIsAlwaysRefusedHoldsUpNothingElse(t *testing.T) {
+func TestThrottledObjectDelaysNoOtherObject(t *testing.T) {
 	tests := map[string]reply{
 		"without a time": refusing(429, ""),
 		"with a time":    refusing(429, "2"),

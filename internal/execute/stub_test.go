@@ -15,7 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-func TestAStubIsMadeLeftAloneChangedAndPruned(t *testing.T) {
+func TestLifecycleOfStubService(t *testing.T) {
 	c := newCluster(t)
 	k := c.start()
 	wanted := istiotest.StubService(t, "shop", "cart")
@@ -56,7 +56,7 @@ func TestAStubIsMadeLeftAloneChangedAndPruned(t *testing.T) {
 	c.equal(rest)
 }
 
-func TestDriftOfAStubIsUndoneAndItKeepsItsAddress(t *testing.T) {
+func TestDriftOfStubServiceIsCorrectedAndKeepsItsAddress(t *testing.T) {
 	tests := map[string]struct {
 		reason string
 		patch  string
@@ -122,7 +122,7 @@ func TestDriftOfAStubIsUndoneAndItKeepsItsAddress(t *testing.T) {
 	}
 }
 
-func TestADeletedStubIsMadeAgain(t *testing.T) {
+func TestDeletedStubServiceIsCreatedAgain(t *testing.T) {
 	c := newCluster(t)
 	k := c.start()
 	wanted := istiotest.StubService(t, "shop", "cart")
@@ -139,7 +139,7 @@ func TestADeletedStubIsMadeAgain(t *testing.T) {
 	c.equal(bundle)
 }
 
-func TestTheAddressFamiliesOfAStubAreTheClustersOwn(t *testing.T) {
+func TestAddressFamiliesOfStubServiceAreThoseOfTheCluster(t *testing.T) {
 	c := newCluster(t)
 	k := c.start()
 	wanted := istiotest.StubService(t, "shop", "cart")
@@ -161,7 +161,7 @@ func TestTheAddressFamiliesOfAStubAreTheClustersOwn(t *testing.T) {
 	}
 }
 
-func TestAForeignServiceIsRefusedAndCostsNoMemory(t *testing.T) {
+func TestForeignServiceIsRefusedAndNotCached(t *testing.T) {
 	c := newCluster(t)
 	theirs := istiotest.Object("Service", "shop", "cart", "", map[string]any{
 		"selector": map[string]any{"app": "cart"}, "ports": []any{map[string]any{"port": int64(80)}},
@@ -206,7 +206,7 @@ func TestAForeignServiceIsRefusedAndCostsNoMemory(t *testing.T) {
 }
 
 // API servers of today keep what a PUT leaves out, which older ones refused: the address is immutable.
-func TestAPUTCarriesWhatWasAllotted(t *testing.T) {
+func TestUpdateKeepsServerAssignedFields(t *testing.T) {
 	desired := istiotest.StubService(t, "shop", "cart")
 	live := desired.DeepCopy()
 	given := map[string]any{
@@ -225,7 +225,7 @@ func TestAPUTCarriesWhatWasAllotted(t *testing.T) {
 }
 
 // A backup tool restores addresses with the object, so they must not stand in the way of claiming it.
-func TestARestoredStubIsClaimed(t *testing.T) {
+func TestRestoredStubServiceIsClaimed(t *testing.T) {
 	c := newCluster(t)
 	wanted := istiotest.StubService(t, "shop", "cart")
 	bundle := istiotest.Bundle(wanted)

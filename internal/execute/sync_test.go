@@ -60,7 +60,7 @@ func TestFirstSyncUpdateAndPrune(t *testing.T) {
 	}
 }
 
-func TestLastObjectOfAKindIsPrunedAfterARestart(t *testing.T) {
+func TestLastObjectOfAKindIsPrunedAfterRestart(t *testing.T) {
 	c := newCluster(t)
 	both := istiotest.Bundle(istiotest.ServiceEntry("shop", "cart", "192.0.2.1"), istiotest.VirtualService("shop", "cart", "5s"))
 	c.start().sync(both)
@@ -72,7 +72,7 @@ func TestLastObjectOfAKindIsPrunedAfterARestart(t *testing.T) {
 	c.equal(rest)
 }
 
-func TestForeignObjectIsRefusedAndKeepsTheOldOnesOfItsService(t *testing.T) {
+func TestForeignObjectIsRefusedAndOldObjectsOfItsServiceStay(t *testing.T) {
 	c := newCluster(t)
 	k := c.start()
 	k.sync(istiotest.Bundle(istiotest.DestinationRule("shop", "cart"), istiotest.DestinationRule("shop", "checkout")))
@@ -98,7 +98,7 @@ func TestForeignObjectIsRefusedAndKeepsTheOldOnesOfItsService(t *testing.T) {
 	}
 }
 
-func TestDriftIsUndone(t *testing.T) {
+func TestDriftIsCorrected(t *testing.T) {
 	wanted := istiotest.WithLabels(istiotest.WithAnnotations(istiotest.VirtualService("shop", "cart", "5s"), map[string]string{"team": "shop"}), map[string]string{"tier": "gold"})
 	tests := map[string]struct {
 		reason string
@@ -149,7 +149,7 @@ func TestDriftIsUndone(t *testing.T) {
 	}
 }
 
-func TestWhatOthersAddToMetadataStaysAndWhatWasOursGoes(t *testing.T) {
+func TestMetadataOfOthersStaysAndOursIsRemoved(t *testing.T) {
 	c := newCluster(t)
 	k := c.start()
 	bare := istiotest.VirtualService("shop", "cart", "5s")
@@ -196,7 +196,7 @@ func TestWhatOthersAddToMetadataStaysAndWhatWasOursGoes(t *testing.T) {
 	}
 }
 
-func TestStatusWakesNobody(t *testing.T) {
+func TestStatusChangeTriggersNoReconcile(t *testing.T) {
 	c := newCluster(t)
 	watched, marker := istiotest.VirtualService("shop", "cart", "5s"), istiotest.VirtualService("shop", "marker", "5s")
 	c.start().sync(istiotest.Bundle(watched, marker))
@@ -215,7 +215,7 @@ func TestStatusWakesNobody(t *testing.T) {
 	}
 }
 
-func TestNothingIsRequestedAtRest(t *testing.T) {
+func TestSteadyClusterCostsNoRequest(t *testing.T) {
 	c := newCluster(t)
 	k := c.start()
 	bundle := istiotest.Bundle(istiotest.Services("cart", "checkout", "ledger")...)

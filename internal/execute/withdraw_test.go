@@ -59,7 +59,7 @@ func (k *testController) steady(bundle *render.Bundle) map[string]time.Time {
 	return until
 }
 
-func TestWhatIsOfferedOutlastsTheRepository(t *testing.T) {
+func TestExportStaysAfterItsRemoval(t *testing.T) {
 	c := newCluster(t)
 	k := withdrawing(c)
 	before := istiotest.Bundle(append(offer("cart", "v1"), istiotest.Services("cart", "web")...)...)
@@ -97,7 +97,7 @@ func TestWhatIsOfferedOutlastsTheRepository(t *testing.T) {
 	c.equal(after)
 }
 
-func TestAVersionThatIsNotOfferedAnyMoreStaysForAWhile(t *testing.T) {
+func TestRemovedVersionStaysForWithdrawAfter(t *testing.T) {
 	c := newCluster(t)
 	k := withdrawing(c)
 	three, two, one := istiotest.Bundle(offer("cart", "v1", "v2", "v3")...), istiotest.Bundle(offer("cart", "v1", "v2")...), istiotest.Bundle(offer("cart", "v1")...)
@@ -133,7 +133,7 @@ func TestAVersionThatIsNotOfferedAnyMoreStaysForAWhile(t *testing.T) {
 	}
 }
 
-func TestAnOfferThatComesBackIsAsIfItHadNotGone(t *testing.T) {
+func TestExportThatReturnsIsNotWithdrawn(t *testing.T) {
 	c := newCluster(t)
 	k := withdrawing(c)
 	with, without := istiotest.Bundle(append(offer("cart", "v1"), istiotest.Services("web")...)...), istiotest.Bundle(istiotest.Services("web")...)
@@ -154,7 +154,7 @@ func TestAnOfferThatComesBackIsAsIfItHadNotGone(t *testing.T) {
 	}
 }
 
-func TestAccessAndWhatIsPublicEndAtOnce(t *testing.T) {
+func TestAccessAndPublicHostsEndAtOnce(t *testing.T) {
 	c := newCluster(t)
 	k := withdrawing(c)
 	gateway := func(name, mode string) *unstructured.Unstructured {
@@ -186,7 +186,7 @@ func TestAccessAndWhatIsPublicEndAtOnce(t *testing.T) {
 	c.equal(istiotest.Bundle(istiotest.Services("web")...))
 }
 
-func TestPodsThatCanStillBeReachedKeepTheirPolicy(t *testing.T) {
+func TestReachablePodsKeepTheirPolicy(t *testing.T) {
 	c := newCluster(t)
 	k := withdrawing(c)
 	policy := istiotest.WithLabels(istiotest.Object(istio.AuthorizationPolicyKind, "shop", "cart", "cart-out", map[string]any{
@@ -210,7 +210,7 @@ func TestPodsThatCanStillBeReachedKeepTheirPolicy(t *testing.T) {
 	}
 }
 
-func TestWhatIsNewlyOfferedDoesNotWaitForWhatGoes(t *testing.T) {
+func TestNewExportReplacesConflictingOldOne(t *testing.T) {
 	c := newCluster(t)
 	k := withdrawing(c)
 	selecting := func(app string) *unstructured.Unstructured {
@@ -225,7 +225,7 @@ func TestWhatIsNewlyOfferedDoesNotWaitForWhatGoes(t *testing.T) {
 	c.equal(after)
 }
 
-func TestWhatSomebodyAddsToAnOfferIsUndoneAtOnce(t *testing.T) {
+func TestDriftOfExportIsCorrectedAtOnce(t *testing.T) {
 	c := newCluster(t)
 	k := withdrawing(c)
 	bundle := istiotest.Bundle(offer("cart", "v1")...)
@@ -239,7 +239,7 @@ func TestWhatSomebodyAddsToAnOfferIsUndoneAtOnce(t *testing.T) {
 	c.equal(bundle)
 }
 
-func TestWhatSomebodyEditsOfWhatStaysGoesAtOnce(t *testing.T) {
+func TestEditedWithdrawnObjectIsDeletedAtOnce(t *testing.T) {
 	c := newCluster(t)
 	k := withdrawing(c)
 	after := istiotest.Bundle(istiotest.Services("web")...)
@@ -258,7 +258,7 @@ func TestWhatSomebodyEditsOfWhatStaysGoesAtOnce(t *testing.T) {
 	c.equal(after)
 }
 
-func TestAnAnnotationThatStayedBehindLetsNothingGo(t *testing.T) {
+func TestStaleWithdrawnAnnotationDeletesNothing(t *testing.T) {
 	c := newCluster(t)
 	k := withdrawing(c)
 	bundle := istiotest.Bundle(append(offer("cart", "v1"), istiotest.Services("web")...)...)
@@ -272,7 +272,7 @@ func TestAnAnnotationThatStayedBehindLetsNothingGo(t *testing.T) {
 	}
 }
 
-func TestAClockThatIsSetBackKeepsNothingForLongerThanItMayStay(t *testing.T) {
+func TestClockSetBackExtendsNoWithdrawal(t *testing.T) {
 	c := newCluster(t)
 	k := withdrawing(c)
 	after := istiotest.Bundle(istiotest.Services("web")...)
@@ -294,7 +294,7 @@ func TestAClockThatIsSetBackKeepsNothingForLongerThanItMayStay(t *testing.T) {
 	c.equal(after)
 }
 
-func TestABrakeJudgesWhenSomethingLeavesTheRepositoryAndNotOnceMore(t *testing.T) {
+func TestGuardJudgesAWithdrawalOnce(t *testing.T) {
 	c := newCluster(t)
 	k := withdrawing(c)
 	k.options.MaxPrunePercent = 20
@@ -321,7 +321,7 @@ func TestABrakeJudgesWhenSomethingLeavesTheRepositoryAndNotOnceMore(t *testing.T
 }
 
 // Twelve services leave a cluster that still calls them: what they offered stays for a while, and where callers go instead has to be offered first.
-func TestLeavingAClusterIsAgreedToOnce(t *testing.T) {
+func TestLeavingAClusterIsAcknowledgedOnce(t *testing.T) {
 	c := newCluster(t)
 	k := withdrawing(c)
 	k.options.MaxPrunePercent = 20
@@ -371,7 +371,7 @@ func TestLeavingAClusterIsAgreedToOnce(t *testing.T) {
 }
 
 // While no process watches, somebody gives an offer an endpoint, and deletes what leads to another cluster.
-func TestWhatChangesWhileNobodyWatchesIsUndoneAtOnce(t *testing.T) {
+func TestDriftDuringRestartIsCorrectedAtOnce(t *testing.T) {
 	c := newCluster(t)
 	bundle := istiotest.Bundle(append(offer("cart", "v1"), istiotest.Services("web")...)...)
 	withdrawing(c).sync(bundle)

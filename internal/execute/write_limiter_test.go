@@ -69,7 +69,7 @@ func (w *writes) add(ctx context.Context, answer func(again bool) error) <-chan 
 	return ended
 }
 
-func TestHowManyWriteSideBySide(t *testing.T) {
+func TestLimitOfConcurrentWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &writes{pace: newWriteLimiter(systemClock())}
 		answers := make(chan error)
@@ -116,7 +116,7 @@ func TestHowManyWriteSideBySide(t *testing.T) {
 	})
 }
 
-func TestOneIsAlwaysUnderWay(t *testing.T) {
+func TestLimitNeverFallsBelowOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newWriteLimiter(systemClock())
 		for range 10 {
@@ -135,7 +135,7 @@ func TestOneIsAlwaysUnderWay(t *testing.T) {
 	})
 }
 
-func TestHowLongAWriteWaits(t *testing.T) {
+func TestBackoffOfThrottledWrite(t *testing.T) {
 	ms := time.Millisecond
 	type bounds struct{ from, to time.Duration }
 	asking := func(seconds int) error {
@@ -185,7 +185,7 @@ func TestHowLongAWriteWaits(t *testing.T) {
 	}
 }
 
-func TestAWriteIsToldThatItWasTriedBefore(t *testing.T) {
+func TestWriteLearnsThatItIsARepetition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []bool
 		err := newWriteLimiter(systemClock()).do(t.Context(), func(again bool) error {
@@ -201,7 +201,7 @@ func TestAWriteIsToldThatItWasTriedBefore(t *testing.T) {
 }
 
 // Eight that are always refused, as many as may be under way, wait without a turn.
-func TestWhoWaitsHoldsUpNobody(t *testing.T) {
+func TestThrottledWriteReleasesItsSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &writes{pace: newWriteLimiter(systemClock())}
 		var refused, taken []<-chan error
@@ -233,7 +233,7 @@ func TestWhoWaitsHoldsUpNobody(t *testing.T) {
 }
 
 // While nothing is taken, a thousand writes send few requests; if that lasts, they are given up, and if not, all are taken.
-func TestEverybodyWaitsWhileNothingIsTaken(t *testing.T) {
+func TestAllWritesBackOffWhileNoneSucceeds(t *testing.T) {
 	for _, lasts := range []time.Duration{time.Second, time.Hour} {
 		t.Run(lasts.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -274,7 +274,7 @@ func TestEverybodyWaitsWhileNothingIsTaken(t *testing.T) {
 }
 
 // One of many that is refused each time does not make the others wait, however often that is.
-func TestWhatIsRefusedNowAndThenHoldsUpNobody(t *testing.T) {
+func TestOccasionalThrottlingDelaysNoOtherWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newWriteLimiter(systemClock())
 		start := time.Now()
@@ -291,7 +291,7 @@ func TestWhatIsRefusedNowAndThenHoldsUpNobody(t *testing.T) {
 }
 
 // What hangs until somebody's timeout would hold up the run as often as it is tried.
-func TestWhatTookLongIsNotTriedAgain(t *testing.T) {
+func TestSlowWriteIsNotRepeated(t *testing.T) {
 	for name, tc := range map[string]struct {
 		reason string
 		takes  time.Duration
@@ -312,7 +312,7 @@ func TestWhatTookLongIsNotTriedAgain(t *testing.T) {
 	}
 }
 
-func TestTheEndOfAContextEndsEveryWait(t *testing.T) {
+func TestEndOfContextEndsEveryWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &writes{pace: newWriteLimiter(systemClock())}
 		ctx, cancel := context.WithCancelCause(t.Context())
@@ -335,7 +335,7 @@ func TestTheEndOfAContextEndsEveryWait(t *testing.T) {
 	})
 }
 
-func TestWhatIsTriedAgain(t *testing.T) {
+func TestWhichErrorsAreRepeated(t *testing.T) {
 	status := func(code int, reason metav1.StatusReason, message string) error {
 		return fmt.Errorf("wrapped: %w", &apierrors.StatusError{ErrStatus: metav1.Status{Code: int32(code), Reason: reason, Message: message}})
 	}

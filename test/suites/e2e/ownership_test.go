@@ -121,7 +121,7 @@ func TestRestoredBackupIsClaimedAndCanBePruned(t *testing.T) {
 	}
 }
 
-func TestLastObjectOfAKindIsPrunedAfterARestart(t *testing.T) {
+func TestLastObjectOfAKindIsPrunedAfterRestart(t *testing.T) {
 	env := newEnvironment(t)
 	routed := env.Git.Edit("services/cart.cue", "egress: stock: {}", `egress: stock: {}
 	routes: [{match: [{headers: "end-user": exact: "jason"}], timeout: "2s"}]`)
