@@ -25,7 +25,7 @@ func countWrites(result execute.Result) writeCounts {
 		claimed: result.Claimed, adopted: result.Adopted, deleted: result.Deleted, failed: result.Failed,
 	}
 	for _, o := range result.Outcomes {
-		if o.Action.Drift && o.Failure == nil && o.Skipped == "" {
+		if o.Action.Drift && o.Failure == nil && o.Skipped == nil {
 			w.drifted = append(w.drifted, o.Action.Key)
 		}
 	}

@@ -61,13 +61,20 @@ type noObserver struct{}
 func (noObserver) RecordWrite(*unstructured.Unstructured)  {}
 func (noObserver) RecordDelete(*unstructured.Unstructured) {}
 
+// Why a write is not tried.
+var (
+	errInterrupted = errors.New("the run was interrupted")
+	errDeletesLast = errors.New("objects are deleted only if every other write succeeded")
+	errRemovesLast = errors.New("resources that belong to no service lose nothing before every other write succeeded")
+)
+
 // Outcome is the result of one action that writes.
 type Outcome struct {
 	Action plans.Action
 	// Failure is nil if the action was carried out or skipped.
 	Failure *Failure
 	// Skipped is why the action was not tried, nil if it was.
-	Skipped string
+	Skipped error
 }
 
 // Result is the result of a plan. Outcomes are in the order of the plan.
@@ -91,7 +98,7 @@ func (r Result) Wrote() int { return r.Created + r.Updated + r.Claimed + r.Adopt
 func (r Result) Corrected() []plans.Action {
 	var corrected []plans.Action
 	for _, outcome := range r.Outcomes {
-		if outcome.Action.Drift && outcome.Failure == nil && outcome.Skipped == "" {
+		if outcome.Action.Drift && outcome.Failure == nil && outcome.Skipped == nil {
 			corrected = append(corrected, outcome.Action)
 		}
 	}
@@ -114,7 +121,7 @@ func (a *Applier) Apply(ctx context.Context, plan plans.Plan) (Result, error) {
 		return Result{Unchanged: plan.Unchanged, Known: maps.Clone(plan.Known)}, &HeldError{Guard: *plan.Guard}
 	}
 	run := &run{
-		Applier: a, limiter: newWriteLimiter(a.clock), owner: plan.Owner, blocked: map[string]string{}, unusableNamespaces: map[string]string{}, transitional: map[render.Key]*unstructured.Unstructured{},
+		Applier: a, limiter: newWriteLimiter(a.clock), owner: plan.Owner, blocked: map[string]error{}, unusableNamespaces: map[string]error{}, transitional: map[render.Key]*unstructured.Unstructured{},
 		result: Result{Unchanged: plan.Unchanged, Known: maps.Clone(plan.Known)},
 	}
 	if plan.Writes() {
@@ -142,7 +149,7 @@ type run struct {
 	errs    []error
 	// blocked holds, by service, the write that failed; unusableNamespaces holds, by namespace,
 	// why it cannot be used.
-	blocked, unusableNamespaces map[string]string
+	blocked, unusableNamespaces map[string]error
 	cutOff                      bool
 	// transitional are the objects after the first of two writes.
 	mu           sync.Mutex
@@ -176,7 +183,7 @@ func (r *run) namespaces(ctx context.Context, plan plans.Plan) {
 			return createNamespace(ctx, r.client, name, plan.NamespaceLabels)
 		})
 		if err != nil {
-			r.unusableNamespaces[name] = "namespace " + name + " could not be created"
+			r.unusableNamespaces[name] = fmt.Errorf("namespace %s could not be created", name)
 			r.errs = append(r.errs, err)
 			continue
 		}
@@ -205,17 +212,17 @@ func (r *run) stage(ctx context.Context, steps []plans.Step) {
 	for i, step := range steps {
 		action := step.Action
 		outcomes[i].Action = action
-		if reason := r.skip(step); reason != "" {
+		if reason := r.skip(step); reason != nil {
 			outcomes[i].Skipped = reason
 			continue
 		}
-		turn, ok := r.limiter.acquire(ctx)
+		slot, ok := r.limiter.acquire(ctx)
 		if !ok {
-			outcomes[i].Skipped = "the run was cut off before"
+			outcomes[i].Skipped = errInterrupted
 			continue
 		}
 		group.Go(func() error {
-			err := r.limiter.try(ctx, turn, func(again bool) error {
+			err := r.limiter.try(ctx, slot, func(again bool) error {
 				// Checked before each try: another controller may lead by then.
 				if err := r.checkLeader(ctx); err != nil {
 					return err
@@ -231,7 +238,7 @@ func (r *run) stage(ctx context.Context, steps []plans.Step) {
 	_ = group.Wait() // each failure is in its outcome
 	r.interrupted(ctx)
 	for i, outcome := range outcomes {
-		done := outcome.Failure == nil && outcome.Skipped == ""
+		done := outcome.Failure == nil && outcome.Skipped == nil
 		r.added = r.added || done && outcome.Action.Effect != plans.Removes && plans.IsRouting(outcome.Action.Key.Kind)
 		// Two writes have one outcome: that of the second, or of the first if it failed.
 		switch {
@@ -247,15 +254,15 @@ func (r *run) stage(ctx context.Context, steps []plans.Step) {
 }
 
 // skip is why a step must not be tried, nil if it may.
-func (r *run) skip(step plans.Step) string {
+func (r *run) skip(step plans.Step) error {
 	action := step.Action
 	if action.Verb == plans.Delete && len(r.errs) > 0 {
-		return "nothing is deleted before everything else is applied"
+		return errDeletesLast
 	}
-	if narrows := action.Effect == plans.Removes || step.IsSecondPhase(); narrows && action.Service == "" && len(r.errs) > 0 {
-		return "what the cluster has once is not narrowed before everything else is applied"
+	if removes := action.Effect == plans.Removes || step.IsSecondPhase(); removes && action.Service == "" && len(r.errs) > 0 {
+		return errRemovesLast
 	}
-	if reason := r.unusableNamespaces[action.Key.Namespace]; reason != "" {
+	if reason := r.unusableNamespaces[action.Key.Namespace]; reason != nil {
 		return reason
 	}
 	return r.blocked[action.Service]
@@ -264,7 +271,7 @@ func (r *run) skip(step plans.Step) string {
 func (r *run) count(outcome Outcome) {
 	r.result.Outcomes = append(r.result.Outcomes, outcome)
 	action := outcome.Action
-	if outcome.Skipped != "" {
+	if outcome.Skipped != nil {
 		r.result.Skipped++
 		return
 	}
@@ -275,8 +282,8 @@ func (r *run) count(outcome Outcome) {
 			r.accessCache.forget()
 		}
 		// Resources that belong to no service do not depend on one another.
-		if action.Service != "" && r.blocked[action.Service] == "" {
-			r.blocked[action.Service] = fmt.Sprintf("%s of the same service could not be applied before it", action.Key)
+		if action.Service != "" && r.blocked[action.Service] == nil {
+			r.blocked[action.Service] = fmt.Errorf("%s of the same service could not be applied", action.Key)
 		}
 		return
 	}
