@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -89,7 +90,11 @@ func renders(t *testing.T, cases []rendering) {
 	}
 }
 
-// bundle returns the resources of a cluster, for mesh with an addition.
+// bundles are the functions that make the results of bundle, by its arguments: many cases look at the same bundle.
+var bundles sync.Map
+
+// bundle returns the resources of a cluster, for mesh with an addition. The result must
+// not be changed.
 func bundle(t *testing.T, addition, cluster string) map[string]any {
 	t.Helper()
 	dir := quickstart(t)
@@ -103,19 +108,30 @@ func bundle(t *testing.T, addition, cluster string) map[string]any {
 	if err != nil {
 		t.Fatal(err)
 	}
-	result, err := evaluate.Evaluate(context.Background(), snap, evaluate.Options{Cluster: cluster})
+	once, _ := bundles.LoadOrStore([2]string{addition, cluster}, sync.OnceValues(func() (map[string]any, error) {
+		return rendered(snap, cluster)
+	}))
+	all, err := once.(func() (map[string]any, error))()
 	if err != nil {
 		t.Fatal(err)
+	}
+	return all
+}
+
+func rendered(snap *source.Snapshot, cluster string) (map[string]any, error) {
+	result, err := evaluate.Evaluate(context.Background(), snap, evaluate.Options{Cluster: cluster})
+	if err != nil {
+		return nil, err
 	}
 	all := make(map[string]any, len(result.Rendered))
 	for key, data := range result.Rendered {
 		var object any
 		if err := utiljson.Unmarshal(data, &object); err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		all[key] = object
 	}
-	return all
+	return all, nil
 }
 
 // ranked returns the labels of an endpoint in a cluster.

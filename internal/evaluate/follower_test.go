@@ -1,9 +1,11 @@
 package evaluate_test
 
 import (
-	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -23,8 +25,22 @@ type follower struct {
 	basis     *evaluate.LastKnownGood
 }
 
-// follow begins without earlier commits.
+// follow begins without earlier commits. Its evaluator has evaluated those of earlier tests: most tests begin with
+// the same commit, which is then in memory. Tests that call follow must not run in parallel.
 func follow(t *testing.T, cluster string) *follower {
+	f := followCold(t, cluster)
+	if evaluators[cluster] == nil {
+		evaluators[cluster] = f.evaluator
+	}
+	f.evaluator = evaluators[cluster]
+	return f
+}
+
+// evaluators are those of follow by cluster.
+var evaluators = map[string]*evaluate.Evaluator{}
+
+// followCold begins without earlier commits and with an evaluator of its own.
+func followCold(t *testing.T, cluster string) *follower {
 	return &follower{t: t, cluster: cluster, evaluator: evaluate.New(evaluate.Limits{}, nil), basis: &evaluate.LastKnownGood{}}
 }
 
@@ -57,11 +73,30 @@ func (f *follower) halts(snap *source.Snapshot) manifest.Findings {
 // clean is the rendering of a commit without errors.
 func clean(t *testing.T, snap *source.Snapshot, cluster string) map[string]string {
 	t.Helper()
-	result, err := evaluate.Evaluate(context.Background(), snap, evaluate.Options{Cluster: cluster})
+	return texts(reference(t, snap, cluster).Rendered)
+}
+
+// references are results of reference by cluster and content.
+var references = map[string]*evaluate.Result{}
+
+// reference evaluates a commit without errors, memory or cache. It evaluates equal content once. The result must not
+// be changed.
+func reference(t *testing.T, snap *source.Snapshot, cluster string) *evaluate.Result {
+	t.Helper()
+	content := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(snap.Files)) {
+		fmt.Fprintf(content, "%q %q\n", name, snap.Files[name].Data)
+	}
+	key := fmt.Sprintf("%s %x", cluster, content.Sum(nil))
+	if result := references[key]; result != nil {
+		return result
+	}
+	result, err := evaluate.Evaluate(t.Context(), snap, evaluate.Options{Cluster: cluster})
 	if err != nil {
 		t.Fatalf("what this test compares with is broken itself: %v", err)
 	}
-	return texts(result.Rendered)
+	references[key] = result
+	return result
 }
 
 func texts(rendered map[string]json.RawMessage) map[string]string {

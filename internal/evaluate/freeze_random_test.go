@@ -15,6 +15,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/cache"
 	"github.com/isthmus-mesh/isthmus/internal/evaluate"
 	"github.com/isthmus-mesh/isthmus/internal/source"
+	"github.com/isthmus-mesh/isthmus/test/support/long"
 )
 
 // owners are teams that change their services at random, and break them now and then. The cluster
@@ -210,10 +211,7 @@ func (o *owners) frozen() map[string]string {
 
 // The result must not depend on what is cached.
 func TestClusterIsAsIfBrokenChangesWereNotCommitted(t *testing.T) {
-	seeds, commits := 4, 40
-	if testing.Short() {
-		seeds, commits = 2, 12
-	}
+	seeds, commits := long.Or(2, 4), long.Or(20, 40)
 	reference := evaluate.New(evaluate.Limits{}, nil)
 	again, _ := strconv.ParseUint(os.Getenv("SEED"), 10, 64) // to see a failure again
 	if again != 0 {
@@ -230,7 +228,7 @@ func TestClusterIsAsIfBrokenChangesWereNotCommitted(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			followers := []*follower{follow(t, "east"), follow(t, "west"), follow(t, "north")}
+			followers := []*follower{followCold(t, "east"), followCold(t, "west"), followCold(t, "north")}
 			for i := range commits {
 				snap := o.commit()
 				f := followers[i%len(followers)]

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
+	"github.com/isthmus-mesh/isthmus/test/support/long"
 )
 
 // brokenWebs are ways to break the service web, with the line and a part of the message.
@@ -151,12 +152,10 @@ func TestServiceInTwoFilesIsFrozenWhenOneIsUnparsable(t *testing.T) {
 }
 
 func TestServiceFrozenForManyCommitsDoesNotBlockOthers(t *testing.T) {
-	commits := 100
-	if testing.Short() {
-		commits = 20
-	}
-	r, f := newTree(t), follow(t, "west")
-	for i := range 20 {
+	// Each service changes in all four ways.
+	others, commits := long.Or(12, 20), long.Or(48, 100)
+	r, f := newTree(t), followCold(t, "west")
+	for i := range others {
 		name := fmt.Sprintf("s%02d", i)
 		r.files["services/"+name+".cue"] = service(name, everywhere, `egress: cart: {}`)
 	}
@@ -164,20 +163,20 @@ func TestServiceFrozenForManyCommitsDoesNotBlockOthers(t *testing.T) {
 	good := r.revision()
 	f.applies(r.commit(map[string]string{"services/web.cue": brokenWebs["UnknownCallee"].text}))
 	for i := range commits {
-		changed := fmt.Sprintf("s%02d", i%20)
+		changed := fmt.Sprintf("s%02d", i%others)
 		text := map[int]string{
 			0: service(changed, everywhere, `egress: {cart: {}, stock: {}}`),
 			1: service(changed, `placement: east: {}`, `egress: stock: {}`),
 			2: "",
 			3: service(changed, everywhere, `egress: cart: {}`),
-		}[i/20%4]
+		}[i/others%4]
 		after := f.applies(r.commit(map[string]string{"services/" + changed + ".cue": text}))
 		same(t, "frozen", map[string]string{"web": good}, frozen(after))
 		// The commit's own service, the broken one, and the two that they call, some of them once more without the broken one.
 		if w := after.Work; w.Parsed > 1 || w.Evaluated > 1 || w.Rendered > 8 || w.Calls > 6 {
 			t.Errorf("commit %d of one service cost %+v", i, w)
 		}
-		if i%20 != 19 {
+		if (i+1)%others != 0 {
 			continue
 		}
 		effective := &tree{files: maps.Clone(r.files)}

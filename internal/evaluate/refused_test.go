@@ -89,7 +89,7 @@ func TestEvaluateRejectsARepositoryWithALink(t *testing.T) {
 }
 
 func TestServiceInARejectedFileIsFrozenUntilItOrTheFileIsReadable(t *testing.T) {
-	r, f := newTree(t), follow(t, "east")
+	r, f := newTree(t), followCold(t, "east")
 	first := r.commit(nil)
 	f.applies(first)
 	second := r.commit(map[string]string{"services/web.cue": "", "services/new.cue": "package config\n\nservices: {"})
@@ -97,7 +97,7 @@ func TestServiceInARejectedFileIsFrozenUntilItOrTheFileIsReadable(t *testing.T) 
 	same(t, "frozen", want, frozen(f.applies(second)))
 	same(t, "frozen in the next commit", want, frozen(f.applies(r.commit(map[string]string{"README.md": "x\n"}))))
 
-	again := follow(t, "east")
+	again := followCold(t, "east")
 	before, err := again.evaluator.Manifests(t.Context(), first, "east")
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/istio"
 	"github.com/isthmus-mesh/isthmus/internal/nested"
 	"github.com/isthmus-mesh/isthmus/test/support/istiotest"
+	"github.com/isthmus-mesh/isthmus/test/support/long"
 )
 
 // Mutator changes specs at random. A new value comes from the same field of another object.
@@ -87,7 +88,7 @@ func TestRandomUnionsLoseNothingAndGainEverything(t *testing.T) {
 	}
 	pool := istiotest.Samples(t, validator)
 	random := Mutator{rand.New(rand.NewPCG(istiotest.Seed(t), 0))}
-	const pairs = 200
+	pairs := long.Or(80, 200)
 	for _, kind := range slices.Sorted(maps.Keys(unions)) {
 		tried, stayed := 0, 0
 		for range 40 * pairs {

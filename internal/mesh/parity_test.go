@@ -19,6 +19,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 	"github.com/isthmus-mesh/isthmus/internal/mesh"
 	"github.com/isthmus-mesh/isthmus/internal/source"
+	"github.com/isthmus-mesh/isthmus/test/support/long"
 )
 
 // Publishers in Go and the resources that the CUE module renders agree, on random meshes of all
@@ -31,8 +32,8 @@ func TestPublishersAreThoseThatCUERenders(t *testing.T) {
 	maps.DeleteFunc(module.Files, func(name string, _ source.Blob) bool {
 		return name == "clusters.cue" || strings.HasPrefix(name, "services/")
 	})
-	compared := 0
-	for seed := range uint64(90) {
+	compared, meshes := 0, long.Or(30, 90)
+	for seed := range uint64(meshes) {
 		snapshot := &source.Snapshot{Files: maps.Clone(module.Files)}
 		written := randomMesh(rand.New(rand.NewPCG(seed, 7)))
 		snapshot.Files["services/random.cue"] = source.Blob{Data: []byte(written)}
@@ -52,7 +53,7 @@ func TestPublishersAreThoseThatCUERenders(t *testing.T) {
 			}
 		}
 	}
-	if compared < 90 {
+	if compared < meshes {
 		t.Errorf("only %d clusters were compared", compared)
 	}
 }

@@ -46,7 +46,7 @@ func buildAndRun(m *testing.M) (int, error) {
 	return m.Run(), nil
 }
 
-var batchSizes = regexp.MustCompile(`(?m)^(\s*(?:unitsAtOnce|servicesAtOnce)\s*=\s*)[0-9]+$`)
+var batchSizes = regexp.MustCompile(`(?m)^(\s*(?:componentsPerBatch|servicesPerBatch)\s*=\s*)[0-9]+$`)
 
 // overlayWithoutBatches is an overlay for go build that sets the batch sizes to 1.
 func overlayWithoutBatches(dir string) (string, error) {
@@ -76,7 +76,7 @@ func overlayWithoutBatches(dir string) (string, error) {
 		return "", err
 	}
 	if found != 2 {
-		return "", errors.New("the batch sizes unitsAtOnce and servicesAtOnce are not constants of internal/evaluate: adapt this test so that it sets them to 1")
+		return "", errors.New("the batch sizes componentsPerBatch and servicesPerBatch are not constants of internal/evaluate: adapt this test so that it sets them to 1")
 	}
 	data, err := json.Marshal(map[string]any{"Replace": replaced})
 	if err != nil {

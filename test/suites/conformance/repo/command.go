@@ -8,8 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
+	"sync"
 )
 
 // Command is a built isthmus command.
@@ -20,19 +20,31 @@ type Command struct {
 // Build builds the isthmus command of this checkout into dir.
 func Build(dir string) (Command, error) {
 	path := filepath.Join(dir, "isthmus")
-	build := exec.Command("go", "build", "-o", path, "./cmd/isthmus")
-	build.Dir = Root()
+	root, err := Root()
+	if err != nil {
+		return Command{}, err
+	}
+	build := exec.Command("go", "build", "-ldflags", "-s -w", "-o", path, "./cmd/isthmus")
+	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
 		return Command{}, fmt.Errorf("build ./cmd/isthmus in %s: %w\n%s", build.Dir, err, out)
 	}
 	return Command{path: path}, nil
 }
 
-// Root is the root folder of the checkout.
-func Root() string {
-	_, file, _, _ := runtime.Caller(0)
-	return filepath.Join(filepath.Dir(file), "..", "..", "..", "..")
-}
+// Root is the root folder of the checkout. The go command knows the folder of this module; a binary that is built with
+// -trimpath does not.
+var Root = sync.OnceValues(func() (string, error) {
+	out, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the module of the conformance suite: %w", err)
+	}
+	file := strings.TrimSpace(string(out))
+	if file == "" || file == os.DevNull {
+		return "", errors.New("run the conformance suite from within its checkout")
+	}
+	return filepath.Join(filepath.Dir(file), "..", "..", ".."), nil
+})
 
 // Bundles renders the resources of every cluster: by cluster, then by Kind/namespace/name.
 func (c Command) Bundles(dir string) (map[string]map[string]map[string]any, error) {

@@ -8,7 +8,11 @@ import (
 )
 
 func TestEvaluateReadsManifestsWithDefaultsOfTheSchema(t *testing.T) {
-	mesh, err := repo.Evaluate(filepath.Join(repo.Root(), "examples", "versions"))
+	root, err := repo.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mesh, err := repo.Evaluate(filepath.Join(root, "examples", "versions"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,18 +40,18 @@ type moment struct {
 func scenarioFolders(t *testing.T) []scenarioFolder {
 	t.Helper()
 	all := []scenarioFolder{}
-	for _, root := range []string{examplesDir, scenariosDir} {
-		entries, err := os.ReadDir(root)
+	for _, parent := range []string{examplesDir(), scenariosDir} {
+		entries, err := os.ReadDir(parent)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, entry := range entries {
-			dir := filepath.Join(root, entry.Name())
+			dir := filepath.Join(parent, entry.Name())
 			if _, err := os.Stat(filepath.Join(dir, "clusters.cue")); err != nil {
 				continue
 			}
 			s := scenarioFolder{name: entry.Name(), dir: dir, recorded: filepath.Join(dir, "traces.txt")}
-			if root == examplesDir {
+			if parent == examplesDir() {
 				s.recorded = filepath.Join(scenariosDir, "examples", entry.Name()+".txt")
 			}
 			readJSON(t, filepath.Join(dir, "scenario.json"), &s)

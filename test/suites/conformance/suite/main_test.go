@@ -25,6 +25,9 @@ func TestMain(m *testing.M) {
 
 func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "isthmus-conformance-")
+	if err == nil {
+		root, err = repo.Root()
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
@@ -37,11 +40,14 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// scenariosDir holds the mesh repositories of this suite, examplesDir the examples of the project.
-var (
-	scenariosDir = filepath.Join("..", "scenarios")
-	examplesDir  = filepath.Join(repo.Root(), "examples")
-)
+// root is the root folder of the checkout.
+var root string
+
+// scenariosDir holds the mesh repositories of this suite.
+var scenariosDir = filepath.Join("..", "scenarios")
+
+// examplesDir holds the examples of the project.
+func examplesDir() string { return filepath.Join(root, "examples") }
 
 // golden compares a text with the recorded file. With -update it writes the file.
 func golden(t *testing.T, path, got string) {

@@ -20,14 +20,22 @@ import (
 
 var (
 	seed   = flag.Uint64("seed", 0, "run only the random mesh of this seed, and keep its manifests")
-	meshes = flag.Int("meshes", 200, "number of random meshes")
+	meshes = flag.Int("meshes", 0, "number of random meshes; 0 means 60, and 200 if ISTHMUS_LONG is set")
 )
 
 // Every declared call arrives at the expected pods only, in the expected order. It fails with an
 // error if no publisher is up. This is checked in a healthy mesh and with one failure.
 func TestRandomMeshesMatchTheirManifests(t *testing.T) {
+	count := *meshes
+	switch {
+	case count > 0:
+	case os.Getenv("ISTHMUS_LONG") != "":
+		count = 200
+	default:
+		count = 60
+	}
 	seeds := []uint64{}
-	for s := range uint64(*meshes) {
+	for s := range uint64(count) {
 		seeds = append(seeds, s+1)
 	}
 	if *seed != 0 {
