@@ -264,57 +264,59 @@ type MeshSyncList struct {
 	Items           []MeshSync `json:"items"`
 }
 
-// GetConditions is for Flux's conditions package.
+// GetConditions implements the getter of Flux's conditions package.
 func (m *MeshSync) GetConditions() []metav1.Condition { return m.Status.Conditions }
 
-// SetConditions is for Flux's conditions package.
+// SetConditions implements the setter of Flux's conditions package.
 func (m *MeshSync) SetConditions(conditions []metav1.Condition) { m.Status.Conditions = conditions }
 
-// RetryAfter is the longest wait before a failed run is tried again.
-func (m *MeshSync) RetryAfter() time.Duration {
-	if m.Spec.RetryInterval != nil && m.Spec.RetryInterval.Duration > 0 {
-		return m.Spec.RetryInterval.Duration
-	}
-	return m.Every()
-}
-
-// Every is the interval; a minute where an object predates the default.
-func (m *MeshSync) Every() time.Duration {
+// GetInterval returns spec.interval, or one minute for objects that were stored without the default.
+func (m *MeshSync) GetInterval() time.Duration {
 	if m.Spec.Interval.Duration > 0 {
 		return m.Spec.Interval.Duration
 	}
 	return time.Minute
 }
 
-// Within is the timeout of one run; a minute where an object predates the default.
-func (m *MeshSync) Within() time.Duration {
+// GetRetryInterval returns the longest wait between two retries: spec.retryInterval, or the interval.
+func (m *MeshSync) GetRetryInterval() time.Duration {
+	if m.Spec.RetryInterval != nil && m.Spec.RetryInterval.Duration > 0 {
+		return m.Spec.RetryInterval.Duration
+	}
+	return m.GetInterval()
+}
+
+// GetTimeout returns spec.timeout, or one minute for objects that were stored without the default.
+func (m *MeshSync) GetTimeout() time.Duration {
 	if m.Spec.Timeout.Duration > 0 {
 		return m.Spec.Timeout.Duration
 	}
 	return time.Minute
 }
 
-// Settles is how long what newly leads to other clusters waits.
-func (m *MeshSync) Settles() time.Duration {
+// GetRoutingDelay returns spec.routingDelay, or one and a half intervals.
+func (m *MeshSync) GetRoutingDelay() time.Duration {
 	if m.Spec.RoutingDelay == nil {
-		return m.Every() * 3 / 2
+		return m.GetInterval() * 3 / 2
 	}
 	return m.Spec.RoutingDelay.Duration
 }
 
-// Withdraws is how long what was offered to other clusters stays; an hour where an object predates the default.
-func (m *MeshSync) Withdraws() time.Duration {
+// GetWithdrawAfter returns spec.withdrawAfter, or one hour for objects that were stored without the
+// default.
+func (m *MeshSync) GetWithdrawAfter() time.Duration {
 	if m.Spec.WithdrawAfter == nil {
 		return time.Hour
 	}
 	return m.Spec.WithdrawAfter.Duration
 }
 
-// Prunes reports whether what left the repository may be deleted.
-func (m *MeshSync) Prunes() bool { return m.Spec.Prune.Enabled == nil || *m.Spec.Prune.Enabled }
+// PruneEnabled reports whether objects that left the repository are deleted.
+func (m *MeshSync) PruneEnabled() bool { return m.Spec.Prune.Enabled == nil || *m.Spec.Prune.Enabled }
 
-// MaxPrunePercent is the share of the managed objects that one change may delete unasked.
-func (m *MeshSync) MaxPrunePercent() int {
+// GetMaxPrunePercent returns the share of the managed objects that one change may delete without an
+// acknowledgement.
+func (m *MeshSync) GetMaxPrunePercent() int {
 	if m.Spec.Prune.MaxPercent == nil {
 		return 20
 	}

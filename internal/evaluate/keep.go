@@ -21,7 +21,7 @@ func (r *run) key(kind string, parts ...[]byte) cache.Key {
 
 // program is what all that is kept depends on.
 func program(limits Limits) []byte {
-	return fmt.Append(nil, format, " ", version.Program(), " ", limits.Memory, " ", limits.CPU)
+	return fmt.Append(nil, format, " ", version.BuildID(), " ", limits.Memory, " ", limits.CPU)
 }
 
 // baseKey says all that every shard is evaluated with.
@@ -109,11 +109,11 @@ type packed[V any] struct {
 type place struct{ pack, key cache.Key }
 
 // packs of one kind of values.
-type packs struct{ *cache.Packer }
+type packs struct{ *cache.Buckets }
 
 // packs of a kind, and of what all its values depend on.
 func (r *run) packs(kind string, parts ...[]byte) packs {
-	return packs{cache.NewPacker(r.key("packs of "+kind, parts...))}
+	return packs{cache.NewBuckets(r.key("packs of "+kind, parts...))}
 }
 
 func (p packs) place(name string, key cache.Key) place { return place{pack: p.Of(name), key: key} }
@@ -133,7 +133,7 @@ func (k *kept[C, V]) get(store *cache.Store, at place) (V, bool) {
 	}
 	pack, read := k.packs[at.pack]
 	if !read {
-		pack = cache.GetPack[C](store, at.pack)
+		pack = cache.GetBucket[C](store, at.pack)
 		if k.packs == nil {
 			k.packs = map[cache.Key]map[cache.Key]C{}
 		}
@@ -181,7 +181,7 @@ func (k *kept[C, V]) save(store *cache.Store) {
 			contents[v.pack][key] = k.write(v.value)
 		}
 		for pack, values := range contents {
-			cache.PutPack(store, pack, values)
+			cache.PutBucket(store, pack, values)
 		}
 	}
 	k.changed = nil

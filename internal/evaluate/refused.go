@@ -12,7 +12,7 @@ import (
 // told.
 func (r *run) refusals() {
 	r.aside = nil
-	for p, refusal := range r.snap.Refused {
+	for p, refusal := range r.snap.Rejected {
 		switch {
 		case strings.HasSuffix(p, ".cue"):
 			if readByCUE(p) || isOfModules(p) {

@@ -14,8 +14,8 @@ import (
 // validationCache remembers valid resources by the hash of their rendered form, in memory and on
 // disk: a cluster has thousands of resources, and a commit changes few of them.
 type validationCache struct {
-	packer *cache.Packer
-	packs  map[cache.Key]map[cache.Key]validated
+	buckets *cache.Buckets
+	packs   map[cache.Key]map[cache.Key]validated
 }
 
 // validated is a valid Resource without its rendered form.
@@ -37,7 +37,7 @@ func (v validated) resource(rendered json.RawMessage, validator *istio.Validator
 
 // prepare selects the packs of a cluster.
 func (c *validationCache) prepare(cluster string) {
-	c.packer = cache.NewPacker(cache.NewKey([]byte("valid resources"), []byte(version.Program()), []byte(cluster)))
+	c.buckets = cache.NewBuckets(cache.NewKey([]byte("valid resources"), []byte(version.BuildID()), []byte(cluster)))
 	if c.packs == nil {
 		c.packs = map[cache.Key]map[cache.Key]validated{}
 	}
@@ -47,10 +47,10 @@ func (c *validationCache) get(store *cache.Store, key string, sum [sha256.Size]b
 	if store == nil {
 		return validated{}, false
 	}
-	at := c.packer.Of(key)
+	at := c.buckets.Of(key)
 	pack, read := c.packs[at]
 	if !read {
-		pack = cache.GetPack[validated](store, at)
+		pack = cache.GetBucket[validated](store, at)
 		c.packs[at] = pack
 	}
 	v, ok := pack[sum]
@@ -71,14 +71,14 @@ func (c *validationCache) save(
 	}
 	changed := map[cache.Key]map[cache.Key]validated{}
 	for _, i := range unknown {
-		changed[c.packer.Of(keys[i])] = map[cache.Key]validated{}
+		changed[c.buckets.Of(keys[i])] = map[cache.Key]validated{}
 	}
 	for i, r := range all {
-		if pack := changed[c.packer.Of(keys[i])]; pack != nil && valid(i) {
+		if pack := changed[c.buckets.Of(keys[i])]; pack != nil && valid(i) {
 			pack[sums[i]] = validated{Key: r.Key, GVK: r.GVK, Service: r.Service, Side: r.Side, Hash: r.Hash, NoEndpoint: r.noEndpoint}
 		}
 	}
 	for at, pack := range changed {
-		cache.PutPack(store, at, pack)
+		cache.PutBucket(store, at, pack)
 	}
 }

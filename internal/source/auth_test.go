@@ -272,12 +272,12 @@ func TestSSH(t *testing.T) {
 	}
 	s.write("mesh.cue", "package config\n// over ssh\n")
 	first2 := s.push("main", "Over ssh")
-	if got := mustFetch(t, g); got.Commit != first2 || got.Rewound != "" {
-		t.Errorf("got %s, rewound %q", got.Commit, got.Rewound)
+	if got := mustFetch(t, g); got.Commit != first2 || got.RewrittenFrom != "" {
+		t.Errorf("got %s, rewrittenFrom %q", got.Commit, got.RewrittenFrom)
 	}
 	s.run(s.clone, "push", "-q", "--force", "origin", hash+":refs/heads/main")
-	if got := mustFetch(t, g); got.Commit != hash || got.Rewound != first2 {
-		t.Errorf("after the force push: %s, rewound %q", got.Commit, got.Rewound)
+	if got := mustFetch(t, g); got.Commit != hash || got.RewrittenFrom != first2 {
+		t.Errorf("after the force push: %s, rewrittenFrom %q", got.Commit, got.RewrittenFrom)
 	}
 }
 

@@ -19,17 +19,17 @@ var errTooMuch = errors.New("over the limits")
 // content gathers the files of one commit or directory. It is the only place that decides what a mesh
 // repository may hold, so that a directory and a commit are judged alike.
 type content struct {
-	limits  Limits
-	files   map[string]Blob
-	folders int
-	total   int64
-	refused map[string]Refusal
+	limits   Limits
+	files    map[string]Blob
+	folders  int
+	total    int64
+	rejected map[string]Rejection
 	// tooMuch is why there is no answer at all.
 	tooMuch manifest.Findings
 }
 
 func newContent(limits Limits) *content {
-	return &content{limits: limits.withDefaults(), files: map[string]Blob{}, refused: map[string]Refusal{}}
+	return &content{limits: limits.withDefaults(), files: map[string]Blob{}, rejected: map[string]Rejection{}}
 }
 
 // admit says whether the content of a regular file of this size may be read. It returns errTooMuch when the
@@ -40,7 +40,7 @@ func (c *content) admit(path string, size int64) (bool, error) {
 		return false, errTooMuch
 	}
 	if size > c.limits.MaxFileBytes {
-		c.refuse(path, fmt.Sprintf("file is %s, over the limit of %s for one file; remove it from below the path, or raise --%s",
+		c.reject(path, fmt.Sprintf("file is %s, over the limit of %s for one file; remove it from below the path, or raise --%s",
 			byteCount(size), byteCount(c.limits.MaxFileBytes), FileSizeFlag))
 		return false, nil
 	}
@@ -70,7 +70,7 @@ func (c *content) add(path, hash string, data []byte) {
 		return
 	}
 	offset := invalidUTF8(data)
-	c.refused[path] = Refusal{Finding: manifest.Finding{
+	c.rejected[path] = Rejection{Finding: manifest.Finding{
 		File:   path,
 		Line:   1 + bytes.Count(data[:offset], []byte("\n")),
 		Column: offset - bytes.LastIndexByte(data[:offset], '\n'),
@@ -92,19 +92,19 @@ func invalidUTF8(data []byte) int {
 }
 
 func (c *content) symlink(path, target string) {
-	c.refused[path] = Refusal{Link: true, Target: target, Finding: manifest.Finding{
+	c.rejected[path] = Rejection{Link: true, Target: target, Finding: manifest.Finding{
 		File: path, Message: fmt.Sprintf("symbolic link to %q; Isthmus follows no links, commit a copy of the file, or remove the link", target),
 	}}
 }
 
 func (c *content) submodule(path string) {
-	c.refused[path] = Refusal{Link: true, Finding: manifest.Finding{
+	c.rejected[path] = Rejection{Link: true, Finding: manifest.Finding{
 		File: path, Message: "submodule; Isthmus reads one repository only, commit the files themselves, or remove the submodule",
 	}}
 }
 
-func (c *content) refuse(path, message string) {
-	c.refused[path] = Refusal{Finding: manifest.Finding{File: path, Message: message}}
+func (c *content) reject(path, message string) {
+	c.rejected[path] = Rejection{Finding: manifest.Finding{File: path, Message: message}}
 }
 
 // end notes why the walk ends before it saw everything.
@@ -113,18 +113,18 @@ func (c *content) end(path, message string) {
 }
 
 // result is what was found, or findings if it is too much or nothing; where says what was read.
-func (c *content) result(where string) (map[string]Blob, map[string]Refusal, error) {
+func (c *content) result(where string) (map[string]Blob, map[string]Rejection, error) {
 	if len(c.tooMuch) > 0 {
 		return nil, nil, c.tooMuch
 	}
 	if len(c.files) == 0 {
 		none := manifest.Findings{{Message: where + " holds no files; a mesh repository needs at least mesh.cue, `isthmus init` makes one"}}
-		for _, path := range slices.Sorted(maps.Keys(c.refused)) {
-			none = append(none, c.refused[path].Finding)
+		for _, path := range slices.Sorted(maps.Keys(c.rejected)) {
+			none = append(none, c.rejected[path].Finding)
 		}
 		return nil, nil, none
 	}
-	return c.files, c.refused, nil
+	return c.files, c.rejected, nil
 }
 
 // byteCount prints a size for people: 4 MiB, 50.3 MiB, 812 bytes.

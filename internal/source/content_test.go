@@ -38,7 +38,7 @@ func findings(err error) map[string]string {
 // refused are the entries that a snapshot leaves out, as findings has them.
 func refused(s *Snapshot) map[string]string {
 	var all manifest.Findings
-	for _, r := range s.Refused {
+	for _, r := range s.Rejected {
 		all = append(all, r.Finding)
 	}
 	return findings(all)
@@ -188,11 +188,11 @@ func TestContentThatIsRefused(t *testing.T) {
 }
 
 // wantAbout checks which commit an error is about, and which the branch held before.
-func wantAbout(t *testing.T, err error, revision, rewound string) {
+func wantAbout(t *testing.T, err error, revision, rewrittenFrom string) {
 	t.Helper()
 	var e *Error
-	if !errors.As(err, &e) || e.Revision != revision || e.Rewound != rewound {
-		t.Errorf("the error is about %q, rewound %q, want %q, %q: %v", e.Revision, e.Rewound, revision, rewound, err)
+	if !errors.As(err, &e) || e.Revision != revision || e.RewrittenFrom != rewrittenFrom {
+		t.Errorf("the error is about %q, rewrittenFrom %q, want %q, %q: %v", e.Revision, e.RewrittenFrom, revision, rewrittenFrom, err)
 	}
 }
 

@@ -31,11 +31,11 @@ func FromDir(ctx context.Context, dir string, limits Limits) (*Snapshot, error) 
 	if err != nil && !errors.Is(err, errTooMuch) {
 		return nil, &Error{Reason: FetchFailed, message: fmt.Sprintf("cannot read the mesh repository %s: %v", dir, err), cause: err}
 	}
-	files, refused, err := c.result("folder " + dir)
+	files, rejected, err := c.result("folder " + dir)
 	if err != nil {
 		return nil, contentRefused("folder "+dir, err)
 	}
-	return &Snapshot{Files: files, Refused: refused}, nil
+	return &Snapshot{Files: files, Rejected: rejected}, nil
 }
 
 // readDirectory adds what is below the folder name. os.Root keeps a link that is exchanged for a file while
@@ -90,7 +90,7 @@ func readEntry(ctx context.Context, root *os.Root, name string, e fs.DirEntry, s
 		c.symlink(name, target)
 		return nil
 	case !kind.IsRegular():
-		c.refuse(name, fmt.Sprintf("not a regular file (%s), Git cannot hold it; remove it", kind))
+		c.reject(name, fmt.Sprintf("not a regular file (%s), Git cannot hold it; remove it", kind))
 		return nil
 	}
 

@@ -16,7 +16,7 @@
 //
 //	resolve.go    the ref → what the server has for it, from its list of refs
 //	transfer.go   that → objects.go, a bounded repository in memory
-//	ancestry.go   was the branch set back (Rewound)?
+//	ancestry.go   was the branch set back (RewrittenFrom)?
 //	signature.go  is it signed by one of the keys?
 //	tree.go       commit → files, by the rules of content.go, which directories share
 package source

@@ -36,10 +36,10 @@ type Error struct {
 	// Revision is the commit that was fetched and is refused or not verified, as in [Snapshot]; "" where the
 	// failure is not about a commit, or where the commit is not known.
 	Revision string
-	// Rewound is that of the [Snapshot] that the commit would have been.
-	Rewound string
-	message string
-	cause   error
+	// RewrittenFrom is that of the [Snapshot] that the commit would have been.
+	RewrittenFrom string
+	message       string
+	cause         error
 }
 
 // Error says what failed and what to do.
@@ -59,13 +59,13 @@ func ReasonFor(err error) Reason {
 }
 
 // about says which commit an error is about, if it is one that the commit is to blame for.
-func about(err error, revision, rewound string) error {
+func about(err error, revision, rewrittenFrom string) error {
 	var e *Error
 	if !errors.As(err, &e) || e.Reason != ContentRefused && e.Reason != VerificationFailed {
 		return err
 	}
 	named := *e
-	named.Revision, named.Rewound = revision, rewound
+	named.Revision, named.RewrittenFrom = revision, rewrittenFrom
 	return &named
 }
 

@@ -31,8 +31,8 @@ func TestFetchReadsTheFilesOfTheCommit(t *testing.T) {
 	if want := s.run(s.clone, "rev-parse", "HEAD:services/cart.cue"); got.Files["services/cart.cue"].Hash != want {
 		t.Errorf("hash of services/cart.cue is %q, Git says %q", got.Files["services/cart.cue"].Hash, want)
 	}
-	if got.Signer != "" || got.Rewound != "" {
-		t.Errorf("signer %q, rewound %q; want none", got.Signer, got.Rewound)
+	if got.Signer != "" || got.RewrittenFrom != "" {
+		t.Errorf("signer %q, rewrittenFrom %q; want none", got.Signer, got.RewrittenFrom)
 	}
 }
 
@@ -244,8 +244,8 @@ func TestServerDownAndBack(t *testing.T) {
 	}
 	s.write("mesh.cue", "package config\n// back\n")
 	hash := s.push("main", "Back")
-	if got := mustFetch(t, g); got.Commit != hash || got.Rewound != "" {
-		t.Errorf("got %s rewound %q, want %s", got.Commit, got.Rewound, hash)
+	if got := mustFetch(t, g); got.Commit != hash || got.RewrittenFrom != "" {
+		t.Errorf("got %s rewrittenFrom %q, want %s", got.Commit, got.RewrittenFrom, hash)
 	}
 
 	f.Close()
@@ -278,8 +278,8 @@ func TestFailureDuringTheTransferIsForgotten(t *testing.T) {
 		t.Fatal("a torn pack was taken")
 	}
 	broken.Store(false)
-	if got := mustFetch(t, g); got.Commit != hash || got.Rewound != "" || len(got.Files) != 3 {
-		t.Errorf("after the failure: commit %s, rewound %q, %d files", got.Commit, got.Rewound, len(got.Files))
+	if got := mustFetch(t, g); got.Commit != hash || got.RewrittenFrom != "" || len(got.Files) != 3 {
+		t.Errorf("after the failure: commit %s, rewrittenFrom %q, %d files", got.Commit, got.RewrittenFrom, len(got.Files))
 	}
 }
 
@@ -312,8 +312,8 @@ func TestForcePushIsReportedAndAdvanceIsNot(t *testing.T) {
 			unrelated := s.commit("Unrelated history")
 
 			for _, step := range []struct {
-				reason, to string
-				rewound    bool
+				reason, to    string
+				rewrittenFrom bool
 			}{
 				{"one commit on", past[11], false},
 				{"forty commits on", past[50], false},
@@ -332,11 +332,11 @@ func TestForcePushIsReportedAndAdvanceIsNot(t *testing.T) {
 					t.Fatalf("%s: %v", step.reason, err)
 				}
 				want := ""
-				if step.rewound {
+				if step.rewrittenFrom {
 					want = last
 				}
-				if got.Commit != step.to || got.Rewound != want {
-					t.Errorf("%s: commit %s, rewound %q; want %s, %q", step.reason, got.Commit, got.Rewound, step.to, want)
+				if got.Commit != step.to || got.RewrittenFrom != want {
+					t.Errorf("%s: commit %s, rewrittenFrom %q; want %s, %q", step.reason, got.Commit, got.RewrittenFrom, step.to, want)
 				}
 				last = got.Commit
 			}
@@ -354,8 +354,8 @@ func TestCommitThatTheServerForgotIsRewound(t *testing.T) {
 	s.run(s.clone, "push", "-q", "--force", "origin", first+":refs/heads/main")
 	s.run(s.bare, "reflog", "expire", "--expire=now", "--all")
 	s.run(s.bare, "gc", "-q", "--prune=now")
-	if got := mustFetch(t, g); got.Commit != first || got.Rewound != gone {
-		t.Errorf("commit %s, rewound %q; want %s, %q", got.Commit, got.Rewound, first, gone)
+	if got := mustFetch(t, g); got.Commit != first || got.RewrittenFrom != gone {
+		t.Errorf("commit %s, rewrittenFrom %q; want %s, %q", got.Commit, got.RewrittenFrom, first, gone)
 	}
 }
 
@@ -385,8 +385,8 @@ func TestHundredsOfCommitsTakeNoMoreMemoryThanOne(t *testing.T) {
 	for i := range commits {
 		s.run(s.bare, "update-ref", "refs/heads/main", fmt.Sprintf("refs/fast/c%d", i))
 		got := mustFetch(t, g)
-		if got.Rewound != "" {
-			t.Fatalf("commit %d: rewound %s", i, got.Rewound)
+		if got.RewrittenFrom != "" {
+			t.Fatalf("commit %d: rewrittenFrom %s", i, got.RewrittenFrom)
 		}
 		// All 52 files and what leads to them: commit, root and services.
 		if n := len(g.held.objects.byHash); n > 52+3 {

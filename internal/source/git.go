@@ -29,11 +29,11 @@ type Git struct {
 
 // held is a repository in memory and the one commit in it.
 type held struct {
-	objects *objects
-	target  target
-	commit  *object.Commit
-	tag     *object.Tag
-	rewound string
+	objects       *objects
+	target        target
+	commit        *object.Commit
+	tag           *object.Tag
+	rewrittenFrom string
 	// refused is set if the repository was too large to transfer; it is not tried again until the ref moves.
 	refused error
 	// snapshot is nil while the commit is refused or not verified; it then is judged again, without transfer.
@@ -63,7 +63,7 @@ func New(o Options) (*Git, error) {
 // the network.
 //
 // known is the commit that the caller had before, of the same branch, "" if none: after a restart it lets
-// Rewound be told. Without it the last commit fetched here counts.
+// RewrittenFrom be told. Without it the last commit fetched here counts.
 //
 // Fetch returns when ctx ends, at the latest. An error leaves the Snapshots that were returned before usable;
 // it is an [*Error]. What failed to be transferred is thrown away, and the next call begins anew.
@@ -174,7 +174,7 @@ func (g *Git) advance(ctx context.Context, before *held, known string) (*held, e
 		return nil, err
 	}
 	if before == nil || before.target.name == got.name {
-		after.rewound = g.rewound(ctx, after, known)
+		after.rewrittenFrom = g.rewrittenFrom(ctx, after, known)
 	}
 	return g.judge(ctx, after)
 }
@@ -208,8 +208,8 @@ func (g *Git) hold(s *objects, t target) (*held, error) {
 	return &held{objects: s, target: t, commit: commit, tag: tag}, nil
 }
 
-// rewound is earlier if it was proven that the branch no longer contains it.
-func (g *Git) rewound(ctx context.Context, h *held, earlier string) string {
+// rewrittenFrom is earlier if it was proven that the branch no longer contains it.
+func (g *Git) rewrittenFrom(ctx context.Context, h *held, earlier string) string {
 	if !h.target.name.IsBranch() || !fullHash.MatchString(earlier) || earlier == h.commit.Hash.String() {
 		return ""
 	}
@@ -230,19 +230,19 @@ func (g *Git) judge(ctx context.Context, h *held) (*held, error) {
 	}
 	signer, err := g.options.Verify.signer(h.target.name, h.commit, h.tag)
 	if err != nil {
-		return h, about(err, h.target.revision(h.commit.Hash), h.rewound)
+		return h, about(err, h.target.revision(h.commit.Hash), h.rewrittenFrom)
 	}
-	files, refused, err := h.objects.readCommit(ctx, h.commit, g.options.Path, g.options.Limits)
+	files, rejected, err := h.objects.readCommit(ctx, h.commit, g.options.Path, g.options.Limits)
 	if err != nil {
-		return h, about(g.remote.classify("read what was fetched from", err), h.target.revision(h.commit.Hash), h.rewound)
+		return h, about(g.remote.classify("read what was fetched from", err), h.target.revision(h.commit.Hash), h.rewrittenFrom)
 	}
 	h.snapshot = &Snapshot{
-		Revision: h.target.revision(h.commit.Hash),
-		Commit:   h.commit.Hash.String(),
-		Signer:   signer,
-		Rewound:  h.rewound,
-		Files:    files,
-		Refused:  refused,
+		Revision:      h.target.revision(h.commit.Hash),
+		Commit:        h.commit.Hash.String(),
+		Signer:        signer,
+		RewrittenFrom: h.rewrittenFrom,
+		Files:         files,
+		Rejected:      rejected,
 	}
 	return h, nil
 }

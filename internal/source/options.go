@@ -64,8 +64,8 @@ type Verify struct {
 	Keys map[string][]byte
 }
 
-// Serves says whether a Git made with o may serve other, too: whether nothing differs.
-func (o Options) Serves(other Options) bool {
+// Equal says whether a Git made with o may serve other, too: whether nothing differs.
+func (o Options) Equal(other Options) bool {
 	o.Limits, other.Limits = o.Limits.withDefaults(), other.Limits.withDefaults()
 	return reflect.DeepEqual(o, other)
 }

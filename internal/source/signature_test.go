@@ -247,12 +247,12 @@ func TestChangedKeysJudgeTheHeldCommitAnew(t *testing.T) {
 
 	same := trusting
 	same.Verify = &Verify{Keys: map[string][]byte{"k": bytes.Clone(a.keys)}}
-	if !trusting.Serves(same) {
+	if !trusting.Equal(same) {
 		t.Error("equal options need no new Git")
 	}
 	changed := trusting
 	changed.Verify = &Verify{Keys: map[string][]byte{"k": other.keys}}
-	if trusting.Serves(changed) {
+	if trusting.Equal(changed) {
 		t.Fatal("options with other keys must not be served by the old Git")
 	}
 	_, err := fetch(t, newGit(t, changed), "")
@@ -279,7 +279,7 @@ func TestUnverifiedCommitLeavesTheLastGoodOne(t *testing.T) {
 		t.Errorf("the good Snapshot changed: %s by %s", first.Commit, first.Signer)
 	}
 	next := s.signedCommit(&a)
-	if got := mustFetch(t, g); got.Commit != next || got.Rewound != "" {
-		t.Errorf("got %s, rewound %q; want %s", got.Commit, got.Rewound, next)
+	if got := mustFetch(t, g); got.Commit != next || got.RewrittenFrom != "" {
+		t.Errorf("got %s, rewrittenFrom %q; want %s", got.Commit, got.RewrittenFrom, next)
 	}
 }

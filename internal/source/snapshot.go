@@ -24,18 +24,18 @@ type Snapshot struct {
 	Commit string
 	// Signer is the identity of the key that signed the commit, "" where no verification was asked for.
 	Signer string
-	// Rewound is set when the branch no longer contains the commit that was fetched before from the
+	// RewrittenFrom is set when the branch no longer contains the commit that was fetched before from the
 	// same branch (a force push); it holds that earlier commit's hash. It is set on proof only: where the
 	// server gives no answer, or more than 64 MiB of changes lie between the two commits, it stays "".
-	Rewound string
+	RewrittenFrom string
 	// Files are the regular files by slash-separated path, relative to the path that was asked for.
 	Files map[string]Blob
-	// Refused are what is there beside them, and must not be used, by path.
-	Refused map[string]Refusal
+	// Rejected are what is there beside them, and must not be used, by path.
+	Rejected map[string]Rejection
 }
 
-// Refusal is why something in a tree is not read: a link, a submodule, a file that is too large, one of CUE that is no UTF-8.
-type Refusal struct {
+// Rejection is why something in a tree is not read: a link, a submodule, a file that is too large, one of CUE that is no UTF-8.
+type Rejection struct {
 	Finding manifest.Finding
 	// Link: it may stand for a whole folder. Target is where a symbolic link leads, as it is written.
 	Link   bool

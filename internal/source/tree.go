@@ -18,7 +18,7 @@ import (
 // readCommit gives the regular files of a commit below folder, "" for all, and what else is there.
 func (s *objects) readCommit(
 	ctx context.Context, commit *object.Commit, folder string, limits Limits,
-) (files map[string]Blob, refused map[string]Refusal, err error) {
+) (files map[string]Blob, rejected map[string]Rejection, err error) {
 	where := "commit " + commit.Hash.String()
 	root, err := s.folder(commit.TreeHash, folder)
 	var findings manifest.Findings
@@ -35,10 +35,10 @@ func (s *objects) readCommit(
 	if err := s.readTree(ctx, root, "", c); err != nil && !errors.Is(err, errTooMuch) {
 		return nil, nil, err
 	}
-	if files, refused, err = c.result("it"); err != nil {
+	if files, rejected, err = c.result("it"); err != nil {
 		return nil, nil, contentRefused(where, err)
 	}
-	return files, refused, nil
+	return files, rejected, nil
 }
 
 // folder finds the tree of a folder.
@@ -114,7 +114,7 @@ func (s *objects) readTreeEntry(ctx context.Context, e object.TreeEntry, name st
 		return nil
 	case filemode.Regular, filemode.Executable, filemode.Deprecated, filemode.Symlink:
 	default:
-		c.refuse(name, fmt.Sprintf("not a regular file (mode %s); remove it", e.Mode))
+		c.reject(name, fmt.Sprintf("not a regular file (mode %s); remove it", e.Mode))
 		return nil
 	}
 	blob, err := s.blob(e.Hash)

@@ -7,9 +7,9 @@ import (
 	"sync"
 )
 
-// Program tells this program from every other that may judge the same thing otherwise, for what is kept between two runs: by its version,
+// BuildID tells this program from every other that may judge the same thing otherwise, for what is kept between two runs: by its version,
 // CUE's and Istio's, and by its file, since a build of a work tree has the version of another one.
-var Program = sync.OnceValue(func() string {
+var BuildID = sync.OnceValue(func() string {
 	info := Get()
 	id := strings.Join([]string{info.Version, info.Commit, info.CUE, info.IstioAPI}, " ")
 	if path, err := os.Executable(); err == nil {

@@ -13,33 +13,33 @@ func TestAPackIsReadAsItWasWrittenLast(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := NewPacker(NewKey([]byte("base")))
+	p := NewBuckets(NewKey([]byte("base")))
 	pack := p.Of("web")
-	if got := GetPack[string](s, pack); got != nil {
+	if got := GetBucket[string](s, pack); got != nil {
 		t.Errorf("nothing was written, got %v", got)
 	}
-	PutPack(s, pack, map[Key]string{NewKey([]byte("a")): "old"})
+	PutBucket(s, pack, map[Key]string{NewKey([]byte("a")): "old"})
 	want := map[Key]string{NewKey([]byte("a")): "new", NewKey([]byte("b")): "other"}
-	PutPack(s, pack, want)
-	if diff := cmp.Diff(want, GetPack[string](s, pack)); diff != "" {
+	PutBucket(s, pack, want)
+	if diff := cmp.Diff(want, GetBucket[string](s, pack)); diff != "" {
 		t.Error(diff)
 	}
-	if got := GetPack[map[string]int](s, pack); got != nil {
+	if got := GetBucket[map[string]int](s, pack); got != nil {
 		t.Errorf("of another form it is a miss, got %v", got)
 	}
 	if err := os.WriteFile(s.file(pack), []byte("torn"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := GetPack[string](s, pack); got != nil {
+	if got := GetBucket[string](s, pack); got != nil {
 		t.Errorf("damaged it is a miss, got %v", got)
 	}
-	if got := GetPack[string](nil, pack); got != nil {
+	if got := GetBucket[string](nil, pack); got != nil {
 		t.Errorf("no cache has nothing, got %v", got)
 	}
 }
 
 func TestPacksDifferByBaseAndSpread(t *testing.T) {
-	a, b := NewPacker(NewKey([]byte("a"))), NewPacker(NewKey([]byte("b")))
+	a, b := NewBuckets(NewKey([]byte("a"))), NewBuckets(NewKey([]byte("b")))
 	used := map[Key]bool{}
 	for i := range 10_000 {
 		name := fmt.Sprint("service-", i)
