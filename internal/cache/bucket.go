@@ -6,35 +6,36 @@ import (
 	"hash/fnv"
 )
 
-// packs is into how many the values of a kind are divided: so many that a changed value makes few others be written, so few that all are
-// read in no time.
-const packs = 256
+// bucketCount is the number of buckets per kind of values: enough that a changed value rewrites few
+// others, and few enough that all of them are read quickly.
+const bucketCount = 256
 
-// Buckets divides values among entries, where an entry for each would cost more than making the small values again. A pack has a name of its
-// own and is written anew when one of its values is; each value is found in it by its own key, which says all that it depends on.
-type Buckets [packs]Key
+// Buckets distributes small values over entries, because an entry for each of them would cost more
+// than computing them again. A bucket is rewritten when one of its values changes. Within a bucket
+// each value has its own key, which covers everything that it depends on.
+type Buckets [bucketCount]Key
 
-// NewBuckets names the packs of a kind. What all values of the kind depend on belongs into the base: so two branches, or clusters, do not
-// displace each other's.
+// NewBuckets returns the buckets of one kind of values. The base key covers what all values of the
+// kind depend on, so that two branches or clusters do not replace each other's values.
 func NewBuckets(base Key) *Buckets {
-	p := &Buckets{}
-	for i := range p {
-		p[i] = base
-		p[i][0] += byte(i) // which spreads them over the parts of the cache
+	b := &Buckets{}
+	for i := range b {
+		b[i] = base
+		b[i][0] += byte(i) // spreads the buckets over the segments
 	}
-	return p
+	return b
 }
 
-// Of is the pack that the value of a name belongs to.
-func (p *Buckets) Of(name string) Key {
+// Of returns the key of the bucket for the value of this name.
+func (b *Buckets) Of(name string) Key {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(name)) // never fails
-	return p[h.Sum32()%packs]
+	return b[h.Sum32()%bucketCount]
 }
 
-// GetBucket reads a pack, nil if there is none of this form.
-func GetBucket[V any](s *Store, pack Key) map[Key]V {
-	data, ok := s.Get(pack)
+// GetBucket returns the values of a bucket, nil if it is missing or has another format.
+func GetBucket[V any](s *Store, bucket Key) map[Key]V {
+	data, ok := s.Get(bucket)
 	if !ok {
 		return nil
 	}
@@ -45,10 +46,10 @@ func GetBucket[V any](s *Store, pack Key) map[Key]V {
 	return values
 }
 
-// PutBucket writes a pack in place of the one that is there.
-func PutBucket[V any](s *Store, pack Key, values map[Key]V) {
+// PutBucket replaces the values of a bucket.
+func PutBucket[V any](s *Store, bucket Key, values map[Key]V) {
 	var b bytes.Buffer
 	if err := gob.NewEncoder(&b).Encode(values); err == nil {
-		s.Put(pack, b.Bytes())
+		s.Put(bucket, b.Bytes())
 	}
 }

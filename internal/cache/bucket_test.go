@@ -8,37 +8,36 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestAPackIsReadAsItWasWrittenLast(t *testing.T) {
+func TestBucketHasItsLatestValues(t *testing.T) {
 	s, err := Open(t.TempDir(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := NewBuckets(NewKey([]byte("base")))
-	pack := p.Of("web")
-	if got := GetBucket[string](s, pack); got != nil {
-		t.Errorf("nothing was written, got %v", got)
+	bucket := NewBuckets(NewKey([]byte("base"))).Of("web")
+	if got := GetBucket[string](s, bucket); got != nil {
+		t.Errorf("an empty cache returns %v", got)
 	}
-	PutBucket(s, pack, map[Key]string{NewKey([]byte("a")): "old"})
+	PutBucket(s, bucket, map[Key]string{NewKey([]byte("a")): "old"})
 	want := map[Key]string{NewKey([]byte("a")): "new", NewKey([]byte("b")): "other"}
-	PutBucket(s, pack, want)
-	if diff := cmp.Diff(want, GetBucket[string](s, pack)); diff != "" {
+	PutBucket(s, bucket, want)
+	if diff := cmp.Diff(want, GetBucket[string](s, bucket)); diff != "" {
 		t.Error(diff)
 	}
-	if got := GetBucket[map[string]int](s, pack); got != nil {
-		t.Errorf("of another form it is a miss, got %v", got)
+	if got := GetBucket[map[string]int](s, bucket); got != nil {
+		t.Errorf("a bucket of another format returns %v", got)
 	}
-	if err := os.WriteFile(s.file(pack), []byte("torn"), 0o600); err != nil {
+	if err := os.WriteFile(s.file(bucket), []byte("torn"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := GetBucket[string](s, pack); got != nil {
-		t.Errorf("damaged it is a miss, got %v", got)
+	if got := GetBucket[string](s, bucket); got != nil {
+		t.Errorf("a damaged bucket returns %v", got)
 	}
-	if got := GetBucket[string](nil, pack); got != nil {
-		t.Errorf("no cache has nothing, got %v", got)
+	if got := GetBucket[string](nil, bucket); got != nil {
+		t.Errorf("a nil cache returns %v", got)
 	}
 }
 
-func TestPacksDifferByBaseAndSpread(t *testing.T) {
+func TestBucketsDependOnTheBaseAndSpreadNames(t *testing.T) {
 	a, b := NewBuckets(NewKey([]byte("a"))), NewBuckets(NewKey([]byte("b")))
 	used := map[Key]bool{}
 	for i := range 10_000 {
@@ -48,7 +47,7 @@ func TestPacksDifferByBaseAndSpread(t *testing.T) {
 		}
 		used[a.Of(name)] = true
 	}
-	if len(used) != packs {
-		t.Errorf("%d packs are used of %d", len(used), packs)
+	if len(used) != bucketCount {
+		t.Errorf("%d of %d buckets are used", len(used), bucketCount)
 	}
 }
