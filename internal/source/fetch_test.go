@@ -29,14 +29,14 @@ func TestFetchReadsTheFilesOfTheCommit(t *testing.T) {
 		t.Errorf("revision %q, commit %q; want %q, %q", got.Revision, got.Commit, want, hash)
 	}
 	if want := s.run(s.clone, "rev-parse", "HEAD:services/cart.cue"); got.Files["services/cart.cue"].Hash != want {
-		t.Errorf("hash of services/cart.cue is %q, Git says %q", got.Files["services/cart.cue"].Hash, want)
+		t.Errorf("hash of services/cart.cue is %q, in Git it is %q", got.Files["services/cart.cue"].Hash, want)
 	}
 	if got.Signer != "" || got.RewrittenFrom != "" {
 		t.Errorf("signer %q, rewrittenFrom %q; want none", got.Signer, got.RewrittenFrom)
 	}
 }
 
-func TestUnchangedFetchReturnsTheSameSnapshotWithoutAPack(t *testing.T) {
+func TestUnchangedFetchTransfersNothing(t *testing.T) {
 	s := newServer(t)
 	s.seed()
 	g := newGit(t, Options{URL: s.startHTTP()})
@@ -44,11 +44,11 @@ func TestUnchangedFetchReturnsTheSameSnapshotWithoutAPack(t *testing.T) {
 	packs := s.packs.Load()
 	for range 3 {
 		if again := mustFetch(t, g); again != first {
-			t.Fatal("another Snapshot, though nothing changed")
+			t.Fatal("another Snapshot without a change")
 		}
 	}
 	if got := s.packs.Load(); got != packs {
-		t.Errorf("%d packs were asked for, though nothing changed", got-packs)
+		t.Errorf("%d packs were requested without a change", got-packs)
 	}
 }
 
@@ -103,11 +103,11 @@ func TestFetchFollowsTheRef(t *testing.T) {
 		"LightTag":       {"a lightweight tag", Ref{Tag: "v1.0.0"}, first, "v1.0.0@sha1:" + first},
 		"AnnotatedTag":   {"an annotated tag means its commit", Ref{Tag: "v1.2.0"}, second, "v1.2.0@sha1:" + second},
 		"SemVer":         {"the highest in the range", Ref{SemVer: ">=1.0.0 <2.0.0"}, second, "v1.2.0@sha1:" + second},
-		"SemVerPre":      {"a pre-release only where the range has one", Ref{SemVer: ">=1.0.0-0 <1.2.0"}, first, "v1.1.0-rc.1@sha1:" + first},
-		"TagBeatsBranch": {"tag counts more than branch, as in Flux", Ref{Branch: "dev", Tag: "v1.0.0"}, first, "v1.0.0@sha1:" + first},
+		"SemVerPre":      {"a pre-release only if the range has one", Ref{SemVer: ">=1.0.0-0 <1.2.0"}, first, "v1.1.0-rc.1@sha1:" + first},
+		"TagBeatsBranch": {"tag has precedence over branch, as in Flux", Ref{Branch: "dev", Tag: "v1.0.0"}, first, "v1.0.0@sha1:" + first},
 		"TipCommit":      {"a commit that is the tip of a branch", Ref{Commit: dev}, dev, "sha1:" + dev},
-		"OldCommit":      {"a commit that is a branch's past", Ref{Commit: first}, first, "sha1:" + first},
-		"CommitOfBranch": {"a commit with the branch it is on", Ref{Commit: first, Branch: "main"}, first, "sha1:" + first},
+		"OldCommit":      {"an older commit of a branch", Ref{Commit: first}, first, "sha1:" + first},
+		"CommitOfBranch": {"a commit with its branch", Ref{Commit: first, Branch: "main"}, first, "sha1:" + first},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -119,7 +119,7 @@ func TestFetchFollowsTheRef(t *testing.T) {
 	}
 }
 
-func TestFetchSaysWhichRefIsMissing(t *testing.T) {
+func TestErrorNamesTheMissingRef(t *testing.T) {
 	s := newServer(t)
 	hash := s.seed()
 	other := strings.Repeat("0123", 10)
@@ -164,7 +164,7 @@ func TestPinnedCommitStaysWhileItsBranchMoves(t *testing.T) {
 			s.write("mesh.cue", "package config\n// moved\n")
 			moved := s.push("main", "Move on")
 			if again := mustFetch(t, g); again != first {
-				t.Error("the pinned commit was read anew")
+				t.Error("the pinned commit was read again")
 			}
 			if late := mustFetch(t, newGit(t, Options{URL: url, Ref: Ref{Commit: hash}})); late.Commit != hash || string(late.Files["mesh.cue"].Data) != "package config\n" {
 				t.Errorf("fetched %s with %q", late.Commit, late.Files["mesh.cue"].Data)
@@ -182,7 +182,7 @@ func TestPinnedCommitStaysWhileItsBranchMoves(t *testing.T) {
 			}
 			s.git.StopHTTP()
 			if again, err := fetch(t, g, ""); err != nil || again != first {
-				t.Errorf("a pinned commit needs no server once it is held: %v", err)
+				t.Errorf("a fetched pinned commit needs the server: %v", err)
 			}
 		})
 	}
@@ -232,15 +232,15 @@ func TestServerDownAndBack(t *testing.T) {
 	_, err := fetch(t, g, "")
 	wantError(t, err, FetchFailed, f.URL+"/mesh.git")
 	if len(err.Error()) > 700 {
-		t.Errorf("the error carries the server's whole page, %d bytes", len(err.Error()))
+		t.Errorf("the error contains the whole page of the server, %d bytes", len(err.Error()))
 	}
 	if len(first.Files) != 2 {
-		t.Error("an outage touched the Snapshot that was handed out")
+		t.Error("an outage changed a returned Snapshot")
 	}
 
 	down.Store(false)
 	if again := mustFetch(t, g); again != first {
-		t.Error("nothing changed during the outage, but another Snapshot is returned")
+		t.Error("another Snapshot after an outage without a change")
 	}
 	s.write("mesh.cue", "package config\n// back\n")
 	hash := s.push("main", "Back")
@@ -253,7 +253,7 @@ func TestServerDownAndBack(t *testing.T) {
 	wantError(t, err, FetchFailed, "connection refused")
 }
 
-func TestFailureDuringTheTransferIsForgotten(t *testing.T) {
+func TestFetchWorksAfterAFailedTransfer(t *testing.T) {
 	s := newServer(t)
 	s.seed()
 	target := s.startHTTP()
@@ -275,7 +275,7 @@ func TestFailureDuringTheTransferIsForgotten(t *testing.T) {
 	hash := s.push("main", "New")
 	broken.Store(true)
 	if _, err := fetch(t, g, ""); err == nil {
-		t.Fatal("a torn pack was taken")
+		t.Fatal("a torn pack was accepted")
 	}
 	broken.Store(false)
 	if got := mustFetch(t, g); got.Commit != hash || got.RewrittenFrom != "" || len(got.Files) != 3 {
@@ -283,7 +283,7 @@ func TestFailureDuringTheTransferIsForgotten(t *testing.T) {
 	}
 }
 
-func TestForcePushIsReportedAndAdvanceIsNot(t *testing.T) {
+func TestOnlyForcePushSetsRewrittenFrom(t *testing.T) {
 	for _, restart := range []bool{false, true} {
 		t.Run(fmt.Sprintf("restart=%v", restart), func(t *testing.T) {
 			s := newServer(t)
@@ -301,7 +301,7 @@ func TestForcePushIsReportedAndAdvanceIsNot(t *testing.T) {
 			g := newGit(t, Options{URL: url})
 			last := mustFetch(t, g).Commit
 
-			// A side branch that was merged: the way to the old commit is not the first parent.
+			// After this merge the old commit is not reachable through first parents.
 			s.run(s.clone, "checkout", "-q", "-b", "side", past[10])
 			s.write("side.cue", "package config\n")
 			s.commit("Aside")
@@ -344,7 +344,7 @@ func TestForcePushIsReportedAndAdvanceIsNot(t *testing.T) {
 	}
 }
 
-func TestCommitThatTheServerForgotIsRewound(t *testing.T) {
+func TestForcePushIsReportedAfterGarbageCollection(t *testing.T) {
 	s := newServer(t)
 	first := s.seed()
 	s.write("mesh.cue", "package config\n// soon gone\n")
@@ -359,7 +359,7 @@ func TestCommitThatTheServerForgotIsRewound(t *testing.T) {
 	}
 }
 
-func TestHundredsOfCommitsTakeNoMoreMemoryThanOne(t *testing.T) {
+func TestManyCommitsNeedNoMoreMemoryThanOne(t *testing.T) {
 	s := newServer(t)
 	for i := range 50 {
 		s.write(fmt.Sprintf("services/s%d.cue", i), fmt.Sprintf("package config\n// %d %s\n", i, strings.Repeat("y", 4000)))
@@ -388,12 +388,12 @@ func TestHundredsOfCommitsTakeNoMoreMemoryThanOne(t *testing.T) {
 		if got.RewrittenFrom != "" {
 			t.Fatalf("commit %d: rewrittenFrom %s", i, got.RewrittenFrom)
 		}
-		// All 52 files and what leads to them: commit, root and services.
-		if n := len(g.held.objects.byHash); n > 52+3 {
-			t.Fatalf("commit %d: %d objects are held, want those of one commit", i, n)
+		// All 52 files, and the commit, the root tree and the services tree.
+		if n := len(g.current.objects.byHash); n > 52+3 {
+			t.Fatalf("commit %d: %d objects in memory, want those of one commit", i, n)
 		}
 		if want := s.run(s.bare, "rev-parse", fmt.Sprintf("refs/fast/c%d:services/s%d.cue", i, i%5)); got.Files[fmt.Sprintf("services/s%d.cue", i%5)].Hash != want {
-			t.Fatalf("commit %d: not the commit's content", i)
+			t.Fatalf("commit %d: wrong content", i)
 		}
 		switch i {
 		case 20:
@@ -402,7 +402,7 @@ func TestHundredsOfCommitsTakeNoMoreMemoryThanOne(t *testing.T) {
 			late = heap()
 		}
 	}
-	// The commits between hold some 14 MB of text.
+	// The commits in between have about 14 MB of text.
 	if late > early+5<<20 {
 		t.Errorf("heap grew from %d to %d bytes over %d commits", early, late, commits)
 	}
@@ -428,7 +428,7 @@ func TestFetchReturnsWhenItsContextEnds(t *testing.T) {
 			f := front(t, target, func(next http.Handler) http.Handler {
 				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					if slow.Load() && strings.HasSuffix(r.URL.Path, stall) {
-						// Headers first: the client then waits in the body.
+						// Headers first, so that the client waits in the body.
 						w.WriteHeader(http.StatusOK)
 						w.(http.Flusher).Flush()
 						stalled <- struct{}{}
@@ -449,10 +449,10 @@ func TestFetchReturnsWhenItsContextEnds(t *testing.T) {
 			case err := <-done:
 				wantError(t, err, FetchFailed, f.URL)
 				if !errors.Is(err, context.Canceled) {
-					t.Errorf("the error does not tell that it was cancelled: %v", err)
+					t.Errorf("the error is not a cancellation: %v", err)
 				}
 			case <-time.After(limit):
-				t.Fatal("Fetch outlives its context")
+				t.Fatal("Fetch did not return when its context ended")
 			}
 			slow.Store(false)
 			close(release)
