@@ -254,7 +254,7 @@ func TestRepositoryOverTheLimitOutsideThePath(t *testing.T) {
 	_, err = fetch(t, newGit(t, Options{URL: url, Path: "mesh", Limits: Limits{MaxTotalBytes: 1 << 20}}), "")
 	wantError(t, err, ContentRefused, "outside the path", "2 MiB")
 	s.run(s.clone, "rm", "-rq", "other")
-	small := s.push("main", "Without what was large")
+	small := s.push("main", "Remove large files")
 	if got := mustFetch(t, g); got.Commit != small {
 		t.Errorf("after removing the large files: %s, want %s", got.Commit, small)
 	}

@@ -317,7 +317,7 @@ func TestOnlyForcePushSetsRewrittenFrom(t *testing.T) {
 			}{
 				{"one commit on", past[11], false},
 				{"forty commits on", past[50], false},
-				{"a merge whose second parent it is", merged, false},
+				{"a merge with it as the second parent", merged, false},
 				{"back to an ancestor", past[5], true},
 				{"on again", past[59], false},
 				{"to unrelated history", unrelated, true},

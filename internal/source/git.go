@@ -112,7 +112,7 @@ func inBackground(ctx context.Context, g *Git, fetch func() (*fetched, error)) (
 	if n := g.abandoned.Load(); n >= maxAbandoned {
 		return nil, fetchFailed("cannot fetch %s: %d earlier fetches have not returned yet, the server accepts connections but does not answer", g.remote.display, n)
 	}
-	// ended is set by whoever ends first: the fetch, or the caller whose ctx ended.
+	// ended is set by the side that ends first: the fetch, or the caller.
 	var ended atomic.Bool
 	type outcome struct {
 		fetched *fetched
