@@ -25,7 +25,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/support/apiserver"
 )
 
-// build is what kubectl apply -k config/default sends.
+// build returns the objects of kubectl apply -k config/default.
 func build(t *testing.T) []*unstructured.Unstructured {
 	t.Helper()
 	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), "default")
@@ -50,7 +50,7 @@ func build(t *testing.T) []*unstructured.Unstructured {
 	}
 }
 
-func TestDefaultIsAcceptedByARealAPIServer(t *testing.T) {
+func TestAPIServerAcceptsTheDefaultInstallation(t *testing.T) {
 	fleet, err := apiserver.Start(context.Background(), apiserver.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +79,7 @@ func TestDefaultIsAcceptedByARealAPIServer(t *testing.T) {
 	}
 }
 
-func TestControllerRunsWithAsFewRightsAsItCan(t *testing.T) {
+func TestControllerPodIsRestricted(t *testing.T) {
 	deployment := &appsv1.Deployment{}
 	for _, object := range build(t) {
 		if object.GetKind() != "Deployment" {
@@ -91,7 +91,7 @@ func TestControllerRunsWithAsFewRightsAsItCan(t *testing.T) {
 	}
 	pod := deployment.Spec.Template.Spec
 	if len(pod.Containers) != 1 {
-		t.Fatalf("the controller is one container, not %d", len(pod.Containers))
+		t.Fatalf("the pod has %d containers, want 1", len(pod.Containers))
 	}
 	container := pod.Containers[0]
 	must := func(reason string, ok bool) {
@@ -102,23 +102,23 @@ func TestControllerRunsWithAsFewRightsAsItCan(t *testing.T) {
 	}
 	security := container.SecurityContext
 	yes := func(b *bool) bool { return b != nil && *b }
-	must("it does not run as root", pod.SecurityContext != nil && yes(pod.SecurityContext.RunAsNonRoot))
-	must("it has the runtime's seccomp profile", pod.SecurityContext != nil && pod.SecurityContext.SeccompProfile != nil &&
+	must("it must not run as root", pod.SecurityContext != nil && yes(pod.SecurityContext.RunAsNonRoot))
+	must("it must have the seccomp profile RuntimeDefault", pod.SecurityContext != nil && pod.SecurityContext.SeccompProfile != nil &&
 		pod.SecurityContext.SeccompProfile.Type == corev1.SeccompProfileTypeRuntimeDefault)
-	must("its root file system is read-only", security != nil && yes(security.ReadOnlyRootFilesystem))
-	must("it cannot gain privileges", security != nil && security.AllowPrivilegeEscalation != nil && !*security.AllowPrivilegeEscalation)
-	must("it has no capability", security != nil && security.Capabilities != nil && slices.Contains(security.Capabilities.Drop, "ALL"))
-	must("its memory is limited", !container.Resources.Limits.Memory().IsZero())
-	own := resource.MustParse("0")
+	must("its root file system must be read-only", security != nil && yes(security.ReadOnlyRootFilesystem))
+	must("it must not gain privileges", security != nil && security.AllowPrivilegeEscalation != nil && !*security.AllowPrivilegeEscalation)
+	must("it must have no capabilities", security != nil && security.Capabilities != nil && slices.Contains(security.Capabilities.Drop, "ALL"))
+	must("its memory must be limited", !container.Resources.Limits.Memory().IsZero())
+	goMemLimit := resource.MustParse("0")
 	for _, variable := range container.Env {
 		if variable.Name == "GOMEMLIMIT" {
-			own = resource.MustParse(strings.TrimSuffix(variable.Value, "B"))
+			goMemLimit = resource.MustParse(strings.TrimSuffix(variable.Value, "B"))
 		}
 	}
-	must("its memory holds its own and that of an evaluation", !own.IsZero() &&
-		own.Value()+evaluate.DefaultLimits().Memory < container.Resources.Limits.Memory().Value())
-	must("it has a liveness probe", container.LivenessProbe != nil)
-	must("it has a readiness probe", container.ReadinessProbe != nil)
+	must("its memory limit must cover GOMEMLIMIT and an evaluation", !goMemLimit.IsZero() &&
+		goMemLimit.Value()+evaluate.DefaultLimits().Memory < container.Resources.Limits.Memory().Value())
+	must("it must have a liveness probe", container.LivenessProbe != nil)
+	must("it must have a readiness probe", container.ReadinessProbe != nil)
 }
 
 func TestImageHasNoShellAndNoRoot(t *testing.T) {
@@ -128,6 +128,6 @@ func TestImageHasNoShellAndNoRoot(t *testing.T) {
 	}
 	last := text[bytes.LastIndex(text, []byte("\nFROM ")):]
 	if !bytes.Contains(last, []byte("distroless/static")) || !bytes.Contains(last, []byte("USER 65532")) || bytes.Contains(last, []byte("\nRUN ")) {
-		t.Errorf("the last stage is distroless, runs as nobody and executes nothing:\n%s", last)
+		t.Errorf("the last stage must be distroless, run as user 65532 and have no RUN:\n%s", last)
 	}
 }

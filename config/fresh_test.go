@@ -1,4 +1,4 @@
-// Package config_test holds the generated files against what they are generated from.
+// Package config_test checks the generated and handwritten manifests.
 package config_test
 
 import (
@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// generate runs controller-gen of the tools module from the root of the repository.
+// generate runs controller-gen in the root of the repository.
 func generate(t *testing.T, args ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", append([]string{"tool", "-modfile=tools/go.mod", "controller-gen", "paths=./api/..."}, args...)...)
@@ -23,7 +23,7 @@ func generate(t *testing.T, args ...string) {
 func TestGeneratedFilesAreFresh(t *testing.T) {
 	crds, code := t.TempDir(), t.TempDir()
 	generate(t, "crd", "object", "output:crd:artifacts:config="+crds, "output:object:dir="+code)
-	for generated, kept := range map[string]string{
+	for generated, committed := range map[string]string{
 		filepath.Join(crds, "isthmus.dev_meshsyncs.yaml"): "crd/bases/isthmus.dev_meshsyncs.yaml",
 		filepath.Join(code, "zz_generated.deepcopy.go"):   "../api/v1alpha1/zz_generated.deepcopy.go",
 	} {
@@ -31,12 +31,12 @@ func TestGeneratedFilesAreFresh(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := os.ReadFile(kept)
+		got, err := os.ReadFile(committed)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(string(want), string(got)); diff != "" {
-			t.Errorf("%s is stale, run make generate: -fresh, +kept:\n%s", kept, diff)
+			t.Errorf("%s is stale, run make generate: -generated, +committed:\n%s", committed, diff)
 		}
 	}
 }

@@ -1,65 +1,75 @@
 package v1alpha1
 
-// Conditions of a MeshSync beside Flux's Ready, Reconciling, Stalled and Healthy.
+// Conditions of a MeshSync, in addition to Ready, Reconciling, Stalled and Healthy of Flux.
 const (
-	// SourceVerifiedCondition is True if the signature of the fetched commit was verified, False if it
-	// could not be, and absent if spec.source.verify is.
+	// SourceVerifiedCondition is True if the signature of the fetched commit is valid, False if it
+	// is not, and absent without spec.source.verify.
 	SourceVerifiedCondition = "SourceVerified"
-	// PreflightCondition is True if this cluster is as the repository takes it to be: it has the kinds, the controller has the rights, no other Gateway
-	// serves hosts of ours, and the gateway has the address of the inventory. Only what would leave half of a mesh holds a commit.
+	// PreflightCondition is True if the cluster fits the repository: the kinds are installed, the
+	// controller has the permissions, no other Gateway serves the same hosts, and the gateway has
+	// the address of the inventory. Only problems that would leave a partial mesh hold a commit.
 	PreflightCondition = "Preflight"
 )
 
-// Reasons of the conditions of a MeshSync. Those of Flux (ReconciliationSucceeded, Progressing,
-// ProgressingWithRetry, Suspended) mean what they mean there.
+// Reasons of conditions and events of a MeshSync. Reasons of Flux (ReconciliationSucceeded,
+// Progressing, ProgressingWithRetry, Suspended) keep their meaning.
 const (
-	// ReasonObserved: spec.mode is Observe, and the plan was made and not carried out.
+	// ReasonObserved: spec.mode is Observe; the plan was made, but not applied.
 	ReasonObserved = "Observed"
-	// ReasonFetchFailed: the commit could not be fetched, or does not exist (yet); it is tried again.
+	// ReasonFetchFailed: the commit could not be fetched, or does not exist (yet). It is retried.
 	ReasonFetchFailed = "FetchFailed"
-	// ReasonSourceInvalid: the URL, the ref or a Secret cannot work as it is written.
+	// ReasonSourceInvalid: the URL, the ref or a Secret is invalid.
 	ReasonSourceInvalid = "SourceInvalid"
-	// ReasonAuthenticationFailed: the Git server refused the credentials, or its identity is not the one expected.
+	// ReasonAuthenticationFailed: the Git server rejected the credentials, or has another host key
+	// or certificate than expected.
 	ReasonAuthenticationFailed = "AuthenticationFailed"
 	// ReasonVerificationFailed: the commit or tag is not signed by a trusted key.
 	ReasonVerificationFailed = "VerificationFailed"
-	// ReasonContentRefused: the commit holds something that a mesh repository must not hold, such as a symbolic link.
+	// ReasonContentRefused: the commit cannot be a mesh repository: it is empty or over a limit, or
+	// spec.path does not exist in it.
 	ReasonContentRefused = "ContentRefused"
-	// ReasonInvalidContent: the manifests, the inventory or a setting are wrong; status.errors says where.
+	// ReasonInvalidContent: the manifests, the inventory or a setting are invalid; see
+	// status.errors.
 	ReasonInvalidContent = "InvalidContent"
-	// ReasonEvaluationFailed: the commit could not be evaluated, for a reason that is not in the commit; it is tried again.
+	// ReasonEvaluationFailed: the evaluation failed for a reason outside of the commit. It is
+	// retried.
 	ReasonEvaluationFailed = "EvaluationFailed"
 	// ReasonUnknownCluster: spec.cluster is not in the inventory of the mesh repository.
 	ReasonUnknownCluster = "UnknownCluster"
-	// ReasonWrongCluster: the inventory's uid of the cluster is not that of this cluster.
+	// ReasonWrongCluster: the inventory has another uid for this cluster.
 	ReasonWrongCluster = "WrongCluster"
-	// ReasonAnotherMeshSync: an older MeshSync manages this cluster already.
+	// ReasonAnotherMeshSync: an older MeshSync already manages this cluster.
 	ReasonAnotherMeshSync = "AnotherMeshSync"
-	// ReasonKindUnavailable: a managed kind cannot be listed and watched, since its CRD is missing or the controller may not.
+	// ReasonKindUnavailable: a managed kind cannot be watched, because its CRD or a permission is
+	// missing.
 	ReasonKindUnavailable = "KindUnavailable"
-	// ReasonPermissionDenied: the controller lacks rights that the commit takes; nothing of it is applied.
+	// ReasonPermissionDenied: the controller lacks permissions that the commit needs; nothing is
+	// applied.
 	ReasonPermissionDenied = "PermissionDenied"
-	// ReasonApplyFailed: something could not be written; nothing was pruned, and it is tried again.
+	// ReasonApplyFailed: a write failed; nothing was pruned. It is retried.
 	ReasonApplyFailed = "ApplyFailed"
-	// ReasonRefused: some objects of the bundle exist and belong to somebody else; all others are applied.
+	// ReasonRefused: some objects belong to another owner; all others are applied.
 	ReasonRefused = "ResourcesRefused"
-	// ReasonServicesFrozen: some services are broken and kept as they were when they were good last; all others are applied.
+	// ReasonServicesFrozen: some services are broken and keep their last known good manifest; all
+	// others are applied.
 	ReasonServicesFrozen = "ServicesFrozen"
-	// ReasonAcknowledged is that of an event: what was held passes, since a person lets it.
+	// ReasonAcknowledged: event; a user acknowledged a held plan, which is now applied.
 	ReasonAcknowledged = "Acknowledged"
-	// ReasonFight is that of an event: somebody changes an object as often as it is put right.
+	// ReasonFight: event; another field manager keeps changing an object.
 	ReasonFight = "Fight"
-	// ReasonIstioRefuses is that of Healthy: istiod says in the status of an object that it does not pass validation.
+	// ReasonIstioRefuses: Healthy is False because the status of an object says that istiod rejects
+	// it.
 	ReasonIstioRefuses = "IstioRefuses"
-	// ReasonRoutingDeferred: all is applied but for what newly leads to other clusters, which have a while to offer it.
+	// ReasonRoutingDeferred: everything is applied except for routing to other clusters, which
+	// waits for spec.routingDelay.
 	ReasonRoutingDeferred = "RoutingDeferred"
 	// ReasonTimeout: the run did not end within spec.timeout.
 	ReasonTimeout = "Timeout"
-	// ReasonInternal: a defect of the controller.
+	// ReasonInternal: a bug in the controller.
 	ReasonInternal = "InternalError"
 
-	// ReasonHistoryRewritten is the reason of the event that reports a branch whose history was rewritten.
+	// ReasonHistoryRewritten: event; the history of the branch was rewritten.
 	ReasonHistoryRewritten = "HistoryRewritten"
-	// ReasonDriftCorrected is the reason of the event that reports objects which somebody changed and which were put right.
+	// ReasonDriftCorrected: event; objects that were changed outside of Git were corrected.
 	ReasonDriftCorrected = "DriftCorrected"
 )

@@ -1,9 +1,10 @@
-// Package v1alpha1 is the API of the group isthmus.dev: [MeshSync], which keeps one cluster's Istio
-// resources equal to what a shared Git repository says.
+// Package v1alpha1 has the types of the API group isthmus.dev.
 //
-// A MeshSync says where the mesh repository is and which cluster of its inventory this one is; its status says
-// what was applied from which commit, what was refused, and what a person has to do. Field names, conditions,
-// the request annotation and the history follow Flux, so its tooling reads them.
+// A [MeshSync] keeps the Istio resources of one cluster equal to a shared Git repository. Its spec
+// names the mesh repository and the cluster; its status reports the applied commit, problems and
+// pending decisions of users. Field names, conditions, the annotation
+// reconcile.fluxcd.io/requestedAt and the history follow Flux, so that tools for Flux can read
+// them.
 //
 // +kubebuilder:object:generate=true
 // +groupName=isthmus.dev

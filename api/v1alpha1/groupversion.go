@@ -12,7 +12,7 @@ var GroupVersion = schema.GroupVersion{Group: "isthmus.dev", Version: "v1alpha1"
 // MeshSyncKind is the kind of a MeshSync.
 const MeshSyncKind = "MeshSync"
 
-// AddToScheme registers the types of this package.
+// AddToScheme registers the types of this package in a scheme.
 func AddToScheme(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion, &MeshSync{}, &MeshSyncList{})
 	metav1.AddToGroupVersion(scheme, GroupVersion)

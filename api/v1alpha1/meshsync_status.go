@@ -5,221 +5,233 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// MeshSyncStatus is what the controller did and found.
+// MeshSyncStatus is the observed state of a MeshSync.
 type MeshSyncStatus struct {
 	meta.ReconcileRequestStatus `json:",inline"`
 
-	// ObservedGeneration is the generation of the spec that the last finished run acted on.
+	// ObservedGeneration is the generation of the spec that the last completed run used.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// Conditions: Ready, Healthy, SourceVerified and Preflight are positive; Reconciling and Stalled stand only while they are true.
+	// Conditions are Ready, Healthy, SourceVerified and Preflight, and, only while they are True,
+	// Reconciling and Stalled.
 	// +listType=map
 	// +listMapKey=type
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// LastAttemptedRevision is the last commit that was fetched, "main@sha1:…".
+	// LastAttemptedRevision is the last fetched commit, "main@sha1:…".
 	// +optional
 	LastAttemptedRevision string `json:"lastAttemptedRevision,omitempty"`
 
-	// LastAppliedRevision is the last commit of which everything was applied, but for services that are frozen.
+	// LastAppliedRevision is the last commit that was applied completely, except for frozen
+	// services.
 	// +optional
 	LastAppliedRevision string `json:"lastAppliedRevision,omitempty"`
 
-	// RewrittenFrom is the commit that the branch held before its history was rewritten; it stands until the next
-	// ordinary commit is applied.
+	// RewrittenFrom is the previous commit of a branch whose history was rewritten. It is removed
+	// when the next ordinary commit is applied.
 	// +optional
 	RewrittenFrom string `json:"rewrittenFrom,omitempty"`
 
-	// Services is the number of services that run here or are called from here.
+	// Services is the number of services that run in this cluster or are called from it.
 	// +optional
 	Services int64 `json:"services"`
 
-	// Resources is the number of resources that the repository says for this cluster.
+	// Resources is the number of resources that the repository has for this cluster.
 	// +optional
 	Resources int64 `json:"resources"`
 
-	// Applied is the number of objects that the last change created or updated (in mode Observe: would have).
+	// Applied is the number of objects that the last change created or updated, or would have in
+	// mode Observe.
 	// +optional
 	Applied int64 `json:"applied"`
 
-	// Pruned is the number of objects that the last change deleted (in mode Observe: would have).
+	// Pruned is the number of objects that the last change deleted, or would have in mode Observe.
 	// +optional
 	Pruned int64 `json:"pruned"`
 
-	// Drifted is the number of objects among these that somebody had changed in the cluster.
+	// Drifted is the number of these objects that had been changed outside of Git.
 	// +optional
 	Drifted int64 `json:"drifted"`
 
-	// Refused is the number of resources that cannot be applied, since an object of that name belongs to somebody else.
+	// Refused is the number of resources that are not applied, because an object of the same name
+	// belongs to another owner.
 	// +optional
 	Refused int64 `json:"refused,omitempty"`
 
-	// Held is a change set that waits for a person's agreement.
+	// Held is a plan that waits for an acknowledgement.
 	// +optional
 	Held *Held `json:"held,omitempty"`
 
-	// Acknowledged is a change set that a person let pass and that is not carried out whole yet: what is left of it is not held again.
+	// Acknowledged is an acknowledged plan that is not applied completely yet. Its remaining losses
+	// are not held again.
 	// +optional
 	Acknowledged *Acknowledged `json:"acknowledged,omitempty"`
 
-	// Pending are the first writes of a plan that is not carried out, in the order in which they would be: in mode Observe, and
-	// while a change set is held. The controller's log has all of them.
+	// Pending lists the first writes of a plan that is not applied, in their order: in mode
+	// Observe, and while a plan is held. The log of the controller has all of them.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=20
 	// +optional
 	Pending []Pending `json:"pending,omitempty"`
 
-	// AdoptableCount is the number of objects that spec.adopt chooses and that are not taken over, since its mode is Observe.
+	// AdoptableCount is the number of objects that spec.adopt selects but does not adopt, because
+	// its mode is Observe.
 	// +optional
 	AdoptableCount int64 `json:"adoptableCount,omitempty"`
 
-	// Adoptable are the first of them, with the fields that it would change.
+	// Adoptable lists the first of these objects, with the fields that adoption would change.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=20
 	// +optional
 	Adoptable []Pending `json:"adoptable,omitempty"`
 
-	// ErrorCount is the number of errors found; Errors lists the first of them.
+	// ErrorCount is the number of errors; Errors lists the first of them.
 	// +optional
 	ErrorCount int64 `json:"errorCount,omitempty"`
 
-	// Errors are the first errors in the commit, or the first objects that could not be applied.
+	// Errors lists the first errors in the commit, or the first objects that could not be applied.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=10
 	// +optional
 	Errors []SyncError `json:"errors,omitempty"`
 
-	// LastKnownGoodRevision is the last commit that was carried out, whole or in part: what is broken later is kept as it has it.
+	// LastKnownGoodRevision is the last commit that was applied completely or partly. Services that
+	// are broken later keep their manifest of this commit.
 	// +optional
 	LastKnownGoodRevision string `json:"lastKnownGoodRevision,omitempty"`
 
-	// FrozenCount is the number of services that are kept as they were when they were good last, or left out, since they are broken now;
-	// Frozen lists them.
+	// FrozenCount is the number of broken services that keep their last known good manifest, or are
+	// left out; Frozen lists them.
 	// +optional
 	FrozenCount int64 `json:"frozenCount,omitempty"`
 
-	// Frozen are the services that are broken in the commit that was applied last, with the commit whose manifest they are kept at. Errors
-	// says what is wrong with them.
+	// Frozen lists the services that are broken in the last applied commit, with the commit of
+	// their last known good manifest. Errors has the reasons.
 	// +listType=map
 	// +listMapKey=service
 	// +kubebuilder:validation:MaxItems=500
 	// +optional
 	Frozen []FrozenService `json:"frozen,omitempty"`
 
-	// Skipped are the first objects that are not as the repository says and stay so all the same, with the reason.
+	// Skipped lists the first objects that differ from the repository and are not touched, with the
+	// reason.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=10
 	// +optional
 	Skipped []Skipped `json:"skipped,omitempty"`
 
-	// DeferredCount is the number of objects that newly lead to other clusters and are written when spec.routingDelay is over; Deferred lists
-	// the first.
+	// DeferredCount is the number of objects that newly route to other clusters and wait for
+	// spec.routingDelay; Deferred lists the first of them.
 	// +optional
 	DeferredCount int64 `json:"deferredCount,omitempty"`
 
-	// Deferred are the objects that are written first among those that wait until other clusters have had the time to offer what they lead to.
+	// Deferred lists the objects that are written first after spec.routingDelay. They wait so that
+	// other clusters can publish the endpoints first.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=20
 	// +optional
 	Deferred []Deferred `json:"deferred,omitempty"`
 
-	// WithdrawingCount is the number of objects of which something left the repository and stays until spec.withdrawAfter is over; Withdrawing
-	// lists the first.
+	// WithdrawingCount is the number of objects that left the repository, completely or partly, and
+	// stay until spec.withdrawAfter is over; Withdrawing lists the first of them.
 	// +optional
 	WithdrawingCount int64 `json:"withdrawingCount,omitempty"`
 
-	// Withdrawing are the first objects that other clusters may still call though the repository does not have them any more, or not all of them.
+	// Withdrawing lists the first objects that left the repository but that other clusters may
+	// still call.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=20
 	// +optional
 	Withdrawing []Withdrawal `json:"withdrawing,omitempty"`
 
-	// UnusedNamespaces are the first namespaces that were created for the mesh and that nothing of it needs any more, nor stands in, withdrawn
-	// or held. They are never deleted, since somebody else may have put something there.
+	// UnusedNamespaces lists the first namespaces that were created for the mesh and that it no
+	// longer uses. They are never deleted, because they may contain objects of other owners.
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=10
 	// +optional
 	UnusedNamespaces []string `json:"unusedNamespaces,omitempty"`
 
-	// History holds the last five different results, the newest first.
+	// History has the last five different results, newest first.
 	// +kubebuilder:validation:MaxItems=5
 	// +optional
 	History meta.History `json:"history,omitempty"`
 }
 
-// Held is a change set that loses more than may be lost without a person's agreement.
+// Held is a plan whose losses need an acknowledgement.
 type Held struct {
-	// Kind is EmptyBundle, MassDeletion or LastEndpoint.
+	// Kind is the guard that holds the plan: EmptyBundle, MassDeletion or LastEndpoint.
 	Kind string `json:"kind"`
-	// Digest names what would be lost; acknowledging it lets exactly that pass. Clusters that would lose different
-	// objects have different digests: in Git, each of them is acknowledged by its own.
+	// Digest identifies the losses. Acknowledge it in the annotation isthmus.dev/acknowledge, or in
+	// settings.acknowledge in Git. Clusters with different losses have different digests.
 	Digest string `json:"digest"`
-	// Revision is the commit that would lose it.
+	// Revision is the commit that causes the losses.
 	// +optional
 	Revision string `json:"revision,omitempty"`
-	// Reason says it with numbers.
+	// Reason describes the losses with numbers.
 	Reason string `json:"reason"`
 }
 
-// Acknowledged is a change set that was held, that a person let pass, and that is not carried out whole yet.
+// Acknowledged is a plan that was held and acknowledged, and that is not applied completely yet.
 type Acknowledged struct {
-	// Revision is the commit that loses it.
+	// Revision is the commit that causes the losses.
 	Revision string `json:"revision"`
-	// Remaining counts the deletions, and the calls that lose their last endpoint, that were ahead when this was written.
+	// Remaining counts the acknowledged deletions, and calls that lose their last endpoint, that
+	// were still to be done when this was written.
 	Remaining int64 `json:"remaining"`
 }
 
-// Deferred is an object that is not written yet.
+// Deferred is an object whose write waits for spec.routingDelay.
 type Deferred struct {
-	// Service is whose it is.
+	// Service is the service of the object.
 	// +optional
 	Service string `json:"service,omitempty"`
 	// Resource is "Kind/namespace/name".
 	Resource string `json:"resource"`
-	// Until is when it is written.
+	// Until is the time of the write.
 	Until metav1.Time `json:"until"`
 }
 
-// Withdrawal is an object that outlasts the repository for a while.
+// Withdrawal is an object that left the repository and stays until spec.withdrawAfter is over.
 type Withdrawal struct {
-	// Service is whose it is.
+	// Service is the service of the object.
 	// +optional
 	Service string `json:"service,omitempty"`
 	// Resource is "Kind/namespace/name".
 	Resource string `json:"resource"`
-	// Until is when it goes, or becomes what the repository says.
+	// Until is the time when it is deleted, or changed to its state in the repository.
 	Until metav1.Time `json:"until"`
 }
 
-// Pending is one write that is not made.
+// Pending is a write that is not made yet.
 type Pending struct {
-	// Verb is create, update, adopt (an update of an object of somebody else), claim (the object is as it should be, and its label would be taken over)
-	// or delete.
+	// Verb is create, update, adopt (update an object of another owner), claim (only add the
+	// ownership label, because the object is equal) or delete.
 	Verb string `json:"verb"`
 	// Resource is "Kind/namespace/name"; for a namespace "Namespace/name".
 	Resource string `json:"resource"`
-	// Effect is what it would do to those who use it: widens (they go on as before), alters (nothing goes, but values are others, so that calls may fail),
-	// narrows (something goes) or replaces (something comes and something goes).
+	// Effect is the effect on callers: adds (calls continue), changes (nothing is removed, but
+	// values change, so calls may fail), removes, or replaces (adds and removes).
 	// +optional
 	Effect string `json:"effect,omitempty"`
-	// Fields are the paths that an update would change, "spec.hosts".
+	// Fields are the paths that an update would change, such as "spec.hosts".
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=20
 	// +optional
 	Fields []string `json:"fields,omitempty"`
 }
 
-// SyncError is one error and where to mend it.
+// SyncError is an error and its location.
 type SyncError struct {
-	// Service is the service to blame; empty if it is the inventory, a setting or the whole repository.
+	// Service is the service to blame; empty if it is the inventory, a setting or the whole
+	// repository.
 	// +optional
 	Service string `json:"service,omitempty"`
 	// Resource is the object that is concerned, "Kind/namespace/name".
 	// +optional
 	Resource string `json:"resource,omitempty"`
-	// Path is where in the value, "services.checkout.egress.carts".
+	// Path is the path in the value, such as "services.checkout.egress.carts".
 	// +optional
 	Path string `json:"path,omitempty"`
 	// File is relative to the mesh repository.
@@ -228,26 +240,27 @@ type SyncError struct {
 	// Line counts from 1.
 	// +optional
 	Line int32 `json:"line,omitempty"`
-	// Message says what is wrong.
+	// Message describes the error.
 	Message string `json:"message"`
 }
 
-// FrozenService is a service that is kept at its last good manifest.
+// FrozenService is a service that keeps its last known good manifest.
 type FrozenService struct {
-	// Service by its name in the repository.
+	// Service is the name of the service in the repository.
 	Service string `json:"service"`
-	// Revision is the commit that the manifest is from, "main@sha1:…"; empty for a service that never was good and is left out.
+	// Revision is the commit of the manifest, "main@sha1:…". It is empty for a service without a
+	// good manifest, which is left out.
 	// +optional
 	Revision string `json:"revision,omitempty"`
 }
 
-// Skipped is an object that is not as the repository says and stays so all the same.
+// Skipped is an object that differs from the repository and is not touched.
 type Skipped struct {
-	// Service is the service that it was made for, if its labels tell.
+	// Service is the service of the object, according to its labels.
 	// +optional
 	Service string `json:"service,omitempty"`
 	// Resource is "Kind/namespace/name".
 	Resource string `json:"resource"`
-	// Reason says why it stays.
+	// Reason explains why the object is not touched.
 	Reason string `json:"reason"`
 }

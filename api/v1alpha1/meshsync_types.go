@@ -7,7 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Mode says whether a plan is carried out.
+// Mode selects whether plans are applied.
 // +kubebuilder:validation:Enum=Apply;Observe
 type Mode string
 
@@ -17,17 +17,17 @@ const (
 	ModeObserve Mode = "Observe"
 )
 
-// OnError says what a broken service does to the others.
+// OnError selects the effect of a broken service on the others.
 // +kubebuilder:validation:Enum=Freeze;Halt
 type OnError string
 
-// What a broken service does to the others of a commit.
+// Values of OnError.
 const (
 	OnErrorFreeze OnError = "Freeze"
 	OnErrorHalt   OnError = "Halt"
 )
 
-// DeletionPolicy says what becomes of the managed objects when the MeshSync is deleted.
+// DeletionPolicy selects what happens to the managed objects when the MeshSync is deleted.
 // +kubebuilder:validation:Enum=Orphan;Delete
 type DeletionPolicy string
 
@@ -37,7 +37,7 @@ const (
 	DeletionDelete DeletionPolicy = "Delete"
 )
 
-// MeshSyncSpec says which repository this cluster follows, and as which cluster of its inventory.
+// MeshSyncSpec is the desired state: the mesh repository, and the name of this cluster in it.
 type MeshSyncSpec struct {
 	// Cluster is the name of this cluster in the inventory of the mesh repository.
 	// +kubebuilder:validation:MinLength=1
@@ -49,85 +49,89 @@ type MeshSyncSpec struct {
 	// +required
 	Source Source `json:"source"`
 
-	// Path is the folder of the repository that holds the mesh (cue.mod and mesh.cue); the root if not set.
+	// Path is the folder of the mesh (cue.mod and mesh.cue) in the repository. Defaults to the
+	// root.
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/') && !self.split('/').exists(p, p == '..')",message="path must be inside the repository: neither absolute nor with '..'"
 	// +optional
 	Path string `json:"path,omitempty"`
 
-	// Interval at which the repository is looked at, give or take the controller's jitter.
-	// Drift in the cluster does not wait for it: it is seen by watching.
+	// Interval is the time between two checks of the repository, plus or minus the jitter of the
+	// controller. Drift in the cluster is corrected at once, because objects are watched.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
 	// +kubebuilder:default="1m"
 	// +optional
 	Interval metav1.Duration `json:"interval,omitzero"`
 
-	// RetryInterval is the longest wait before a failed run is tried again; the first retries come sooner.
-	// The interval if not set.
+	// RetryInterval is the longest wait before a failed run is retried; the first retries are
+	// sooner. Defaults to the interval.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
 	// +optional
 	RetryInterval *metav1.Duration `json:"retryInterval,omitempty"`
 
-	// Timeout of one whole run: fetching, evaluating, rendering and applying. What was applied before it
-	// ran out stays, and the next run goes on from there.
+	// Timeout limits one run: fetching, evaluating, rendering and applying. Objects that were
+	// applied before the timeout stay, and the next run continues from there.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
 	// +kubebuilder:default="60s"
 	// +optional
 	Timeout metav1.Duration `json:"timeout,omitzero"`
 
-	// Suspend stops everything: no fetch, no write, no correction of drift. A MeshSync that is deleted while
-	// suspended leaves all objects behind, whatever its deletion policy.
+	// Suspend stops fetches, writes and the correction of drift. Deleting a suspended MeshSync
+	// keeps all objects, regardless of the deletion policy.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 
-	// Mode is Apply, or Observe to make the plan, report it and write nothing.
+	// Mode is Apply, or Observe to report the plan and write nothing.
 	// +kubebuilder:default=Apply
 	// +optional
 	Mode Mode `json:"mode,omitempty"`
 
-	// RoutingDelay is how long what newly leads callers to another cluster waits, after this one saw the commit: the other one sees it at another
-	// moment. One and a half intervals if not set. With 0s nothing waits, and nothing does in a first sync.
+	// RoutingDelay is how long new routing to another cluster waits after this cluster fetched the
+	// commit, because the other cluster may fetch it later. Defaults to one and a half intervals.
+	// 0s disables the delay. A first sync never waits.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
 	// +optional
 	RoutingDelay *metav1.Duration `json:"routingDelay,omitempty"`
 
-	// WithdrawAfter is how long what other clusters may still call stays after it left the repository: they see a commit at other moments than
-	// this one. Access that ends, and what is public, does not wait. With 0s nothing does.
+	// WithdrawAfter is how long objects that other clusters may still call stay after they left the
+	// repository, because other clusters may fetch the commit later. Revoked access and public
+	// hosts do not wait. 0s disables the delay.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
 	// +kubebuilder:default="1h"
 	// +optional
 	WithdrawAfter *metav1.Duration `json:"withdrawAfter,omitempty"`
 
-	// Prune says whether and how much may be deleted.
+	// Prune configures the deletion of objects that left the repository.
 	// +kubebuilder:default={enabled: true, maxPercent: 20}
 	// +optional
 	Prune Prune `json:"prune,omitempty"`
 
-	// Adopt chooses objects that Isthmus did not write and that it may take over where the repository has one of the same kind, namespace and name. None
-	// if not set: such a resource is refused.
+	// Adopt selects objects of other owners that Isthmus may take over, where the repository has a
+	// resource of the same kind, namespace and name. Without it such a resource is refused.
 	// +optional
 	Adopt *Adopt `json:"adopt,omitempty"`
 
-	// OnError is what a broken service does to the others of a commit: Freeze keeps it as it was when it was good last, and applies
-	// everything else; Halt applies nothing of the commit.
+	// OnError is the effect of a broken service: Freeze keeps the service at its last known good
+	// manifest and applies everything else; Halt applies nothing of the commit.
 	// +kubebuilder:default=Freeze
 	// +optional
 	OnError OnError `json:"onError,omitempty"`
 
-	// DeletionPolicy is what becomes of the managed objects when this MeshSync is deleted: Orphan leaves them, marked, and
-	// the next MeshSync of the cluster claims them; Delete removes them, unless another MeshSync waits for the cluster, which claims them. One that is
-	// suspended or only observes does not count.
+	// DeletionPolicy selects what happens to the managed objects when this MeshSync is deleted.
+	// Orphan keeps them with their ownership label, and the next MeshSync of the cluster claims
+	// them. Delete deletes them, unless another MeshSync waits for the cluster and claims them. A
+	// MeshSync that is suspended or in mode Observe does not claim.
 	// +kubebuilder:default=Orphan
 	// +optional
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 }
 
-// Source is a Git repository and what is needed to read and to trust it.
+// Source is a Git repository, with its credentials and trusted keys.
 // +kubebuilder:validation:XValidation:rule="!self.url.startsWith('ssh://') || has(self.secretRef)",message="an ssh:// url needs a secretRef with identity and known_hosts"
 // +kubebuilder:validation:XValidation:rule="!has(self.verify) || !has(self.verify.mode) || self.verify.mode == 'HEAD' || (has(self.ref) && (has(self.ref.tag) || has(self.ref.semver)))",message="verify.mode Tag and TagAndHEAD need ref.tag or ref.semver"
 type Source struct {
@@ -137,25 +141,28 @@ type Source struct {
 	// +required
 	URL string `json:"url"`
 
-	// Ref is what to follow; the branch that the repository itself calls its default if not set.
+	// Ref selects the commit. Defaults to the default branch of the repository.
 	// +optional
 	Ref *Ref `json:"ref,omitempty"`
 
-	// SecretRef names a Secret of the same namespace in Flux's format: username and password, or bearerToken, with an optional
-	// ca.crt, tls.crt and tls.key for https; identity, known_hosts and an optional password for ssh.
+	// SecretRef names a Secret of the same namespace in the format of Flux. For https: username and
+	// password, or bearerToken; optionally ca.crt, tls.crt and tls.key. For ssh: identity,
+	// known_hosts and optionally password.
 	// +optional
 	SecretRef *meta.LocalObjectReference `json:"secretRef,omitempty"`
 
-	// Verify demands that the commit, the tag, or both are signed by a trusted key. Without a good signature nothing is applied.
+	// Verify requires that the commit, the tag, or both are signed by a trusted key. Without a
+	// valid signature nothing is applied.
 	// +optional
 	Verify *Verify `json:"verify,omitempty"`
 
-	// ProxySecretRef names a Secret of the same namespace with address and optionally username and password of a proxy.
+	// ProxySecretRef names a Secret of the same namespace with the address of a proxy, and
+	// optionally username and password.
 	// +optional
 	ProxySecretRef *meta.LocalObjectReference `json:"proxySecretRef,omitempty"`
 }
 
-// Ref says which commit to follow. At most one of branch, tag and semver; commit alone, or with the branch that holds it.
+// Ref selects a commit: by branch, tag or semver, or by commit, optionally with its branch.
 // +kubebuilder:validation:XValidation:rule="[has(self.branch), has(self.tag), has(self.semver)].filter(x, x).size() <= 1",message="only one of branch, tag and semver may be given"
 // +kubebuilder:validation:XValidation:rule="!has(self.commit) || (!has(self.tag) && !has(self.semver))",message="commit goes alone or with branch, not with tag or semver"
 // +kubebuilder:validation:XValidation:rule="has(self.branch) || has(self.tag) || has(self.semver) || has(self.commit)",message="one of branch, tag, semver and commit is needed"
@@ -165,45 +172,47 @@ type Ref struct {
 	// +optional
 	Branch string `json:"branch,omitempty"`
 
-	// Tag to follow; it is looked at again in every interval, since a tag can be moved.
+	// Tag to follow. It is checked in every interval, because a tag can be moved.
 	// +kubebuilder:validation:MinLength=1
 	// +optional
 	Tag string `json:"tag,omitempty"`
 
-	// SemVer is a range of versions, "1.x"; the highest tag within it is followed.
+	// SemVer is a range of versions, such as "1.x". The highest tag in the range is followed.
 	// +kubebuilder:validation:MinLength=1
 	// +optional
 	SemVer string `json:"semver,omitempty"`
 
-	// Commit pins a commit by its full hash. A branch beside it says where to look on servers that do not serve a commit by its hash.
+	// Commit is the full hash of a commit. Add its branch for servers that do not serve commits by
+	// hash.
 	// +kubebuilder:validation:Pattern="^[0-9a-f]{40}$"
 	// +optional
 	Commit string `json:"commit,omitempty"`
 }
 
-// Verify says what must be signed, and by whom.
+// Verify configures the verification of signatures.
 type Verify struct {
-	// Mode is HEAD for the commit, Tag for the tag that points at it, TagAndHEAD for both.
+	// Mode is HEAD to verify the commit, Tag to verify the tag that points at it, TagAndHEAD for
+	// both.
 	// +kubebuilder:validation:Enum=HEAD;Tag;TagAndHEAD
 	// +kubebuilder:default=HEAD
 	// +optional
 	Mode string `json:"mode,omitempty"`
 
-	// SecretRef names a Secret of the same namespace; each of its values is a trusted public key: an armoured OpenPGP key (ring)
-	// or lines of an SSH authorized_keys file.
+	// SecretRef names a Secret of the same namespace. Each value holds trusted public keys: an
+	// armored OpenPGP key ring, or lines of an SSH authorized_keys file.
 	// +required
 	SecretRef meta.LocalObjectReference `json:"secretRef"`
 }
 
-// Prune says whether and how much may be deleted.
+// Prune configures the deletion of objects that left the repository.
 type Prune struct {
-	// Enabled lets objects that left the repository be deleted; where it is false they are reported.
+	// Enabled deletes objects that left the repository. If it is false, they are only reported.
 	// +kubebuilder:default=true
 	// +optional
 	Enabled *bool `json:"enabled,omitempty"`
 
-	// MaxPercent of the managed objects that one change may delete, if that is at least 10 objects, without being held for
-	// acknowledgement.
+	// MaxPercent is the share of the managed objects that one change may delete without an
+	// acknowledgement. Fewer than 10 deletions are always allowed.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100
 	// +kubebuilder:default=20
@@ -211,28 +220,30 @@ type Prune struct {
 	MaxPercent *int32 `json:"maxPercent,omitempty"`
 }
 
-// Adopt chooses objects that somebody else wrote, by name, by label, or both. What belongs to another MeshSync or ApplySet, or is made by a controller, is
-// never taken over.
+// Adopt selects objects of other owners by name, by label, or both. Objects of another MeshSync or
+// ApplySet, and objects that a controller owns, are never adopted.
 // +kubebuilder:validation:XValidation:rule="has(self.names) || has(self.selector)",message="adopt needs names, a selector, or both"
 type Adopt struct {
-	// Names are objects, "VirtualService/shop/checkout".
+	// Names lists objects as kind, namespace and name, such as "VirtualService/shop/checkout".
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=1000
 	// +kubebuilder:validation:items:Pattern="^[A-Za-z]+/[a-z0-9-]+/[a-z0-9.-]+$"
 	// +optional
 	Names []string `json:"names,omitempty"`
 
-	// Selector chooses by label; an empty one takes every object that the repository has as well.
+	// Selector selects objects by label. An empty selector selects every object that is also in the
+	// repository.
 	// +optional
 	Selector *metav1.LabelSelector `json:"selector,omitempty"`
 
-	// Mode is Observe to list in status.adoptable what would be taken over, and which fields that would change, or Apply to do it.
+	// Mode is Observe to list the selected objects in status.adoptable, with the fields that
+	// adoption would change, or Apply to adopt them.
 	// +kubebuilder:default=Observe
 	// +optional
 	Mode Mode `json:"mode,omitempty"`
 }
 
-// MeshSync keeps this cluster's Istio resources equal to what a shared Git repository says for it.
+// MeshSync keeps the Istio resources of this cluster equal to a shared Git repository.
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=meshsyncs,singular=meshsync,shortName=msync,scope=Namespaced
@@ -264,57 +275,61 @@ type MeshSyncList struct {
 	Items           []MeshSync `json:"items"`
 }
 
-// GetConditions is for Flux's conditions package.
+// GetConditions implements the getter of Flux's conditions package.
 func (m *MeshSync) GetConditions() []metav1.Condition { return m.Status.Conditions }
 
-// SetConditions is for Flux's conditions package.
+// SetConditions implements the setter of Flux's conditions package.
 func (m *MeshSync) SetConditions(conditions []metav1.Condition) { m.Status.Conditions = conditions }
 
-// RetryAfter is the longest wait before a failed run is tried again.
-func (m *MeshSync) RetryAfter() time.Duration {
-	if m.Spec.RetryInterval != nil && m.Spec.RetryInterval.Duration > 0 {
-		return m.Spec.RetryInterval.Duration
-	}
-	return m.Every()
-}
-
-// Every is the interval; a minute where an object predates the default.
-func (m *MeshSync) Every() time.Duration {
+// GetInterval returns spec.interval, or one minute for objects that were stored without the
+// default.
+func (m *MeshSync) GetInterval() time.Duration {
 	if m.Spec.Interval.Duration > 0 {
 		return m.Spec.Interval.Duration
 	}
 	return time.Minute
 }
 
-// Within is the timeout of one run; a minute where an object predates the default.
-func (m *MeshSync) Within() time.Duration {
+// GetRetryInterval returns the longest wait between two retries: spec.retryInterval, or the
+// interval.
+func (m *MeshSync) GetRetryInterval() time.Duration {
+	if m.Spec.RetryInterval != nil && m.Spec.RetryInterval.Duration > 0 {
+		return m.Spec.RetryInterval.Duration
+	}
+	return m.GetInterval()
+}
+
+// GetTimeout returns spec.timeout, or one minute for objects that were stored without the default.
+func (m *MeshSync) GetTimeout() time.Duration {
 	if m.Spec.Timeout.Duration > 0 {
 		return m.Spec.Timeout.Duration
 	}
 	return time.Minute
 }
 
-// Settles is how long what newly leads to other clusters waits.
-func (m *MeshSync) Settles() time.Duration {
+// GetRoutingDelay returns spec.routingDelay, or one and a half intervals.
+func (m *MeshSync) GetRoutingDelay() time.Duration {
 	if m.Spec.RoutingDelay == nil {
-		return m.Every() * 3 / 2
+		return m.GetInterval() * 3 / 2
 	}
 	return m.Spec.RoutingDelay.Duration
 }
 
-// Withdraws is how long what was offered to other clusters stays; an hour where an object predates the default.
-func (m *MeshSync) Withdraws() time.Duration {
+// GetWithdrawAfter returns spec.withdrawAfter, or one hour for objects that were stored without the
+// default.
+func (m *MeshSync) GetWithdrawAfter() time.Duration {
 	if m.Spec.WithdrawAfter == nil {
 		return time.Hour
 	}
 	return m.Spec.WithdrawAfter.Duration
 }
 
-// Prunes reports whether what left the repository may be deleted.
-func (m *MeshSync) Prunes() bool { return m.Spec.Prune.Enabled == nil || *m.Spec.Prune.Enabled }
+// PruneEnabled reports whether objects that left the repository are deleted.
+func (m *MeshSync) PruneEnabled() bool { return m.Spec.Prune.Enabled == nil || *m.Spec.Prune.Enabled }
 
-// MaxPrunePercent is the share of the managed objects that one change may delete unasked.
-func (m *MeshSync) MaxPrunePercent() int {
+// GetMaxPrunePercent returns the share of the managed objects that one change may delete without an
+// acknowledgement.
+func (m *MeshSync) GetMaxPrunePercent() int {
 	if m.Spec.Prune.MaxPercent == nil {
 		return 20
 	}

@@ -1,4 +1,4 @@
-// Command isthmus-controller keeps the cluster that it runs in equal to what a shared Git repository says for it.
+// Command isthmus-controller keeps the Istio resources of its cluster equal to a shared Git repository.
 package main
 
 import (
@@ -28,7 +28,7 @@ func main() {
 	}
 	if err := run(ctrl.SetupSignalHandler(), options); err != nil {
 		ctrl.Log.Error(err, "isthmus-controller stops")
-		// At once: the lease was given back, and whoever takes it must find nobody still writing.
+		// Exit at once: the lease was released, and the next leader must be the only writer.
 		os.Exit(1)
 	}
 }

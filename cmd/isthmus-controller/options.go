@@ -20,7 +20,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/source"
 )
 
-// options are what the flags say. Flags that Flux's controllers have, too, are named as there.
+// options are the values of the flags. Flags that Flux's controllers also have keep their names.
 type options struct {
 	metricsAddr    string
 	healthAddr     string
@@ -28,7 +28,7 @@ type options struct {
 	namespace      string
 	concurrent     int
 	firstRetry     time.Duration
-	settle         time.Duration
+	settleTime     time.Duration
 	evaluation     evaluate.Limits
 	source         source.Limits
 	cacheDir       string
@@ -42,43 +42,48 @@ type options struct {
 	jitter         jitter.IntervalOptions
 }
 
-// parse reads the command line; its errors are for the person who wrote it.
+// parse parses and validates the command line.
 func parse(args []string) (options, error) {
 	var o options
 	flags := pflag.NewFlagSet("isthmus-controller", pflag.ContinueOnError)
 	flags.SortFlags = false
-	flags.StringVar(&o.metricsAddr, "metrics-addr", ":8080", "Address that serves Prometheus metrics and /debug/pprof; 0 for none.")
-	flags.StringVar(&o.healthAddr, "health-addr", ":8081", "Address that serves the probes /healthz and /readyz; 0 for none.")
-	flags.StringVar(&o.eventsAddr, "events-addr", "", "URL of a receiver of Flux events, such as Flux's notification-controller; events always go to Kubernetes, too.")
-	flags.StringVar(&o.namespace, "namespace", cmp.Or(os.Getenv("RUNTIME_NAMESPACE"), "isthmus-system"), "Namespace of the controller, where the lease of the leader election is.")
-	flags.IntVar(&o.concurrent, "concurrent", 2, "How many MeshSyncs are reconciled at the same time. Only one manages the cluster; others wait for it to go.")
-	flags.DurationVar(&o.firstRetry, "min-retry-delay", 750*time.Millisecond, "Wait after the first failure; it doubles with every other, up to spec.retryInterval.")
-	flags.DurationVar(&o.settle, "settle-time", 5*time.Second,
-		"Pause within a commit after what adds hosts, endpoints and routes and before what removes some, for proxies to learn of it; 0 for none.")
+	flags.StringVar(&o.metricsAddr, "metrics-addr", ":8080", "Address of Prometheus metrics and /debug/pprof; 0 for none.")
+	flags.StringVar(&o.healthAddr, "health-addr", ":8081", "Address of the probes /healthz and /readyz; 0 for none.")
+	flags.StringVar(&o.eventsAddr, "events-addr", "",
+		"URL of a receiver of Flux events, such as Flux's notification-controller, in addition to Kubernetes events.")
+	flags.StringVar(&o.namespace, "namespace", cmp.Or(os.Getenv("RUNTIME_NAMESPACE"), "isthmus-system"),
+		"Namespace of the controller and of the lease of the leader election.")
+	flags.IntVar(&o.concurrent, "concurrent", 2,
+		"Number of MeshSyncs that are reconciled at the same time. Only the oldest one manages the cluster; the others wait.")
+	flags.DurationVar(&o.firstRetry, "min-retry-delay", 750*time.Millisecond,
+		"Wait before the first retry. It doubles with each further failure, up to spec.retryInterval.")
+	flags.DurationVar(&o.settleTime, "settle-time", 5*time.Second,
+		"Pause in a run between additions and removals, so that proxies receive new hosts, endpoints and routes first; 0 for none.")
 	o.evaluation = evaluate.DefaultLimits()
 	flags.Var(evaluate.SizeValue{Bytes: &o.evaluation.Memory}, evaluate.MemoryFlag,
-		"What evaluating a repository may use of memory, in a process of its own; the container's limit must hold that beside the controller's.")
+		"Memory limit of an evaluation, which is a separate process in the container. The memory limit of the container must exceed it by the memory of the controller.")
 	flags.DurationVar(&o.evaluation.CPU, evaluate.CPUFlag, o.evaluation.CPU,
-		"What evaluating a repository may use of processor time; keep it below spec.timeout, after which an evaluation is ended as well, but tried again.")
-	flags.IntVar(&o.evaluation.Objects, evaluate.ObjectsFlag, o.evaluation.Objects, "How many resources a service may make for one cluster.")
+		"Processor time of an evaluation. Keep it below spec.timeout, which also ends an evaluation but retries it.")
+	flags.IntVar(&o.evaluation.Objects, evaluate.ObjectsFlag, o.evaluation.Objects,
+		"Number of resources that a service may have in one cluster.")
 	o.source = source.DefaultLimits()
-	flags.IntVar(&o.source.MaxFiles, source.FilesFlag, o.source.MaxFiles, "How many files the repository may have below spec.path.")
-	flags.Var(evaluate.SizeValue{Bytes: &o.source.MaxFileBytes}, source.FileSizeFlag, "How large a file of the repository may be.")
+	flags.IntVar(&o.source.MaxFiles, source.FilesFlag, o.source.MaxFiles, "Number of files that the repository may have below spec.path.")
+	flags.Var(evaluate.SizeValue{Bytes: &o.source.MaxFileBytes}, source.FileSizeFlag, "Size of the largest file of the repository.")
 	flags.Var(evaluate.SizeValue{Bytes: &o.source.MaxTotalBytes}, source.TotalSizeFlag,
-		"How large all files below spec.path may be together; the whole repository may have twice as much. They are held in memory.")
-	flags.StringVar(&o.cacheDir, "cache-dir", "", "Folder where evaluations are kept for the next process; without one, a restart evaluates everything again.")
-	flags.Var(evaluate.SizeValue{Bytes: &o.cacheSize}, "cache-size", "What the cache may use of the disk. Default: 1Gi.")
+		"Size of all files below spec.path. The whole repository may have twice as much. The files are in memory.")
+	flags.StringVar(&o.cacheDir, "cache-dir", "", "Folder of the cache of evaluations. Without it a restart evaluates everything again.")
+	flags.Var(evaluate.SizeValue{Bytes: &o.cacheSize}, "cache-size", "Size of the cache on disk. Default: 1Gi.")
 	flags.StringSliceVar(&o.kindNames, "kinds", kindNames(istio.Kinds),
-		"Kinds that are watched and may be written. Take one out where its CRD will never be installed; a repository that has such a resource is then not applied.")
+		"Kinds to watch and write. Remove a kind if its CRD will never be installed; repositories with resources of that kind are then not applied.")
 	flags.BoolVar(&o.printVersion, "version", false, "Print the version and exit.")
 	o.leaderElection.BindFlags(flags)
 	o.client.BindFlags(flags)
 	o.jitter.BindFlags(flags)
 	o.log.BindFlags(flags)
-	// --kubeconfig, which controller-runtime keeps in the standard flag set.
+	// controller-runtime defines --kubeconfig in the standard flag set.
 	flags.AddGoFlagSet(flag.CommandLine)
 
-	// Two controllers that write at once would undo each other, so this is on unless switched off.
+	// Leader election is on by default, because two active controllers would revert each other's writes.
 	elect := flags.Lookup("enable-leader-election")
 	elect.DefValue = "true"
 	if err := elect.Value.Set("true"); err != nil {
@@ -89,25 +94,25 @@ func parse(args []string) (options, error) {
 		return o, err
 	}
 	if flags.NArg() > 0 {
-		return o, fmt.Errorf("isthmus-controller takes no arguments, only flags; it was given %q", flags.Arg(0))
+		return o, fmt.Errorf("isthmus-controller takes no arguments, only flags; got %q", flags.Arg(0))
 	}
-	if o.settle < 0 {
-		return o, fmt.Errorf("--settle-time must not be negative, but is %s", o.settle)
+	if o.settleTime < 0 {
+		return o, fmt.Errorf("--settle-time must not be negative, but is %s", o.settleTime)
 	}
 	if err := o.evaluation.Validate(); err != nil {
 		return o, err
 	}
-	kinds, err := chosen(o.kindNames)
+	kinds, err := selectKinds(o.kindNames)
 	o.kinds = kinds
 	return o, err
 }
 
-// chosen are the kinds of these names, in the order in which they are applied.
-func chosen(names []string) ([]istio.Kind, error) {
+// selectKinds returns the kinds with these names, in the order in which they are applied.
+func selectKinds(names []string) ([]istio.Kind, error) {
 	known := kindNames(istio.Kinds)
 	for _, name := range names {
 		if !slices.Contains(known, name) {
-			return nil, fmt.Errorf("--kinds: %q is no kind that Isthmus manages; it manages %s", name, strings.Join(known, ", "))
+			return nil, fmt.Errorf("--kinds: Isthmus does not manage the kind %q; it manages %s", name, strings.Join(known, ", "))
 		}
 	}
 	var kinds []istio.Kind

@@ -17,19 +17,19 @@ func TestFlags(t *testing.T) {
 		elects bool
 		fails  string
 	}{
-		"Default":        {"without flags all kinds are managed, by one controller at a time", nil, kindNames(istio.Kinds), true, ""},
+		"Default":        {"by default all kinds are managed, with leader election", nil, kindNames(istio.Kinds), true, ""},
 		"SomeKinds":      {"kinds keep the order in which they are applied", []string{"--kinds=VirtualService,Gateway"}, []string{"Gateway", "VirtualService"}, true, ""},
-		"UnknownKind":    {"a misspelt kind would leave drift unseen", []string{"--kinds=EnvoyFilter"}, nil, true, "EnvoyFilter"},
+		"UnknownKind":    {"drift of a misspelt kind would not be corrected", []string{"--kinds=EnvoyFilter"}, nil, true, "EnvoyFilter"},
 		"NoKind":         {"a controller without kinds does nothing", []string{"--kinds="}, nil, true, "at least one kind"},
-		"NoElection":     {"it can be switched off for development", []string{"--enable-leader-election=false"}, kindNames(istio.Kinds), false, ""},
-		"Argument":       {"an argument is a flag with its dashes forgotten", []string{"metrics-addr"}, nil, true, "metrics-addr"},
-		"UnknownFlag":    {"a misspelt flag is told", []string{"--metric-addr=:1"}, nil, true, "metric-addr"},
-		"LogsAsInFlux":   {"flags that Flux has are named as there", []string{"--log-level=debug", "--log-encoding=console"}, kindNames(istio.Kinds), true, ""},
-		"MoreMemory":     {"amounts are written as in Kubernetes", []string{"--evaluation-memory=4Gi", "--evaluation-cpu=2m"}, kindNames(istio.Kinds), true, ""},
-		"NoMemory":       {"nothing can be evaluated without memory", []string{"--evaluation-memory=1Mi"}, nil, true, "--evaluation-memory must be at least 128Mi, but is 1Mi"},
-		"NoAmount":       {"an amount needs a unit that is known", []string{"--evaluation-memory=4GB"}, nil, true, "2Gi"},
-		"NoProcessor":    {"nothing can be evaluated in no time", []string{"--evaluation-cpu=0"}, nil, true, "--evaluation-cpu must be at least 1s"},
-		"JitterAsInFlux": {"flags that Flux has are named as there", []string{"--interval-jitter-percentage=10"}, kindNames(istio.Kinds), true, ""},
+		"NoElection":     {"leader election can be disabled for development", []string{"--enable-leader-election=false"}, kindNames(istio.Kinds), false, ""},
+		"Argument":       {"an argument is probably a flag without dashes", []string{"metrics-addr"}, nil, true, "metrics-addr"},
+		"UnknownFlag":    {"a misspelt flag is an error", []string{"--metric-addr=:1"}, nil, true, "metric-addr"},
+		"LogsAsInFlux":   {"flags have the names of Flux", []string{"--log-level=debug", "--log-encoding=console"}, kindNames(istio.Kinds), true, ""},
+		"MoreMemory":     {"sizes are written as in Kubernetes", []string{"--evaluation-memory=4Gi", "--evaluation-cpu=2m"}, kindNames(istio.Kinds), true, ""},
+		"NoMemory":       {"an evaluation needs memory", []string{"--evaluation-memory=1Mi"}, nil, true, "--evaluation-memory must be at least 128Mi, but is 1Mi"},
+		"UnknownUnit":    {"a size needs a known unit", []string{"--evaluation-memory=4GB"}, nil, true, "2Gi"},
+		"NoProcessor":    {"an evaluation needs processor time", []string{"--evaluation-cpu=0"}, nil, true, "--evaluation-cpu must be at least 1s"},
+		"JitterAsInFlux": {"flags have the names of Flux", []string{"--interval-jitter-percentage=10"}, kindNames(istio.Kinds), true, ""},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

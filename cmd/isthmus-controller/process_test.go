@@ -50,7 +50,7 @@ func start(t *testing.T, binary, kubeconfig string) *process {
 	t.Helper()
 	p := &process{health: freeAddress(t), metrics: freeAddress(t)}
 	p.Cmd = exec.Command(binary, "--kubeconfig", kubeconfig, "--health-addr", p.health, "--metrics-addr", p.metrics,
-		// Short, so that a lease which is not given back shows as a test that fails and not as one that is slow.
+		// A short retry period, so that an unreleased lease fails the test instead of slowing it down.
 		"--leader-election-retry-period", "200ms", "--leader-election-renew-deadline", "40s", "--leader-election-lease-duration", "50s")
 	stderr, err := p.StderrPipe()
 	must(t, err)
@@ -80,16 +80,17 @@ func freeAddress(t *testing.T) string {
 }
 
 func read(url string) (int, string) {
-	answer, err := http.Get(url)
+	response, err := http.Get(url)
 	if err != nil {
 		return 0, err.Error()
 	}
-	defer answer.Body.Close()
-	body, _ := io.ReadAll(answer.Body)
-	return answer.StatusCode, string(body)
+	defer response.Body.Close()
+	body, _ := io.ReadAll(response.Body)
+	return response.StatusCode, string(body)
 }
 
-// TestTwoControllersWithTheGeneratedRoles runs the real command twice, with the rights of config/rbac/role.yaml and no others.
+// TestTwoControllersWithTheGeneratedRoles runs the command twice with only the permissions of
+// config/rbac/role.yaml.
 func TestTwoControllersWithTheGeneratedRoles(t *testing.T) {
 	ctx := context.Background()
 	fleet, err := gitops.Start(ctx, apiserver.Options{})
@@ -132,18 +133,18 @@ func TestTwoControllersWithTheGeneratedRoles(t *testing.T) {
 	})
 	for _, p := range []*process{first, second} {
 		for _, probe := range []string{"/healthz", "/readyz"} {
-			gitops.Until(t, probe+" answers 200, on the standby, too", func() (bool, string) {
+			gitops.Until(t, probe+" returns 200, on the standby too", func() (bool, string) {
 				status, body := read("http://" + p.health + probe)
 				return status == http.StatusOK, fmt.Sprint(status, body)
 			})
 		}
 	}
-	gitops.Until(t, "the metrics tell of the revision and the version", func() (bool, string) {
+	gitops.Until(t, "the metrics have the revision and the version", func() (bool, string) {
 		_, body := read("http://" + first.metrics + "/metrics")
 		return strings.Contains(body, `isthmus_applied_revision_info{cluster="east",name="mesh",namespace="isthmus-system",revision="`+ms.Status.LastAppliedRevision+`"} 1`) &&
 			strings.Contains(body, `isthmus_build_info{version="v0.0.0-test"} 1`), body
 	})
-	gitops.Until(t, "an event tells of the revision", func() (bool, string) {
+	gitops.Until(t, "an event has the revision", func() (bool, string) {
 		events := &corev1.EventList{}
 		must(t, admin.List(ctx, events, client.InNamespace(namespace)))
 		for _, e := range events.Items {
@@ -157,23 +158,23 @@ func TestTwoControllersWithTheGeneratedRoles(t *testing.T) {
 	stopped := time.Now()
 	must(t, first.Process.Signal(syscall.SIGTERM))
 	gitops.Until(t, "the second controller holds the lease", func() (bool, string) { return holder() != firstHolder && holder() != "", holder() })
-	// Well below the lease duration of 50 s, which is how long it takes if the lease is not given back.
+	// Well below the lease duration of 50 s, which an unreleased lease would take.
 	if took := time.Since(stopped); took > 25*time.Second {
 		t.Errorf("the lease was taken over after %s: it was not given back", took)
 	}
 	if err := first.Wait(); err != nil {
-		t.Errorf("a controller that was asked to stop ended with %v", err)
+		t.Errorf("a controller that got SIGTERM ended with %v", err)
 	}
 	ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete
 	must(t, admin.Update(ctx, ms))
 	must(t, admin.Delete(ctx, ms))
-	gitops.Until(t, "the second controller lets the MeshSync go", func() (bool, string) {
+	gitops.Until(t, "the second controller removes the finalizer", func() (bool, string) {
 		err := admin.Get(ctx, client.ObjectKeyFromObject(ms), ms)
 		return client.IgnoreNotFound(err) == nil && err != nil, second.logged()
 	})
 	for _, p := range []*process{first, second} {
 		if strings.Contains(p.logged(), "forbidden") {
-			t.Errorf("the generated roles do not suffice:\n%s", p.logged())
+			t.Errorf("the generated roles lack permissions:\n%s", p.logged())
 		}
 	}
 }

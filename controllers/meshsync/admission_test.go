@@ -132,13 +132,13 @@ func TestDurationsThatAreNotGivenAreTheDefaults(t *testing.T) {
 
 func TestZeroDurationsMeanTheDefaults(t *testing.T) {
 	ms := &v1alpha1.MeshSync{}
-	if ms.Every() != time.Minute || ms.Within() != time.Minute || ms.RetryAfter() != time.Minute || !ms.Prunes() || ms.MaxPrunePercent() != 20 {
+	if ms.GetInterval() != time.Minute || ms.GetTimeout() != time.Minute || ms.GetRetryInterval() != time.Minute || !ms.PruneEnabled() || ms.GetMaxPrunePercent() != 20 {
 		t.Errorf("a MeshSync from before the defaults: every %s, within %s, retry after %s, prunes %v, %d %%",
-			ms.Every(), ms.Within(), ms.RetryAfter(), ms.Prunes(), ms.MaxPrunePercent())
+			ms.GetInterval(), ms.GetTimeout(), ms.GetRetryInterval(), ms.PruneEnabled(), ms.GetMaxPrunePercent())
 	}
 	ms.Spec.RetryInterval = &metav1.Duration{Duration: time.Second}
-	if ms.RetryAfter() != time.Second {
-		t.Errorf("retryInterval is %s", ms.RetryAfter())
+	if ms.GetRetryInterval() != time.Second {
+		t.Errorf("retryInterval is %s", ms.GetRetryInterval())
 	}
 }
 

@@ -31,10 +31,10 @@ func (r *Reconciler) bundle(ctx context.Context, ms *v1alpha1.MeshSync, m *syncS
 	m.rendered = renderResult{key: key, bundle: bundle, err: err, basis: m.lastKnownGood}
 	switch {
 	case err != nil && !isContent(err):
-		m.rendered.until = m.retry.failed(r.now(), r.firstRetry, ms.RetryAfter())
+		m.rendered.until = m.retry.failed(r.now(), r.firstRetry, ms.GetRetryInterval())
 	case err == nil && !syncrun.LastKnownGoodFound(bundle):
 		// Git may know later, and nothing may be taken for good of which that is not known.
-		m.rendered.until = r.now().Add(ms.RetryAfter())
+		m.rendered.until = r.now().Add(ms.GetRetryInterval())
 	case err == nil:
 		m.rendered.basis = lastKnownGood{of: key, manifests: good}
 	}

@@ -48,7 +48,7 @@ func (r *Reconciler) fetch(ctx context.Context, ms *v1alpha1.MeshSync, m *syncSt
 	var wait time.Duration
 	switch {
 	case requested || !m.fetched.answered():
-		wait = ms.Within()
+		wait = ms.GetTimeout()
 	case due:
 		wait = patience
 	}
@@ -67,7 +67,7 @@ func (r *Reconciler) fetch(ctx context.Context, ms *v1alpha1.MeshSync, m *syncSt
 
 // ask fetches beside the run. It ends by itself at half the timeout, so that a server which hangs leaves time to apply.
 func (r *Reconciler) ask(ctx context.Context, ms *v1alpha1.MeshSync, fresh bool) asking {
-	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), ms.Within()/2)
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), ms.GetTimeout()/2)
 	answers := make(asking, 1)
 	go func() {
 		defer cancel()
@@ -82,10 +82,10 @@ func (r *Reconciler) ask(ctx context.Context, ms *v1alpha1.MeshSync, fresh bool)
 func (r *Reconciler) note(ms *v1alpha1.MeshSync, m *syncState, a answer) {
 	if a.err != nil {
 		m.fetched.err = a.err
-		m.fetched.due = m.fetched.failures.failed(r.now(), r.firstRetry, ms.RetryAfter())
+		m.fetched.due = m.fetched.failures.failed(r.now(), r.firstRetry, ms.GetRetryInterval())
 		return
 	}
-	m.fetched = fetched{snapshot: a.snapshot, due: r.now().Add(jitter.JitteredIntervalDuration(ms.Every()))}
+	m.fetched = fetched{snapshot: a.snapshot, due: r.now().Add(jitter.JitteredIntervalDuration(ms.GetInterval()))}
 	r.metrics.lastFetch.WithLabelValues(ms.Namespace, ms.Name).Set(float64(r.now().Unix()))
 }
 

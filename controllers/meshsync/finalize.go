@@ -37,7 +37,7 @@ func (r *Reconciler) finalize(ctx context.Context, ms *v1alpha1.MeshSync, p *pat
 		return r.release(ctx, ms, p)
 	}
 
-	run, cancel := context.WithTimeout(ctx, ms.Within())
+	run, cancel := context.WithTimeout(ctx, ms.GetTimeout())
 	defer cancel()
 	heirlooms, err := r.inheritedApplySets(run, ms)
 	if err != nil {
@@ -164,5 +164,5 @@ func (r *Reconciler) reportStuck(ctx context.Context, ms *v1alpha1.MeshSync, p *
 		return ctrl.Result{}, fmt.Errorf("cannot write the status of MeshSync %s/%s: %w", ms.Namespace, ms.Name, err)
 	}
 	m := r.states.state(client.ObjectKeyFromObject(ms))
-	return ctrl.Result{RequeueAfter: m.retry.failed(r.now(), r.firstRetry, ms.RetryAfter()).Sub(r.now())}, nil
+	return ctrl.Result{RequeueAfter: m.retry.failed(r.now(), r.firstRetry, ms.GetRetryInterval()).Sub(r.now())}, nil
 }

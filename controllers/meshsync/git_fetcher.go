@@ -133,7 +133,7 @@ func (f *GitFetcher) connect(ctx context.Context, ms *v1alpha1.MeshSync, held *g
 	if err != nil {
 		return nil, err
 	}
-	if held != nil && held.options.Serves(options) {
+	if held != nil && held.options.Equal(options) {
 		held.read()
 		return held, nil
 	}
@@ -205,7 +205,7 @@ func sameSource(ms *v1alpha1.MeshSync, options source.Options) bool {
 	if options.Verify != nil {
 		options.Verify = &source.Verify{Mode: options.Verify.Mode}
 	}
-	return plainOptions(ms).Serves(options)
+	return plainOptions(ms).Equal(options)
 }
 
 func needsSecrets(ms *v1alpha1.MeshSync) bool {

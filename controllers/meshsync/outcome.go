@@ -116,7 +116,7 @@ func refusedCommit(err error) (revision, rewound string) {
 	if !errors.As(err, &e) {
 		return "", ""
 	}
-	return e.Revision, e.Rewound
+	return e.Revision, e.RewrittenFrom
 }
 
 // renderFailed classifies what evaluate, mesh and render say.

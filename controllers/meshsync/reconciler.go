@@ -128,7 +128,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 // sync is the way of the data: fetch, evaluate, view, render, plan, apply. Where a step fails, the run ends, and what
 // is applied stays as it is.
 func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *syncState, p *patcher) outcome {
-	run, cancel := context.WithTimeout(ctx, ms.Within())
+	run, cancel := context.WithTimeout(ctx, ms.GetTimeout())
 	defer cancel()
 
 	rival, err := syncrun.Active(run, r.client, ms)
@@ -205,7 +205,7 @@ func (r *Reconciler) correctDrift(ctx context.Context, ms *v1alpha1.MeshSync, m 
 	if ms.Spec.Mode == v1alpha1.ModeObserve {
 		return o
 	}
-	run, cancel := context.WithTimeout(ctx, ms.Within())
+	run, cancel := context.WithTimeout(ctx, ms.GetTimeout())
 	defer cancel()
 	if m.lastApplied == nil && !o.saysNothing {
 		m.lastApplied = r.restoreLastApplied(run, ms, m)
@@ -255,7 +255,7 @@ func (r *Reconciler) spaceRetries(ms *v1alpha1.MeshSync, m *syncState, o outcome
 		return o
 	}
 	if !r.now().Before(m.retry.due) {
-		m.retry.failed(r.now(), r.firstRetry, ms.RetryAfter())
+		m.retry.failed(r.now(), r.firstRetry, ms.GetRetryInterval())
 	}
 	return o
 }
@@ -270,7 +270,7 @@ func (r *Reconciler) announceRevision(ctx context.Context, ms *v1alpha1.MeshSync
 		return
 	}
 	m.announced = work
-	r.recordAttempt(ms, snapshot.Revision, snapshot.Rewound)
+	r.recordAttempt(ms, snapshot.Revision, snapshot.RewrittenFrom)
 	conditions.MarkReconciling(ms, meta.ProgressingReason, "Working on revision %s", text.Short(snapshot.Revision))
 	if conditions.Get(ms, meta.ReadyCondition) == nil {
 		conditions.MarkUnknown(ms, meta.ReadyCondition, meta.ProgressingReason, "Working on revision %s", text.Short(snapshot.Revision))

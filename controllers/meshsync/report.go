@@ -111,7 +111,7 @@ func (r *Reconciler) writeStatus(ms *v1alpha1.MeshSync, m *syncState, o outcome)
 		status.Acknowledged = nil
 	}
 	if o.isApplied() {
-		if status.LastAppliedRevision != o.bundle.Revision && m.fetched.snapshot.Rewound == "" {
+		if status.LastAppliedRevision != o.bundle.Revision && m.fetched.snapshot.RewrittenFrom == "" {
 			status.RewrittenFrom = ""
 		}
 		status.LastAppliedRevision = o.bundle.Revision
@@ -195,7 +195,7 @@ func isAhead(ms *v1alpha1.MeshSync, m *syncState, o outcome) bool {
 // nextRun is how long to wait for it, if nothing wakes the reconciler before.
 func (r *Reconciler) nextRun(ms *v1alpha1.MeshSync, m *syncState, o outcome) time.Duration {
 	now := r.now()
-	wait := ms.Every()
+	wait := ms.GetInterval()
 	if o.reason != v1alpha1.ReasonAnotherMeshSync && !m.fetched.due.IsZero() {
 		wait = m.fetched.due.Sub(now)
 	}

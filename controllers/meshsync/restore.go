@@ -26,7 +26,7 @@ func (r *Reconciler) restoreLastApplied(ctx context.Context, ms *v1alpha1.MeshSy
 	}
 	bundle, err := r.renderCommit(ctx, ms, revision, commit)
 	if err != nil {
-		m.restored.retry.failed(r.now(), r.firstRetry, ms.RetryAfter())
+		m.restored.retry.failed(r.now(), r.firstRetry, ms.GetRetryInterval())
 		ctrl.LoggerFrom(ctx).Error(err, "what was applied before this process began cannot be made again, "+
 			"so changes of it are not undone until a commit can be applied", "applied", revision)
 		return nil
@@ -43,7 +43,7 @@ func (r *Reconciler) restoreLastApplied(ctx context.Context, ms *v1alpha1.MeshSy
 // again fetches and renders one commit, if this is the cluster that it means.
 func (r *Reconciler) renderCommit(ctx context.Context, ms *v1alpha1.MeshSync, revision, commit string) (*render.Bundle, error) {
 	// A server that hangs leaves time to apply.
-	limited, cancel := context.WithTimeout(ctx, ms.Within()/2)
+	limited, cancel := context.WithTimeout(ctx, ms.GetTimeout()/2)
 	defer cancel()
 	snapshot, err := r.fetcher.FetchCommit(limited, ms, commit)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// random returns incompressible content, of which each is different.
+// random returns incompressible content.
 func random(length int) []byte {
 	content := make([]byte, length)
 	for i := 0; i+8 <= length; i += 8 {
@@ -23,8 +23,8 @@ func numbered(i int) Key {
 
 const benchEntries = 20_000
 
-// BenchmarkPut20000 is a cold run: 20,000 entries of 2 KB into an empty cache. Run it once, with -benchtime 1x: for minutes after
-// many files were removed, as between two runs, ext4 makes new ones three times as slowly.
+// BenchmarkPut20000 puts 20,000 entries of 2 KB into an empty cache. Use -benchtime 1x: for minutes
+// after many files were removed, ext4 creates new files three times more slowly.
 func BenchmarkPut20000(b *testing.B) {
 	content := random(2048)
 	for b.Loop() {
@@ -38,7 +38,7 @@ func BenchmarkPut20000(b *testing.B) {
 	b.ReportMetric(b.Elapsed().Seconds()*1e6/float64(b.N)/benchEntries, "µs/entry")
 }
 
-// BenchmarkGet20000 is a warm start, by a process that did not write the entries itself.
+// BenchmarkGet20000 reads the entries in a new process.
 func BenchmarkGet20000(b *testing.B) {
 	content := random(2048)
 	written := openBench(b)
@@ -60,7 +60,7 @@ func BenchmarkGet20000(b *testing.B) {
 	b.ReportMetric(b.Elapsed().Seconds()*1e6/float64(b.N)/benchEntries, "µs/entry")
 }
 
-// BenchmarkMiss20000 is the same of a cache without the entries.
+// BenchmarkMiss20000 looks up keys that are missing.
 func BenchmarkMiss20000(b *testing.B) {
 	content := random(2048)
 	s := openBench(b)
@@ -75,8 +75,8 @@ func BenchmarkMiss20000(b *testing.B) {
 	b.ReportMetric(b.Elapsed().Seconds()*1e6/float64(b.N)/benchEntries, "µs/entry")
 }
 
-// BenchmarkPutInto100000 measures single Puts of a process that just started, into a cache of 100,000 entries that is full: the
-// slowest shows what looking and removing cost.
+// BenchmarkPutInto100000 measures single Puts of a new process into a full cache of 100,000
+// entries. The slowest one includes the scan and the eviction.
 func BenchmarkPutInto100000(b *testing.B) {
 	const entries = 100_000
 	content := random(2048)
@@ -109,7 +109,7 @@ func BenchmarkPutInto100000(b *testing.B) {
 	b.Logf("after %d: %+v", len(took), s.Stats())
 }
 
-// BenchmarkStats100000 is the first call of a process.
+// BenchmarkStats100000 measures the first call in a process, which scans the directory.
 func BenchmarkStats100000(b *testing.B) {
 	content := random(2048)
 	full := openBench(b)

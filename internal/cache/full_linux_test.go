@@ -13,7 +13,7 @@ import (
 
 func init() { otherProcesses["short files"] = shortFilesProcess }
 
-// shortFilesProcess may write 1,000 bytes to a file: the write of an entry ends in the middle of it.
+// shortFilesProcess limits files to 1,000 bytes, so that writing a larger entry fails half-way.
 func shortFilesProcess(args []string) error {
 	signal.Ignore(syscall.SIGXFSZ)
 	s, err := Open(args[0], 0)
@@ -27,30 +27,30 @@ func shortFilesProcess(args []string) error {
 	s.Put(short, make([]byte, 500))
 	s.Put(long, make([]byte, 5000))
 	if !errors.Is(s.Err(), syscall.EFBIG) {
-		return fmt.Errorf("the last error is %w, not that the file is too long", s.Err())
+		return fmt.Errorf("the last error is %w, want EFBIG", s.Err())
 	}
 	if _, ok := s.Get(short); !ok {
-		return errors.New("the short entry is not there")
+		return errors.New("the short entry is missing")
 	}
 	if _, ok := s.Get(long); ok {
-		return errors.New("the long entry is there")
+		return errors.New("the long entry exists")
 	}
 	want := Stats{Hits: 1, Misses: 1, Errors: 1, Entries: 1, Bytes: block}
 	if got := s.Stats(); got != want {
-		return fmt.Errorf("the numbers are %+v, not %+v", got, want)
+		return fmt.Errorf("the statistics are %+v, want %+v", got, want)
 	}
 	return nil
 }
 
-func TestAWriteThatEndsInTheMiddleLeavesNothing(t *testing.T) {
+func TestInterruptedWriteLeavesNoFile(t *testing.T) {
 	dir := t.TempDir()
 	must(t, startProcess(t, "short files", dir).Wait())
 	if _, entries := measure(t, dir); entries != 1 {
-		t.Errorf("%d files, not the short entry alone", entries)
+		t.Errorf("%d files, want only the short entry", entries)
 	}
 }
 
-func TestAFullDiskIsToldOfAndFailsNobody(t *testing.T) {
+func TestFullDiskIsAnErrorButNotAFailure(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root, to mount a small disk")
 	}
@@ -73,15 +73,15 @@ func TestAFullDiskIsToldOfAndFailsNobody(t *testing.T) {
 		wantMiss(t, s, numbered(1+i))
 	}
 	if err := s.Err(); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "free some space") {
-		t.Errorf("the last error does not tell of the full disk: %v", err)
+		t.Errorf("the last error does not mention the full disk: %v", err)
 	}
 	if n := s.failures.Load(); n != 10 {
-		t.Errorf("%d errors were counted, not 10", n)
+		t.Errorf("%d errors were counted, want 10", n)
 	}
 	wantHit(t, s, first, content)
 	wantNoTemporary(t, s)
 
-	// With no file to be had any more, another process still finds what there is.
+	// Without free inodes, another process still finds existing entries.
 	var fillers []string
 	for full := false; !full; {
 		name := fmt.Sprint(filler, len(fillers))
@@ -94,7 +94,7 @@ func TestAFullDiskIsToldOfAndFailsNobody(t *testing.T) {
 	other := openAt(t, s.dir, 0, longAgo)
 	wantHit(t, other, first, content)
 	if err := other.Err(); !errors.Is(err, syscall.ENOSPC) {
-		t.Errorf("the last error does not tell of the full disk: %v", err)
+		t.Errorf("the last error does not mention the full disk: %v", err)
 	}
 
 	for _, name := range append(fillers, filler) {
@@ -104,27 +104,27 @@ func TestAFullDiskIsToldOfAndFailsNobody(t *testing.T) {
 	s.Put(numbered(1), long)
 	wantHit(t, s, numbered(1), long)
 
-	// The same of a disk that does not take any write.
+	// A read-only file system.
 	must(t, os.Chtimes(s.file(first), longAgo.AddDate(-1, 0, 0), longAgo.AddDate(-1, 0, 0)))
 	must(t, syscall.Mount("", disk, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""))
 	before := s.failures.Load()
 	s.Put(numbered(2), content)
 	wantMiss(t, s, numbered(2))
-	wantHit(t, s, first, content) // whose use cannot be noted
+	wantHit(t, s, first, content) // its use cannot be recorded
 	if n := s.failures.Load() - before; n != 2 || !errors.Is(s.Err(), syscall.EROFS) {
-		t.Errorf("%d errors were counted, not 2; the last is %v", n, s.Err())
+		t.Errorf("%d errors were counted, want 2; the last is %v", n, s.Err())
 	}
 	if _, err := Open(s.dir, 0); !errors.Is(err, syscall.EROFS) {
-		t.Errorf("a cache that cannot be written to opens with %v", err)
+		t.Errorf("opening a read-only cache returns %v", err)
 	}
 }
 
-func TestANamedPipeInThePlaceOfAnEntryDoesNotHoldAGet(t *testing.T) {
+func TestNamedPipeDoesNotBlockGet(t *testing.T) {
 	s := openNow(t, t.TempDir(), 0)
 	key := numbered(0)
 	must(t, os.Mkdir(filepath.Dir(s.file(key)), 0o700))
 	must(t, syscall.Mkfifo(s.file(key), 0o600))
-	writer, err := os.OpenFile(s.file(key), os.O_RDWR, 0) // who writes nothing
+	writer, err := os.OpenFile(s.file(key), os.O_RDWR, 0) // never writes
 	must(t, err)
 	defer writer.Close()
 	wantMiss(t, s, key)

@@ -6,11 +6,13 @@ import (
 	"encoding/hex"
 )
 
-// Key names a value: the SHA-256 of everything that the value depends on, the version of the program that computes it included.
+// Key names a value: the SHA-256 of everything that the value depends on, including the version of
+// the program that computes it.
 type Key [sha256.Size]byte
 
-// NewKey returns the key of a sequence of parts. Each part is hashed behind its length, so no two sequences have the same
-// input to the hash: ("ab", "c") is not ("a", "bc"), and a part that is empty is not one that is missing.
+// NewKey returns the key of a sequence of parts. Each part is hashed after its length, so different
+// sequences have different keys: ("ab", "c") differs from ("a", "bc"), and an empty part from a
+// missing one.
 func NewKey(parts ...[]byte) Key {
 	hash := sha256.New()
 	var length [8]byte
@@ -24,16 +26,16 @@ func NewKey(parts ...[]byte) Key {
 	return key
 }
 
-// String is the key in hex, which is also the name of its file.
+// String returns the key in hex, which is also the name of its file.
 func (k Key) String() string { return hex.EncodeToString(k[:]) }
 
-// path is where the entry of the key is, below the directory of the store.
+// path returns the path of the entry below the directory of the store.
 func (k Key) path() string {
 	name := k.String()
 	return name[:2] + "/" + name
 }
 
-// isKey tells whether a file of this name, in this folder, is an entry.
+// isKey reports whether a file of this name in this folder is an entry.
 func isKey(folder, name string) bool {
 	if len(name) != 2*sha256.Size || name[:2] != folder {
 		return false

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// A test that needs other processes starts the test binary again, with one of these in the environment variable.
+// otherProcess is the environment variable that makes the test binary run one of otherProcesses.
 const otherProcess = "CACHE_TEST_PROCESS"
 
 var otherProcesses = map[string]func(args []string) error{
@@ -44,7 +44,7 @@ func startProcess(t *testing.T, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// contentOf is what the processes compute for a key: of all lengths up to three blocks, none of which is like another.
+// contentOf returns the content of a key: different for each, up to three blocks long.
 func contentOf(i int) []byte {
 	rnd := rand.New(rand.NewPCG(uint64(i), 0))
 	content := make([]byte, rnd.IntN(3*block))
@@ -56,7 +56,7 @@ func contentOf(i int) []byte {
 
 const mixedKeys = 400
 
-// mix gets, and puts what it misses, in an order of its own.
+// mix gets random keys and puts those that are missing.
 func mix(s *Store, seed uint64, rounds int) error {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	for range rounds {
@@ -73,7 +73,7 @@ func mix(s *Store, seed uint64, rounds int) error {
 		return fmt.Errorf("seed %d: %+v, last error %w", seed, s.Stats(), s.Err())
 	}
 	if s.hits.Load() == 0 {
-		return fmt.Errorf("seed %d: not one hit, which shows nothing: %+v", seed, s.Stats())
+		return fmt.Errorf("seed %d: no hit, so the test proves nothing: %+v", seed, s.Stats())
 	}
 	return nil
 }
@@ -96,7 +96,7 @@ func mixedProcess(args []string) error {
 
 func TestProcessesShareADirectory(t *testing.T) {
 	dir := t.TempDir()
-	const n, limit = 4, mixedKeys * block // half of what there is, so all of them remove entries
+	const n, limit = 4, mixedKeys * block // half of the content, so that all processes evict
 	var started []*exec.Cmd
 	for seed := range n {
 		started = append(started, startProcess(t, "mixed", dir, strconv.Itoa(limit), strconv.Itoa(seed)))
@@ -109,7 +109,7 @@ func TestProcessesShareADirectory(t *testing.T) {
 	if size, _ := measure(t, dir); size > limit+(n-1)*limit/16 {
 		t.Errorf("%d bytes, the limit is %d", size, limit)
 	}
-	wantAllWhole(t, openNow(t, dir, limit))
+	wantOnlyWholeEntries(t, openNow(t, dir, limit))
 }
 
 func TestGoroutinesShareAStore(t *testing.T) {
@@ -127,11 +127,11 @@ func TestGoroutinesShareAStore(t *testing.T) {
 	if size, _ := measure(t, s.dir); size > limit {
 		t.Errorf("%d bytes, the limit is %d", size, limit)
 	}
-	wantAllWhole(t, s)
+	wantOnlyWholeEntries(t, s)
 }
 
-// wantAllWhole checks each entry that is there, and that nothing else is.
-func wantAllWhole(t *testing.T, s *Store) {
+// wantOnlyWholeEntries checks that each file is a complete entry.
+func wantOnlyWholeEntries(t *testing.T, s *Store) {
 	t.Helper()
 	found := 0
 	for i := range mixedKeys {
@@ -143,7 +143,7 @@ func wantAllWhole(t *testing.T, s *Store) {
 		}
 	}
 	if _, entries := measure(t, s.dir); entries != found || found == 0 {
-		t.Errorf("there are %d files and %d entries", entries, found)
+		t.Errorf("%d files but %d entries", entries, found)
 	}
 	if s.corrupt.Load() > 0 || s.Err() != nil {
 		t.Errorf("%+v, last error %v", s.Stats(), s.Err())
@@ -162,22 +162,22 @@ func endlessProcess(args []string) error {
 	return s.Err()
 }
 
-func TestAProcessThatIsKilledLeavesWholeEntries(t *testing.T) {
+func TestKilledProcessLeavesWholeEntries(t *testing.T) {
 	dir := t.TempDir()
 	for range 5 {
 		cmd := startProcess(t, "endless", dir)
 		waitFor(t, func() bool { return countFiles(dir) > mixedKeys/2 })
 		must(t, cmd.Process.Kill())
-		_ = cmd.Wait() // says that it was killed
+		_ = cmd.Wait() // returns that it was killed
 	}
 	s := openAt(t, dir, 0, time.Now().Add(2*time.Hour))
-	wantAllWhole(t, s)
+	wantOnlyWholeEntries(t, s)
 }
 
-// countFiles counts the files of a cache that is being written to.
+// countFiles counts the files of a directory that another process writes to.
 func countFiles(dir string) (files int) {
 	_ = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
-		if err == nil && !entry.IsDir() { // an error is a file that is gone meanwhile
+		if err == nil && !entry.IsDir() { // an error is a file that was removed
 			files++
 		}
 		return nil
@@ -189,7 +189,7 @@ func waitFor(t *testing.T, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("a minute went by")
+			t.Fatal("timeout after one minute")
 		}
 	}
 }

@@ -1,44 +1,45 @@
 package cache
 
-// Stats tells of what use a cache was to this process, and how large it is.
+// Stats counts what this process did with the cache since Open, and measures the cache.
 type Stats struct {
-	Hits   int64 // Gets that returned content
-	Misses int64 // all other Gets, for whatever reason
+	Hits   int64 // calls of Get that returned content
+	Misses int64 // all other calls of Get
 
-	Corrupt int64 // entries that were found torn, damaged, of another key or of another format, and removed; each is a miss as well
-	Evicted int64 // entries that this process removed to stay below the limit
-	Errors  int64 // reads, writes and removals that failed; the last reason is Err
+	Corrupt int64 // damaged, torn or foreign entries that were removed; each is also a miss
+	Evicted int64 // entries that this process removed to keep the limit
+	Errors  int64 // failed reads, writes and removals; Err has the last one
 
-	Bytes   int64 // on disk, of all entries: as last seen by this process, and what it has done since
-	Entries int64 // their number, likewise
+	Bytes   int64 // on disk, all entries: as of the last scan, plus the changes by this process
+	Entries int64 // likewise
 }
 
-// Stats returns the numbers since Open. The first call looks at those folders that the process has not stored to; that takes a few
-// microseconds for each entry that is there.
+// Stats returns the counters. The first call scans the segments that this process has not scanned
+// yet: a few microseconds per entry.
 func (s *Store) Stats() Stats {
 	if s == nil {
 		return Stats{}
 	}
-	var stats Stats
-	for i := range s.parts {
-		p := &s.parts[i]
-		p.mu.Lock()
-		if !p.seen {
-			s.look(p)
-		}
-		stats.Bytes += p.bytes
-		stats.Entries += int64(p.entries)
-		p.mu.Unlock()
+	stats := Stats{
+		Hits:    s.hits.Load(),
+		Misses:  s.misses.Load(),
+		Corrupt: s.corrupt.Load(),
+		Evicted: s.evicted.Load(),
 	}
-	stats.Hits = s.hits.Load()
-	stats.Misses = s.misses.Load()
-	stats.Corrupt = s.corrupt.Load()
-	stats.Evicted = s.evicted.Load()
-	stats.Errors = s.failures.Load()
+	for i := range s.segments {
+		g := &s.segments[i]
+		g.mu.Lock()
+		if !g.scanned {
+			s.scan(g)
+		}
+		stats.Bytes += g.bytes
+		stats.Entries += int64(g.entries)
+		g.mu.Unlock()
+	}
+	stats.Errors = s.failures.Load() // including those of the scans
 	return stats
 }
 
-// Err returns the last error of a Get, a Put or the upkeep of the files, none of which fails its caller, or nil if there was none.
+// Err returns the last error of a Get, a Put or an eviction, nil if there was none.
 func (s *Store) Err() error {
 	if s == nil {
 		return nil

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -12,27 +11,33 @@ import (
 	"time"
 )
 
-// DefaultLimit is the size of a cache, in bytes, if its user names none.
+// DefaultLimit is the default size of a cache, in bytes on disk.
 const DefaultLimit = 1 << 30
 
-// touchInterval is how exact the order of use is: a use within this time of the one before leaves no trace, and costs no write.
+// touchInterval is the precision of the time of last use, which is the modification time of the
+// file. A use within this interval is not recorded, so that reading costs no write.
 const touchInterval = time.Hour
 
-// fileFlags go with every opening of a file: a named pipe that somebody put there must not hold us. It also spares the
-// calls by which the runtime would make the descriptor non-blocking.
+// fileFlags are added to every open: a named pipe in the directory must not block. They also save
+// the runtime the calls that make the descriptor non-blocking.
 const fileFlags = syscall.O_NONBLOCK
 
-// Store is a cache on disk. Its methods may be called from several goroutines, and on a nil *Store, which holds nothing.
+// Store is a cache on disk. It is safe for concurrent use; a nil *Store is an empty cache.
+//
+// The file of an entry is DIR/0a/0a1b…: a folder for each first byte of a key, a file named by the
+// key in hex. It is written to DIR/tmp and renamed, so that a reader finds a complete entry or
+// none. Nothing is synced, because the checksum detects entries that a power failure tore. Files of
+// other names are not touched.
 type Store struct {
 	dir  string
-	root *os.Root // through which every file is reached, so that no symbolic link leads outside
+	root *os.Root // confines symbolic links to the directory
 	now  func() time.Time
 
-	partLimit    int64
-	longestEntry int64 // in bytes on disk
-	parts        []part
-	visited      atomic.Int64 // parts that were looked at in turn, from firstVisited on
-	firstVisited int64
+	segments     []segment
+	segmentLimit int64        // in bytes on disk
+	maxEntry     int64        // in bytes on disk
+	swept        atomic.Int64 // segments that account has checked in addition, from sweepStart on
+	sweepStart   int64
 
 	hits, misses, corrupt, evicted, failures atomic.Int64
 
@@ -40,8 +45,8 @@ type Store struct {
 	lastErr error
 }
 
-// Open opens the cache in a directory, which it creates, for this user alone, if there is none. Other processes may have it open.
-// The limit is in bytes on disk; 0 stands for [DefaultLimit].
+// Open opens the cache in a directory, which it creates with mode 0700 if it is missing. The limit
+// is in bytes on disk; 0 means [DefaultLimit]. The error names the directory and says what to do.
 func Open(dir string, limit int64) (*Store, error) {
 	return open(dir, limit, time.Now)
 }
@@ -57,17 +62,17 @@ func open(dir string, limit int64, now func() time.Time) (*Store, error) {
 		limit = DefaultLimit
 	}
 	s := &Store{dir: dir, now: now}
-	s.divide(limit)
+	s.makeSegments(limit)
 	if err := s.prepare(); err != nil {
-		_ = s.Close() // the reason why it cannot be used is the one to tell
+		_ = s.Close() // the first error is the useful one
 		return nil, fmt.Errorf("cache directory %s cannot be used: %w: name another one, or let this user (%d) write to it", dir, err, os.Getuid())
 	}
 	s.sweepTemporary()
 	return s, nil
 }
 
-// prepare makes the directory and tries whether files can be made there, so that a misconfigured one is told of at once and not by a
-// cache that never holds anything.
+// prepare creates the directory and writes a test file, so that a wrong setting is reported at
+// once. A full disk is not an error: existing entries can still be read.
 func (s *Store) prepare() error {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return err
@@ -79,7 +84,7 @@ func (s *Store) prepare() error {
 	s.root = root
 	name, err := s.writeTemporary(nil)
 	if isFull(err) {
-		s.fail("writing to", s.dir, err) // what is there can still be read, and disks do not stay full
+		s.recordError("writing to", s.dir, err)
 		return nil
 	}
 	if err != nil {
@@ -88,7 +93,7 @@ func (s *Store) prepare() error {
 	return s.root.Remove(name)
 }
 
-// Close lets go of the directory. After it, every Get misses and every Put is dropped.
+// Close releases the directory. After it, every Get misses and every Put is dropped.
 func (s *Store) Close() error {
 	if s == nil || s.root == nil {
 		return nil
@@ -96,7 +101,7 @@ func (s *Store) Close() error {
 	return s.root.Close()
 }
 
-// Get returns the content that was stored under the key, by whatever process, if all of it is there. The content is the caller's.
+// Get returns the content stored under the key by any process. The content belongs to the caller.
 func (s *Store) Get(key Key) ([]byte, bool) {
 	if s == nil {
 		return nil, false
@@ -105,20 +110,21 @@ func (s *Store) Get(key Key) ([]byte, bool) {
 	content, info, err := s.read(path, key)
 	if err == nil {
 		s.hits.Add(1)
-		if age := s.now().Sub(info.ModTime()); age.Abs() > touchInterval { // one from the future would never be removed
+		// Abs: a modification time in the future would protect the entry from eviction.
+		if age := s.now().Sub(info.ModTime()); age.Abs() > touchInterval {
 			s.touch(path)
 		}
 		return content, true
 	}
 	s.misses.Add(1)
-	var bad *corruptError
+	var corrupt *corruptError
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-	case errors.As(err, &bad):
+	case errors.As(err, &corrupt):
 		s.corrupt.Add(1)
-		s.drop(path, key, bad)
+		s.removeCorrupt(path, key, corrupt)
 	default:
-		s.fail("reading", path, err)
+		s.recordError("reading", path, err)
 	}
 	return nil, false
 }
@@ -132,44 +138,45 @@ func (s *Store) read(path string, key Key) ([]byte, os.FileInfo, error) {
 	return readEntry(f, key)
 }
 
-// touch makes an entry the one that was used last.
+// touch records the use of an entry.
 func (s *Store) touch(path string) {
 	now := s.now()
 	if err := s.root.Chtimes(path, now, now); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.fail("noting the use of", path, err)
+		s.recordError("recording the use of", path, err)
 	}
 }
 
-// drop removes a corrupt entry. If another process has just put a good one in its place, that one goes instead, and is computed again.
-func (s *Store) drop(path string, key Key, bad *corruptError) {
+// removeCorrupt removes a corrupt entry. If another process has just replaced it by a good one,
+// that one is removed and computed again.
+func (s *Store) removeCorrupt(path string, key Key, corrupt *corruptError) {
 	err := s.root.Remove(path)
 	if err == nil {
-		s.partOf(key).forget(onDisk(bad.length))
+		s.segmentOf(key).forget(onDisk(corrupt.length))
 	} else if !errors.Is(err, fs.ErrNotExist) {
-		s.fail("removing", path, fmt.Errorf("%w (it %w)", err, bad))
+		s.recordError("removing", path, fmt.Errorf("%w (it %w)", err, corrupt))
 	}
 }
 
-// Put stores the content under the key, for this process and others. What cannot be stored is dropped and counted as an
-// error. Content that takes more than half of a part of the cache (2 MiB for limits from 8 MiB to 1 GiB) is such a case.
+// Put stores the content under the key. Content that cannot be stored, or that would occupy more
+// than half of a segment (2 MiB for limits from 8 MiB to 1 GiB), is dropped and counted as an error.
 func (s *Store) Put(key Key, content []byte) {
 	if s == nil {
 		return
 	}
 	path := key.path()
 	size := onDisk(int64(headerLength + len(content)))
-	if size > s.longestEntry {
-		s.fail("storing", path, fmt.Errorf("%d bytes are more than an entry of a cache of this limit may have, which is %d: raise the limit", size, s.longestEntry))
+	if size > s.maxEntry {
+		s.recordError("storing", path, fmt.Errorf("an entry of %d bytes is too large: the limit of the cache allows %d: raise the limit", size, s.maxEntry))
 		return
 	}
 	if err := s.write(path, encode(key, content)); err != nil {
-		s.fail("storing", path, err)
+		s.recordError("storing", path, err)
 		return
 	}
 	s.account(key, size)
 }
 
-// write puts a file in its place, whole. There is no sync: after a power failure, the checksum tells what is whole.
+// write replaces the file of an entry atomically.
 func (s *Store) write(path string, file []byte) error {
 	temporary, err := s.writeTemporary(file)
 	if err != nil {
@@ -182,12 +189,12 @@ func (s *Store) write(path string, file []byte) error {
 		}
 	}
 	if err != nil {
-		_ = s.root.Remove(temporary) // or the next Open, an hour later
+		_ = s.root.Remove(temporary) // otherwise sweepTemporary removes it
 	}
 	return err
 }
 
-// mkdir makes a folder, unless another process was faster.
+// mkdir creates a folder if it is missing.
 func (s *Store) mkdir(folder string) error {
 	err := s.root.Mkdir(folder, 0o700)
 	if errors.Is(err, fs.ErrExist) {
@@ -196,8 +203,8 @@ func (s *Store) mkdir(folder string) error {
 	return err
 }
 
-// fail counts an error and keeps it: no caller has use for it, but somebody will want to know why the cache is of no help.
-func (s *Store) fail(doing, path string, err error) {
+// recordError counts an error and keeps it for [Store.Err].
+func (s *Store) recordError(doing, path string, err error) {
 	s.failures.Add(1)
 	err = fmt.Errorf("cache directory %s: %s %s: %w", s.dir, doing, path, err)
 	if isFull(err) {
@@ -210,9 +217,4 @@ func (s *Store) fail(doing, path string, err error) {
 
 func isFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
-}
-
-// randomName is unlike that of any other file that any process is writing; process ids are not, across containers.
-func randomName() string {
-	return fmt.Sprintf("%s%016x", temporaryPrefix, rand.Uint64())
 }

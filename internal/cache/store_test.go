@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// longAgo is what the injected clocks of the tests show: files that a test writes and does not date are newer than all that it dates.
+// longAgo is the time of injected clocks: files whose time a test does not set are newer.
 var longAgo = time.Date(2020, 2, 3, 4, 5, 6, 0, time.UTC)
 
 func openAt(t *testing.T, dir string, limit int64, now time.Time) *Store {
@@ -36,24 +36,24 @@ func wantHit(t *testing.T, s *Store, key Key, want []byte) {
 	t.Helper()
 	got, ok := s.Get(key)
 	if !ok {
-		t.Fatalf("Get(%v) misses what was stored; the last error is %v", key, s.Err())
+		t.Fatalf("Get(%v) misses; the last error is %v", key, s.Err())
 	}
 	if !bytes.Equal(got, want) {
-		t.Fatalf("Get(%v) returns %q, stored was %q", key, got, want)
+		t.Fatalf("Get(%v) returns %q, want %q", key, got, want)
 	}
 }
 
 func wantMiss(t *testing.T, s *Store, key Key) {
 	t.Helper()
 	if got, ok := s.Get(key); ok {
-		t.Fatalf("Get(%v) returns %q, which must be a miss", key, got)
+		t.Fatalf("Get(%v) returns %q, want a miss", key, got)
 	}
 }
 
 func wantStats(t *testing.T, s *Store, want Stats) {
 	t.Helper()
 	if got := s.Stats(); got != want {
-		t.Fatalf("the numbers are\n%+v, not\n%+v; the last error is %v", got, want, s.Err())
+		t.Fatalf("the statistics are\n%+v, want\n%+v; the last error is %v", got, want, s.Err())
 	}
 }
 
@@ -75,7 +75,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func TestWhatIsStoredIsFoundByThisProcessAndTheNext(t *testing.T) {
+func TestStoredContentIsFoundByThisAndTheNextProcess(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made", "on the way")
 	s := openNow(t, dir, 0)
 	contents := map[Key][]byte{}
@@ -94,7 +94,7 @@ func TestWhatIsStoredIsFoundByThisProcessAndTheNext(t *testing.T) {
 	wantNoTemporary(t, s)
 }
 
-func TestTheLaterContentOfAKeyReplacesTheEarlier(t *testing.T) {
+func TestLaterContentReplacesEarlierContent(t *testing.T) {
 	s := openNow(t, t.TempDir(), 0)
 	key := NewKey([]byte("k"))
 	s.Put(key, []byte("a longer first one"))
@@ -102,7 +102,7 @@ func TestTheLaterContentOfAKeyReplacesTheEarlier(t *testing.T) {
 	wantHit(t, s, key, []byte("second"))
 }
 
-func TestTheCacheIsForItsUserAlone(t *testing.T) {
+func TestOnlyTheUserCanReadTheCache(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "cache")
 	s := openNow(t, dir, 0)
 	key := NewKey([]byte("k"))
@@ -121,7 +121,7 @@ func TestTheCacheIsForItsUserAlone(t *testing.T) {
 	}
 }
 
-func TestEntriesAreLaidOutByTheFirstByteOfTheirKey(t *testing.T) {
+func TestEntryIsInTheFolderOfItsFirstByte(t *testing.T) {
 	s := openNow(t, t.TempDir(), 0)
 	key := Key{0xab, 0xcd}
 	s.Put(key, nil)
@@ -130,7 +130,7 @@ func TestEntriesAreLaidOutByTheFirstByteOfTheirKey(t *testing.T) {
 	}
 }
 
-func TestOtherPartsMakeAnotherKey(t *testing.T) {
+func TestDifferentPartsMakeDifferentKeys(t *testing.T) {
 	seen := map[Key]int{}
 	for i, parts := range [][]string{
 		{},
@@ -155,12 +155,12 @@ func TestOtherPartsMakeAnotherKey(t *testing.T) {
 		}
 		seen[key] = i
 		if again := NewKey(in...); again != key {
-			t.Errorf("row %d has one key and then another", i)
+			t.Errorf("row %d has two keys", i)
 		}
 	}
 }
 
-func TestAnEntryWithAnyDamagedByteIsAMissAndComputedAgain(t *testing.T) {
+func TestDamagedEntryIsAMissAndReplaced(t *testing.T) {
 	s := openNow(t, t.TempDir(), 0)
 	key, content := NewKey([]byte("k")), []byte("what was computed")
 	s.Put(key, content)
@@ -175,7 +175,7 @@ func TestAnEntryWithAnyDamagedByteIsAMissAndComputedAgain(t *testing.T) {
 			damage[fmt.Sprintf("byte %d xor %#x", i, flip)] = bad
 		}
 		damage[fmt.Sprintf("truncated to %d bytes", i)] = good[:i]
-		zeros := bytes.Clone(good) // as a file system leaves behind that had allotted the blocks, but not written them
+		zeros := bytes.Clone(good) // blocks that a file system allocated but did not write
 		clear(zeros[i:])
 		if !bytes.Equal(zeros, good) {
 			damage[fmt.Sprintf("zeros from %d", i)] = zeros
@@ -188,7 +188,7 @@ func TestAnEntryWithAnyDamagedByteIsAMissAndComputedAgain(t *testing.T) {
 			t.Fatalf("%s: Get returns %q", name, got)
 		}
 		if _, err := os.Stat(s.file(key)); !errors.Is(err, fs.ErrNotExist) {
-			t.Fatalf("%s: the entry is still there: %v", name, err)
+			t.Fatalf("%s: the entry still exists: %v", name, err)
 		}
 		want.Misses++
 		want.Corrupt++
@@ -201,7 +201,7 @@ func TestAnEntryWithAnyDamagedByteIsAMissAndComputedAgain(t *testing.T) {
 	wantStats(t, s, want)
 }
 
-func TestAnEntryThatWasRenamedToAnotherKeyIsAMiss(t *testing.T) {
+func TestEntryOfAnotherKeyIsAMiss(t *testing.T) {
 	s := openNow(t, t.TempDir(), 0)
 	one, other := Key{1}, Key{1, 1}
 	s.Put(one, []byte("of one"))
@@ -211,7 +211,7 @@ func TestAnEntryThatWasRenamedToAnotherKeyIsAMiss(t *testing.T) {
 	wantStats(t, s, Stats{Misses: 2, Corrupt: 1})
 }
 
-func TestAFileThatIsTooLongForAnEntryIsNotRead(t *testing.T) {
+func TestTooLongFileIsNotRead(t *testing.T) {
 	s := openNow(t, t.TempDir(), 0)
 	key := NewKey([]byte("k"))
 	s.Put(key, nil)
@@ -244,7 +244,7 @@ func TestSymbolicLinksDoNotLeadOutside(t *testing.T) {
 		s.Put(key, []byte("of this cache"))
 		wantMiss(t, s, key)
 		if s.Err() == nil {
-			t.Error("nothing was told of a folder that leads outside")
+			t.Error("no error for a folder that leads outside")
 		}
 		wantNoTemporary(t, s)
 	})
@@ -252,7 +252,7 @@ func TestSymbolicLinksDoNotLeadOutside(t *testing.T) {
 		dir := t.TempDir()
 		must(t, os.Symlink(outside, filepath.Join(dir, temporaryFolder)))
 		if _, err := Open(dir, 0); err == nil {
-			t.Error("a cache whose temporary files would be written outside was opened")
+			t.Error("opened a cache with temporary files outside")
 		}
 	})
 	after, err := os.ReadFile(target)
@@ -263,7 +263,7 @@ func TestSymbolicLinksDoNotLeadOutside(t *testing.T) {
 	wantHit(t, elsewhere, key, []byte("not for this cache"))
 }
 
-func TestADirectoryInThePlaceOfAnEntryIsAMissAndLeftAlone(t *testing.T) {
+func TestDirectoryInPlaceOfAnEntryIsAMissAndNotTouched(t *testing.T) {
 	s := openNow(t, t.TempDir(), 0)
 	key := NewKey([]byte("k"))
 	must(t, os.MkdirAll(s.file(key), 0o700))
@@ -274,17 +274,17 @@ func TestADirectoryInThePlaceOfAnEntryIsAMissAndLeftAlone(t *testing.T) {
 	wantNoTemporary(t, s)
 }
 
-func TestTheUseOfAnEntryIsNotedOnceAnHour(t *testing.T) {
+func TestUseIsRecordedOncePerHour(t *testing.T) {
 	dir := t.TempDir()
 	key := NewKey([]byte("k"))
 	for _, row := range []struct {
 		reason    string
 		age, want time.Duration
 	}{
-		{"a use within the hour costs no write", 59 * time.Minute, 59 * time.Minute},
-		{"a later one is noted", 61 * time.Minute, 0},
-		{"a clock that was an hour ahead does not keep an entry for ever", -61 * time.Minute, 0},
-		{"one that was a little ahead is no reason to write", -time.Minute, -time.Minute},
+		{"a use within an hour is not recorded", 59 * time.Minute, 59 * time.Minute},
+		{"a later use is recorded", 61 * time.Minute, 0},
+		{"a time in the future is corrected, so that the entry can be evicted", -61 * time.Minute, 0},
+		{"a time less than an hour ahead is not corrected", -time.Minute, -time.Minute},
 	} {
 		s := openAt(t, dir, 0, longAgo)
 		s.Put(key, []byte("v"))
@@ -293,19 +293,19 @@ func TestTheUseOfAnEntryIsNotedOnceAnHour(t *testing.T) {
 		info, err := os.Stat(s.file(key))
 		must(t, err)
 		if got := longAgo.Sub(info.ModTime()); got != row.want {
-			t.Errorf("%s: after a use, an entry of age %v is of age %v, not %v", row.reason, row.age, got, row.want)
+			t.Errorf("%s: an entry of age %v has age %v after its use, want %v", row.reason, row.age, got, row.want)
 		}
 	}
 }
 
-func TestTemporaryFilesOfTheDeadAreSweptAfterAnHour(t *testing.T) {
+func TestLeftoverTemporaryFilesAreRemovedAfterAnHour(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.Mkdir(filepath.Join(dir, temporaryFolder), 0o700))
 	ages := map[string]time.Duration{
 		"put-00000000000000aa": 61 * time.Minute,
 		"put-00000000000000bb": 59 * time.Minute,
 		"put-00000000000000cc": -time.Minute,
-		"somebody's":           48 * time.Hour,
+		"foreign":              48 * time.Hour,
 	}
 	for name, age := range ages {
 		path := filepath.Join(dir, temporaryFolder, name)
@@ -318,29 +318,29 @@ func TestTemporaryFilesOfTheDeadAreSweptAfterAnHour(t *testing.T) {
 	must(t, err)
 	for _, file := range left {
 		if _, ok := ages[file.Name()]; !ok {
-			t.Errorf("%s is still there", file.Name())
+			t.Errorf("%s still exists", file.Name())
 		}
 		delete(ages, file.Name())
 	}
 	for name := range ages {
-		t.Errorf("%s is gone", name)
+		t.Errorf("%s was removed", name)
 	}
 	must(t, s.Err())
 }
 
-func TestANilStoreHoldsNothing(t *testing.T) {
+func TestNilStoreIsEmpty(t *testing.T) {
 	var s *Store
 	key := NewKey([]byte("k"))
 	s.Put(key, []byte("v"))
 	wantMiss(t, s, key)
 	if got := s.Stats(); got != (Stats{}) {
-		t.Errorf("its numbers are %+v", got)
+		t.Errorf("its statistics are %+v", got)
 	}
 	must(t, s.Err())
 	must(t, s.Close())
 }
 
-func TestAClosedStoreMissesAndDrops(t *testing.T) {
+func TestClosedStoreMissesAndDrops(t *testing.T) {
 	s := openNow(t, t.TempDir(), 0)
 	key := NewKey([]byte("k"))
 	s.Put(key, []byte("v"))
@@ -348,11 +348,11 @@ func TestAClosedStoreMissesAndDrops(t *testing.T) {
 	wantMiss(t, s, key)
 	s.Put(key, []byte("v"))
 	if got := s.failures.Load(); got != 2 {
-		t.Errorf("%d errors were counted, not 2", got)
+		t.Errorf("%d errors were counted, want 2", got)
 	}
 }
 
-func TestADirectoryThatCannotBeUsedIsAnErrorThatSaysWhatToDo(t *testing.T) {
+func TestUnusableDirectoryIsAnErrorWithAdvice(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	must(t, os.WriteFile(file, nil, 0o600))
 	readOnly := t.TempDir()
@@ -361,17 +361,17 @@ func TestADirectoryThatCannotBeUsedIsAnErrorThatSaysWhatToDo(t *testing.T) {
 		reason, dir string
 		limit       int64
 		want        string
-		root        bool // the case exists for root as well
+		root        bool // also fails for root
 	}{
 		{"no name", "", 0, "name one", true},
 		{"a file", file, 0, "name another one", true},
 		{"below a file", filepath.Join(file, "sub"), 0, "name another one", true},
-		{"no right to write", readOnly, 0, "let this user", false},
-		{"no right to make it", filepath.Join(readOnly, "sub"), 0, "let this user", false},
+		{"no permission to write", readOnly, 0, "let this user", false},
+		{"no permission to create it", filepath.Join(readOnly, "sub"), 0, "let this user", false},
 		{"a negative limit", t.TempDir(), -1, "or 0 for 1073741824", true},
 	} {
 		if !row.root && os.Getuid() == 0 {
-			continue // may write anywhere
+			continue
 		}
 		s, err := Open(row.dir, row.limit)
 		if err == nil || s != nil {
@@ -379,12 +379,12 @@ func TestADirectoryThatCannotBeUsedIsAnErrorThatSaysWhatToDo(t *testing.T) {
 			continue
 		}
 		if !strings.Contains(err.Error(), row.dir) || !strings.Contains(err.Error(), row.want) {
-			t.Errorf("%s: %q does not name the directory and say %q", row.reason, err, row.want)
+			t.Errorf("%s: %q does not contain the directory and %q", row.reason, err, row.want)
 		}
 	}
 }
 
-func TestFoldersThatSomebodyRemovedAreMadeAgain(t *testing.T) {
+func TestRemovedFoldersAreCreatedAgain(t *testing.T) {
 	s := openNow(t, t.TempDir(), 0)
 	key := NewKey([]byte("k"))
 	s.Put(key, []byte("v"))

@@ -13,34 +13,34 @@ import (
 )
 
 // refuse removes paths from a snapshot, with everything below them, and adds their rejections.
-func refuse(snap *source.Snapshot, refused map[string]source.Refusal) *source.Snapshot {
-	snap.Refused = map[string]source.Refusal{}
+func refuse(snap *source.Snapshot, refused map[string]source.Rejection) *source.Snapshot {
+	snap.Rejected = map[string]source.Rejection{}
 	for p, refusal := range refused {
 		maps.DeleteFunc(snap.Files, func(file string, _ source.Blob) bool { return file == p || strings.HasPrefix(file, p+"/") })
 		refusal.Finding = manifest.Finding{File: p, Message: "must not be read"}
-		snap.Refused[p] = refusal
+		snap.Rejected[p] = refusal
 	}
 	return snap
 }
 
 func TestRejectedFileFreezesOnlyItsServices(t *testing.T) {
-	link := source.Refusal{Link: true, Target: "../elsewhere"}
+	link := source.Rejection{Link: true, Target: "../elsewhere"}
 	for name, tc := range map[string]struct {
 		reason  string
-		refused map[string]source.Refusal
+		refused map[string]source.Rejection
 		// frozen are the services that stay as they were, told the files that are named.
 		frozen, told []string
 	}{
-		"File":             {"too large, or no UTF-8", map[string]source.Refusal{"services/web.cue": {}}, []string{"web"}, []string{"web services/web.cue"}},
-		"Link":             {"it leads elsewhere", map[string]source.Refusal{"services/web.cue": link}, []string{"web"}, []string{"web services/web.cue"}},
-		"Folder":           {"a link, or a submodule, in the place of a folder", map[string]source.Refusal{"services": {Link: true}}, []string{"cart", "web"}, []string{"services"}},
-		"NewFile":          {"nothing vanished that could be in it", map[string]source.Refusal{"services/new.cue": {}}, nil, []string{"services/new.cue"}},
-		"NewFolder":        {"nor in this", map[string]source.Refusal{"more": link}, nil, []string{"more"}},
-		"Dump":             {"no file of CUE", map[string]source.Refusal{"services/dump.sql": {}}, nil, []string{"services/dump.sql"}},
-		"LinkToText":       {"nobody reads it, CUE neither", map[string]source.Refusal{"docs/README.md": {Link: true, Target: "../notes.md"}}, nil, nil},
-		"LinkOutOfSight":   {"CUE looks at no such file", map[string]source.Refusal{"_drafts/web.cue": link, "web_test.cue": link}, nil, nil},
-		"LinkToAFarFile":   {"not of the repository", map[string]source.Refusal{"docs/README.md": {Link: true, Target: "/notes.md"}}, nil, []string{"docs/README.md"}},
-		"LinkToAnyService": {"plain CUE would read it", map[string]source.Refusal{"services/more.cue": {Link: true, Target: "stock.cue"}}, nil, []string{"services/more.cue"}},
+		"File":             {"too large, or no UTF-8", map[string]source.Rejection{"services/web.cue": {}}, []string{"web"}, []string{"web services/web.cue"}},
+		"Link":             {"it leads elsewhere", map[string]source.Rejection{"services/web.cue": link}, []string{"web"}, []string{"web services/web.cue"}},
+		"Folder":           {"a link, or a submodule, in the place of a folder", map[string]source.Rejection{"services": {Link: true}}, []string{"cart", "web"}, []string{"services"}},
+		"NewFile":          {"nothing vanished that could be in it", map[string]source.Rejection{"services/new.cue": {}}, nil, []string{"services/new.cue"}},
+		"NewFolder":        {"nor in this", map[string]source.Rejection{"more": link}, nil, []string{"more"}},
+		"Dump":             {"no file of CUE", map[string]source.Rejection{"services/dump.sql": {}}, nil, []string{"services/dump.sql"}},
+		"LinkToText":       {"nobody reads it, CUE neither", map[string]source.Rejection{"docs/README.md": {Link: true, Target: "../notes.md"}}, nil, nil},
+		"LinkOutOfSight":   {"CUE looks at no such file", map[string]source.Rejection{"_drafts/web.cue": link, "web_test.cue": link}, nil, nil},
+		"LinkToAFarFile":   {"not of the repository", map[string]source.Rejection{"docs/README.md": {Link: true, Target: "/notes.md"}}, nil, []string{"docs/README.md"}},
+		"LinkToAnyService": {"plain CUE would read it", map[string]source.Rejection{"services/more.cue": {Link: true, Target: "stock.cue"}}, nil, []string{"services/more.cue"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, f := newTree(t), follow(t, "east")
@@ -72,7 +72,7 @@ func TestRejectedSharedFileRejectsTheCommit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r, f := newTree(t), follow(t, "east")
 			f.applies(r.commit(nil))
-			found := f.halts(refuse(r.commit(nil), map[string]source.Refusal{p: {Link: true, Target: "x"}}))
+			found := f.halts(refuse(r.commit(nil), map[string]source.Rejection{p: {Link: true, Target: "x"}}))
 			if !slices.ContainsFunc(found, func(f manifest.Finding) bool { return f.File == p }) {
 				t.Errorf("%s is not named: %v", p, found)
 			}
@@ -81,7 +81,7 @@ func TestRejectedSharedFileRejectsTheCommit(t *testing.T) {
 }
 
 func TestEvaluateRejectsARepositoryWithALink(t *testing.T) {
-	snap := refuse(newTree(t).commit(nil), map[string]source.Refusal{"services/more.cue": {Link: true, Target: "web.cue"}})
+	snap := refuse(newTree(t).commit(nil), map[string]source.Rejection{"services/more.cue": {Link: true, Target: "web.cue"}})
 	_, err := evaluate.Evaluate(t.Context(), snap, evaluate.Options{})
 	if err == nil || !strings.Contains(err.Error(), "services/more.cue: must not be read") {
 		t.Errorf("got %v", err)

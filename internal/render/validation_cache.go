@@ -14,8 +14,8 @@ import (
 // validationCache remembers valid resources by the hash of their rendered form, in memory and on
 // disk: a cluster has thousands of resources, and a commit changes few of them.
 type validationCache struct {
-	packer *cache.Packer
-	packs  map[cache.Key]map[cache.Key]validated
+	buckets *cache.Buckets
+	loaded  map[cache.Key]map[cache.Key]validated
 }
 
 // validated is a valid Resource without its rendered form.
@@ -35,11 +35,11 @@ func (v validated) resource(rendered json.RawMessage, validator *istio.Validator
 	}
 }
 
-// prepare selects the packs of a cluster.
+// prepare selects the buckets of a cluster.
 func (c *validationCache) prepare(cluster string) {
-	c.packer = cache.NewPacker(cache.NewKey([]byte("valid resources"), []byte(version.Program()), []byte(cluster)))
-	if c.packs == nil {
-		c.packs = map[cache.Key]map[cache.Key]validated{}
+	c.buckets = cache.NewBuckets(cache.NewKey([]byte("valid resources"), []byte(version.BuildID()), []byte(cluster)))
+	if c.loaded == nil {
+		c.loaded = map[cache.Key]map[cache.Key]validated{}
 	}
 }
 
@@ -47,38 +47,38 @@ func (c *validationCache) get(store *cache.Store, key string, sum [sha256.Size]b
 	if store == nil {
 		return validated{}, false
 	}
-	at := c.packer.Of(key)
-	pack, read := c.packs[at]
+	at := c.buckets.Of(key)
+	bucket, read := c.loaded[at]
 	if !read {
-		pack = cache.GetPack[validated](store, at)
-		c.packs[at] = pack
+		bucket = cache.GetBucket[validated](store, at)
+		c.loaded[at] = bucket
 	}
-	v, ok := pack[sum]
+	v, ok := bucket[sum]
 	return v, ok
 }
 
-// save writes the packs of the resources with the indices unknown, complete with all other valid
-// resources of these packs. It also drops the packs in memory, because Renderer.last has the
+// save writes the buckets of the resources with the indices unknown, complete with all other valid
+// resources of these buckets. It also drops the buckets in memory, because Renderer.last has the
 // resources now.
 func (c *validationCache) save(
 	store *cache.Store, keys []string, all []Resource, sums [][sha256.Size]byte, valid func(int) bool, unknown []int,
 ) {
-	for at := range c.packs {
-		c.packs[at] = nil
+	for at := range c.loaded {
+		c.loaded[at] = nil
 	}
 	if store == nil || len(unknown) == 0 {
 		return
 	}
 	changed := map[cache.Key]map[cache.Key]validated{}
 	for _, i := range unknown {
-		changed[c.packer.Of(keys[i])] = map[cache.Key]validated{}
+		changed[c.buckets.Of(keys[i])] = map[cache.Key]validated{}
 	}
 	for i, r := range all {
-		if pack := changed[c.packer.Of(keys[i])]; pack != nil && valid(i) {
-			pack[sums[i]] = validated{Key: r.Key, GVK: r.GVK, Service: r.Service, Side: r.Side, Hash: r.Hash, NoEndpoint: r.noEndpoint}
+		if bucket := changed[c.buckets.Of(keys[i])]; bucket != nil && valid(i) {
+			bucket[sums[i]] = validated{Key: r.Key, GVK: r.GVK, Service: r.Service, Side: r.Side, Hash: r.Hash, NoEndpoint: r.noEndpoint}
 		}
 	}
-	for at, pack := range changed {
-		cache.PutPack(store, at, pack)
+	for at, bucket := range changed {
+		cache.PutBucket(store, at, bucket)
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestADeadChildSaysWhatItDiedOf(t *testing.T) {
+func TestCrashErrorHasTheCause(t *testing.T) {
 	for name, tc := range map[string]struct {
 		handler string
 		text    []string
@@ -15,14 +15,14 @@ func TestADeadChildSaysWhatItDiedOf(t *testing.T) {
 	}{
 		"Panic": {
 			handler: "panic", text: []string{"exit status 2", "panic: told why"}, stderr: []string{"said before", "goroutine ", "main_test.go"},
-			reason: "the trace is needed to mend it",
+			reason: "the trace is needed to fix it",
 		},
-		"Exit":    {handler: "exit", text: []string{"exit status 0"}, reason: "an exit without an error is no answer"},
-		"Garbage": {handler: "garbage", text: []string{"sent something that is no answer"}, reason: "the child is not trusted"},
-		"HangUp":  {handler: "hang up", text: []string{"signal: killed"}, reason: "a child that cannot answer is of no use"},
+		"Exit":    {handler: "exit", text: []string{"exit status 0"}, reason: "an exit without a response is a crash"},
+		"Garbage": {handler: "garbage", text: []string{"sent an invalid response"}, reason: "the child is not trusted"},
+		"HangUp":  {handler: "hang up", text: []string{"signal: killed"}, reason: "a child that closed its pipe cannot respond"},
 		"Noise": {
 			handler: "noise", text: []string{"exit status 2"}, stderr: []string{"[…]", "panic: after much noise", "goroutine "},
-			reason: "both ends are kept, and no more",
+			reason: "only both ends are kept",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -42,23 +42,23 @@ func TestADeadChildSaysWhatItDiedOf(t *testing.T) {
 					t.Errorf("%s: standard error does not contain %q:\n%s", tc.reason, text, crash.Stderr)
 				}
 			}
-			if len(crash.Stderr) > 2*keptWords+100 {
+			if len(crash.Stderr) > 2*outputEnd+100 {
 				t.Errorf("%d bytes of standard error were kept", len(crash.Stderr))
 			}
-			isGone(t, w)
+			wantReaped(t, w)
 		})
 	}
 }
 
-func TestAnErrorOfTheHandlerIsNoCrash(t *testing.T) {
+func TestHandlerErrorKeepsTheChild(t *testing.T) {
 	w := start(t, Limits{})
 	_, err := w.Call(t.Context(), "fail", []byte("services.a: wrong"))
 	var said *HandlerError
 	if !errors.As(err, &said) || said.Message != "services.a: wrong" {
-		t.Errorf("got %v, want what the handler said", err)
+		t.Errorf("got %v, want the error of the handler", err)
 	}
 	if _, err := w.Call(t.Context(), "no such handler", nil); !errors.As(err, &said) || !strings.Contains(err.Error(), "no such handler") {
-		t.Errorf("got %v, want that there is none", err)
+		t.Errorf("got %v, want an unknown handler", err)
 	}
 	if got, err := w.Call(t.Context(), "echo", []byte("still here")); err != nil || string(got) != "still here" {
 		t.Errorf("got %q, %v", got, err)

@@ -5,37 +5,37 @@ import (
 	"strings"
 )
 
-// Enforced is what keeps a child in. The child tried each of the first three after it had locked itself in.
+// Enforced describes the restrictions of a child. The child verified the first three by trying.
 type Enforced struct {
-	// NoFiles: opening a file is refused.
+	// NoFiles: opening a file fails.
 	NoFiles bool `json:"noFiles"`
-	// NoNetwork: making a socket is refused, of whatever family.
+	// NoNetwork: creating a socket of any family fails.
 	NoNetwork bool `json:"noNetwork"`
-	// NoPrograms: executing a program is refused.
+	// NoPrograms: executing a program fails.
 	NoPrograms bool `json:"noPrograms"`
 
-	// Landlock is the version of Landlock's interface in force, 0 for none. 4 and later know TCP.
+	// Landlock is the active ABI version of Landlock, 0 for none. Version 4 and later restrict TCP.
 	Landlock int `json:"landlock"`
-	// Seccomp: the filter of system calls is in force.
+	// Seccomp: the filter of system calls is active.
 	Seccomp bool `json:"seccomp"`
 	// NoNewPrivileges: PR_SET_NO_NEW_PRIVS is set.
 	NoNewPrivileges bool `json:"noNewPrivileges"`
-	// MemoryLimit and CPULimit: the kernel holds the limits even if the parent does not get round to it.
+	// MemoryLimit and CPULimit: the kernel enforces the limits even if the parent cannot.
 	MemoryLimit bool `json:"memoryLimit"`
 	CPULimit    bool `json:"cpuLimit"`
 
-	// Missing says, for each part that could not be put in force, why.
+	// Missing has a reason for each restriction that failed.
 	Missing []string `json:"missing,omitempty"`
 }
 
-// Isolated tells whether the child can do nothing but compute.
+// Isolated reports whether the child can only compute.
 func (e Enforced) Isolated() bool { return e.NoFiles && e.NoNetwork && e.NoPrograms }
 
 func (e Enforced) String() string {
 	var has, lacks []string
 	for _, part := range []struct {
 		name string
-		in   bool
+		on   bool
 	}{
 		{"no files", e.NoFiles},
 		{"no network", e.NoNetwork},
@@ -46,18 +46,18 @@ func (e Enforced) String() string {
 		{"memory limit", e.MemoryLimit},
 		{"CPU limit", e.CPULimit},
 	} {
-		if part.in {
+		if part.on {
 			has = append(has, part.name)
 		} else {
 			lacks = append(lacks, part.name)
 		}
 	}
-	text := "in force: " + strings.Join(has, ", ")
+	text := "enforced: " + strings.Join(has, ", ")
 	if len(has) == 0 {
-		text = "nothing in force"
+		text = "nothing enforced"
 	}
 	if len(lacks) > 0 {
-		text += "; not in force: " + strings.Join(lacks, ", ")
+		text += "; not enforced: " + strings.Join(lacks, ", ")
 	}
 	if len(e.Missing) > 0 {
 		text += " (" + strings.Join(e.Missing, "; ") + ")"

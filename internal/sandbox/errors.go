@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// What a call can use too much of.
+// The limited resources of a call.
 const (
 	Memory = "memory"
 	CPU    = "cpu"
@@ -14,12 +14,13 @@ const (
 	Output = "output"
 )
 
-// LimitError says which limit a call went over. The computation was killed.
+// LimitError reports the limit that a call exceeded. The computation was killed.
 type LimitError struct {
 	// What is one of Memory, CPU, Time, Output.
 	What string
-	// Limit and Used are bytes for Memory and Output, and nanoseconds for CPU and Time. Used is what was last measured:
-	// less than Limit where the kernel refused what was asked for, 0 where nothing was measured.
+	// Limit and Used are in bytes for Memory and Output, and in nanoseconds for CPU and Time. Used
+	// is the last measurement: less than Limit if the kernel denied an allocation, 0 if nothing was
+	// measured.
 	Limit, Used int64
 }
 
@@ -30,25 +31,27 @@ func (e *LimitError) Error() string {
 	case CPU:
 		return fmt.Sprintf("used more than %s of processor time", time.Duration(e.Limit))
 	case Output:
-		return fmt.Sprintf("gave more than %s as an answer", formatBytes(e.Limit))
+		return fmt.Sprintf("returned more than %s", formatBytes(e.Limit))
 	default:
 		return fmt.Sprintf("took longer than %s", time.Duration(e.Limit))
 	}
 }
 
-// HandlerError is the error that a handler returned, of which only the text crosses the processes.
+// HandlerError is an error that a handler returned. Only its text is transferred.
 type HandlerError struct{ Message string }
 
 func (e *HandlerError) Error() string { return e.Message }
 
-// CrashError says how the child died, or what it did instead of answering.
+// CrashError reports how the child died or broke the protocol.
 type CrashError struct {
-	// Reason is how it ended: "exit status 2", "signal: killed", "sent something that is no answer".
+	// Reason is the end of the process, such as "exit status 2" or "signal: killed", or "sent an
+	// invalid response".
 	Reason string
 	// Panicked: the Go runtime ended the child, by a panic or by a fatal error such as a stack
 	// overflow.
 	Panicked bool
-	// Stderr is what it wrote last, at most 16 KiB: its beginning, with the panic, and its end.
+	// Stderr is the output of the child, at most 16 KiB: its beginning, with the panic, and its
+	// end.
 	Stderr string
 }
 
@@ -58,7 +61,7 @@ const exitPanic = 2
 func (e *CrashError) Error() string {
 	text := "the sandboxed process died: " + e.Reason
 	if e.Reason == "signal: killed" {
-		text += " (not by Isthmus; perhaps the container's memory limit is too low for it)"
+		text += " (not by Isthmus; the memory limit of the container may be too low)"
 	}
 	if why := e.why(); why != "" {
 		text += ": " + why
@@ -66,12 +69,13 @@ func (e *CrashError) Error() string {
 	return text
 }
 
-// why is the line of Stderr that tells most: the one with which the Go runtime gives up, or else the last.
+// why returns the most useful line of Stderr: the fatal error of the Go runtime, or else the last
+// line.
 func (e *CrashError) why() string {
 	last := ""
 	for line := range strings.Lines(e.Stderr) {
 		line = strings.TrimSpace(line)
-		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") || strings.HasPrefix(line, noThread) {
+		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") || strings.HasPrefix(line, threadFailed) {
 			return line
 		}
 		if line != "" {
@@ -81,13 +85,13 @@ func (e *CrashError) why() string {
 	return last
 }
 
-// noThread is said where there is no memory left for the stack of one more thread.
-const noThread = "runtime/cgo: pthread_create failed"
+// threadFailed is the message if there is no memory for the stack of another thread.
+const threadFailed = "runtime/cgo: pthread_create failed"
 
-// outOfMemory tells whether the Go runtime gave up because the kernel gave it no more.
+// outOfMemory reports whether the Go runtime died because an allocation failed.
 func (e *CrashError) outOfMemory() bool {
 	why := e.why()
-	if strings.HasPrefix(why, noThread) {
+	if strings.HasPrefix(why, threadFailed) {
 		return true
 	}
 	for _, text := range []string{"out of memory", "runtime: out of memory", "runtime: cannot allocate memory"} {

@@ -7,34 +7,35 @@ import (
 	"io"
 )
 
-// A frame is kind (1 byte), lengths of head (4 bytes) and body (8 bytes, both big endian), head, body.
+// A frame is kind (1 byte), lengths of head (4 bytes) and body (8 bytes, both big endian), head,
+// body.
 type frame struct {
 	kind byte
 	head string
 	body []byte
 }
 
-// The kinds of frames. The parent sends a setup, to which the child says hello, then requests, to each of which it
-// gives an answer or a failure.
+// The kinds of frames. The parent sends a setup and the child replies with hello. Then the child
+// replies to each request with a response or a failure.
 const (
-	kindSetup   = 'S' // body: setup as JSON
-	kindHello   = 'H' // body: Enforced as JSON
-	kindRequest = 'R' // head: the handler's name, body: the request
-	kindAnswer  = 'A' // body: the response
-	kindFailure = 'F' // body: the handler's error
+	kindSetup    = 'S' // body: setup as JSON
+	kindHello    = 'H' // body: Enforced as JSON
+	kindRequest  = 'R' // head: the handler's name, body: the request
+	kindResponse = 'A' // body: the response
+	kindFailure  = 'F' // body: the handler's error
 )
 
 const (
 	headerSize = 13
-	longHead   = 1 << 10
+	maxHead    = 1 << 10
 )
 
-var errNoFrame = errors.New("sent something that is no answer")
+var errBadFrame = errors.New("sent an invalid response")
 
-// tooLarge is the error of a frame whose body is longer than allowed.
-type tooLarge struct{ size uint64 }
+// frameTooLarge is the error of a frame whose body exceeds the limit.
+type frameTooLarge struct{ size uint64 }
 
-func (e tooLarge) Error() string { return fmt.Sprintf("a frame of %d bytes is too large", e.size) }
+func (e frameTooLarge) Error() string { return fmt.Sprintf("a frame of %d bytes is too large", e.size) }
 
 func writeFrame(w io.Writer, f frame) error {
 	header := make([]byte, headerSize, headerSize+len(f.head))
@@ -48,8 +49,8 @@ func writeFrame(w io.Writer, f frame) error {
 	return err
 }
 
-// readFrame reads one frame of one of the kinds. What comes from a child is not trusted: nothing is read or allocated
-// beyond the limit.
+// readFrame reads one frame of one of the kinds. Children are not trusted, so it neither reads nor
+// allocates more than the limit.
 func readFrame(r io.Reader, limit int64, kinds ...byte) (frame, error) {
 	var header [headerSize]byte
 	if _, err := io.ReadFull(r, header[:]); err != nil {
@@ -61,11 +62,11 @@ func readFrame(r io.Reader, limit int64, kinds ...byte) (frame, error) {
 		known = known || f.kind == k
 	}
 	headLen, bodyLen := binary.BigEndian.Uint32(header[1:]), binary.BigEndian.Uint64(header[5:])
-	if !known || headLen > longHead {
-		return frame{}, errNoFrame
+	if !known || headLen > maxHead {
+		return frame{}, errBadFrame
 	}
 	if bodyLen > uint64(limit) {
-		return frame{}, tooLarge{bodyLen}
+		return frame{}, frameTooLarge{bodyLen}
 	}
 	head := make([]byte, headLen)
 	if _, err := io.ReadFull(r, head); err != nil {

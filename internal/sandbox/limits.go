@@ -5,19 +5,21 @@ import (
 	"time"
 )
 
-// Limits bound one call. A zero field stands for its default.
+// Limits bound one call. A zero field means its default.
 type Limits struct {
-	// Memory is what the child may have resident of its own, in bytes: neither its program's code, which it shares with
-	// its parent, nor address space that it only reserved. 512 MiB by default. It is measured every few milliseconds; a jump in
-	// between is stopped by the kernel at twice as much.
+	// Memory is the resident memory of the child in bytes, without memory shared with its parent
+	// (code) and without reserved address space. Default 512 MiB. It is measured every 10
+	// milliseconds; between measurements the kernel enforces twice as much.
 	Memory int64
-	// CPU is the processor time of one call, all threads together; 30 s by default.
+	// CPU is the processor time of one call, summed over all threads. Default 30 s.
 	CPU time.Duration
-	// Time is the wall clock of one call; 1 min by default.
+	// Time is the wall-clock time of one call. Default 1 min.
 	Time time.Duration
-	// Input and Output are the sizes of a request and of a response in bytes; 256 MiB and 64 MiB by default.
+	// Input and Output are the sizes of a request and a response in bytes. Default 256 MiB and 64
+	// MiB.
 	Input, Output int64
-	// Threads is how many threads compute at the same time; 2 by default, so that the garbage collector does not stop the computation.
+	// Threads is the number of threads that run Go code at the same time. Default 2, so that the
+	// garbage collector does not stop the computation.
 	Threads int
 }
 
@@ -45,7 +47,7 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// environment is all that the child's Go runtime is told. It collects before Memory is reached, instead of dying of garbage.
+// environment configures the Go runtime of the child to collect garbage before it reaches Memory.
 func (l Limits) environment() []string {
 	return []string{
 		fmt.Sprintf("GOMEMLIMIT=%d", l.Memory/10*8),
@@ -55,7 +57,7 @@ func (l Limits) environment() []string {
 	}
 }
 
-// formatBytes writes a size as people set it: "512 MiB".
+// formatBytes formats a size: "512 MiB".
 func formatBytes(n int64) string {
 	switch {
 	case n >= mib && n%mib == 0:

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// long is a limit that no test gets near, however busy the machine is.
+// long is a limit that no test reaches, even on a busy machine.
 const long = 10 * time.Minute
 
 func start(t *testing.T, limits Limits) *Worker {
@@ -33,9 +33,9 @@ func start(t *testing.T, limits Limits) *Worker {
 	return w
 }
 
-func TestACallOverALimitIsKilledAndSaysWhich(t *testing.T) {
+func TestCallOverALimitIsKilled(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("only the clock and the size of the answer are bounded elsewhere")
+		t.Skip("other systems only limit time and the size of the response")
 	}
 	for name, tc := range map[string]struct {
 		handler string
@@ -44,20 +44,20 @@ func TestACallOverALimitIsKilledAndSaysWhich(t *testing.T) {
 		text    string
 		reason  string
 	}{
-		"EndlessLoopByTheClock": {
+		"EndlessLoopTime": {
 			handler: "loop", limits: Limits{Time: 200 * time.Millisecond},
 			want: LimitError{What: Time, Limit: int64(200 * time.Millisecond)}, text: "took longer than 200ms",
 			reason: "CUE has no cancellation",
 		},
-		"IdlenessByTheClock": {
+		"SleepTime": {
 			handler: "sleep", limits: Limits{Time: 300 * time.Millisecond, CPU: 200 * time.Millisecond},
 			want: LimitError{What: Time, Limit: int64(300 * time.Millisecond)}, text: "took longer than 300ms",
-			reason: "waiting costs no processor time",
+			reason: "sleeping uses no processor time",
 		},
-		"EndlessLoopByProcessorTime": {
+		"EndlessLoopCPU": {
 			handler: "loop", limits: Limits{CPU: 200 * time.Millisecond},
 			want: LimitError{What: CPU, Limit: int64(200 * time.Millisecond)}, text: "used more than 200ms of processor time",
-			reason: "a busy machine must not make a harmless evaluation fail by the clock alone",
+			reason: "on a busy machine wall-clock time alone would fail harmless evaluations",
 		},
 		"GrowingMemory": {
 			handler: "bomb", limits: Limits{Memory: 128 * mib},
@@ -67,12 +67,12 @@ func TestACallOverALimitIsKilledAndSaysWhich(t *testing.T) {
 		"MemoryAtOnce": {
 			handler: "leap", limits: Limits{Memory: 128 * mib},
 			want: LimitError{What: Memory, Limit: 128 * mib}, text: "used more than 128 MiB of memory",
-			reason: "the kernel stops what nobody could measure in time",
+			reason: "the kernel stops a jump between two measurements",
 		},
-		"LargeAnswer": {
+		"LargeResponse": {
 			handler: "large", limits: Limits{Output: mib},
-			want: LimitError{What: Output, Limit: mib, Used: 2 * mib}, text: "gave more than 1 MiB as an answer",
-			reason: "the answer is held in this process",
+			want: LimitError{What: Output, Limit: mib, Used: 2 * mib}, text: "returned more than 1 MiB",
+			reason: "the response is in the memory of this process",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -89,14 +89,14 @@ func TestACallOverALimitIsKilledAndSaysWhich(t *testing.T) {
 				t.Errorf("%s (-want +got):\n%s", tc.reason, diff)
 			}
 			if err.Error() != tc.text {
-				t.Errorf("reads %q, want %q", err, tc.text)
+				t.Errorf("the text is %q, want %q", err, tc.text)
 			}
-			isGone(t, w)
+			wantReaped(t, w)
 		})
 	}
 }
 
-func TestAChildWhoseParentDoesNotMeasureIsStoppedByTheKernel(t *testing.T) {
+func TestKernelEnforcesLimitsWithoutTheParent(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("rlimits are set on Linux only")
 	}
@@ -112,23 +112,23 @@ func TestAChildWhoseParentDoesNotMeasureIsStoppedByTheKernel(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.end()
-			if err := c.greet(limits); err != nil {
+			if err := c.handshake(limits); err != nil {
 				t.Fatal(err)
 			}
 			if err := writeFrame(c.requests, frame{kind: kindRequest, head: tc.handler}); err != nil {
 				t.Fatal(err)
 			}
-			_, err = readFrame(c.responses, mib, kindAnswer)
+			_, err = readFrame(c.responses, mib, kindResponse)
 			<-c.exited
 			var limit *LimitError
-			if err := c.died(err, limits); !errors.As(err, &limit) || limit.What != tc.what {
+			if err := c.exitError(err, limits); !errors.As(err, &limit) || limit.What != tc.what {
 				t.Errorf("got %+v, want a LimitError of %s; it wrote:\n%s", err, tc.what, c.stderr.String())
 			}
 		})
 	}
 }
 
-func TestAMemoryBombLeavesThisProcessAlone(t *testing.T) {
+func TestMemoryBombDoesNotAffectTheParent(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("resident memory is read from /proc")
 	}
@@ -140,47 +140,47 @@ func TestAMemoryBombLeavesThisProcessAlone(t *testing.T) {
 	w := start(t, Limits{Memory: 256 * mib})
 	before, _ := self.memory()
 	if _, err := w.Call(t.Context(), "bomb", nil); err == nil {
-		t.Fatal("the bomb did not go off")
+		t.Fatal("the bomb succeeded")
 	}
 	if after, _ := self.memory(); after-before > 64*mib {
 		t.Errorf("this process grew from %s to %s", formatBytes(before), formatBytes(after))
 	}
 }
 
-func TestGarbageIsCollectedBeforeTheLimitIsReached(t *testing.T) {
+func TestGarbageIsCollectedBeforeTheLimit(t *testing.T) {
 	skipWithDetector(t)
 	w := start(t, Limits{Memory: 128 * mib})
 	if _, err := w.Call(t.Context(), "garbage collector's work", nil); err != nil {
-		t.Errorf("2.4 GiB one after the other, of which 16 MiB are in use, went over 128 MiB: %v", err)
+		t.Errorf("2.4 GiB of garbage with 16 MiB in use exceeded 128 MiB: %v", err)
 	}
 }
 
-func TestLimitsCountFromTheBeginningOfEachCall(t *testing.T) {
+func TestCPULimitCountsPerCall(t *testing.T) {
 	w := start(t, Limits{CPU: 150 * time.Millisecond, Memory: 2048 * mib})
 	var total time.Duration
 	for total < 400*time.Millisecond {
 		if _, err := w.Call(t.Context(), "large", nil); err != nil {
-			t.Fatalf("after %s in all: %v", total, err)
+			t.Fatalf("after a total of %s: %v", total, err)
 		}
 		total, _ = w.child.usage.cpu()
 	}
 }
 
-func TestCancellingKillsTheComputation(t *testing.T) {
+func TestCancellationKillsTheChild(t *testing.T) {
 	w := start(t, Limits{})
-	why := errors.New("nobody is interested any more")
+	why := errors.New("cancelled by the test")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	time.AfterFunc(50*time.Millisecond, func() { cancel(why) })
 	if _, err := w.Call(ctx, "loop", nil); !errors.Is(err, why) {
 		t.Errorf("got %v, want %v", err, why)
 	}
-	isGone(t, w)
+	wantReaped(t, w)
 	if _, err := w.Call(t.Context(), "echo", nil); !errors.Is(err, errEnded) {
 		t.Errorf("a second call: got %v, want %v", err, errEnded)
 	}
 }
 
-func TestADeadlineReadsAsOne(t *testing.T) {
+func TestDeadlineIsReturned(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	if _, err := start(t, Limits{}).Call(ctx, "loop", nil); !errors.Is(err, context.DeadlineExceeded) {
@@ -188,26 +188,26 @@ func TestADeadlineReadsAsOne(t *testing.T) {
 	}
 }
 
-func TestTooLargeARequestIsNotSent(t *testing.T) {
+func TestTooLargeRequestIsNotSent(t *testing.T) {
 	w := start(t, Limits{Input: 10})
 	if _, err := w.Call(t.Context(), "echo", make([]byte, 11)); err == nil || !strings.Contains(err.Error(), "11 bytes is larger than 10 bytes") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := w.Call(t.Context(), "echo", make([]byte, 10)); err != nil {
-		t.Errorf("the worker did not survive it: %v", err)
+		t.Errorf("the worker ended: %v", err)
 	}
 }
 
-// skipWithDetector skips what measures memory: Go's race detector takes several times as much, and dies its own death.
+// skipWithDetector skips tests of memory: the race detector needs several times as much.
 func skipWithDetector(t *testing.T) {
 	t.Helper()
 	if raceDetector {
-		t.Skip("the race detector needs memory of its own")
+		t.Skip("the race detector needs too much memory")
 	}
 }
 
-// isGone fails unless the child has ended and is reaped.
-func isGone(t *testing.T, w *Worker) {
+// wantReaped fails unless the child has ended and is reaped.
+func wantReaped(t *testing.T, w *Worker) {
 	t.Helper()
 	select {
 	case <-w.child.exited:
@@ -215,6 +215,6 @@ func isGone(t *testing.T, w *Worker) {
 		t.Error("the call returned before the child had ended")
 	}
 	if err := syscall.Kill(w.child.state.Pid(), 0); !errors.Is(err, syscall.ESRCH) {
-		t.Errorf("the child is still there, or a zombie: %v", err)
+		t.Errorf("the child still exists, or is a zombie: %v", err)
 	}
 }

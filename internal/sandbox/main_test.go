@@ -26,9 +26,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-var kept [][]byte
+var allocated [][]byte
 
-// testHandlers are what children of this package's tests can be asked to do.
+// testHandlers are the handlers of the children in these tests.
 var testHandlers = map[string]Handler{
 	"echo": func(_ context.Context, request []byte) ([]byte, error) { return request, nil },
 	"fail": func(_ context.Context, request []byte) ([]byte, error) { return nil, errors.New(string(request)) },
@@ -43,19 +43,19 @@ var testHandlers = map[string]Handler{
 	},
 	"bomb": func(context.Context, []byte) ([]byte, error) {
 		for {
-			kept = append(kept, touched(mib))
+			allocated = append(allocated, touched(mib))
 		}
 	},
 	"leap": func(context.Context, []byte) ([]byte, error) { return touched(8 << 30)[:1], nil },
 	"garbage collector's work": func(context.Context, []byte) ([]byte, error) {
 		for range 300 {
-			kept = append(kept[:0], touched(8*mib))
+			allocated = append(allocated[:0], touched(8*mib))
 		}
-		kept = nil
+		allocated = nil
 		return nil, nil
 	},
 	"panic": func(context.Context, []byte) ([]byte, error) {
-		fmt.Println("said before") // a stray print is what is tried
+		fmt.Println("said before") // a stray print must not corrupt the response
 		panic("told why")
 	},
 	"exit": func(context.Context, []byte) ([]byte, error) { os.Exit(0); return nil, nil },
@@ -127,7 +127,7 @@ var testHandlers = map[string]Handler{
 	},
 }
 
-// touched is memory that is resident: a page that nobody wrote to is not there.
+// touched returns resident memory: each page was written to.
 func touched(size int) []byte {
 	b := make([]byte, size)
 	for i := 0; i < size; i += 4096 {
@@ -136,8 +136,8 @@ func touched(size int) []byte {
 	return b
 }
 
-// onManyThreads tries the same on threads that are there and on new ones, because a thread that was forgotten would be a hole.
-// It fails if one of them was allowed to.
+// onManyThreads tries an operation on existing and on new threads, because each must be restricted.
+// It succeeds if one thread does.
 func onManyThreads(try func(string) error) Handler {
 	return func(_ context.Context, request []byte) ([]byte, error) {
 		const threads = 16

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// orphanEnv makes this test binary the parent of a child that computes for ever.
+// orphanEnv makes this test binary the parent of a child with an endless loop.
 const orphanEnv = "ISTHMUS_TEST_PARENT_OF_ORPHAN"
 
 func parentOfOrphan() {
@@ -26,7 +26,7 @@ func parentOfOrphan() {
 	os.Exit(1)
 }
 
-func TestAChildDoesNotOutliveItsParent(t *testing.T) {
+func TestChildDoesNotOutliveItsParent(t *testing.T) {
 	parent := exec.Command(os.Args[0])
 	parent.Env = append(os.Environ(), orphanEnv+"=1")
 	out, err := parent.StdoutPipe()
@@ -49,27 +49,27 @@ func TestAChildDoesNotOutliveItsParent(t *testing.T) {
 		t.Fatalf("%q: %v", line, err)
 	}
 	if ended(pid) {
-		t.Fatal("the child does not run")
+		t.Fatal("the child is not running")
 	}
 	if err := parent.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, func() error {
 		if !ended(pid) {
-			return fmt.Errorf("child %d is still there", pid)
+			return fmt.Errorf("child %d still exists", pid)
 		}
 		return nil
 	})
 }
 
-// ended counts a zombie as ended: an orphan is reaped by whatever is process 1, if at all.
+// ended reports whether a process has ended. Zombies count, because process 1 may never reap them.
 func ended(pid int) bool {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	return err != nil || strings.Contains(string(status), "State:\tZ")
 }
 
-func TestAComputingChildEndsWithItsPipe(t *testing.T) {
-	// What holds where the kernel does not end it.
+func TestBusyChildEndsWhenItsPipeIsClosed(t *testing.T) {
+	// On systems where the kernel does not kill the child.
 	w := start(t, Limits{})
 	if err := writeFrame(w.child.requests, frame{kind: kindRequest, head: "loop"}); err != nil {
 		t.Fatal(err)
@@ -78,9 +78,9 @@ func TestAComputingChildEndsWithItsPipe(t *testing.T) {
 	select {
 	case <-w.child.exited:
 	case <-time.After(time.Minute):
-		t.Fatal("it goes on")
+		t.Fatal("the child is still running")
 	}
 	if !w.child.state.Success() {
-		t.Errorf("it ended otherwise: %s", w.child.state)
+		t.Errorf("the child ended with %s", w.child.state)
 	}
 }

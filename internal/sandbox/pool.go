@@ -7,11 +7,12 @@ import (
 	"time"
 )
 
-// idleTime is for how long an idle child is kept: long enough for the commands of one run, not for the time between commits.
-const idleTime = 30 * time.Second
+// idleTimeout is how long an idle child is kept: for the next calls of a run, not until the next
+// commit.
+const idleTimeout = 30 * time.Second
 
-// Pool makes calls, at most so many at a time, and keeps the children of calls that went well for those that follow.
-// A child is replaced when it has ended, or when half of its memory is not free.
+// Pool limits the number of concurrent calls and reuses children. It replaces a child that has
+// ended or uses half of its memory.
 type Pool struct {
 	limits Limits
 	slots  chan struct{}
@@ -21,20 +22,21 @@ type Pool struct {
 	closed bool
 }
 
-// NewPool starts no child before it is called.
+// NewPool returns a pool for size concurrent calls. The first call starts the first child.
 func NewPool(limits Limits, size int) *Pool {
 	return &Pool{limits: limits.withDefaults(), slots: make(chan struct{}, max(size, 1)), idle: map[*Worker]*time.Timer{}}
 }
 
-// Call waits for its turn and has a child's handler answer a request.
+// Call waits for a free slot and sends a request to a handler in a child. For errors see
+// [Worker.Call].
 func (p *Pool) Call(ctx context.Context, handler string, request []byte) ([]byte, error) {
 	return p.Within(p.limits.CPU).Call(ctx, handler, request)
 }
 
-// Within is the same pool for calls that may take less processor time.
+// Within returns the pool for calls with a lower limit of processor time.
 func (p *Pool) Within(cpu time.Duration) Within { return Within{pool: p, cpu: min(cpu, p.limits.CPU)} }
 
-// Within is a [Pool] for calls that may take less processor time than others.
+// Within is a [Pool] with a lower limit of processor time.
 type Within struct {
 	pool *Pool
 	cpu  time.Duration
@@ -50,7 +52,8 @@ func (p Within) Call(ctx context.Context, handler string, request []byte) ([]byt
 	return response, err
 }
 
-// Enforced is what keeps the children in. It starts one, if none is idle, which the next call finds ready.
+// Enforced returns the restrictions of the children. It starts a child if none is idle; the next
+// call uses it.
 func (p *Pool) Enforced(ctx context.Context) (Enforced, error) {
 	var enforced Enforced
 	err := p.with(ctx, func(w *Worker) error {
@@ -60,7 +63,7 @@ func (p *Pool) Enforced(ctx context.Context) (Enforced, error) {
 	return enforced, err
 }
 
-// Close ends the idle children; those that serve a call end with it. A closed pool refuses calls.
+// Close ends the idle children. A busy child ends after its call. Further calls fail.
 func (p *Pool) Close() {
 	p.mu.Lock()
 	p.closed = true
@@ -82,7 +85,7 @@ func (p *Pool) with(ctx context.Context, use func(*Worker) error) error {
 		return context.Cause(ctx)
 	}
 	defer func() { <-p.slots }()
-	w, err := p.take()
+	w, err := p.acquire()
 	if w == nil && err == nil {
 		w, err = Start(ctx, p.limits)
 	}
@@ -90,12 +93,12 @@ func (p *Pool) with(ctx context.Context, use func(*Worker) error) error {
 		return err
 	}
 	err = use(w)
-	p.put(w)
+	p.release(w)
 	return err
 }
 
-// take is an idle child, or nil where a new one has to be started.
-func (p *Pool) take() (*Worker, error) {
+// acquire returns an idle child, or nil if a new one must be started.
+func (p *Pool) acquire() (*Worker, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -112,18 +115,19 @@ func (p *Pool) take() (*Worker, error) {
 	return nil, nil
 }
 
-func (p *Pool) put(w *Worker) {
+// release makes a child idle, or ends it if it cannot be reused.
+func (p *Pool) release(w *Worker) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed || w.ended || !w.usable() {
 		w.Close()
 		return
 	}
-	p.idle[w] = time.AfterFunc(idleTime, func() { p.drop(w) })
+	p.idle[w] = time.AfterFunc(idleTimeout, func() { p.expire(w) })
 }
 
-// drop ends a child that was idle for long, if nobody has taken it.
-func (p *Pool) drop(w *Worker) {
+// expire ends a child that is still idle.
+func (p *Pool) expire(w *Worker) {
 	p.mu.Lock()
 	_, still := p.idle[w]
 	delete(p.idle, w)

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// computing are the system calls that a Go program (or, where it was built with cgo, the C library below it) makes while it
-// computes and talks over pipes that it has. Everything else is refused with EPERM, but for looking.
-var computing = []string{
+// allowedCalls are the system calls of a Go program (with cgo, also of the C library) that computes
+// and uses open pipes. All others fail with EPERM, except fileCalls.
+var allowedCalls = []string{
 	// pipes
 	"read", "write", "close", "fcntl", "pread64",
 	"epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "eventfd2",
@@ -28,21 +28,21 @@ var computing = []string{
 	"getrandom", "getrusage", "getrlimit", "setrlimit",
 }
 
-// looking are the system calls that look for a file. They are told that there is none, as on an empty disk: a library that only
-// asks whether a file is there goes on without it, where a refusal would end it.
-var looking = []string{
+// fileCalls fail with ENOENT, as on an empty disk. Libraries that look for an optional file
+// continue without it, but would fail on EPERM.
+var fileCalls = []string{
 	"open", "openat", "openat2", "stat", "lstat", "newfstatat", "fstatat64", "statx",
 	"access", "faccessat", "faccessat2", "readlink", "readlinkat",
 }
 
-// filterSystemCalls is in force on all threads, now and later.
-func filterSystemCalls() error {
+// loadSeccompFilter loads the filter on all current and future threads.
+func loadSeccompFilter() error {
 	info, err := arch.GetInfo("")
 	if err != nil {
 		return err
 	}
 	exists := func(name string) bool { _, ok := info.SyscallNames[name]; return ok }
-	here := func(names []string) []string {
+	existing := func(names []string) []string {
 		return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !exists(name) })
 	}
 	when := func(name string, conditions ...seccomp.Condition) seccomp.NameWithConditions {
@@ -50,31 +50,31 @@ func filterSystemCalls() error {
 	}
 	self := uint64(os.Getpid())
 	conditional := []seccomp.NameWithConditions{
-		// A thread, not a process.
+		// Only threads, no processes.
 		when("clone", seccomp.Condition{Argument: 0, Operation: seccomp.BitsSet, Value: unix.CLONE_THREAD}),
-		// No code but the program's own.
+		// No new executable memory.
 		when("mmap", seccomp.Condition{Argument: 2, Operation: seccomp.BitsNotSet, Value: unix.PROT_EXEC}),
 		when("mprotect", seccomp.Condition{Argument: 2, Operation: seccomp.BitsNotSet, Value: unix.PROT_EXEC}),
-		// A signal to itself only: that is how Go interrupts a goroutine.
+		// Only signals to itself, with which Go preempts goroutines.
 		when("tgkill", seccomp.Condition{Argument: 0, Operation: seccomp.Equal, Value: self}),
-		// Its own limits only, which it can lower.
+		// Only its own limits, which it can only lower.
 		when("prlimit64", seccomp.Condition{Argument: 0, Operation: seccomp.Equal, Value: 0}),
-		// Go gives its memory areas names.
+		// Go names its memory areas.
 		when("prctl", seccomp.Condition{Argument: 0, Operation: seccomp.Equal, Value: unix.PR_SET_VMA}),
 	}
-	refuse := func(errno unix.Errno) seccomp.Action { return seccomp.ActionErrno | seccomp.Action(errno) }
+	fail := func(errno unix.Errno) seccomp.Action { return seccomp.ActionErrno | seccomp.Action(errno) }
 	return seccomp.LoadFilter(seccomp.Filter{
 		NoNewPrivs: true,
 		Flag:       seccomp.FilterFlagTSync,
 		Policy: seccomp.Policy{
-			// The library makes that EPERM.
+			// ActionErrno without a number is EPERM.
 			DefaultAction: seccomp.ActionErrno,
 			Syscalls: []seccomp.SyscallGroup{
-				// Its flags lie in memory, where no filter sees them; the C library falls back to clone.
-				{Names: []string{"clone3"}, Action: refuse(unix.ENOSYS)},
-				{Names: here(looking), Action: refuse(unix.ENOENT)},
+				// A filter cannot see the flags of clone3. The C library falls back to clone.
+				{Names: []string{"clone3"}, Action: fail(unix.ENOSYS)},
+				{Names: existing(fileCalls), Action: fail(unix.ENOENT)},
 				{
-					Names:              here(computing),
+					Names:              existing(allowedCalls),
 					NamesWithCondtions: slices.DeleteFunc(conditional, func(c seccomp.NameWithConditions) bool { return !exists(c.Name) }),
 					Action:             seccomp.ActionAllow,
 				},

@@ -11,29 +11,29 @@ import (
 	"time"
 )
 
-// hardFactor is by how much the kernel's limit of memory lies above the measured one: Go gives pages back, but not the
-// addresses of its heap, and those count.
-const hardFactor = 2
+// kernelMemoryFactor is the ratio of the kernel's memory limit to the measured one. The kernel
+// counts heap addresses, and Go returns pages but not addresses.
+const kernelMemoryFactor = 2
 
-// startTime is how long a child may take to say hello. It takes tens of milliseconds; a machine may be busy.
-const startTime = 30 * time.Second
+// startTimeout limits the start of a child. It usually takes tens of milliseconds.
+const startTimeout = 30 * time.Second
 
 // child is a running process and the parent's ends of its pipes.
 type child struct {
 	requests, responses *os.File
-	stderr              *lastWords
+	stderr              *outputBuffer
 	usage               *usage
 	process             *os.Process
 	enforced            Enforced
-	// exited is closed when the process has ended and is reaped; state is how.
+	// exited is closed when the process has ended and was reaped. Then state is set.
 	exited chan struct{}
 	state  *os.ProcessState
 }
 
-// spawn starts a child and sets it up.
+// spawn starts a child process.
 func spawn(limits Limits) (*child, error) {
 	if os.Args[0] == childName {
-		return nil, errors.New("this is one itself, whose program does not call sandbox.Main first")
+		return nil, errors.New("this process is a child itself, and its program does not call sandbox.Main first")
 	}
 	path, err := program()
 	if err != nil {
@@ -51,7 +51,7 @@ func spawn(limits Limits) (*child, error) {
 	}
 	defer theirResponses.Close()
 
-	c := &child{requests: requests, responses: responses, stderr: &lastWords{}, exited: make(chan struct{})}
+	c := &child{requests: requests, responses: responses, stderr: &outputBuffer{}, exited: make(chan struct{})}
 	cmd := &exec.Cmd{
 		Path:        path,
 		Args:        []string{childName},
@@ -63,7 +63,7 @@ func spawn(limits Limits) (*child, error) {
 		SysProcAttr: attributes(),
 	}
 	started := make(chan error)
-	go c.live(cmd, started)
+	go c.run(cmd, started)
 	if err := <-started; err != nil {
 		requests.Close()
 		responses.Close()
@@ -72,9 +72,9 @@ func spawn(limits Limits) (*child, error) {
 	return c, nil
 }
 
-// live starts the process and stays with it to its end, on one thread: a child is killed with the thread that started it, not only with
-// the process (golang.org/issue/27505).
-func (c *child) live(cmd *exec.Cmd, started chan<- error) {
+// run starts the process and waits for its end on one thread, because the death of the thread that
+// started a child kills the child (golang.org/issue/27505).
+func (c *child) run(cmd *exec.Cmd, started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if err := cmd.Start(); err != nil {
@@ -86,18 +86,18 @@ func (c *child) live(cmd *exec.Cmd, started chan<- error) {
 	if c.usage, err = openUsage(cmd.Process.Pid); err != nil {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
-		started <- fmt.Errorf("its use of memory cannot be measured: %w", err)
+		started <- fmt.Errorf("its memory cannot be measured: %w", err)
 		return
 	}
 	started <- nil
-	_ = cmd.Wait() // the state says more
+	_ = cmd.Wait() // ProcessState has the result
 	c.state = cmd.ProcessState
 	close(c.exited)
 }
 
-// greet hands the child its limits and learns what keeps it in.
-func (c *child) greet(limits Limits) error {
-	body, err := json.Marshal(setup{Hard: hardFactor * limits.Memory, Memory: limits.Memory, CPU: limits.CPU, Input: limits.Input})
+// handshake sends the limits to the child and receives its restrictions.
+func (c *child) handshake(limits Limits) error {
+	body, err := json.Marshal(setup{Hard: kernelMemoryFactor * limits.Memory, Memory: limits.Memory, CPU: limits.CPU, Input: limits.Input})
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func (c *child) greet(limits Limits) error {
 	return json.Unmarshal(hello.body, &c.enforced)
 }
 
-// end kills the process, if it has not ended by itself, and returns when nothing of it is left.
+// end kills the process unless it has ended, and returns when it is reaped.
 func (c *child) end() {
 	_ = c.process.Kill() // it may have ended
 	<-c.exited
@@ -120,11 +120,11 @@ func (c *child) end() {
 	c.usage.close()
 }
 
-// died tells why a child that has ended gave no answer, after err in reading it.
-func (c *child) died(err error, limits Limits) error {
+// exitError explains why an ended child did not respond. err is the error of reading the response.
+func (c *child) exitError(err error, limits Limits) error {
 	crash := &CrashError{Reason: c.state.String(), Stderr: c.stderr.String()}
 	switch {
-	case errors.Is(err, errNoFrame):
+	case errors.Is(err, errBadFrame):
 		crash.Reason = err.Error()
 	case c.state.ExitCode() == exitMemory, crash.outOfMemory():
 		return &LimitError{What: Memory, Limit: limits.Memory}

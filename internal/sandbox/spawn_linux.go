@@ -2,8 +2,8 @@ package sandbox
 
 import "syscall"
 
-// program is this binary, even where another one has taken its place on the disk.
+// program returns the path of this binary, even if the file on disk was replaced.
 func program() (string, error) { return "/proc/self/exe", nil }
 
-// attributes: the kernel kills the child with the thread that started it, and so with the process.
+// attributes makes the kernel kill the child when the thread that started it dies.
 func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }

@@ -2,36 +2,37 @@ package sandbox
 
 import "sync"
 
-// lastWords keeps the beginning and the end of what is written to it, however much that is.
-type lastWords struct {
+// outputBuffer keeps the first and the last bytes written to it.
+type outputBuffer struct {
 	mu        sync.Mutex
 	head      []byte
 	tail      []byte
-	forgotten bool
+	truncated bool
 }
 
-const keptWords = 8 << 10 // bytes of each
+// outputEnd is the number of bytes kept at each end.
+const outputEnd = 8 << 10
 
-func (l *lastWords) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+func (b *outputBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	n := len(p)
-	if room := keptWords - len(l.head); room > 0 {
+	if room := outputEnd - len(b.head); room > 0 {
 		take := min(room, len(p))
-		l.head, p = append(l.head, p[:take]...), p[take:]
+		b.head, p = append(b.head, p[:take]...), p[take:]
 	}
-	l.tail = append(l.tail, p...)
-	if over := len(l.tail) - keptWords; over > 0 {
-		l.tail, l.forgotten = append(l.tail[:0], l.tail[over:]...), true
+	b.tail = append(b.tail, p...)
+	if over := len(b.tail) - outputEnd; over > 0 {
+		b.tail, b.truncated = append(b.tail[:0], b.tail[over:]...), true
 	}
 	return n, nil
 }
 
-func (l *lastWords) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.forgotten {
-		return string(l.head) + "\n[…]\n" + string(l.tail)
+func (b *outputBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.truncated {
+		return string(b.head) + "\n[…]\n" + string(b.tail)
 	}
-	return string(l.head) + string(l.tail)
+	return string(b.head) + string(b.tail)
 }

@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// usage reads what a process uses. Its files stay those of that process: once it is gone they read as an error, even
-// if another one has got its number.
+// usage measures a process. Reading fails after the end of the process, even if its pid was reused.
 type usage struct {
 	statm, stat *os.File
 }
@@ -32,7 +31,7 @@ func (u *usage) close() {
 	u.stat.Close()
 }
 
-// memory is what is resident of the process alone, in bytes.
+// memory returns the resident memory that is not shared, in bytes.
 func (u *usage) memory() (int64, bool) {
 	const resident, shared = 1, 2 // man 5 proc: size resident shared …, in pages
 	pages, ok := numbers(u.statm, nil, resident, shared)
@@ -42,18 +41,18 @@ func (u *usage) memory() (int64, bool) {
 	return (pages[0] - pages[1]) * int64(os.Getpagesize()), true
 }
 
-// cpu is the processor time of the process so far, all threads together.
+// cpu returns the processor time of the process so far, summed over all threads.
 func (u *usage) cpu() (time.Duration, bool) {
-	const utime, stime = 14 - 3, 15 - 3 // man 5 proc, counted from what follows the program's name, which may contain anything
+	const utime, stime = 14 - 3, 15 - 3 // man 5 proc, counted after the program name, which may contain any character
 	ticks, ok := numbers(u.stat, []byte(")"), utime, stime)
 	if !ok {
 		return 0, false
 	}
-	const tick = 10 * time.Millisecond // USER_HZ is 100 on all that Go runs on
+	const tick = 10 * time.Millisecond // USER_HZ is 100 on all platforms of Go
 	return time.Duration(ticks[0]+ticks[1]) * tick, true
 }
 
-// numbers reads two of the fields that follow the last occurrence of after.
+// numbers reads two of the fields after the last occurrence of after.
 func numbers(file *os.File, after []byte, first, second int) ([2]int64, bool) {
 	var buffer [1024]byte
 	n, _ := file.ReadAt(buffer[:], 0) // io.EOF is usual

@@ -4,7 +4,7 @@ package sandbox
 
 import "time"
 
-// usage is not known here; the child watches its own memory.
+// usage is not available; the child measures its own memory.
 type usage struct{}
 
 func openUsage(int) (*usage, error) { return &usage{}, nil }

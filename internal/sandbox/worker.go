@@ -8,13 +8,14 @@ import (
 	"time"
 )
 
-// measureEvery is how often the use of a computing child is measured: Go fills some 10 MiB in that time.
-const measureEvery = 10 * time.Millisecond
+// measureInterval is the time between two measurements of a busy child. Go fills about 10 MiB in
+// it.
+const measureInterval = 10 * time.Millisecond
 
-// errEnded is the error of a call to a worker whose child has ended.
+// errEnded: the child of the worker has ended.
 var errEnded = errors.New("the sandboxed process has ended")
 
-// Worker is one child. It serves one call at a time, and as many as it survives.
+// Worker is a child process. It serves one call at a time.
 type Worker struct {
 	limits Limits
 	child  *child
@@ -23,7 +24,7 @@ type Worker struct {
 	ended bool
 }
 
-// Start starts a child and waits until it is ready. Whoever starts a worker closes it.
+// Start starts a child and waits until it is ready. The caller must close the worker.
 func Start(ctx context.Context, limits Limits) (*Worker, error) {
 	limits = limits.withDefaults()
 	c, err := spawn(limits)
@@ -31,20 +32,20 @@ func Start(ctx context.Context, limits Limits) (*Worker, error) {
 		return nil, fmt.Errorf("the sandboxed process cannot be started: %w", err)
 	}
 	w := &Worker{limits: limits, child: c}
-	greeting := limits
-	greeting.Time = startTime
-	err = w.watch(ctx, greeting, func() error { return c.greet(limits) })
+	startLimits := limits
+	startLimits.Time = startTimeout
+	err = w.watch(ctx, startLimits, func() error { return c.handshake(limits) })
 	if err != nil {
-		return nil, fmt.Errorf("the sandboxed process does not start: %w", err)
+		return nil, fmt.Errorf("the sandboxed process did not start: %w", err)
 	}
 	return w, nil
 }
 
-// Enforced is what keeps the child in.
+// Enforced returns the restrictions of the child.
 func (w *Worker) Enforced() Enforced { return w.child.enforced }
 
-// Call has the child's handler of that name answer a request. After any error but a [HandlerError], and that of a
-// request larger than Limits.Input, the child has ended.
+// Call sends a request to the handler of this name and returns its response. After an error the
+// child has ended, except after a [HandlerError] or if the request exceeds Limits.Input.
 func (w *Worker) Call(ctx context.Context, handler string, request []byte) ([]byte, error) {
 	return w.call(ctx, w.limits.CPU, handler, request)
 }
@@ -63,11 +64,10 @@ func (w *Worker) call(ctx context.Context, cpu time.Duration, handler string, re
 	var reply frame
 	err := w.watch(ctx, limits, func() error {
 		if err := writeFrame(w.child.requests, frame{kind: kindRequest, head: handler, body: request}); err != nil {
-			// A child that died at it may have said why.
 			return err
 		}
 		var err error
-		reply, err = readFrame(w.child.responses, w.limits.Output, kindAnswer, kindFailure)
+		reply, err = readFrame(w.child.responses, w.limits.Output, kindResponse, kindFailure)
 		return err
 	})
 	if err != nil {
@@ -79,55 +79,56 @@ func (w *Worker) call(ctx context.Context, cpu time.Duration, handler string, re
 	return reply.body, nil
 }
 
-// watch runs a conversation with the child. If that fails, goes over a limit or is cancelled, the child is ended, and the
-// conversation with it.
-func (w *Worker) watch(ctx context.Context, limits Limits, talk func() error) error {
+// watch runs an exchange with the child. If it fails, exceeds a limit or is cancelled, watch ends
+// the child.
+func (w *Worker) watch(ctx context.Context, limits Limits, exchange func() error) error {
 	if err := context.Cause(ctx); err != nil {
 		w.end()
 		return err
 	}
 	before, _ := w.child.usage.cpu()
-	var said error
-	talked := make(chan struct{})
+	var exchangeErr error
+	exchanged := make(chan struct{})
 	go func() {
-		defer close(talked)
-		said = talk()
+		defer close(exchanged)
+		exchangeErr = exchange()
 	}()
 	stop := func(err error) error {
 		w.end()
-		<-talked // it ends, because the pipes are broken
+		<-exchanged // it ends, because the pipes are closed
 		return err
 	}
 	wall := time.NewTimer(limits.Time)
 	defer wall.Stop()
-	tick := time.NewTicker(measureEvery)
+	tick := time.NewTicker(measureInterval)
 	defer tick.Stop()
 	for {
 		select {
-		case <-talked:
-			if said == nil {
+		case <-exchanged:
+			if exchangeErr == nil {
 				return nil
 			}
 			w.end()
-			var large tooLarge
-			if errors.As(said, &large) {
+			var large frameTooLarge
+			if errors.As(exchangeErr, &large) {
 				return &LimitError{What: Output, Limit: limits.Output, Used: int64(min(large.size, 1<<62))}
 			}
-			return w.child.died(said, limits)
+			return w.child.exitError(exchangeErr, limits)
 		case <-ctx.Done():
 			return stop(context.Cause(ctx))
 		case <-wall.C:
 			return stop(&LimitError{What: Time, Limit: int64(limits.Time), Used: int64(limits.Time)})
 		case <-tick.C:
-			if err := w.over(limits, before); err != nil {
+			if err := w.exceeded(limits, before); err != nil {
 				return stop(err)
 			}
 		}
 	}
 }
 
-// over is the limit that the child is over, since its processor time was before.
-func (w *Worker) over(limits Limits, before time.Duration) error {
+// exceeded returns a LimitError if the child exceeds a limit. before is its processor time at the
+// start.
+func (w *Worker) exceeded(limits Limits, before time.Duration) error {
 	if used, ok := w.child.usage.memory(); ok && used > limits.Memory {
 		return &LimitError{What: Memory, Limit: limits.Memory, Used: used}
 	}
@@ -137,7 +138,7 @@ func (w *Worker) over(limits Limits, before time.Duration) error {
 	return nil
 }
 
-// usable tells whether the child lives, and has the better part of its memory left.
+// usable reports whether the child runs and uses less than half of its memory.
 func (w *Worker) usable() bool {
 	select {
 	case <-w.child.exited:
@@ -148,7 +149,7 @@ func (w *Worker) usable() bool {
 	return !ok || used < w.limits.Memory/2
 }
 
-// Close ends the child, after the call that it may be serving.
+// Close ends the child after its current call.
 func (w *Worker) Close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

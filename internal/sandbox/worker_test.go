@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-func TestAThousandRequestsOnOneWorker(t *testing.T) {
+func TestWorkerServesManyRequests(t *testing.T) {
 	w := start(t, Limits{})
 	pid := w.child.process.Pid
 	for i := range 1000 {
@@ -22,7 +22,7 @@ func TestAThousandRequestsOnOneWorker(t *testing.T) {
 		}
 	}
 	if w.child.process.Pid != pid || !w.usable() {
-		t.Error("the worker did not stay the same")
+		t.Error("the child was replaced, or is not usable")
 	}
 	large := touched(20 * mib)
 	if got, err := w.Call(t.Context(), "echo", large); err != nil || !bytes.Equal(got, large) {
@@ -30,7 +30,7 @@ func TestAThousandRequestsOnOneWorker(t *testing.T) {
 	}
 }
 
-func TestAnInterruptOfTheTerminalIsLeftToTheParent(t *testing.T) {
+func TestChildIgnoresInterrupts(t *testing.T) {
 	w := start(t, Limits{})
 	if err := w.child.process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
@@ -40,16 +40,16 @@ func TestAnInterruptOfTheTerminalIsLeftToTheParent(t *testing.T) {
 	}
 }
 
-func TestNothingIsLeftBehind(t *testing.T) {
-	// The first child opens what the Go runtime keeps for all.
+func TestClosedWorkersLeakNothing(t *testing.T) {
+	// The first child makes the Go runtime open descriptors that it keeps.
 	start(t, Limits{}).Close()
 	files, goroutines := openFiles(t), runtime.NumGoroutine()
 	for _, handler := range []string{"echo", "fail", "panic", "exit", "garbage", "loop", "sleep"} {
 		w := start(t, Limits{Time: 200 * time.Millisecond})
 		_, _ = w.Call(t.Context(), handler, nil)
 		w.Close()
-		w.Close() // is harmless
-		isGone(t, w)
+		w.Close() // a second Close does nothing
+		wantReaped(t, w)
 	}
 	eventually(t, func() error {
 		if n := runtime.NumGoroutine(); n > goroutines {
@@ -63,7 +63,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	})
 }
 
-func TestAPoolServesManyAtATimeWithFewChildren(t *testing.T) {
+func TestPoolLimitsTheNumberOfChildren(t *testing.T) {
 	const size = 2
 	p := NewPool(Limits{Time: long, CPU: long}, size)
 	defer p.Close()
@@ -84,7 +84,7 @@ func TestAPoolServesManyAtATimeWithFewChildren(t *testing.T) {
 	}
 }
 
-func TestAPoolReplacesAChildThatDied(t *testing.T) {
+func TestPoolReplacesDeadChild(t *testing.T) {
 	p := NewPool(Limits{Time: long, CPU: long}, 1)
 	defer p.Close()
 	pid := func() int {
@@ -98,7 +98,7 @@ func TestAPoolReplacesAChildThatDied(t *testing.T) {
 	}
 	first := pid()
 	if _, err := p.Call(t.Context(), "fail", []byte("text")); err == nil || pid() != first {
-		t.Errorf("an error of the handler cost the child: %v", err)
+		t.Errorf("a handler error ended the child: %v", err)
 	}
 	var crash *CrashError
 	if _, err := p.Call(t.Context(), "panic", nil); !errors.As(err, &crash) {
@@ -111,14 +111,14 @@ func TestAPoolReplacesAChildThatDied(t *testing.T) {
 		t.Errorf("child %d was followed by %d", first, second)
 	}
 	for w := range p.idle {
-		w.child.end() // while nobody looks, as the kernel does when it runs out of memory
+		w.child.end() // as the OOM killer may do at any time
 	}
 	if got, err := p.Call(t.Context(), "echo", []byte("once more")); err != nil || string(got) != "once more" {
 		t.Errorf("got %q, %v", got, err)
 	}
 }
 
-func TestAClosedPoolHasNoChildren(t *testing.T) {
+func TestClosedPoolHasNoChildren(t *testing.T) {
 	p := NewPool(Limits{}, 1)
 	if _, err := p.Call(t.Context(), "echo", nil); err != nil {
 		t.Fatal(err)
@@ -127,24 +127,24 @@ func TestAClosedPoolHasNoChildren(t *testing.T) {
 	for w = range p.idle {
 	}
 	p.Close()
-	isGone(t, w)
+	wantReaped(t, w)
 	if _, err := p.Call(t.Context(), "echo", nil); !errors.Is(err, errClosed) {
 		t.Errorf("got %v, want %v", err, errClosed)
 	}
 }
 
-func TestAnIdleChildIsLetGo(t *testing.T) {
+func TestIdleChildExpires(t *testing.T) {
 	p := NewPool(Limits{}, 1)
 	defer p.Close()
 	if _, err := p.Call(t.Context(), "echo", nil); err != nil {
 		t.Fatal(err)
 	}
 	for w := range p.idle {
-		p.drop(w)
-		isGone(t, w)
+		p.expire(w)
+		wantReaped(t, w)
 	}
 	if len(p.idle) != 0 {
-		t.Error("it is still listed")
+		t.Error("the child is still in the pool")
 	}
 }
 
@@ -157,7 +157,7 @@ func openFiles(t *testing.T) int {
 	return len(entries)
 }
 
-// eventually polls until check is content.
+// eventually polls until check returns nil.
 func eventually(t *testing.T, check func() error) {
 	t.Helper()
 	deadline := time.Now().Add(time.Minute)
@@ -173,7 +173,7 @@ func eventually(t *testing.T, check func() error) {
 	}
 }
 
-func BenchmarkFromSpawnToFirstResponse(b *testing.B) {
+func BenchmarkFirstResponse(b *testing.B) {
 	for b.Loop() {
 		w, err := Start(b.Context(), Limits{})
 		if err != nil {
@@ -188,7 +188,7 @@ func BenchmarkFromSpawnToFirstResponse(b *testing.B) {
 	}
 }
 
-func BenchmarkCallOfAWarmWorker(b *testing.B) {
+func BenchmarkCall(b *testing.B) {
 	for _, size := range []int{0, mib, 16 * mib} {
 		b.Run(strings.ReplaceAll(formatBytes(int64(size)), " ", ""), func(b *testing.B) {
 			w, err := Start(b.Context(), Limits{})

@@ -1,8 +1,3 @@
-// Package skeleton answers: what does a new mesh repository hold?
-//
-// In: the name of its CUE module and the versions that its CI shall use. Out: its files, which `cue vet ./...`
-// and `isthmus vet` accept as they are. The folder files is the one source of them; what ends in .tmpl is a
-// template with <% %> around its actions, since workflows have braces of their own.
 package skeleton
 
 import (
@@ -23,13 +18,15 @@ const templateSuffix = ".tmpl"
 
 // Values fill the templates.
 type Values struct {
-	// Module is the repository's CUE module, such as "example.com/mesh".
+	// Module is the CUE module of the repository, such as "example.com/mesh".
 	Module string
-	// Isthmus and CUE are the versions that CI installs, Go is that of the toolchain which builds them ("1.26").
+	// Isthmus and CUE are the versions that CI installs; Go is the version of the toolchain
+	// ("1.26").
 	Isthmus, CUE, Go string
 }
 
-// Files are the files of a new repository by slash-separated path, the vendored CUE module among them.
+// Files returns the files of a new repository by slash-separated path, including the vendored CUE
+// module.
 func Files(values Values) (map[string][]byte, error) {
 	files, err := vendoring.Files()
 	if err != nil {
@@ -57,7 +54,7 @@ func Files(values Values) (map[string][]byte, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("making the files of a new repository: %w", err)
+		return nil, fmt.Errorf("creating the files of a new repository: %w", err)
 	}
 	return files, nil
 }

@@ -15,25 +15,25 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/transport/client"
 )
 
-// ancestryBytes bounds the answer to one question of ancestry.
+// ancestryBytes bounds the response to one request for an ancestry check.
 const ancestryBytes = 64 << 20
 
-// contains asks the server whether commit's history contains earlier. known is false where no answer could be
-// had: the server failed, or more than ancestryBytes of changes lie between the two.
+// contains asks the server whether the history of commit contains earlier. ok is false if the
+// server failed, or if more than ancestryBytes of changes lie between the two commits.
 //
-// We hold no history, and deepening ours would not end when a branch was set back: an ancestor never leads to
-// its descendant. But a server that is told we want commit and have earlier, and not that our history is cut
-// off, sends exactly the commits that are reachable from commit and not from earlier. Every commit on a way
-// from commit down to earlier is of these, so earlier is an ancestor if and only if one of these has it as its
-// parent. A server that does not acknowledge earlier has it nowhere, so not in the history either. The answer
-// serves for this alone and is thrown away, since the server also leaves out files that we do not have.
-func (r *remote) contains(ctx context.Context, commit *object.Commit, earlier plumbing.Hash) (contained, known bool) {
+// We have no history. Deepening it would not end after a reset of the branch, because an ancestor
+// never leads to its descendant. Instead we claim to have earlier, with its history, and request
+// commit. The server then sends exactly the commits that are reachable from commit and not from
+// earlier. Every commit between the two is among them, so earlier is an ancestor if and only if one
+// of them has it as a parent. A server that does not acknowledge earlier does not have it. The
+// response is discarded afterwards, because it lacks files that the server assumes we have.
+func (r *remote) contains(ctx context.Context, commit *object.Commit, earlier plumbing.Hash) (contained, ok bool) {
 	for _, p := range commit.ParentHashes {
 		if p == earlier {
 			return true, true
 		}
 	}
-	between, acknowledged, err := r.between(ctx, commit.Hash, earlier)
+	between, acknowledged, err := r.fetchRange(ctx, commit.Hash, earlier)
 	if err != nil {
 		return false, false
 	}
@@ -57,13 +57,13 @@ func (r *remote) contains(ctx context.Context, commit *object.Commit, earlier pl
 	return contained, err == nil
 }
 
-// between fetches what is reachable from want and not from have.
-func (r *remote) between(ctx context.Context, want, have plumbing.Hash) (s *objects, acknowledged bool, err error) {
+// fetchRange fetches the objects that are reachable from want and not from have.
+func (r *remote) fetchRange(ctx context.Context, want, have plumbing.Hash) (s *objects, acknowledged bool, err error) {
 	endpoint, err := transport.NewEndpoint(r.url)
 	if err != nil {
 		return nil, false, err
 	}
-	endpoint.CaBundle, endpoint.ClientCert, endpoint.ClientKey, endpoint.Proxy = r.caFile, r.clientCert, r.clientKey, r.proxyUntil(ctx)
+	endpoint.CaBundle, endpoint.ClientCert, endpoint.ClientKey, endpoint.Proxy = r.caFile, r.clientCert, r.clientKey, r.proxyWithDeadline(ctx)
 	c, err := client.NewClient(endpoint)
 	if err != nil {
 		return nil, false, err
@@ -94,14 +94,14 @@ func (r *remote) between(ctx context.Context, want, have plumbing.Hash) (s *obje
 	}
 	s = newObjects(ctx, Limits{MaxTotalBytes: ancestryBytes / 2})
 	err = packfile.UpdateObjectStorage(s, unwrapSideband(request.Capabilities, response))
-	// Nothing lies between if want is an ancestor of have.
+	// The pack is empty if want is an ancestor of have.
 	if errors.Is(err, packfile.ErrEmptyPackfile) {
 		err = nil
 	}
 	return s, true, err
 }
 
-// unwrapSideband takes the pack out of the channel that the request asked for.
+// unwrapSideband returns the pack from the channel that was requested.
 func unwrapSideband(asked *capability.List, response io.Reader) io.Reader {
 	switch {
 	case asked.Supports(capability.Sideband64k):

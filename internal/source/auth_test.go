@@ -64,7 +64,7 @@ func (a *authority) sign(cert, parent *x509.Certificate, by *ecdsa.PrivateKey) (
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), key
 }
 
-// leaf is a certificate and key for a server or client on loopback.
+// leaf returns a certificate and key for a server or client on loopback.
 func (a *authority) leaf() (certPEM, keyPEM []byte) {
 	cert := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "loopback"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
@@ -154,7 +154,7 @@ func TestHTTPSCredentials(t *testing.T) {
 	}
 }
 
-func TestOptionsThatCannotWork(t *testing.T) {
+func TestInvalidOptions(t *testing.T) {
 	t.Parallel()
 	pair, err := ssh.NewEd25519Generator().Generate()
 	if err != nil {
@@ -185,7 +185,7 @@ func TestOptionsThatCannotWork(t *testing.T) {
 		"BadBranch":          {Options{URL: "https://example.com/m", Ref: Ref{Branch: "a..b:c"}}, ConfigurationInvalid, []string{"a..b:c"}},
 		"Proxy":              {Options{URL: "https://example.com/m", Proxy: map[string][]byte{"username": []byte("x")}}, ConfigurationInvalid, []string{"address"}},
 		"ProxyForSSH":        {Options{URL: "ssh://git@example.com/m", Auth: map[string][]byte{"identity": pair.PrivateKey, "known_hosts": append([]byte("example.com "), pair.PublicKey...)}, Proxy: map[string][]byte{"address": []byte("http://p:3128")}}, ConfigurationInvalid, []string{"socks5://"}},
-		"NoKeys":             {Options{URL: "https://example.com/m", Verify: &Verify{Keys: map[string][]byte{"empty": []byte(" \n")}}}, VerificationFailed, []string{"without any key"}},
+		"NoKeys":             {Options{URL: "https://example.com/m", Verify: &Verify{Keys: map[string][]byte{"empty": []byte(" \n")}}}, VerificationFailed, []string{"has no keys"}},
 		"TagOfABranch":       {Options{URL: "https://example.com/m", Verify: &Verify{Mode: VerifyTag, Keys: map[string][]byte{"k": []byte("k")}}}, ConfigurationInvalid, []string{"ref.tag"}},
 		"UnknownMode":        {Options{URL: "https://example.com/m", Verify: &Verify{Mode: "Head", Keys: map[string][]byte{"k": []byte("k")}}}, ConfigurationInvalid, []string{`"Head"`}},
 	}
@@ -201,7 +201,7 @@ func TestOptionsThatCannotWork(t *testing.T) {
 	}
 }
 
-// serveSSH starts the server's ssh side and returns its address as a URL without a path.
+// serveSSH starts the ssh server and returns its URL without a path.
 func serveSSH(t *testing.T, s *server, config *gossh.ServerConfig) string {
 	t.Helper()
 	s.git.KeyDir(t.TempDir())
@@ -271,16 +271,16 @@ func TestSSH(t *testing.T) {
 	g := newGit(t, Options{URL: address + "/mesh.git", Auth: map[string][]byte{"identity": pair.PrivateKey, "known_hosts": known}})
 	first := mustFetch(t, g)
 	if again := mustFetch(t, g); again != first {
-		t.Error("another Snapshot, though nothing changed")
+		t.Error("another Snapshot without a change")
 	}
 	s.write("mesh.cue", "package config\n// over ssh\n")
 	first2 := s.push("main", "Over ssh")
-	if got := mustFetch(t, g); got.Commit != first2 || got.Rewound != "" {
-		t.Errorf("got %s, rewound %q", got.Commit, got.Rewound)
+	if got := mustFetch(t, g); got.Commit != first2 || got.RewrittenFrom != "" {
+		t.Errorf("got %s, rewrittenFrom %q", got.Commit, got.RewrittenFrom)
 	}
 	s.run(s.clone, "push", "-q", "--force", "origin", hash+":refs/heads/main")
-	if got := mustFetch(t, g); got.Commit != hash || got.Rewound != first2 {
-		t.Errorf("after the force push: %s, rewound %q", got.Commit, got.Rewound)
+	if got := mustFetch(t, g); got.Commit != hash || got.RewrittenFrom != first2 {
+		t.Errorf("after the force push: %s, rewrittenFrom %q", got.Commit, got.RewrittenFrom)
 	}
 }
 
@@ -341,7 +341,7 @@ func TestSSHServerWithSeveralHostKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The server adds an RSA key of its own; what the file says of other hosts must not matter.
+	// The server adds its own RSA key. Entries of other hosts in the file must not matter.
 	own, err := ssh.ScanHostKey(strings.TrimPrefix(address, "ssh://git@"), limit, []string{gossh.KeyAlgoRSASHA256}, false)
 	if err != nil {
 		t.Fatal(err)
@@ -370,7 +370,7 @@ func TestSSHServerThatNeverAnswers(t *testing.T) {
 				return
 			}
 			go func() {
-				// Until the client hangs up.
+				// Read until the client closes the connection.
 				_, _ = io.Copy(io.Discard, conn)
 				_ = conn.Close()
 				closed <- struct{}{}
@@ -392,15 +392,16 @@ func TestSSHServerThatNeverAnswers(t *testing.T) {
 	select {
 	case <-closed:
 	case <-time.After(limit):
-		t.Fatal("the connection outlives the deadline of its Fetch")
+		t.Fatal("the connection was not closed at the deadline of its Fetch")
 	}
 
-	// Cancelled before a far deadline, connections stay; their number is bounded.
+	// A fetch that is cancelled long before its deadline keeps its connection. The number is
+	// bounded.
 	for range maxAbandoned {
 		ctx, cancel := context.WithCancel(context.Background())
 		go cancel()
 		if _, err := g.Fetch(ctx, ""); err == nil {
-			t.Fatal("a server that says nothing was fetched from")
+			t.Fatal("Fetch from a silent server succeeded")
 		}
 	}
 	eventually(t, "the limit of hanging fetches is reached", func() bool {
@@ -497,7 +498,7 @@ func TestSSHThroughAProxy(t *testing.T) {
 		t.Fatalf("got %v, %v; want commit %s", got, err, hash)
 	}
 	if through.Load() == 0 {
-		t.Error("the proxy was passed by")
+		t.Error("the proxy was not used")
 	}
 	proxy["password"] = []byte("wrong-pass")
 	_, err = fetch(t, newGit(t, Options{URL: address + "/mesh.git", Auth: auth, Proxy: proxy}), "")

@@ -12,65 +12,65 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 )
 
-// errTooMuch ends a walk whose result is refused anyway, so that a tree made to be huge costs no more than
-// the limit.
-var errTooMuch = errors.New("over the limits")
+// errAborted ends a walk at the first exceeded limit, so that a huge tree costs no more than the
+// limit.
+var errAborted = errors.New("over the limits")
 
-// content gathers the files of one commit or directory. It is the only place that decides what a mesh
-// repository may hold, so that a directory and a commit are judged alike.
+// content collects the files of one commit or directory. It alone decides which files are valid, so
+// that the same rules apply to directories and commits.
 type content struct {
-	limits  Limits
-	files   map[string]Blob
-	folders int
-	total   int64
-	refused map[string]Refusal
-	// tooMuch is why there is no answer at all.
-	tooMuch manifest.Findings
+	limits   Limits
+	files    map[string]Blob
+	folders  int
+	total    int64
+	rejected map[string]Rejection
+	// fatal has the findings for which there is no result.
+	fatal manifest.Findings
 }
 
 func newContent(limits Limits) *content {
-	return &content{limits: limits.withDefaults(), files: map[string]Blob{}, refused: map[string]Refusal{}}
+	return &content{limits: limits.withDefaults(), files: map[string]Blob{}, rejected: map[string]Rejection{}}
 }
 
-// admit says whether the content of a regular file of this size may be read. It returns errTooMuch when the
-// walk has to end.
+// admit reports whether a regular file of this size may be read. It returns errAborted to end the
+// walk.
 func (c *content) admit(path string, size int64) (bool, error) {
 	if len(c.files) >= c.limits.MaxFiles {
-		c.end(path, fmt.Sprintf("more than %d files; keep only the mesh below the path, or raise --%s", c.limits.MaxFiles, FilesFlag))
-		return false, errTooMuch
+		c.fail(path, fmt.Sprintf("more than %d files; keep only the mesh below the path, or raise --%s", c.limits.MaxFiles, FilesFlag))
+		return false, errAborted
 	}
 	if size > c.limits.MaxFileBytes {
-		c.refuse(path, fmt.Sprintf("file is %s, over the limit of %s for one file; remove it from below the path, or raise --%s",
+		c.reject(path, fmt.Sprintf("file is %s, over the limit of %s for one file; remove it from below the path, or raise --%s",
 			byteCount(size), byteCount(c.limits.MaxFileBytes), FileSizeFlag))
 		return false, nil
 	}
 	if c.total+size > c.limits.MaxTotalBytes {
-		c.end(path, fmt.Sprintf("all files together are over the limit of %s; keep only the mesh below the path, or raise --%s",
+		c.fail(path, fmt.Sprintf("all files together are over the limit of %s; keep only the mesh below the path, or raise --%s",
 			byteCount(c.limits.MaxTotalBytes), TotalSizeFlag))
-		return false, errTooMuch
+		return false, errAborted
 	}
 	c.total += size
 	return true, nil
 }
 
-// enter counts a folder: a tree of empty folders may be made to be endless, too.
+// enter counts a folder, because a tree of empty folders may be huge too.
 func (c *content) enter(path string) error {
 	c.folders++
 	if c.folders > c.limits.MaxFiles {
-		c.end(path, fmt.Sprintf("more than %d folders; keep only the mesh below the path, or raise --%s", c.limits.MaxFiles, FilesFlag))
-		return errTooMuch
+		c.fail(path, fmt.Sprintf("more than %d folders; keep only the mesh below the path, or raise --%s", c.limits.MaxFiles, FilesFlag))
+		return errAborted
 	}
 	return nil
 }
 
-// add takes an admitted file.
+// add adds an admitted file.
 func (c *content) add(path, hash string, data []byte) {
 	if !strings.HasSuffix(path, ".cue") || utf8.Valid(data) {
 		c.files[path] = Blob{Hash: hash, Data: data}
 		return
 	}
 	offset := invalidUTF8(data)
-	c.refused[path] = Refusal{Finding: manifest.Finding{
+	c.rejected[path] = Rejection{Finding: manifest.Finding{
 		File:   path,
 		Line:   1 + bytes.Count(data[:offset], []byte("\n")),
 		Column: offset - bytes.LastIndexByte(data[:offset], '\n'),
@@ -79,7 +79,7 @@ func (c *content) add(path, hash string, data []byte) {
 	}}
 }
 
-// invalidUTF8 is the offset of the first byte that is no UTF-8.
+// invalidUTF8 returns the offset of the first byte that is not UTF-8.
 func invalidUTF8(data []byte) int {
 	for i := 0; i < len(data); {
 		r, size := utf8.DecodeRune(data[i:])
@@ -92,42 +92,43 @@ func invalidUTF8(data []byte) int {
 }
 
 func (c *content) symlink(path, target string) {
-	c.refused[path] = Refusal{Link: true, Target: target, Finding: manifest.Finding{
-		File: path, Message: fmt.Sprintf("symbolic link to %q; Isthmus follows no links, commit a copy of the file, or remove the link", target),
+	c.rejected[path] = Rejection{Link: true, Target: target, Finding: manifest.Finding{
+		File: path, Message: fmt.Sprintf("symbolic link to %q; Isthmus does not follow links: commit a copy of the file, or remove the link", target),
 	}}
 }
 
 func (c *content) submodule(path string) {
-	c.refused[path] = Refusal{Link: true, Finding: manifest.Finding{
-		File: path, Message: "submodule; Isthmus reads one repository only, commit the files themselves, or remove the submodule",
+	c.rejected[path] = Rejection{Link: true, Finding: manifest.Finding{
+		File: path, Message: "submodule; Isthmus does not read submodules: commit the files themselves, or remove the submodule",
 	}}
 }
 
-func (c *content) refuse(path, message string) {
-	c.refused[path] = Refusal{Finding: manifest.Finding{File: path, Message: message}}
+func (c *content) reject(path, message string) {
+	c.rejected[path] = Rejection{Finding: manifest.Finding{File: path, Message: message}}
 }
 
-// end notes why the walk ends before it saw everything.
-func (c *content) end(path, message string) {
-	c.tooMuch = append(c.tooMuch, manifest.Finding{File: path, Message: message})
+// fail adds a finding for which there is no result.
+func (c *content) fail(path, message string) {
+	c.fatal = append(c.fatal, manifest.Finding{File: path, Message: message})
 }
 
-// result is what was found, or findings if it is too much or nothing; where says what was read.
-func (c *content) result(where string) (map[string]Blob, map[string]Refusal, error) {
-	if len(c.tooMuch) > 0 {
-		return nil, nil, c.tooMuch
+// result returns the files and rejections, or findings if a limit was exceeded or there are no
+// files. where names what was read.
+func (c *content) result(where string) (map[string]Blob, map[string]Rejection, error) {
+	if len(c.fatal) > 0 {
+		return nil, nil, c.fatal
 	}
 	if len(c.files) == 0 {
-		none := manifest.Findings{{Message: where + " holds no files; a mesh repository needs at least mesh.cue, `isthmus init` makes one"}}
-		for _, path := range slices.Sorted(maps.Keys(c.refused)) {
-			none = append(none, c.refused[path].Finding)
+		none := manifest.Findings{{Message: where + " has no files; create a mesh repository with `isthmus init`"}}
+		for _, path := range slices.Sorted(maps.Keys(c.rejected)) {
+			none = append(none, c.rejected[path].Finding)
 		}
 		return nil, nil, none
 	}
-	return c.files, c.refused, nil
+	return c.files, c.rejected, nil
 }
 
-// byteCount prints a size for people: 4 MiB, 50.3 MiB, 812 bytes.
+// byteCount formats a size: 4 MiB, 50.3 MiB, 812 bytes.
 func byteCount(n int64) string {
 	switch {
 	case n >= 1<<20 && n%(1<<20) == 0:

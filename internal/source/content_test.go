@@ -20,7 +20,7 @@ func fromDir(dir string, limits Limits) (*Snapshot, error) {
 	return FromDir(context.Background(), dir, limits)
 }
 
-// findings are the files that an error names, with its line and column where it has them.
+// findings returns the messages of an error by file, with line and column if it has them.
 func findings(err error) map[string]string {
 	var fs manifest.Findings
 	errors.As(err, &fs)
@@ -35,16 +35,16 @@ func findings(err error) map[string]string {
 	return got
 }
 
-// refused are the entries that a snapshot leaves out, as findings has them.
-func refused(s *Snapshot) map[string]string {
+// rejections returns the messages of rejected entries, like findings.
+func rejections(s *Snapshot) map[string]string {
 	var all manifest.Findings
-	for _, r := range s.Refused {
+	for _, r := range s.Rejected {
 		all = append(all, r.Finding)
 	}
 	return findings(all)
 }
 
-func TestContentThatIsRefused(t *testing.T) {
+func TestRejectedContent(t *testing.T) {
 	t.Parallel()
 	big := make([]byte, 12_000_000)
 	if _, err := rand.Read(big); err != nil {
@@ -54,12 +54,12 @@ func TestContentThatIsRefused(t *testing.T) {
 		reason string
 		limits Limits
 		make   func(t *testing.T, s *server)
-		// whole: nothing of the commit can be used.
+		// whole: the whole commit is rejected.
 		whole bool
 		want  map[string][]string
 	}{
 		"Symlinks": {
-			reason: "every link is named, with where it leads",
+			reason: "the error has every link and its target",
 			make: func(t *testing.T, s *server) {
 				for name, to := range map[string]string{"a.cue": "mesh.cue", "services/passwd": "/etc/passwd", "cycle": "."} {
 					if err := os.Symlink(to, filepath.Join(s.clone, name)); err != nil {
@@ -74,7 +74,7 @@ func TestContentThatIsRefused(t *testing.T) {
 			},
 		},
 		"Submodules": {
-			reason: "a repository in the repository, in two places, beside a link",
+			reason: "nested repositories in two places, and a link",
 			make: func(t *testing.T, s *server) {
 				for _, name := range []string{"lib", "services/lib"} {
 					s.run("", "init", "-q", filepath.Join(s.clone, name))
@@ -93,8 +93,8 @@ func TestContentThatIsRefused(t *testing.T) {
 			make:   func(t *testing.T, s *server) { s.write("services/dump.sql", string(big)) },
 			want:   map[string][]string{"services/dump.sql": {"11.4 MiB", "4 MiB"}},
 		},
-		"LargeFilesThatBuildUponEachOther": {
-			reason: "Git sends one as the difference to the other",
+		"LargeFilesAsDeltas": {
+			reason: "Git sends one file as the delta of another",
 			make: func(t *testing.T, s *server) {
 				s.write("a.bin", string(big[:6<<20]))
 				s.write("b.bin", string(big[:6<<20])+"and more")
@@ -123,7 +123,7 @@ func TestContentThatIsRefused(t *testing.T) {
 			want: map[string][]string{"x08": {"more than 10 files"}},
 		},
 		"NotUTF8": {
-			reason: "the line, the column and the offset of the first bad byte",
+			reason: "the error has line, column and offset of the first invalid byte",
 			make: func(t *testing.T, s *server) {
 				s.write("services/latin.cue", "package config\n// caf\xe9 au lait\n// \xff\n")
 				s.write("logo.png", "\x89PNG\xff")
@@ -146,10 +146,10 @@ func TestContentThatIsRefused(t *testing.T) {
 				if tc.whole {
 					wantError(t, read, ContentRefused)
 				} else if read != nil {
-					t.Fatalf("%s, %s: all is refused: %v", where, tc.reason, read)
+					t.Fatalf("%s, %s: the whole commit is rejected: %v", where, tc.reason, read)
 				}
 				if !tc.whole {
-					got = refused(map[string]*Snapshot{"commit": snapshot, "directory": directory}[where])
+					got = rejections(map[string]*Snapshot{"commit": snapshot, "directory": directory}[where])
 				}
 				if len(got) != len(tc.want) {
 					t.Errorf("%s, %s: findings %v, want %d", where, tc.reason, got, len(tc.want))
@@ -166,39 +166,39 @@ func TestContentThatIsRefused(t *testing.T) {
 			again, err := fetch(t, g, "")
 			if tc.whole {
 				if !strings.Contains(fromGit.Error(), hash) {
-					t.Errorf("the error does not name the commit: %v", fromGit)
+					t.Errorf("the error does not contain the commit: %v", fromGit)
 				}
-				wantAbout(t, fromGit, "main@sha1:"+hash, "")
+				wantRevision(t, fromGit, "main@sha1:"+hash, "")
 				if err == nil || err.Error() != fromGit.Error() {
-					t.Errorf("the second answer differs: %v", err)
+					t.Errorf("the second error differs: %v", err)
 				}
 			} else if d := cmp.Diff(snapshot, again); d != "" || len(snapshot.Files) < 2 || snapshot.Commit != hash {
-				t.Errorf("all else is there, and again: %s", d)
+				t.Errorf("other files are missing, or differ in a second fetch: %s", d)
 			}
 			if s.packs.Load() != packs {
-				t.Error("a refused commit is transferred again and again")
+				t.Error("a rejected commit was transferred again")
 			}
 			s.run(s.clone, "rm", "-rqf", "--cached", ".")
 			s.run(s.clone, "reset", "-q", "--hard", "HEAD~1")
 			s.run(s.clone, "clean", "-qffdx")
-			mended := s.push("main", "Mended")
-			if got := mustFetch(t, g); got.Commit != mended {
-				t.Errorf("after mending: %s, want %s", got.Commit, mended)
+			fixed := s.push("main", "Fixed")
+			if got := mustFetch(t, g); got.Commit != fixed {
+				t.Errorf("after the fix: %s, want %s", got.Commit, fixed)
 			}
 		})
 	}
 }
 
-// wantAbout checks which commit an error is about, and which the branch held before.
-func wantAbout(t *testing.T, err error, revision, rewound string) {
+// wantRevision checks the commit of an error, and the previous commit of a rewritten branch.
+func wantRevision(t *testing.T, err error, revision, rewrittenFrom string) {
 	t.Helper()
 	var e *Error
-	if !errors.As(err, &e) || e.Revision != revision || e.Rewound != rewound {
-		t.Errorf("the error is about %q, rewound %q, want %q, %q: %v", e.Revision, e.Rewound, revision, rewound, err)
+	if !errors.As(err, &e) || e.Revision != revision || e.RewrittenFrom != rewrittenFrom {
+		t.Errorf("the error has revision %q, rewrittenFrom %q, want %q, %q: %v", e.Revision, e.RewrittenFrom, revision, rewrittenFrom, err)
 	}
 }
 
-func TestARefusedCommitTellsOfARewrittenHistory(t *testing.T) {
+func TestRejectedCommitReportsRewrittenHistory(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.seed()
@@ -214,7 +214,7 @@ func TestARefusedCommitTellsOfARewrittenHistory(t *testing.T) {
 	bad := s.push("main", "Too much, and without the second")
 	_, err := fetch(t, g, "")
 	wantError(t, err, ContentRefused)
-	wantAbout(t, err, "main@sha1:"+bad, second)
+	wantRevision(t, err, "main@sha1:"+bad, second)
 }
 
 func TestEmptyTree(t *testing.T) {
@@ -223,7 +223,7 @@ func TestEmptyTree(t *testing.T) {
 	hash := s.push("main", "Nothing")
 	_, err := fetch(t, newGit(t, Options{URL: s.startHTTP()}), "")
 	wantError(t, err, ContentRefused, hash, "no files", "isthmus init")
-	wantAbout(t, err, "main@sha1:"+hash, "")
+	wantRevision(t, err, "main@sha1:"+hash, "")
 	_, err = fromDir(t.TempDir(), Limits{})
 	wantError(t, err, ContentRefused, "no files")
 }
@@ -244,12 +244,12 @@ func TestRepositoryOverTheLimitOutsideThePath(t *testing.T) {
 	g := newGit(t, Options{URL: url, Path: "mesh", Limits: Limits{MaxTotalBytes: 1 << 20}})
 	_, err := fetch(t, g, "")
 	wantError(t, err, ContentRefused, "outside the path", "2 MiB")
-	wantAbout(t, err, "main@sha1:"+large, "")
+	wantRevision(t, err, "main@sha1:"+large, "")
 	packs := s.packs.Load()
 	_, err = fetch(t, g, "")
 	wantError(t, err, ContentRefused, "outside the path", "2 MiB")
 	if s.packs.Load() != packs {
-		t.Error("a repository that is too large is transferred again and again")
+		t.Error("a too large repository was transferred again")
 	}
 	mustFetch(t, newGit(t, Options{URL: url, Path: "mesh", Limits: Limits{MaxTotalBytes: 2 << 20}}))
 	for i := range 30 {
@@ -259,13 +259,13 @@ func TestRepositoryOverTheLimitOutsideThePath(t *testing.T) {
 	_, err = fetch(t, newGit(t, Options{URL: url, Path: "mesh", Limits: Limits{MaxTotalBytes: 1 << 20}}), "")
 	wantError(t, err, ContentRefused, "outside the path", "2 MiB")
 	s.run(s.clone, "rm", "-rq", "other")
-	small := s.push("main", "Without what was large")
+	small := s.push("main", "Remove large files")
 	if got := mustFetch(t, g); got.Commit != small {
-		t.Errorf("after the large files went: %s, want %s", got.Commit, small)
+		t.Errorf("after removing the large files: %s, want %s", got.Commit, small)
 	}
 	s.run(s.clone, "reset", "-q", "--hard", "HEAD~1")
 	s.push("main", "Large again")
-	// What is over the limit for one file is skipped outside the path, however much there is of it.
+	// Outside the path, files over the limit for one file are skipped and do not count.
 	mustFetch(t, newGit(t, Options{URL: url, Path: "mesh", Limits: Limits{MaxTotalBytes: 1600 << 10, MaxFileBytes: 50_000}}))
 }
 
@@ -306,7 +306,7 @@ func TestDirectoryEqualsCommit(t *testing.T) {
 	wantError(t, err, ConfigurationInvalid, "none")
 }
 
-func TestDirectoryLeavesOutWhatGitIgnores(t *testing.T) {
+func TestDirectoryOmitsFilesIgnoredByGit(t *testing.T) {
 	s := newServer(t)
 	s.write("team/mesh/mesh.cue", "package config\n")
 	s.write("team/mesh/services/a.cue", "package config\n")
@@ -331,7 +331,7 @@ func TestDirectoryLeavesOutWhatGitIgnores(t *testing.T) {
 	commit := mustFetch(t, newGit(t, Options{URL: s.startHTTP(), Path: "team/mesh"}))
 	want := []string{"cue.mod/pkg/x/x.cue", "important/.gitignore", "important/only.tmp", "kept.log", "mesh.cue", "services/a.cue"}
 	if diff := cmp.Diff(want, commit.Paths()); diff != "" {
-		t.Fatalf("the commit is not what this test is about (-want +got):\n%s", diff)
+		t.Fatalf("the commit has other files than this test needs (-want +got):\n%s", diff)
 	}
 	directory, err := fromDir(filepath.Join(s.clone, "team", "mesh"), Limits{})
 	if err != nil {
@@ -342,7 +342,7 @@ func TestDirectoryLeavesOutWhatGitIgnores(t *testing.T) {
 	}
 	s.write("team/mesh/build/scratch/mesh.cue", "package config\n")
 	if scratch, err := fromDir(filepath.Join(s.clone, "team", "mesh", "build", "scratch"), Limits{}); err != nil || len(scratch.Files) != 1 {
-		t.Errorf("a mesh within an ignored folder: %v, %v", scratch, err)
+		t.Errorf("a mesh in an ignored folder: %v, %v", scratch, err)
 	}
 	t.Chdir(filepath.Join(s.clone, "team", "mesh"))
 	if relative, err := fromDir(".", Limits{}); err != nil || !cmp.Equal(relative.Files, directory.Files) {

@@ -13,19 +13,20 @@ import (
 	"golang.org/x/net/proxy"
 )
 
-// An ssh connection of go-git has no deadline, so a server that accepts and then says nothing would hold a
-// goroutine and a connection for ever. The one place where go-git lets others dial is the proxy, so every ssh
-// connection goes through a dialer of ours, named by its scheme, that sets the deadline it finds in the query.
+// An ssh connection of go-git has no deadline: a server that accepts and never answers would keep a
+// goroutine and a connection forever. go-git has no hook for dialing except the proxy. So every ssh
+// connection uses our proxy dialer, selected by its scheme, which sets the deadline in the query.
 const (
 	deadlineScheme = "isthmus-deadline+"
 	directScheme   = deadlineScheme + "direct"
 )
 
-// longestSession ends an ssh connection whose context has no deadline of its own.
-const longestSession = 10 * time.Minute
+// maxSession limits an ssh connection whose context has no deadline.
+const maxSession = 10 * time.Minute
 
-// began is what deadlines are counted from on their way through a query: as a time of the day, one would move with a clock that is set.
-var began = time.Now()
+// processStart is the reference of the deadlines in the query. A wall-clock time would move when
+// the clock is set.
+var processStart = time.Now()
 
 func init() {
 	for _, scheme := range []string{"direct", "socks5", "socks5h"} {
@@ -33,14 +34,15 @@ func init() {
 	}
 }
 
-// proxyUntil is the proxy to use, for ssh with the deadline of ctx. HTTP heeds the context by itself.
-func (r *remote) proxyUntil(ctx context.Context) transport.ProxyOptions {
+// proxyWithDeadline returns the proxy, for ssh with the deadline of ctx. HTTP obeys the context
+// itself.
+func (r *remote) proxyWithDeadline(ctx context.Context) transport.ProxyOptions {
 	if !strings.HasPrefix(r.url, "ssh://") {
 		return r.proxy
 	}
 	deadline, ok := ctx.Deadline()
 	if !ok {
-		deadline = time.Now().Add(longestSession)
+		deadline = time.Now().Add(maxSession)
 	}
 	through := r.proxy
 	if through.URL == "" {
@@ -48,11 +50,12 @@ func (r *remote) proxyUntil(ctx context.Context) transport.ProxyOptions {
 	} else {
 		through.URL = deadlineScheme + through.URL
 	}
-	through.URL += "?until=" + strconv.FormatInt(int64(deadline.Sub(began)), 10)
+	through.URL += "?until=" + strconv.FormatInt(int64(deadline.Sub(processStart)), 10)
 	return through
 }
 
-// deadlineDialer dials directly, or as the environment says, if through is nil.
+// deadlineDialer dials through another proxy. If through is nil, it dials directly, or with the
+// proxy of the environment.
 type deadlineDialer struct {
 	through  proxy.ContextDialer
 	deadline time.Time
@@ -63,7 +66,7 @@ func newDeadlineDialer(u *url.URL, forward proxy.Dialer) (proxy.Dialer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the address of the proxy must have no query: %w", err)
 	}
-	d := &deadlineDialer{deadline: began.Add(time.Duration(until))}
+	d := &deadlineDialer{deadline: processStart.Add(time.Duration(until))}
 	if u.Scheme == directScheme {
 		return d, nil
 	}
@@ -80,12 +83,12 @@ func newDeadlineDialer(u *url.URL, forward proxy.Dialer) (proxy.Dialer, error) {
 	return d, nil
 }
 
-// Dial is part of proxy.Dialer.
+// Dial implements proxy.Dialer.
 func (d *deadlineDialer) Dial(network, address string) (net.Conn, error) {
 	return d.DialContext(context.Background(), network, address)
 }
 
-// DialContext dials and sets the deadline for all that is read and written.
+// DialContext dials and sets the deadline of the connection.
 func (d *deadlineDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	ctx, cancel := context.WithDeadline(ctx, d.deadline)
 	defer cancel()

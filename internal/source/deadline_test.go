@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-func TestTheDeadlineOfAConnectionDoesNotMoveWithTheWallClock(t *testing.T) {
+func TestConnectionDeadlineIgnoresTheWallClock(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	r := &remote{url: "ssh://git@example.com/mesh.git"}
-	through, err := url.Parse(r.proxyUntil(ctx).URL)
+	through, err := url.Parse(r.proxyWithDeadline(ctx).URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,10 +23,11 @@ func TestTheDeadlineOfAConnectionDoesNotMoveWithTheWallClock(t *testing.T) {
 	}
 	got := dialer.(*deadlineDialer).deadline
 	if want, _ := ctx.Deadline(); !got.Equal(want) {
-		t.Errorf("it is %s, and that of the context %s", got, want)
+		t.Errorf("the deadline is %s, want %s of the context", got, want)
 	}
-	// A time tells of its monotonic reading only here. One without it is as many days away as the clock is set back before it is used.
+	// String is the only way to see the monotonic reading. A deadline without it moves with the
+	// clock.
 	if !strings.Contains(got.String(), " m=+") {
-		t.Errorf("%s is of the wall clock alone", got)
+		t.Errorf("%s has no monotonic reading", got)
 	}
 }

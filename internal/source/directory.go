@@ -11,14 +11,14 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 )
 
-// gitFolder is what Git keeps its own data in, at the top of a working tree, or a file of that name in a
-// submodule and in a linked working tree.
+// gitFolder is the folder with the data of Git at the top of a working tree. In a submodule and in
+// a linked working tree it is a file.
 const gitFolder = ".git"
 
-// FromDir reads the working tree below dir as it is now, committed or not, by the rules of a commit: the same
-// kinds of files, limits and hashes. What Git ignores is left out, as no commit will hold it. Revision and
-// Commit are empty. The error is an [*Error]; what is wrong
-// with the files is a [manifest.Findings] in it, with paths relative to dir.
+// FromDir reads the working tree below dir, including uncommitted files, with the same rules,
+// limits and hashes as a commit. Files that Git ignores are left out. Revision and Commit are
+// empty. The error is an [*Error]; problems of the files are a [manifest.Findings] in it, with
+// paths relative to dir.
 func FromDir(ctx context.Context, dir string, limits Limits) (*Snapshot, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -28,18 +28,18 @@ func FromDir(ctx context.Context, dir string, limits Limits) (*Snapshot, error) 
 
 	c := newContent(limits)
 	err = readDirectory(ctx, root, ".", newIgnored(dir), c)
-	if err != nil && !errors.Is(err, errTooMuch) {
+	if err != nil && !errors.Is(err, errAborted) {
 		return nil, &Error{Reason: FetchFailed, message: fmt.Sprintf("cannot read the mesh repository %s: %v", dir, err), cause: err}
 	}
-	files, refused, err := c.result("folder " + dir)
+	files, rejected, err := c.result("folder " + dir)
 	if err != nil {
 		return nil, contentRefused("folder "+dir, err)
 	}
-	return &Snapshot{Files: files, Refused: refused}, nil
+	return &Snapshot{Files: files, Rejected: rejected}, nil
 }
 
-// readDirectory adds what is below the folder name. os.Root keeps a link that is exchanged for a file while
-// we read from leading outside.
+// readDirectory adds the files below the folder name. os.Root prevents that a link which replaces a
+// file during the read leads outside.
 func readDirectory(ctx context.Context, root *os.Root, name string, skip *ignored, c *content) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -65,7 +65,7 @@ func readDirectory(ctx context.Context, root *os.Root, name string, skip *ignore
 	return nil
 }
 
-// nestedRepository tells a folder that Git would commit as a submodule.
+// nestedRepository reports whether Git would commit the folder as a submodule.
 func nestedRepository(entries []fs.DirEntry) bool {
 	for _, e := range entries {
 		if e.Name() == gitFolder {
@@ -90,7 +90,7 @@ func readEntry(ctx context.Context, root *os.Root, name string, e fs.DirEntry, s
 		c.symlink(name, target)
 		return nil
 	case !kind.IsRegular():
-		c.refuse(name, fmt.Sprintf("not a regular file (%s), Git cannot hold it; remove it", kind))
+		c.reject(name, fmt.Sprintf("not a regular file (%s), which Git cannot store; remove it", kind))
 		return nil
 	}
 

@@ -11,45 +11,47 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 )
 
-// Reason classifies an [Error] by who can help. The values are fit for a condition's reason.
+// Reason classifies an [Error] by the action that it needs. The values are valid reasons of
+// conditions.
 type Reason string
 
 const (
-	// ConfigurationInvalid: the URL, the ref, a Secret or an option cannot work as it is written. Trying again
-	// cannot help, someone has to change the options.
+	// ConfigurationInvalid: the URL, the ref, a Secret or an option is invalid. Retrying does not
+	// help; change the options.
 	ConfigurationInvalid Reason = "SourceInvalid"
-	// AuthenticationFailed: the server refused the credentials, or we refuse the server (unknown host key, a
-	// certificate from an unknown authority). Someone has to change the Secret or the server.
+	// AuthenticationFailed: the server rejected the credentials, or its host key or certificate is
+	// not trusted. Change the Secret or the server.
 	AuthenticationFailed Reason = "AuthenticationFailed"
 	// VerificationFailed: the commit or tag is not signed by one of the keys.
 	VerificationFailed Reason = "VerificationFailed"
-	// ContentRefused: the commit holds something that a mesh repository must not hold. The error holds a
-	// [manifest.Findings]; someone has to commit.
+	// ContentRefused: the commit cannot be a mesh repository, for example because it exceeds a
+	// limit. The error wraps a [manifest.Findings]. Fix it with a new commit.
 	ContentRefused Reason = "ContentRefused"
-	// FetchFailed: the network, the server, a ref that does not exist (yet), or a deadline. Try again later.
+	// FetchFailed: a failure of the network or the server, a ref that does not exist (yet), or a
+	// deadline. Retry later.
 	FetchFailed Reason = "FetchFailed"
 )
 
-// Error is every error of this package. Its text holds no credentials.
+// Error is the type of all errors of this package. Its text has no credentials.
 type Error struct {
 	Reason Reason
-	// Revision is the commit that was fetched and is refused or not verified, as in [Snapshot]; "" where the
-	// failure is not about a commit, or where the commit is not known.
+	// Revision is the fetched commit that was rejected or not verified, as in [Snapshot]; "" for
+	// other errors, or if the commit is unknown.
 	Revision string
-	// Rewound is that of the [Snapshot] that the commit would have been.
-	Rewound string
-	message string
-	cause   error
+	// RewrittenFrom is the same as in [Snapshot], for the commit of Revision.
+	RewrittenFrom string
+	message       string
+	cause         error
 }
 
-// Error says what failed and what to do.
+// Error returns what failed and what to do.
 func (e *Error) Error() string { return e.message }
 
-// Unwrap gives the cause: a [manifest.Findings], a context's error or that of a library. Print the Error, not
-// its cause: only the Error is known to be free of credentials.
+// Unwrap returns the cause: a [manifest.Findings], or the error of a context or library. Do not
+// print the cause: only the text of the Error is free of credentials.
 func (e *Error) Unwrap() error { return e.cause }
 
-// ReasonFor is the reason of an error of this package, FetchFailed for any other.
+// ReasonFor returns the reason of an error of this package, and FetchFailed for any other error.
 func ReasonFor(err error) Reason {
 	var e *Error
 	if errors.As(err, &e) {
@@ -58,14 +60,14 @@ func ReasonFor(err error) Reason {
 	return FetchFailed
 }
 
-// about says which commit an error is about, if it is one that the commit is to blame for.
-func about(err error, revision, rewound string) error {
+// withRevision adds the commit to an error that the commit caused.
+func withRevision(err error, revision, rewrittenFrom string) error {
 	var e *Error
 	if !errors.As(err, &e) || e.Reason != ContentRefused && e.Reason != VerificationFailed {
 		return err
 	}
 	named := *e
-	named.Revision, named.Rewound = revision, rewound
+	named.Revision, named.RewrittenFrom = revision, rewrittenFrom
 	return &named
 }
 
@@ -84,7 +86,7 @@ func fetchFailed(format string, args ...any) *Error {
 	return &Error{Reason: FetchFailed, message: err.Error(), cause: errors.Unwrap(err)}
 }
 
-// contentRefused wraps findings, saying where they were found.
+// contentRefused wraps findings; where names the commit or folder.
 func contentRefused(where string, err error) *Error {
 	var findings manifest.Findings
 	if !errors.As(err, &findings) {
@@ -92,15 +94,15 @@ func contentRefused(where string, err error) *Error {
 	}
 	return &Error{
 		Reason:  ContentRefused,
-		message: fmt.Sprintf("%s is refused, nothing of it is used:\n%s", where, findings.Error()),
+		message: fmt.Sprintf("%s is rejected and not used:\n%s", where, findings.Error()),
 		cause:   findings,
 	}
 }
 
-// maxCause bounds how much of a server's answer, which may be a whole HTML page, gets into an error.
+// maxCause bounds the part of a response in an error: a server may send a whole HTML page.
 const maxCause = 400
 
-// classify turns what go-git says while it does what with the remote into an Error.
+// classify converts an error of go-git into an Error. doing describes the failed operation.
 func (r *remote) classify(doing string, err error) *Error {
 	if err == nil {
 		return nil
@@ -114,25 +116,25 @@ func (r *remote) classify(doing string, err error) *Error {
 	text := err.Error()
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		hint = "the server did not answer in time; it is tried again"
+		hint = "the server did not answer in time; the fetch is retried"
 	case errors.As(err, &hostKey), strings.Contains(text, "no common algorithm for host key"):
 		reason, hint = AuthenticationFailed, "compare the server's host key with known_hosts in the Secret"
 	case errors.Is(err, transport.ErrAuthenticationRequired), errors.Is(err, transport.ErrAuthorizationFailed),
 		strings.Contains(text, "ssh: unable to authenticate"):
-		reason, hint = AuthenticationFailed, "the server refused the credentials; check the Secret and what its user may read"
+		reason, hint = AuthenticationFailed, "the server rejected the credentials; check the Secret and the permissions of its user"
 	case strings.Contains(text, "x509: "), strings.Contains(text, "tls: "):
-		reason, hint = AuthenticationFailed, "the TLS certificates do not fit; check ca.crt, tls.crt and tls.key in the Secret"
+		reason, hint = AuthenticationFailed, "TLS failed; check ca.crt, tls.crt and tls.key in the Secret"
 	case errors.Is(err, transport.ErrRepositoryNotFound):
-		hint = "the repository does not exist, or these credentials may not see it"
+		hint = "the repository does not exist, or these credentials cannot read it"
 	}
-	message := fmt.Sprintf("cannot %s %s: %s", doing, r.shown, r.redact(text))
+	message := fmt.Sprintf("cannot %s %s: %s", doing, r.display, r.redact(text))
 	if hint != "" {
 		message += " (" + hint + ")"
 	}
 	return &Error{Reason: reason, message: message, cause: err}
 }
 
-// redact takes credentials, line breaks and great length out of text that came from elsewhere.
+// redact removes credentials and line breaks from foreign text, and shortens it to maxCause.
 func (r *remote) redact(text string) string {
 	for _, secret := range r.secrets {
 		text = strings.ReplaceAll(text, secret, "*****")

@@ -32,14 +32,14 @@ func TestFetchReadsTheFilesOfTheCommit(t *testing.T) {
 		t.Errorf("revision %q, commit %q; want %q, %q", got.Revision, got.Commit, want, hash)
 	}
 	if want := s.run(s.clone, "rev-parse", "HEAD:services/cart.cue"); got.Files["services/cart.cue"].Hash != want {
-		t.Errorf("hash of services/cart.cue is %q, Git says %q", got.Files["services/cart.cue"].Hash, want)
+		t.Errorf("hash of services/cart.cue is %q, in Git it is %q", got.Files["services/cart.cue"].Hash, want)
 	}
-	if got.Signer != "" || got.Rewound != "" {
-		t.Errorf("signer %q, rewound %q; want none", got.Signer, got.Rewound)
+	if got.Signer != "" || got.RewrittenFrom != "" {
+		t.Errorf("signer %q, rewrittenFrom %q; want none", got.Signer, got.RewrittenFrom)
 	}
 }
 
-func TestUnchangedFetchReturnsTheSameSnapshotWithoutAPack(t *testing.T) {
+func TestUnchangedFetchTransfersNothing(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.seed()
@@ -48,11 +48,11 @@ func TestUnchangedFetchReturnsTheSameSnapshotWithoutAPack(t *testing.T) {
 	packs := s.packs.Load()
 	for range 3 {
 		if again := mustFetch(t, g); again != first {
-			t.Fatal("another Snapshot, though nothing changed")
+			t.Fatal("another Snapshot without a change")
 		}
 	}
 	if got := s.packs.Load(); got != packs {
-		t.Errorf("%d packs were asked for, though nothing changed", got-packs)
+		t.Errorf("%d packs were requested without a change", got-packs)
 	}
 }
 
@@ -109,11 +109,11 @@ func TestFetchFollowsTheRef(t *testing.T) {
 		"LightTag":       {"a lightweight tag", Ref{Tag: "v1.0.0"}, first, "v1.0.0@sha1:" + first},
 		"AnnotatedTag":   {"an annotated tag means its commit", Ref{Tag: "v1.2.0"}, second, "v1.2.0@sha1:" + second},
 		"SemVer":         {"the highest in the range", Ref{SemVer: ">=1.0.0 <2.0.0"}, second, "v1.2.0@sha1:" + second},
-		"SemVerPre":      {"a pre-release only where the range has one", Ref{SemVer: ">=1.0.0-0 <1.2.0"}, first, "v1.1.0-rc.1@sha1:" + first},
-		"TagBeatsBranch": {"tag counts more than branch, as in Flux", Ref{Branch: "dev", Tag: "v1.0.0"}, first, "v1.0.0@sha1:" + first},
+		"SemVerPre":      {"a pre-release only if the range has one", Ref{SemVer: ">=1.0.0-0 <1.2.0"}, first, "v1.1.0-rc.1@sha1:" + first},
+		"TagBeatsBranch": {"tag has precedence over branch, as in Flux", Ref{Branch: "dev", Tag: "v1.0.0"}, first, "v1.0.0@sha1:" + first},
 		"TipCommit":      {"a commit that is the tip of a branch", Ref{Commit: dev}, dev, "sha1:" + dev},
-		"OldCommit":      {"a commit that is a branch's past", Ref{Commit: first}, first, "sha1:" + first},
-		"CommitOfBranch": {"a commit with the branch it is on", Ref{Commit: first, Branch: "main"}, first, "sha1:" + first},
+		"OldCommit":      {"an older commit of a branch", Ref{Commit: first}, first, "sha1:" + first},
+		"CommitOfBranch": {"a commit with its branch", Ref{Commit: first, Branch: "main"}, first, "sha1:" + first},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -125,7 +125,7 @@ func TestFetchFollowsTheRef(t *testing.T) {
 	}
 }
 
-func TestFetchSaysWhichRefIsMissing(t *testing.T) {
+func TestErrorNamesTheMissingRef(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	hash := s.seed()
@@ -172,7 +172,7 @@ func TestPinnedCommitStaysWhileItsBranchMoves(t *testing.T) {
 			s.write("mesh.cue", "package config\n// moved\n")
 			moved := s.push("main", "Move on")
 			if again := mustFetch(t, g); again != first {
-				t.Error("the pinned commit was read anew")
+				t.Error("the pinned commit was read again")
 			}
 			if late := mustFetch(t, newGit(t, Options{URL: url, Ref: Ref{Commit: hash}})); late.Commit != hash || string(late.Files["mesh.cue"].Data) != "package config\n" {
 				t.Errorf("fetched %s with %q", late.Commit, late.Files["mesh.cue"].Data)
@@ -190,7 +190,7 @@ func TestPinnedCommitStaysWhileItsBranchMoves(t *testing.T) {
 			}
 			s.git.StopHTTP()
 			if again, err := fetch(t, g, ""); err != nil || again != first {
-				t.Errorf("a pinned commit needs no server once it is held: %v", err)
+				t.Errorf("a fetched pinned commit needs the server: %v", err)
 			}
 		})
 	}
@@ -242,20 +242,20 @@ func TestServerDownAndBack(t *testing.T) {
 	_, err := fetch(t, g, "")
 	wantError(t, err, FetchFailed, f.URL+"/mesh.git")
 	if len(err.Error()) > 700 {
-		t.Errorf("the error carries the server's whole page, %d bytes", len(err.Error()))
+		t.Errorf("the error contains the whole page of the server, %d bytes", len(err.Error()))
 	}
 	if len(first.Files) != 2 {
-		t.Error("an outage touched the Snapshot that was handed out")
+		t.Error("an outage changed a returned Snapshot")
 	}
 
 	down.Store(false)
 	if again := mustFetch(t, g); again != first {
-		t.Error("nothing changed during the outage, but another Snapshot is returned")
+		t.Error("another Snapshot after an outage without a change")
 	}
 	s.write("mesh.cue", "package config\n// back\n")
 	hash := s.push("main", "Back")
-	if got := mustFetch(t, g); got.Commit != hash || got.Rewound != "" {
-		t.Errorf("got %s rewound %q, want %s", got.Commit, got.Rewound, hash)
+	if got := mustFetch(t, g); got.Commit != hash || got.RewrittenFrom != "" {
+		t.Errorf("got %s rewrittenFrom %q, want %s", got.Commit, got.RewrittenFrom, hash)
 	}
 
 	f.Close()
@@ -263,7 +263,7 @@ func TestServerDownAndBack(t *testing.T) {
 	wantError(t, err, FetchFailed, "connection refused")
 }
 
-func TestFailureDuringTheTransferIsForgotten(t *testing.T) {
+func TestFetchWorksAfterAFailedTransfer(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.seed()
@@ -286,15 +286,15 @@ func TestFailureDuringTheTransferIsForgotten(t *testing.T) {
 	hash := s.push("main", "New")
 	broken.Store(true)
 	if _, err := fetch(t, g, ""); err == nil {
-		t.Fatal("a torn pack was taken")
+		t.Fatal("a torn pack was accepted")
 	}
 	broken.Store(false)
-	if got := mustFetch(t, g); got.Commit != hash || got.Rewound != "" || len(got.Files) != 3 {
-		t.Errorf("after the failure: commit %s, rewound %q, %d files", got.Commit, got.Rewound, len(got.Files))
+	if got := mustFetch(t, g); got.Commit != hash || got.RewrittenFrom != "" || len(got.Files) != 3 {
+		t.Errorf("after the failure: commit %s, rewrittenFrom %q, %d files", got.Commit, got.RewrittenFrom, len(got.Files))
 	}
 }
 
-func TestForcePushIsReportedAndAdvanceIsNot(t *testing.T) {
+func TestOnlyForcePushSetsRewrittenFrom(t *testing.T) {
 	t.Parallel()
 	for _, restart := range []bool{false, true} {
 		t.Run(fmt.Sprintf("restart=%v", restart), func(t *testing.T) {
@@ -310,7 +310,7 @@ func TestForcePushIsReportedAndAdvanceIsNot(t *testing.T) {
 			g := newGit(t, Options{URL: url})
 			last := mustFetch(t, g).Commit
 
-			// A side branch that was merged: the way to the old commit is not the first parent.
+			// After this merge the old commit is not reachable through first parents.
 			s.run(s.clone, "checkout", "-q", "-b", "side", past[10])
 			s.write("side.cue", "package config\n")
 			s.commit("Aside")
@@ -321,12 +321,12 @@ func TestForcePushIsReportedAndAdvanceIsNot(t *testing.T) {
 			unrelated := s.commit("Unrelated history")
 
 			for _, step := range []struct {
-				reason, to string
-				rewound    bool
+				reason, to    string
+				rewrittenFrom bool
 			}{
 				{"one commit on", past[11], false},
 				{"forty commits on", past[50], false},
-				{"a merge whose second parent it is", merged, false},
+				{"a merge with it as the second parent", merged, false},
 				{"back to an ancestor", past[5], true},
 				{"on again", past[59], false},
 				{"to unrelated history", unrelated, true},
@@ -341,11 +341,11 @@ func TestForcePushIsReportedAndAdvanceIsNot(t *testing.T) {
 					t.Fatalf("%s: %v", step.reason, err)
 				}
 				want := ""
-				if step.rewound {
+				if step.rewrittenFrom {
 					want = last
 				}
-				if got.Commit != step.to || got.Rewound != want {
-					t.Errorf("%s: commit %s, rewound %q; want %s, %q", step.reason, got.Commit, got.Rewound, step.to, want)
+				if got.Commit != step.to || got.RewrittenFrom != want {
+					t.Errorf("%s: commit %s, rewrittenFrom %q; want %s, %q", step.reason, got.Commit, got.RewrittenFrom, step.to, want)
 				}
 				last = got.Commit
 			}
@@ -371,7 +371,7 @@ func (s *server) history(commits int) []string {
 	return strings.Fields(s.run(s.clone, "rev-list", "--reverse", "-n", fmt.Sprint(commits), "main"))
 }
 
-func TestCommitThatTheServerForgotIsRewound(t *testing.T) {
+func TestForcePushIsReportedAfterGarbageCollection(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	first := s.seed()
@@ -382,12 +382,12 @@ func TestCommitThatTheServerForgotIsRewound(t *testing.T) {
 	s.run(s.clone, "push", "-q", "--force", "origin", first+":refs/heads/main")
 	s.run(s.bare, "reflog", "expire", "--expire=now", "--all")
 	s.run(s.bare, "gc", "-q", "--prune=now")
-	if got := mustFetch(t, g); got.Commit != first || got.Rewound != gone {
-		t.Errorf("commit %s, rewound %q; want %s, %q", got.Commit, got.Rewound, first, gone)
+	if got := mustFetch(t, g); got.Commit != first || got.RewrittenFrom != gone {
+		t.Errorf("commit %s, rewrittenFrom %q; want %s, %q", got.Commit, got.RewrittenFrom, first, gone)
 	}
 }
 
-func TestManyCommitsTakeNoMoreMemoryThanOne(t *testing.T) {
+func TestManyCommitsNeedNoMoreMemoryThanOne(t *testing.T) {
 	s := newServer(t)
 	for i := range 50 {
 		s.write(fmt.Sprintf("services/s%d.cue", i), fmt.Sprintf("package config\n// %d %s\n", i, strings.Repeat("y", 4000)))
@@ -417,12 +417,12 @@ func TestManyCommitsTakeNoMoreMemoryThanOne(t *testing.T) {
 	for i := range commits {
 		s.run(s.bare, "update-ref", "refs/heads/main", fmt.Sprintf("refs/fast/c%d", i))
 		got := mustFetch(t, g)
-		if got.Rewound != "" {
-			t.Fatalf("commit %d: rewound %s", i, got.Rewound)
+		if got.RewrittenFrom != "" {
+			t.Fatalf("commit %d: rewrittenFrom %s", i, got.RewrittenFrom)
 		}
-		// All 52 files and what leads to them: commit, root and services.
-		if n := len(g.held.objects.byHash); n > 52+3 {
-			t.Fatalf("commit %d: %d objects are held, want those of one commit", i, n)
+		// All 52 files, and the commit, the root tree and the services tree.
+		if n := len(g.current.objects.byHash); n > 52+3 {
+			t.Fatalf("commit %d: %d objects in memory, want those of one commit", i, n)
 		}
 		if got.Files[fmt.Sprintf("services/s%d.cue", i%5)].Hash != hashes[i] {
 			t.Fatalf("commit %d: not the commit's content", i)
@@ -461,7 +461,7 @@ func TestFetchReturnsWhenItsContextEnds(t *testing.T) {
 			f := front(t, target, func(next http.Handler) http.Handler {
 				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					if slow.Load() && strings.HasSuffix(r.URL.Path, stall) {
-						// Headers first: the client then waits in the body.
+						// Headers first, so that the client waits in the body.
 						w.WriteHeader(http.StatusOK)
 						w.(http.Flusher).Flush()
 						stalled <- struct{}{}
@@ -482,10 +482,10 @@ func TestFetchReturnsWhenItsContextEnds(t *testing.T) {
 			case err := <-done:
 				wantError(t, err, FetchFailed, f.URL)
 				if !errors.Is(err, context.Canceled) {
-					t.Errorf("the error does not tell that it was cancelled: %v", err)
+					t.Errorf("the error is not a cancellation: %v", err)
 				}
 			case <-time.After(limit):
-				t.Fatal("Fetch outlives its context")
+				t.Fatal("Fetch did not return when its context ended")
 			}
 			slow.Store(false)
 			close(release)

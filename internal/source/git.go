@@ -13,38 +13,41 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 )
 
-// Git fetches one ref of one repository again and again, transferring only what is new. It keeps the objects
-// of one commit in memory, without history. It is safe for concurrent use; fetches follow one another.
+// Git fetches one ref of one repository repeatedly and transfers only new objects. It keeps the
+// objects of one commit in memory, without history. It is safe for concurrent use; fetches are
+// serialized.
 type Git struct {
 	options Options
 	remote  *remote
 
-	// turn holds a token while nobody fetches; what follows is the owner's.
-	turn chan struct{}
-	held *held
-	last *Snapshot
-	// abandoned counts fetches under way that nobody waits for any more.
+	// fetchSlot holds a token while no fetch runs. The owner of the token owns current and last.
+	fetchSlot chan struct{}
+	current   *fetched
+	last      *Snapshot
+	// abandoned counts running fetches whose callers have returned.
 	abandoned atomic.Int32
 }
 
-// held is a repository in memory and the one commit in it.
-type held struct {
-	objects *objects
-	target  target
-	commit  *object.Commit
-	tag     *object.Tag
-	rewound string
-	// refused is set if the repository was too large to transfer; it is not tried again until the ref moves.
-	refused error
-	// snapshot is nil while the commit is refused or not verified; it then is judged again, without transfer.
+// fetched is a repository in memory with one commit.
+type fetched struct {
+	objects       *objects
+	target        target
+	commit        *object.Commit
+	tag           *object.Tag
+	rewrittenFrom string
+	// tooLarge is set if the repository exceeds its limit. It is not transferred again until the
+	// ref moves.
+	tooLarge error
+	// snapshot is nil until the commit has passed all checks. The checks are repeated by each
+	// fetch, without a transfer.
 	snapshot *Snapshot
 }
 
-// maxAbandoned bounds the fetches that are left hanging. Over ssh, go-git looks at no context while it
+// maxAbandoned bounds the abandoned fetches. Over ssh, go-git ignores the context while it
 // connects; such a fetch ends with the deadline of its connection.
 const maxAbandoned = 4
 
-// New checks the options; it does not touch the network. The error is an [*Error].
+// New checks the options without using the network. The error is an [*Error].
 func New(o Options) (*Git, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -53,35 +56,36 @@ func New(o Options) (*Git, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Git{options: o, remote: r, turn: make(chan struct{}, 1)}
-	g.turn <- struct{}{}
+	g := &Git{options: o, remote: r, fetchSlot: make(chan struct{}, 1)}
+	g.fetchSlot <- struct{}{}
 	return g, nil
 }
 
-// Fetch gives the files that the ref means now. It first asks the server for its refs only, and if nothing
-// changed returns the very Snapshot of the last call. A pinned commit is fetched once and then served without
-// the network.
+// Fetch returns the files of the current commit of the ref. It first lists the refs of the server,
+// and returns the previous Snapshot if nothing changed. A pinned commit is fetched once and then
+// served without the network.
 //
-// known is the commit that the caller had before, of the same branch, "" if none: after a restart it lets
-// Rewound be told. Without it the last commit fetched here counts.
+// previous is the last commit of the same branch that the caller knows, "" if none. After a restart
+// it allows Fetch to set RewrittenFrom. By default it is the last commit that this Git fetched.
 //
-// Fetch returns when ctx ends, at the latest. An error leaves the Snapshots that were returned before usable;
-// it is an [*Error]. What failed to be transferred is thrown away, and the next call begins anew.
-func (g *Git) Fetch(ctx context.Context, known string) (*Snapshot, error) {
+// Fetch returns at the latest when ctx ends. The error is an [*Error]; earlier Snapshots stay
+// usable. A failed transfer is discarded, and the next call starts from scratch.
+func (g *Git) Fetch(ctx context.Context, previous string) (*Snapshot, error) {
 	select {
-	case <-g.turn:
-		defer func() { g.turn <- struct{}{} }()
+	case <-g.fetchSlot:
+		defer func() { g.fetchSlot <- struct{}{} }()
 	case <-ctx.Done():
-		return nil, g.remote.classify("fetch", fmt.Errorf("another fetch is under way: %w", ctx.Err()))
+		return nil, g.remote.classify("fetch", fmt.Errorf("another fetch is running: %w", ctx.Err()))
 	}
-	if known == "" && g.last != nil {
-		known = g.last.Commit
+	if previous == "" && g.last != nil {
+		previous = g.last.Commit
 	}
-	// The fetch owns the repository while it runs. If we leave before it does, the repository goes with it.
-	before := g.held
-	g.held = nil
-	after, err := inBackground(ctx, g, func() (*held, error) { return g.advance(ctx, before, known) })
-	g.held = after
+	// The fetch owns the repository while it runs. If ctx ends first, the repository is lost with
+	// it.
+	before := g.current
+	g.current = nil
+	after, err := inBackground(ctx, g, func() (*fetched, error) { return g.update(ctx, before, previous) })
+	g.current = after
 	if err != nil {
 		return nil, err
 	}
@@ -89,70 +93,71 @@ func (g *Git) Fetch(ctx context.Context, known string) (*Snapshot, error) {
 	return after.snapshot, nil
 }
 
-// FetchCommit gives the files of one commit by its hash, beside what Fetch holds. With verification of tags
-// it is refused: a bare commit has none. The error is an [*Error].
+// FetchCommit returns the files of one commit by its hash. It neither uses nor changes the state of
+// Fetch. It fails if a tag must be verified, because a bare commit has none. The error is an
+// [*Error].
 func (g *Git) FetchCommit(ctx context.Context, hash string) (*Snapshot, error) {
 	if err := (Ref{Commit: hash}).validate(); err != nil {
 		return nil, err
 	}
-	h, err := inBackground(ctx, g, func() (*held, error) { return g.pin(ctx, plumbing.NewHash(hash), "") })
+	f, err := inBackground(ctx, g, func() (*fetched, error) { return g.fetchPinned(ctx, plumbing.NewHash(hash), "") })
 	if err != nil {
 		return nil, err
 	}
-	return h.snapshot, nil
+	return f.snapshot, nil
 }
 
-// inBackground waits for a fetch or the end of ctx, whichever is first.
-func inBackground(ctx context.Context, g *Git, fetch func() (*held, error)) (*held, error) {
+// inBackground returns when the fetch or ctx ends, whichever is first.
+func inBackground(ctx context.Context, g *Git, fetch func() (*fetched, error)) (*fetched, error) {
 	if n := g.abandoned.Load(); n >= maxAbandoned {
-		return nil, fetchFailed("cannot fetch %s: %d earlier fetches have not returned yet, the server accepts connections but does not answer", g.remote.shown, n)
+		return nil, fetchFailed("cannot fetch %s: %d earlier fetches have not returned yet, the server accepts connections but does not answer", g.remote.display, n)
 	}
-	// settled is taken by whoever is first: the fetch by returning, or the caller by leaving.
-	var settled atomic.Bool
+	// ended is set by the side that ends first: the fetch, or the caller.
+	var ended atomic.Bool
 	type outcome struct {
-		held *held
-		err  error
+		fetched *fetched
+		err     error
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		h, err := fetch()
-		done <- outcome{h, err}
-		if !settled.CompareAndSwap(false, true) {
+		f, err := fetch()
+		done <- outcome{f, err}
+		if !ended.CompareAndSwap(false, true) {
 			g.abandoned.Add(-1)
 		}
 	}()
 	select {
 	case o := <-done:
-		return o.held, o.err
+		return o.fetched, o.err
 	case <-ctx.Done():
-		// Counted before it is settled, so that the count never falls below zero.
+		// Added before the swap, so that the count never falls below zero.
 		g.abandoned.Add(1)
-		if !settled.CompareAndSwap(false, true) {
+		if !ended.CompareAndSwap(false, true) {
 			g.abandoned.Add(-1)
 		}
 		return nil, g.remote.classify("fetch", ctx.Err())
 	}
 }
 
-// advance brings what is held to what the remote has. It returns what is to be held afterwards also with an
-// error: a repository is thrown away only if a transfer into it failed.
-func (g *Git) advance(ctx context.Context, before *held, known string) (*held, error) {
+// update brings the repository to the state of the remote. On an error it returns the repository to
+// keep, which is nil only if a transfer into it failed.
+func (g *Git) update(ctx context.Context, before *fetched, previous string) (*fetched, error) {
 	if g.options.Ref.Commit != "" {
-		return g.advancePinned(ctx, before)
+		return g.updatePinned(ctx, before)
 	}
 	advertised, err := g.remote.list(ctx)
 	if errors.Is(err, transport.ErrEmptyRemoteRepository) {
-		return nil, contentRefused("repository "+g.remote.shown, manifest.Findings{{Message: "it is empty: push a first commit"}})
+		return nil, contentRefused("repository "+g.remote.display, manifest.Findings{{Message: "it is empty: push a first commit"}})
 	}
 	if err != nil {
 		return before, g.remote.classify("list the refs of", err)
 	}
-	want, err := g.options.Ref.resolve(advertised, g.remote.shown)
+	want, err := g.options.Ref.resolve(advertised, g.remote.display)
 	if err != nil {
 		return before, err
 	}
 	if before != nil && before.target == want {
-		return g.judge(ctx, before)
+		return g.check(ctx, before)
 	}
 
 	s := newObjects(ctx, g.options.Limits)
@@ -161,88 +166,90 @@ func (g *Git) advance(ctx context.Context, before *held, known string) (*held, e
 	}
 	got, err := g.remote.transfer(ctx, s, want)
 	if err != nil && ReasonFor(err) == ContentRefused {
-		if !want.name.IsTag() { // A tag may be an object of its own, and the commit it points at is not here.
-			err = about(err, want.revision(want.hash), "")
+		// For a tag the commit is not known: an annotated tag is an object of its own.
+		if !want.name.IsTag() {
+			err = withRevision(err, want.revision(want.hash), "")
 		}
-		return &held{objects: newObjects(ctx, g.options.Limits), target: want, refused: err}, err
+		return &fetched{objects: newObjects(ctx, g.options.Limits), target: want, tooLarge: err}, err
 	}
 	if err != nil {
 		return nil, g.remote.classify("fetch "+want.name.Short()+" from", err)
 	}
-	after, err := g.hold(s, got)
+	after, err := g.pruned(s, got)
 	if err != nil {
 		return nil, err
 	}
 	if before == nil || before.target.name == got.name {
-		after.rewound = g.rewound(ctx, after, known)
+		after.rewrittenFrom = g.rewrittenFrom(ctx, after, previous)
 	}
-	return g.judge(ctx, after)
+	return g.check(ctx, after)
 }
 
-func (g *Git) advancePinned(ctx context.Context, before *held) (*held, error) {
+func (g *Git) updatePinned(ctx context.Context, before *fetched) (*fetched, error) {
 	if before != nil {
-		return g.judge(ctx, before)
+		return g.check(ctx, before)
 	}
-	return g.pin(ctx, plumbing.NewHash(g.options.Ref.Commit), g.options.Ref.Branch)
+	return g.fetchPinned(ctx, plumbing.NewHash(g.options.Ref.Commit), g.options.Ref.Branch)
 }
 
-// pin fetches one commit.
-func (g *Git) pin(ctx context.Context, commit plumbing.Hash, branch string) (*held, error) {
+// fetchPinned fetches one commit by its hash.
+func (g *Git) fetchPinned(ctx context.Context, commit plumbing.Hash, branch string) (*fetched, error) {
 	s, err := g.remote.transferCommit(ctx, commit, branch, g.options.Limits)
 	if err != nil {
 		return nil, g.remote.classify("fetch commit "+commit.String()+" from", err)
 	}
-	h, err := g.hold(s, target{hash: commit})
+	f, err := g.pruned(s, target{hash: commit})
 	if err != nil {
 		return nil, err
 	}
-	return g.judge(ctx, h)
+	return g.check(ctx, f)
 }
 
-// hold forgets all but the target's commit.
-func (g *Git) hold(s *objects, t target) (*held, error) {
-	commit, tag, err := s.keepOnly(t.hash)
+// pruned removes all objects that the commit of the target does not need.
+func (g *Git) pruned(s *objects, t target) (*fetched, error) {
+	commit, tag, err := s.pruneTo(t.hash)
 	if err != nil {
-		return nil, g.remote.classify("read what was fetched from", err)
+		return nil, g.remote.classify("read the objects from", err)
 	}
-	return &held{objects: s, target: t, commit: commit, tag: tag}, nil
+	return &fetched{objects: s, target: t, commit: commit, tag: tag}, nil
 }
 
-// rewound is earlier if it was proven that the branch no longer contains it.
-func (g *Git) rewound(ctx context.Context, h *held, earlier string) string {
-	if !h.target.name.IsBranch() || !fullHash.MatchString(earlier) || earlier == h.commit.Hash.String() {
+// rewrittenFrom returns previous if the branch provably no longer contains it, otherwise "".
+func (g *Git) rewrittenFrom(ctx context.Context, f *fetched, previous string) string {
+	if !f.target.name.IsBranch() || !fullHash.MatchString(previous) || previous == f.commit.Hash.String() {
 		return ""
 	}
-	contained, known := g.remote.contains(ctx, h.commit, plumbing.NewHash(earlier))
-	if !known || contained {
+	contained, ok := g.remote.contains(ctx, f.commit, plumbing.NewHash(previous))
+	if !ok || contained {
 		return ""
 	}
-	return earlier
+	return previous
 }
 
-// judge verifies and reads the held commit, once.
-func (g *Git) judge(ctx context.Context, h *held) (*held, error) {
-	if h.snapshot != nil {
-		return h, nil
+// check verifies the signature of the commit and reads its files, unless this was done before.
+func (g *Git) check(ctx context.Context, f *fetched) (*fetched, error) {
+	if f.snapshot != nil {
+		return f, nil
 	}
-	if h.refused != nil {
-		return h, h.refused
+	if f.tooLarge != nil {
+		return f, f.tooLarge
 	}
-	signer, err := g.options.Verify.signer(h.target.name, h.commit, h.tag)
+	revision := f.target.revision(f.commit.Hash)
+	signer, err := g.options.Verify.signer(f.target.name, f.commit, f.tag)
 	if err != nil {
-		return h, about(err, h.target.revision(h.commit.Hash), h.rewound)
+		return f, withRevision(err, revision, f.rewrittenFrom)
 	}
-	files, refused, err := h.objects.readCommit(ctx, h.commit, g.options.Path, g.options.Limits)
+	files, rejected, err := f.objects.readCommit(ctx, f.commit, g.options.Path, g.options.Limits)
 	if err != nil {
-		return h, about(g.remote.classify("read what was fetched from", err), h.target.revision(h.commit.Hash), h.rewound)
+		return f, withRevision(g.remote.classify("read the files of", err), revision, f.rewrittenFrom)
 	}
-	h.snapshot = &Snapshot{
-		Revision: h.target.revision(h.commit.Hash),
-		Commit:   h.commit.Hash.String(),
-		Signer:   signer,
-		Rewound:  h.rewound,
-		Files:    files,
-		Refused:  refused,
+	f.snapshot = &Snapshot{
+		Revision:      revision,
+		Commit:        f.commit.Hash.String(),
+		Signer:        signer,
+		RewrittenFrom: f.rewrittenFrom,
+		Files:         files,
+		Rejected:      rejected,
 	}
-	return h, nil
+	return f, nil
 }

@@ -14,18 +14,18 @@ import (
 
 const gitignoreFile = ".gitignore"
 
-// ignored tells what of a working tree no commit will hold: what .gitignore files name and Git does not track.
-// Build output is often a link or large, and refusing it would be an error that only the command line has.
+// ignored matches files that .gitignore excludes and Git does not track. Build output is often a
+// link or large; reporting it would be an error that only the command line has, not the controller.
 type ignored struct {
-	// above is where the folder that is read is in its repository.
-	above    []string
+	// prefix is the path of the folder in its repository.
+	prefix   []string
 	patterns []gitignore.Pattern
-	// tracked are the files in Git's index and all their folders, by their path in the repository.
+	// tracked has the files in the index of Git and their folders, by path in the repository.
 	tracked map[string]bool
 }
 
-// newIgnored looks for the repository that dir is in. Outside of one, or where it cannot be read, nothing is
-// ignored.
+// newIgnored searches the repository that contains dir. Nothing is ignored if there is none, or if
+// it cannot be read.
 func newIgnored(dir string) *ignored {
 	i := &ignored{tracked: map[string]bool{}}
 	repository, err := gogit.PlainOpenWithOptions(dir, &gogit.PlainOpenOptions{DetectDotGit: true, EnableDotGitCommonDir: true})
@@ -50,17 +50,17 @@ func newIgnored(dir string) *ignored {
 		}
 	}
 	i.readFile(filepath.Join(top, gitFolder, "info", "exclude"), nil)
-	for n := range i.above {
-		i.readFile(filepath.Join(top, filepath.Join(i.above[:n]...), gitignoreFile), i.above[:n])
+	for n := range i.prefix {
+		i.readFile(filepath.Join(top, filepath.Join(i.prefix[:n]...), gitignoreFile), i.prefix[:n])
 	}
-	if len(i.above) > 0 && i.skips(".", true) {
-		// Someone keeps a mesh in a folder that the repository around it ignores, to try something out.
+	if len(i.prefix) > 0 && i.skips(".", true) {
+		// The folder itself is ignored, for example a test mesh in a build directory.
 		return &ignored{}
 	}
 	return i
 }
 
-// locate sets above to the way from top to dir.
+// locate sets prefix to the path from top to dir.
 func (i *ignored) locate(top, dir string) bool {
 	top, err := filepath.EvalSymlinks(top)
 	if err != nil {
@@ -77,23 +77,23 @@ func (i *ignored) locate(top, dir string) bool {
 		return false
 	}
 	if way != "." {
-		i.above = strings.Split(filepath.ToSlash(way), "/")
+		i.prefix = strings.Split(filepath.ToSlash(way), "/")
 	}
 	return true
 }
 
-// readFile adds the patterns of a file, if there is one.
+// readFile adds the patterns of a file, if it exists.
 func (i *ignored) readFile(name string, domain []string) {
 	if data, err := os.ReadFile(name); err == nil {
 		i.add(data, domain)
 	}
 }
 
-// enter adds the patterns of a folder below the one that is read.
+// enter adds the patterns of a folder.
 func (i *ignored) enter(root *os.Root, folder string) {
 	name := path.Join(folder, gitignoreFile)
 	info, err := root.Lstat(name)
-	// Git reads no .gitignore that is a link.
+	// Git does not follow a .gitignore that is a link.
 	if err != nil || !info.Mode().IsRegular() || info.Size() > defaultMaxFileBytes {
 		return
 	}
@@ -111,16 +111,16 @@ func (i *ignored) add(data []byte, domain []string) {
 	}
 }
 
-// inRepository is where a path below the folder that is read is in the repository.
+// inRepository converts a path below the folder to path elements in the repository.
 func (i *ignored) inRepository(name string) []string {
-	steps := append([]string{}, i.above...)
+	steps := append([]string{}, i.prefix...)
 	if name != "." {
 		steps = append(steps, strings.Split(name, "/")...)
 	}
 	return steps
 }
 
-// skips says whether a path is ignored and not tracked.
+// skips reports whether a path is ignored and not tracked.
 func (i *ignored) skips(name string, isFolder bool) bool {
 	if len(i.patterns) == 0 {
 		return false

@@ -1,28 +1,28 @@
 package source
 
-// Limits bound what one commit or directory may hold. They protect the controller's memory from a mistaken
-// commit (a database dump, a video) and are checked against sizes, before content is read. A zero field
-// means its default.
+// Limits bound the size of one commit or directory. They protect the memory of the controller from
+// accidents such as a committed database dump. Sizes are checked before content is read. A zero
+// field means its default.
 type Limits struct {
-	// MaxFileBytes is the largest file below the path, in bytes. Default 4 MiB; CUE that people write is
-	// rarely over 100 KiB.
+	// MaxFileBytes is the size of the largest file below the path, in bytes. Default 4 MiB; CUE
+	// files are rarely over 100 KiB.
 	MaxFileBytes int64
-	// MaxTotalBytes is the sum over all files below the path, in bytes. Default 256 MiB. Twice as much may be
-	// transferred and kept of the whole repository, since the path may be one folder of a larger one; files
-	// over MaxFileBytes outside the path are skipped and do not count.
+	// MaxTotalBytes is the size of all files below the path, in bytes. Default 256 MiB. The whole
+	// repository, which may be larger than the path, may have twice as much. Files outside the path
+	// that are over MaxFileBytes are skipped and do not count.
 	MaxTotalBytes int64
 	// MaxFiles is the number of files below the path. Default 50,000.
 	MaxFiles int
 }
 
-// The flags by which both programs set the limits, as messages name them.
+// The flags of both programs that set the limits. Messages refer to them.
 const (
 	FileSizeFlag  = "max-file-size"
 	TotalSizeFlag = "max-repository-size"
 	FilesFlag     = "max-files"
 )
 
-// DefaultLimits are the limits where nobody says otherwise.
+// DefaultLimits returns the default limits.
 func DefaultLimits() Limits { return Limits{}.withDefaults() }
 
 const (
@@ -31,7 +31,7 @@ const (
 	defaultMaxFiles      = 50_000
 )
 
-// withDefaults is l with every zero (or negative) field replaced by its default.
+// withDefaults replaces zero and negative fields by their defaults.
 func (l Limits) withDefaults() Limits {
 	if l.MaxFileBytes <= 0 {
 		l.MaxFileBytes = defaultMaxFileBytes
@@ -45,5 +45,5 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// repositoryBytes bounds what is kept in memory of a whole repository, the path and everything beside it.
+// repositoryBytes bounds the size of the whole repository in memory.
 func (l Limits) repositoryBytes() int64 { return 2 * l.MaxTotalBytes }

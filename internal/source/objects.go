@@ -18,9 +18,9 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 )
 
-// objects is a bare repository in memory that is bounded in three ways that go-git's own is not: a pack is
-// measured before anything of it is inflated into memory, blobs over the limit for one file are kept as their
-// size only, and [objects.keepOnly] forgets what the held commit does not need.
+// objects is a bounded bare repository in memory. Unlike the one of go-git, it measures a pack
+// before it inflates it, keeps only the size of blobs over the limit for one file, and removes
+// objects that the commit does not need ([objects.pruneTo]).
 type objects struct {
 	memory.ReferenceStorage
 	memory.ConfigStorage
@@ -30,9 +30,9 @@ type objects struct {
 
 	limits Limits
 	byHash map[plumbing.Hash]plumbing.EncodedObject
-	// stopped ends an import whose caller has gone; go-git itself looks at no context after the network.
-	stopped func() error
-	// dropLarge is set while no object of the pack under import builds upon a large blob.
+	// ctxErr ends an import when the context ends; go-git checks the context only on the network.
+	ctxErr func() error
+	// dropLarge is set while no object of the imported pack is a delta of a large blob.
 	dropLarge bool
 }
 
@@ -42,11 +42,11 @@ func newObjects(ctx context.Context, limits Limits) *objects {
 		ModuleStorage:    memory.ModuleStorage{},
 		limits:           limits.withDefaults(),
 		byHash:           map[plumbing.Hash]plumbing.EncodedObject{},
-		stopped:          ctx.Err,
+		ctxErr:           ctx.Err,
 	}
 }
 
-// stored is an object whose content is data, or, where omitted, only known by its size.
+// stored is an object. If omitted is set, only its size is known.
 type stored struct {
 	kind    plumbing.ObjectType
 	hash    plumbing.Hash
@@ -66,12 +66,12 @@ func (o *stored) Writer() (io.WriteCloser, error) {
 	return nil, errors.New("a stored object is immutable")
 }
 
-// NewEncodedObject is part of go-git's storage.Storer, as all exported methods here.
+// NewEncodedObject implements storage.Storer of go-git, like all exported methods here.
 func (s *objects) NewEncodedObject() plumbing.EncodedObject { return &plumbing.MemoryObject{} }
 
-// SetEncodedObject copies the object to its exact size.
+// SetEncodedObject stores a copy of exactly the needed size.
 func (s *objects) SetEncodedObject(o plumbing.EncodedObject) (plumbing.Hash, error) {
-	if err := s.stopped(); err != nil {
+	if err := s.ctxErr(); err != nil {
 		return plumbing.ZeroHash, err
 	}
 	kept := &stored{kind: o.Type(), hash: o.Hash(), size: o.Size()}
@@ -93,7 +93,7 @@ func (s *objects) SetEncodedObject(o plumbing.EncodedObject) (plumbing.Hash, err
 	return kept.hash, nil
 }
 
-// EncodedObject finds an object of a kind.
+// EncodedObject returns an object of a kind.
 func (s *objects) EncodedObject(kind plumbing.ObjectType, h plumbing.Hash) (plumbing.EncodedObject, error) {
 	o, ok := s.byHash[h]
 	if !ok || (kind != plumbing.AnyObject && o.Type() != kind) {
@@ -102,7 +102,7 @@ func (s *objects) EncodedObject(kind plumbing.ObjectType, h plumbing.Hash) (plum
 	return o, nil
 }
 
-// IterEncodedObjects walks the objects of a kind, in no order.
+// IterEncodedObjects iterates over the objects of a kind, in random order.
 func (s *objects) IterEncodedObjects(kind plumbing.ObjectType) (storer.EncodedObjectIter, error) {
 	var all []plumbing.EncodedObject
 	for _, o := range s.byHash {
@@ -113,7 +113,7 @@ func (s *objects) IterEncodedObjects(kind plumbing.ObjectType) (storer.EncodedOb
 	return storer.NewEncodedObjectSliceIter(all), nil
 }
 
-// HasEncodedObject says whether an object is there.
+// HasEncodedObject returns nil if the object exists.
 func (s *objects) HasEncodedObject(h plumbing.Hash) error {
 	if _, ok := s.byHash[h]; !ok {
 		return plumbing.ErrObjectNotFound
@@ -121,7 +121,7 @@ func (s *objects) HasEncodedObject(h plumbing.Hash) error {
 	return nil
 }
 
-// EncodedObjectSize is the size of the content, also where only the size is kept.
+// EncodedObjectSize returns the size of the content, also for omitted content.
 func (s *objects) EncodedObjectSize(h plumbing.Hash) (int64, error) {
 	o, ok := s.byHash[h]
 	if !ok {
@@ -130,10 +130,10 @@ func (s *objects) EncodedObjectSize(h plumbing.Hash) (int64, error) {
 	return o.Size(), nil
 }
 
-// AddAlternate is not offered: nothing is shared with another repository.
+// AddAlternate is not supported.
 func (s *objects) AddAlternate(string) error { return errors.New("alternates are not supported") }
 
-// PackfileWriter makes go-git hand over a pack as it comes from the wire, before it is parsed.
+// PackfileWriter makes go-git pass the pack unparsed, as it arrives from the network.
 func (s *objects) PackfileWriter() (io.WriteCloser, error) { return &packImport{into: s}, nil }
 
 // packImport collects a pack, then measures and parses it.
@@ -143,9 +143,9 @@ type packImport struct {
 	err  error
 }
 
-// Write bounds what a server may send.
+// Write bounds the size of the pack.
 func (p *packImport) Write(b []byte) (int, error) {
-	if err := p.into.stopped(); err != nil {
+	if err := p.into.ctxErr(); err != nil {
 		p.err = err
 		return 0, err
 	}
@@ -156,7 +156,7 @@ func (p *packImport) Write(b []byte) (int, error) {
 	return p.pack.Write(b)
 }
 
-// Close imports the pack, unless it was refused on the way.
+// Close imports the pack, unless Write failed.
 func (p *packImport) Close() error {
 	if p.err != nil || p.pack.Len() == 0 {
 		return p.err
@@ -177,10 +177,10 @@ func (p *packImport) Close() error {
 
 func repositoryTooLarge(limit int64) error {
 	return contentRefused("the repository", manifest.Findings{{Message: fmt.Sprintf(
-		"its files, also those outside the path, are more than %s together; move the mesh to a repository of its own, or raise --%s", byteCount(limit), TotalSizeFlag)}})
+		"its files, including those outside the path, exceed %s; move the mesh to its own repository, or raise --%s", byteCount(limit), TotalSizeFlag)}})
 }
 
-// measure reads through a pack without keeping any content, to learn what keeping it would take.
+// measure computes the memory that a pack needs, without storing its content. It sets dropLarge.
 func (s *objects) measure(pack []byte) error {
 	scan := packfile.NewScanner(bytes.NewReader(pack))
 	_, count, err := scan.Header()
@@ -189,10 +189,10 @@ func (s *objects) measure(pack []byte) error {
 	}
 	s.dropLarge = true
 	large, byHash := map[int64]bool{}, false
-	// droppable counts the large blobs that nothing of this pack builds upon, as far as was read.
+	// droppable is the size of the large blobs that are not the base of a delta so far.
 	var total, droppable int64
 	for range count {
-		if err := s.stopped(); err != nil {
+		if err := s.ctxErr(); err != nil {
 			return err
 		}
 		h, err := scan.NextObjectHeader()
@@ -210,8 +210,8 @@ func (s *objects) measure(pack []byte) error {
 		if size > s.limits.MaxFileBytes {
 			large[h.Offset] = true
 		}
-		// What builds upon a large blob needs its content, so none of them can be dropped on arrival. A delta
-		// that names its base by hash may mean any of them.
+		// A delta of a large blob needs its content, so large blobs cannot be dropped on arrival. A
+		// delta that names its base by hash may refer to any of them.
 		byHash = byHash || h.Type == plumbing.REFDeltaObject
 		if isDelta && (large[h.OffsetReference] || large[h.Offset]) || byHash && len(large) > 0 {
 			s.dropLarge = false
@@ -232,7 +232,7 @@ func (s *objects) measure(pack []byte) error {
 	return nil
 }
 
-// prefix keeps the first bytes written to it: enough for the two sizes that begin a delta.
+// prefix stores the first bytes written to it: the two sizes at the start of a delta.
 type prefix struct{ data []byte }
 
 func (p *prefix) Write(b []byte) (int, error) {
@@ -242,7 +242,7 @@ func (p *prefix) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// deltaTarget is the size of the object that a delta makes: its second number (gitformat-pack(5)).
+// deltaTarget returns the size of the result of a delta: its second number (gitformat-pack(5)).
 func (p *prefix) deltaTarget() int64 {
 	_, n := binary.Uvarint(p.data)
 	if n <= 0 {
@@ -255,7 +255,7 @@ func (p *prefix) deltaTarget() int64 {
 	return int64(size)
 }
 
-// omitLarge forgets the content of blobs over the limit for one file.
+// omitLarge removes the content of blobs over the limit for one file.
 func (s *objects) omitLarge() {
 	for h, o := range s.byHash {
 		if o.Type() == plumbing.BlobObject && o.Size() > s.limits.MaxFileBytes {
@@ -264,33 +264,36 @@ func (s *objects) omitLarge() {
 	}
 }
 
-// keepOnly forgets everything that tip (a tag or a commit) does not need, so that thousands of commits take
-// no more memory than one. All of the commit's tree stays, also outside the path: the server leaves out of the
-// next pack what we said to have. An object that is missing is an error, the repository must then be discarded.
-func (s *objects) keepOnly(tip plumbing.Hash) (*object.Commit, *object.Tag, error) {
-	kept := map[plumbing.Hash]plumbing.EncodedObject{}
-	commit, tag, err := s.peel(tip, kept)
+// pruneTo removes all objects that tip (a tag or a commit) does not need, so that thousands of
+// commits need no more memory than one. The whole tree of the commit stays, also outside the path,
+// because the server omits it from the next pack. A missing object is an error; discard the
+// repository then.
+func (s *objects) pruneTo(tip plumbing.Hash) (*object.Commit, *object.Tag, error) {
+	needed := map[plumbing.Hash]plumbing.EncodedObject{}
+	commit, tag, err := s.peel(tip, needed)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := s.markTree(commit.TreeHash, kept); err != nil {
+	if err := s.addTree(commit.TreeHash, needed); err != nil {
 		return nil, nil, err
 	}
-	s.byHash = kept
+	s.byHash = needed
 	return commit, tag, s.SetShallow([]plumbing.Hash{commit.Hash})
 }
 
-// maxTags is how often a tag may point at a tag.
+// maxTags is the longest chain of tags that point at tags.
 const maxTags = 5
 
-// peel follows tags to their commit; tag is the outermost one, nil if tip is a commit.
-func (s *objects) peel(tip plumbing.Hash, kept map[plumbing.Hash]plumbing.EncodedObject) (commit *object.Commit, tag *object.Tag, err error) {
+// peel follows tags to their commit. tag is the outermost tag, nil if tip is a commit.
+func (s *objects) peel(
+	tip plumbing.Hash, needed map[plumbing.Hash]plumbing.EncodedObject,
+) (commit *object.Commit, tag *object.Tag, err error) {
 	for range maxTags {
 		o, err := s.EncodedObject(plumbing.AnyObject, tip)
 		if err != nil {
 			return nil, nil, fmt.Errorf("object %s: %w", tip, err)
 		}
-		kept[tip] = o
+		needed[tip] = o
 		switch o.Type() {
 		case plumbing.CommitObject:
 			commit, err = object.DecodeCommit(s, o)
@@ -311,25 +314,26 @@ func (s *objects) peel(tip plumbing.Hash, kept map[plumbing.Hash]plumbing.Encode
 	return nil, nil, fmt.Errorf("tag %s points at more than %d other tags", tag.Name, maxTags)
 }
 
-func (s *objects) markTree(h plumbing.Hash, kept map[plumbing.Hash]plumbing.EncodedObject) error {
-	if err := s.stopped(); err != nil {
+// addTree adds a tree, its blobs and its subtrees to needed.
+func (s *objects) addTree(h plumbing.Hash, needed map[plumbing.Hash]plumbing.EncodedObject) error {
+	if err := s.ctxErr(); err != nil {
 		return err
 	}
 	o, err := s.EncodedObject(plumbing.TreeObject, h)
 	if err != nil {
 		return fmt.Errorf("tree %s: %w", h, err)
 	}
-	kept[h] = o
+	needed[h] = o
 	tree, err := object.DecodeTree(s, o)
 	if err != nil {
 		return fmt.Errorf("tree %s: %w", h, err)
 	}
 	for _, e := range tree.Entries {
-		if _, done := kept[e.Hash]; done || e.Mode == filemode.Submodule {
+		if _, done := needed[e.Hash]; done || e.Mode == filemode.Submodule {
 			continue
 		}
 		if e.Mode == filemode.Dir {
-			if err := s.markTree(e.Hash, kept); err != nil {
+			if err := s.addTree(e.Hash, needed); err != nil {
 				return err
 			}
 			continue
@@ -338,7 +342,7 @@ func (s *objects) markTree(h plumbing.Hash, kept map[plumbing.Hash]plumbing.Enco
 		if err != nil {
 			return fmt.Errorf("file %s, %s: %w", e.Name, e.Hash, err)
 		}
-		kept[e.Hash] = blob
+		needed[e.Hash] = blob
 	}
 	return nil
 }

@@ -10,69 +10,71 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 )
 
-// Options say what to fetch, from where and as whom. A [Git] never outlives its Options: when any of them
-// changes, a key for verification included, make a new one, so that nothing held was judged by older ones.
+// Options select what to fetch, from where, and with which credentials and keys. If any option
+// changes, create a new [Git], because its cached commit was checked with the old options.
 type Options struct {
-	// URL is https://, ssh:// or http://, the latter without credentials only. file:// and the short form
-	// host:path are refused.
+	// URL is https://, ssh://, or http:// without credentials. file:// and the short form host:path
+	// are errors.
 	URL string
-	// Ref is what of it; the zero Ref is the branch that the remote's HEAD points at. (Flux takes "master".)
+	// Ref selects the commit. The zero Ref is the branch of the remote's HEAD (in Flux it is
+	// "master").
 	Ref Ref
-	// Path is the folder that is the mesh repository, slash-separated, "" for all. Files are relative to it.
+	// Path is the folder of the mesh, slash-separated, "" for the root. Files are relative to it.
 	Path string
-	// Auth is a Secret's data in Flux's format: username and password, or bearerToken, with ca.crt, tls.crt and
-	// tls.key, for https; identity, known_hosts and, for an encrypted identity, password, for ssh.
+	// Auth is the data of a Secret in the format of Flux. For https: username and password, or
+	// bearerToken; optionally ca.crt, tls.crt and tls.key. For ssh: identity, known_hosts, and
+	// password if the identity is encrypted.
 	Auth map[string][]byte
-	// Proxy is a proxy Secret's data in Flux's format: address, username, password. For ssh the address is
-	// socks5://.
+	// Proxy is the data of a Secret in the format of Flux: address, username, password. For ssh the
+	// address must be socks5://.
 	Proxy map[string][]byte
-	// Verify asks for a signature, nil for none.
+	// Verify configures the verification of signatures, nil for none.
 	Verify *Verify
-	// Limits bound what a commit may hold.
+	// Limits bound the size of a commit.
 	Limits Limits
 }
 
-// Ref is a branch, a tag, a range of versions or a commit. Where several are given, the last of that list
-// wins, as in Flux.
+// Ref is a branch, a tag, a range of versions or a commit. If several are set, the last of this
+// list wins, as in Flux.
 type Ref struct {
 	Branch string
 	Tag    string
-	// SemVer is a range such as ">=1.2.0 <2.0.0"; the highest tag in it is taken, and of equal ones
-	// ("1.2.0" and "v1.2.0") the one whose name sorts last.
+	// SemVer is a range such as ">=1.2.0 <2.0.0". The highest tag in the range wins; of equal
+	// versions ("1.2.0" and "v1.2.0") the name that sorts last.
 	SemVer string
-	// Commit is a full hash. Branch then is a hint for servers that do not serve a commit by its hash: where
-	// to look for it.
+	// Commit is a full hash. For servers that do not serve commits by hash, Branch says where to
+	// search.
 	Commit string
 }
 
-// VerifyMode says which object must carry the signature.
+// VerifyMode selects the object whose signature is verified.
 type VerifyMode string
 
-// The modes are Flux's.
+// The modes of Flux.
 const (
 	VerifyHEAD       VerifyMode = "HEAD"
 	VerifyTag        VerifyMode = "Tag"
 	VerifyTagAndHEAD VerifyMode = "TagAndHEAD"
 )
 
-// Verify asks that a commit, tag or both be signed by one of Keys.
+// Verify requires that a commit, a tag, or both are signed by one of Keys.
 type Verify struct {
-	// Mode is "" for HEAD.
+	// Mode defaults to HEAD.
 	Mode VerifyMode
-	// Keys are a Secret's data: each value an armored OpenPGP key ring, or SSH public keys in the format of
-	// authorized_keys. A Verify without keys is an error: it fails closed.
+	// Keys is the data of a Secret: each value is an armored OpenPGP key ring, or SSH public keys
+	// in the format of authorized_keys. A Verify without keys is an error.
 	Keys map[string][]byte
 }
 
-// Serves says whether a Git made with o may serve other, too: whether nothing differs.
-func (o Options) Serves(other Options) bool {
+// Equal reports whether two Options are the same, so that one [Git] can serve both.
+func (o Options) Equal(other Options) bool {
 	o.Limits, other.Limits = o.Limits.withDefaults(), other.Limits.withDefaults()
 	return reflect.DeepEqual(o, other)
 }
 
 var fullHash = regexp.MustCompile(`^[0-9a-f]{40}$`)
 
-// validate checks all that can be known without the network, and brings Path into its canonical form.
+// validate checks the options without using the network, and normalizes Path.
 func (o *Options) validate() error {
 	if err := o.Ref.validate(); err != nil {
 		return err
@@ -108,7 +110,7 @@ func (r Ref) validate() error {
 	return nil
 }
 
-// validate returns no typed nil: a nil Verify is fine.
+// validate accepts a nil Verify.
 func (v *Verify) validate(ref Ref) error {
 	if v == nil {
 		return nil
@@ -120,10 +122,10 @@ func (v *Verify) validate(ref Ref) error {
 			return invalid("verification mode %s needs ref.tag or ref.semver: a branch or commit has no tag to verify", v.Mode)
 		}
 	default:
-		return invalid("verification mode %q is none of HEAD, Tag, TagAndHEAD", v.Mode)
+		return invalid("verification mode %q is unknown; use HEAD, Tag or TagAndHEAD", v.Mode)
 	}
 	if len(v.keyRings()) == 0 {
-		return unverified("verification is asked for without any key: the Secret holds none, so nothing can be trusted; put an OpenPGP key ring or SSH public keys into it")
+		return unverified("the Secret for verification has no keys; add an OpenPGP key ring or SSH public keys")
 	}
 	return nil
 }

@@ -26,39 +26,39 @@ import (
 	hostkeys "golang.org/x/crypto/ssh/knownhosts"
 )
 
-// remote is a repository somewhere and how to get in.
+// remote is a remote repository with its credentials.
 type remote struct {
-	// url is without credentials; shown is also without the query, for people.
-	url, shown string
-	auth       transport.AuthMethod
-	caFile     []byte
-	clientCert []byte
-	clientKey  []byte
-	proxy      transport.ProxyOptions
-	// secrets are the texts that must not get into an error.
+	// url has no credentials; display has no query either and is used in messages.
+	url, display string
+	auth         transport.AuthMethod
+	caFile       []byte
+	clientCert   []byte
+	clientKey    []byte
+	proxy        transport.ProxyOptions
+	// secrets are removed from all error texts.
 	secrets []string
 }
 
 func newRemote(o Options) (*remote, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil {
-		// The parser's error quotes the URL, which may hold a password.
+		// The error of the parser quotes the URL, which may contain a password.
 		return nil, invalid("the repository URL cannot be parsed; write it as https://host/path or ssh://git@host/path")
 	}
-	r := &remote{shown: (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()}
+	r := &remote{display: (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()}
 	switch u.Scheme {
 	case "https", "http", "ssh":
 	default:
-		return nil, invalid("repository URL %s: scheme %q is not supported; write it as https://host/path or ssh://git@host/path", r.shown, u.Scheme)
+		return nil, invalid("repository URL %s: scheme %q is not supported; write it as https://host/path or ssh://git@host/path", r.display, u.Scheme)
 	}
 	if u.Host == "" {
-		return nil, invalid("repository URL %s names no host", r.shown)
+		return nil, invalid("repository URL %s has no host", r.display)
 	}
 	opts, err := git.NewAuthOptions(*u, o.Auth)
 	if err != nil {
 		return nil, r.invalidAuth(u.Scheme, o.Auth, err)
 	}
-	r.remember(opts, o.Proxy)
+	r.addSecrets(opts, o.Proxy)
 	if u.Scheme == "ssh" {
 		u.User = url.User(opts.Username)
 		r.auth, err = sshAuth(opts)
@@ -77,10 +77,10 @@ func newRemote(o Options) (*remote, error) {
 	return r, nil
 }
 
-// remember notes what to keep out of errors. Very short values would garble every text, and protect nothing.
-func (r *remote) remember(opts *git.AuthOptions, proxy map[string][]byte) {
+// addSecrets collects the secrets for redact. Values under 3 characters would garble every text.
+func (r *remote) addSecrets(opts *git.AuthOptions, proxy map[string][]byte) {
 	for _, secret := range []string{opts.Password, opts.BearerToken, string(proxy["password"])} {
-		// In a URL it is spelled another way.
+		// URLs contain secrets in escaped form.
 		for _, s := range []string{secret, url.QueryEscape(secret), url.UserPassword("", secret).String()[1:], url.PathEscape(secret)} {
 			if len(s) >= 3 {
 				r.secrets = append(r.secrets, s)
@@ -90,10 +90,10 @@ func (r *remote) remember(opts *git.AuthOptions, proxy map[string][]byte) {
 	sort.Slice(r.secrets, func(i, j int) bool { return len(r.secrets[i]) > len(r.secrets[j]) })
 }
 
-// invalidAuth names what a Secret lacks, all of it.
+// invalidAuth lists all keys that a Secret lacks.
 func (r *remote) invalidAuth(scheme string, data map[string][]byte, err error) *Error {
 	if scheme != "ssh" {
-		return invalid("credentials for %s: %w", r.shown, err)
+		return invalid("credentials for %s: %w", r.display, err)
 	}
 	var missing []string
 	for _, key := range []string{"identity", "known_hosts"} {
@@ -102,26 +102,26 @@ func (r *remote) invalidAuth(scheme string, data map[string][]byte, err error) *
 		}
 	}
 	return invalid("credentials for %s: the Secret lacks %s; ssh needs a private key (identity) and the server's host keys (known_hosts, as `ssh-keyscan` prints them)",
-		r.shown, strings.Join(missing, " and "))
+		r.display, strings.Join(missing, " and "))
 }
 
 func (r *remote) httpAuth(opts *git.AuthOptions) (transport.AuthMethod, error) {
 	if opts.Transport == git.HTTP {
 		if opts.Username != "" || opts.Password != "" || opts.BearerToken != "" || len(opts.ClientKey) > 0 {
-			return nil, invalid("credentials for %s would travel unencrypted; use https:// or ssh://, or no credentials", r.shown)
+			return nil, invalid("credentials for %s would be sent unencrypted; use https:// or ssh://, or no credentials", r.display)
 		}
 		return nil, nil
 	}
 	if (len(opts.ClientCert) == 0) != (len(opts.ClientKey) == 0) {
-		return nil, invalid("credentials for %s: a client certificate needs both tls.crt and tls.key", r.shown)
+		return nil, invalid("credentials for %s: a client certificate needs both tls.crt and tls.key", r.display)
 	}
 	if len(opts.ClientCert) > 0 {
 		if _, err := tls.X509KeyPair(opts.ClientCert, opts.ClientKey); err != nil {
-			return nil, invalid("credentials for %s: tls.crt and tls.key: %w", r.shown, err)
+			return nil, invalid("credentials for %s: tls.crt and tls.key: %w", r.display, err)
 		}
 	}
 	if len(opts.CAFile) > 0 && !x509.NewCertPool().AppendCertsFromPEM(opts.CAFile) {
-		return nil, invalid("credentials for %s: ca.crt holds no PEM certificate", r.shown)
+		return nil, invalid("credentials for %s: ca.crt has no PEM certificate", r.display)
 	}
 	switch {
 	case opts.BearerToken != "":
@@ -129,11 +129,11 @@ func (r *remote) httpAuth(opts *git.AuthOptions) (transport.AuthMethod, error) {
 	case opts.Username != "" || opts.Password != "":
 		return &http.BasicAuth{Username: opts.Username, Password: opts.Password}, nil
 	}
-	// Empty credentials are not sent: GitLab refuses them even for a public repository.
+	// Empty credentials are not sent: GitLab rejects them even for a public repository.
 	return nil, nil
 }
 
-// hostKeyError is a server that is not the one in known_hosts.
+// hostKeyError: the host key of the server is not in known_hosts.
 type hostKeyError struct {
 	host, fingerprint string
 	cause             error
@@ -145,14 +145,14 @@ func (e *hostKeyError) Error() string {
 
 func (e *hostKeyError) Unwrap() error { return e.cause }
 
-// pinnedHostKey is SSH public key authentication to a server whose host key is known.
+// pinnedHostKey is SSH public key authentication to a server with a known host key.
 type pinnedHostKey struct {
 	*ssh.PublicKeys
 	algorithms []string
 }
 
-// ClientConfig offers only the algorithms of the known keys, so that a server with several keys shows one of
-// those.
+// ClientConfig offers only the algorithms of the known keys, so that a server with several host
+// keys uses one of them.
 func (a *pinnedHostKey) ClientConfig() (*gossh.ClientConfig, error) {
 	c, err := a.PublicKeys.ClientConfig()
 	if err != nil {
@@ -165,7 +165,7 @@ func (a *pinnedHostKey) ClientConfig() (*gossh.ClientConfig, error) {
 func sshAuth(opts *git.AuthOptions) (transport.AuthMethod, error) {
 	keys, err := ssh.NewPublicKeys(opts.Username, opts.Identity, opts.Password)
 	if err != nil {
-		return nil, invalid("credentials for %s: identity is not a private key that can be read: %w (is it encrypted? put its passphrase into password)", opts.Host, err)
+		return nil, invalid("credentials for %s: identity is not a readable private key: %w (is it encrypted? put its passphrase into password)", opts.Host, err)
 	}
 	check, _, err := knownhosts.New(opts.KnownHosts)
 	if err != nil {
@@ -180,8 +180,8 @@ func sshAuth(opts *git.AuthOptions) (transport.AuthMethod, error) {
 	return &pinnedHostKey{PublicKeys: keys, algorithms: hostKeyAlgorithms(check, opts.Host)}, nil
 }
 
-// hostKeyAlgorithms are those of the keys that are known for host, nil if none is. A server that has several
-// keys must be asked for one of these; what other hosts of the same file use must not count.
+// hostKeyAlgorithms returns the algorithms of the known keys of host, nil if there are none. Keys
+// of other hosts in the same file do not count.
 func hostKeyAlgorithms(check gossh.HostKeyCallback, host string) []string {
 	if _, _, err := net.SplitHostPort(host); err != nil {
 		host = net.JoinHostPort(strings.Trim(host, "[]"), "22")
@@ -194,15 +194,15 @@ func hostKeyAlgorithms(check gossh.HostKeyCallback, host string) []string {
 	if err != nil {
 		return nil
 	}
-	// A key that nobody has is refused with the list of those that would do.
-	var refused *hostkeys.KeyError
-	if !errors.As(check(host, &net.TCPAddr{}, unknown), &refused) {
+	// Checking a random key returns an error with the list of the known keys.
+	var keyErr *hostkeys.KeyError
+	if !errors.As(check(host, &net.TCPAddr{}, unknown), &keyErr) {
 		return nil
 	}
 	var algorithms []string
-	for _, known := range refused.Want {
+	for _, known := range keyErr.Want {
 		if known.Key.Type() == gossh.KeyAlgoRSA {
-			// The same key signs by better hashes than SHA-1, which servers no longer offer.
+			// An RSA key also signs with SHA-2; servers no longer offer SHA-1.
 			algorithms = append(algorithms, gossh.KeyAlgoRSASHA512, gossh.KeyAlgoRSASHA256)
 		}
 		algorithms = append(algorithms, known.Key.Type())
@@ -235,22 +235,22 @@ func (r *remote) useProxy(data map[string][]byte) error {
 	return nil
 }
 
-// into is go-git's remote that stores what it fetches in s.
-func (r *remote) into(s storage.Storer) *gogit.Remote {
+// gitRemote returns the remote of go-git that stores objects in s.
+func (r *remote) gitRemote(s storage.Storer) *gogit.Remote {
 	return gogit.NewRemote(s, &config.RemoteConfig{Name: gogit.DefaultRemoteName, URLs: []string{r.url}})
 }
 
-// list asks for the refs (ls-remote): no object is transferred.
+// list returns the refs of the server (ls-remote) without transferring objects.
 func (r *remote) list(ctx context.Context) ([]*plumbing.Reference, error) {
-	return r.into(nil).ListContext(ctx, &gogit.ListOptions{
-		Auth: r.auth, CABundle: r.caFile, ClientCert: r.clientCert, ClientKey: r.clientKey, ProxyOptions: r.proxyUntil(ctx),
+	return r.gitRemote(nil).ListContext(ctx, &gogit.ListOptions{
+		Auth: r.auth, CABundle: r.caFile, ClientCert: r.clientCert, ClientKey: r.clientKey, ProxyOptions: r.proxyWithDeadline(ctx),
 	})
 }
 
-// fetch transfers what spec names into s, to the given depth, 0 for all history.
+// fetch transfers the specs into s, with the given depth of history, 0 for all.
 func (r *remote) fetch(ctx context.Context, s storage.Storer, depth int, specs ...config.RefSpec) error {
-	return r.into(s).FetchContext(ctx, &gogit.FetchOptions{
+	return r.gitRemote(s).FetchContext(ctx, &gogit.FetchOptions{
 		RefSpecs: specs, Depth: depth, Tags: gogit.NoTags, Force: true,
-		Auth: r.auth, CABundle: r.caFile, ClientCert: r.clientCert, ClientKey: r.clientKey, ProxyOptions: r.proxyUntil(ctx),
+		Auth: r.auth, CABundle: r.caFile, ClientCert: r.clientCert, ClientKey: r.clientKey, ProxyOptions: r.proxyWithDeadline(ctx),
 	})
 }

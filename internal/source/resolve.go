@@ -7,15 +7,15 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 )
 
-// target is what a Ref means at the remote at one moment. Two equal targets need no transfer between them.
+// target is a resolved Ref. If it has not changed, no transfer is needed.
 type target struct {
-	// name is the remote's ref, "" for a pinned commit.
+	// name is the ref of the remote, "" for a pinned commit.
 	name plumbing.ReferenceName
-	// hash is what the ref points at: a commit, or the object of an annotated tag.
+	// hash is the object of the ref: a commit, or the object of an annotated tag.
 	hash plumbing.Hash
 }
 
-// revision is the Flux form for a commit of this target.
+// revision returns the revision of a commit of this target in the form of Flux.
 func (t target) revision(commit plumbing.Hash) string {
 	digest := "sha1:" + commit.String()
 	if t.name == "" {
@@ -24,8 +24,8 @@ func (t target) revision(commit plumbing.Hash) string {
 	return t.name.Short() + "@" + digest
 }
 
-// resolve finds the target of r among the refs that the remote advertises.
-func (r Ref) resolve(advertised []*plumbing.Reference, shown string) (target, error) {
+// resolve finds the target of r in the advertised refs. display is the name of the repository.
+func (r Ref) resolve(advertised []*plumbing.Reference, display string) (target, error) {
 	byName := make(map[plumbing.ReferenceName]*plumbing.Reference, len(advertised))
 	for _, ref := range advertised {
 		byName[ref.Name()] = ref
@@ -33,7 +33,7 @@ func (r Ref) resolve(advertised []*plumbing.Reference, shown string) (target, er
 	find := func(name plumbing.ReferenceName, what string) (target, error) {
 		ref, ok := byName[name]
 		if !ok {
-			return target{}, fetchFailed("%s does not exist in %s; correct spec.source.ref, or push it", what, shown)
+			return target{}, fetchFailed("%s does not exist in %s; correct spec.source.ref, or push it", what, display)
 		}
 		return target{name: name, hash: ref.Hash()}, nil
 	}
@@ -41,7 +41,7 @@ func (r Ref) resolve(advertised []*plumbing.Reference, shown string) (target, er
 	case r.Commit != "":
 		return target{hash: plumbing.NewHash(r.Commit)}, nil
 	case r.SemVer != "":
-		return r.highest(advertised, shown)
+		return r.highestTag(advertised, display)
 	case r.Tag != "":
 		return find(plumbing.NewTagReferenceName(r.Tag), "tag "+r.Tag)
 	case r.Branch != "":
@@ -49,7 +49,7 @@ func (r Ref) resolve(advertised []*plumbing.Reference, shown string) (target, er
 	}
 	head, ok := byName[plumbing.HEAD]
 	if !ok {
-		return target{}, fetchFailed("%s has no default branch (its HEAD points nowhere); name a branch in spec.source.ref", shown)
+		return target{}, fetchFailed("%s has no default branch (its HEAD points nowhere); name a branch in spec.source.ref", display)
 	}
 	if head.Type() == plumbing.SymbolicReference {
 		return find(head.Target(), "default branch "+head.Target().Short())
@@ -57,7 +57,7 @@ func (r Ref) resolve(advertised []*plumbing.Reference, shown string) (target, er
 	return target{name: plumbing.HEAD, hash: head.Hash()}, nil
 }
 
-func (r Ref) highest(advertised []*plumbing.Reference, shown string) (target, error) {
+func (r Ref) highestTag(advertised []*plumbing.Reference, display string) (target, error) {
 	constraint, err := semver.NewConstraint(r.SemVer)
 	if err != nil {
 		return target{}, invalid("semver %q is not a range of versions: %w", r.SemVer, err)
@@ -77,7 +77,7 @@ func (r Ref) highest(advertised []*plumbing.Reference, shown string) (target, er
 		}
 	}
 	if bestVersion == nil {
-		return target{}, fetchFailed("no tag of %s is a version in the range %q; correct spec.source.ref, or push a tag", shown, r.SemVer)
+		return target{}, fetchFailed("no tag of %s is a version in the range %q; correct spec.source.ref, or push a tag", display, r.SemVer)
 	}
 	return best, nil
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/fluxcd/pkg/gittestserver"
 )
 
-// limit is the longest that anything on loopback may take before a test calls it hung.
+// limit is the timeout of operations on loopback.
 const limit = 60 * time.Second
 
 // TestMain silences the Git server, which logs every request.
@@ -36,7 +36,7 @@ type server struct {
 	git   *gittestserver.GitServer
 	bare  string
 	clone string
-	// packs counts the packs asked for, lists the lists of refs.
+	// packs counts the requested packs, lists the requested lists of refs.
 	packs, lists atomic.Int64
 }
 
@@ -62,7 +62,7 @@ func newServer(t *testing.T) *server {
 	return s
 }
 
-// startHTTP serves over plain HTTP and returns the repository's URL.
+// startHTTP serves the repository over plain HTTP and returns its URL.
 func (s *server) startHTTP() string {
 	s.t.Helper()
 	if err := s.git.StartHTTP(); err != nil {
@@ -72,7 +72,7 @@ func (s *server) startHTTP() string {
 	return s.git.HTTPAddress() + "/mesh.git"
 }
 
-// run runs the real git and returns what it prints.
+// run runs git and returns its output.
 func (s *server) run(dir string, args ...string) string {
 	s.t.Helper()
 	return s.runWith(dir, nil, args...)
@@ -80,7 +80,7 @@ func (s *server) run(dir string, args ...string) string {
 
 func (s *server) runWith(dir string, stdin []byte, args ...string) string {
 	s.t.Helper()
-	// Random data does not shrink; trying takes most of a test's time.
+	// Compressing random data would take most of the time of a test.
 	cmd := exec.Command("git", append([]string{"-c", "core.compression=0"}, args...)...)
 	cmd.Dir = dir
 	cmd.Stdin = bytes.NewReader(stdin)
@@ -94,7 +94,7 @@ func (s *server) runWith(dir string, stdin []byte, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// write puts a file into the clone.
+// write writes a file in the clone.
 func (s *server) write(name, text string) {
 	s.t.Helper()
 	writeFile(s.t, filepath.Join(s.clone, name), text)
@@ -110,7 +110,7 @@ func writeFile(t *testing.T, name, text string) {
 	}
 }
 
-// commit commits all of the clone without pushing it.
+// commit commits all files of the clone without pushing.
 func (s *server) commit(message string) string {
 	s.t.Helper()
 	s.run(s.clone, "add", "-A")
@@ -118,7 +118,7 @@ func (s *server) commit(message string) string {
 	return s.run(s.clone, "rev-parse", "HEAD")
 }
 
-// push commits all of the clone and pushes it to a branch, by force.
+// push commits all files of the clone and force-pushes them to a branch.
 func (s *server) push(branch, message string) string {
 	s.t.Helper()
 	hash := s.commit(message)
@@ -126,7 +126,7 @@ func (s *server) push(branch, message string) string {
 	return hash
 }
 
-// seed makes a first commit of a small mesh on main.
+// seed pushes a first commit with a small mesh to main.
 func (s *server) seed() string {
 	s.t.Helper()
 	s.write("mesh.cue", "package config\n")
@@ -143,11 +143,11 @@ func newGit(t *testing.T, o Options) *Git {
 	return g
 }
 
-func fetch(t *testing.T, g *Git, known string) (*Snapshot, error) {
+func fetch(t *testing.T, g *Git, previous string) (*Snapshot, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	return g.Fetch(ctx, known)
+	return g.Fetch(ctx, previous)
 }
 
 func mustFetch(t *testing.T, g *Git) *Snapshot {
@@ -159,7 +159,7 @@ func mustFetch(t *testing.T, g *Git) *Snapshot {
 	return s
 }
 
-// wantError checks an error's reason and that its text names everything a person needs.
+// wantError checks the reason of an error, and that its text contains all names.
 func wantError(t *testing.T, err error, reason Reason, names ...string) {
 	t.Helper()
 	if err == nil {
@@ -170,22 +170,22 @@ func wantError(t *testing.T, err error, reason Reason, names ...string) {
 	}
 	for _, name := range names {
 		if !strings.Contains(err.Error(), name) {
-			t.Errorf("error does not say %q: %v", name, err)
+			t.Errorf("the error does not contain %q: %v", name, err)
 		}
 	}
 }
 
-// wantWithout checks that an error gives no secret away.
+// wantWithout checks that an error contains no secret.
 func wantWithout(t *testing.T, err error, secrets ...string) {
 	t.Helper()
 	for _, secret := range secrets {
 		if strings.Contains(fmt.Sprint(err), secret) {
-			t.Errorf("error holds the secret %q: %v", secret, err)
+			t.Errorf("the error contains the secret %q: %v", secret, err)
 		}
 	}
 }
 
-// front is a server before a Git server, for what the latter cannot do by itself.
+// front returns a reverse proxy in front of a Git server, for behavior that the Git server lacks.
 func front(t *testing.T, to string, wrap func(http.Handler) http.Handler) *httptest.Server {
 	t.Helper()
 	u, err := url.Parse(to)
@@ -198,7 +198,7 @@ func front(t *testing.T, to string, wrap func(http.Handler) http.Handler) *httpt
 	return f
 }
 
-// eventually polls until ok, for as long as anything may take.
+// eventually polls until ok, up to limit.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {

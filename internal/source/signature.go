@@ -13,7 +13,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/object"
 )
 
-// keyRings are the keys in the order of their names, so that the same Secret gives the same errors.
+// keyRings returns the keys in the order of their names, so that errors are stable.
 func (v *Verify) keyRings() []string {
 	var rings []string
 	for _, name := range slices.Sorted(maps.Keys(v.Keys)) {
@@ -24,8 +24,9 @@ func (v *Verify) keyRings() []string {
 	return rings
 }
 
-// signer verifies what mode asks for and gives the identity of the key: an OpenPGP key ID or an SSH SHA256
-// fingerprint, both the tag's and the commit's if they differ. A nil v asks for nothing.
+// signer verifies the signatures that the mode requires and returns the identity of the key: an
+// OpenPGP key ID or an SSH SHA256 fingerprint. If tag and commit have different keys, it returns
+// both. A nil Verify requires nothing.
 func (v *Verify) signer(name plumbing.ReferenceName, commit *object.Commit, tag *object.Tag) (string, error) {
 	if v == nil {
 		return "", nil
@@ -59,11 +60,11 @@ func (v *Verify) signer(name plumbing.ReferenceName, commit *object.Commit, tag 
 func (v *Verify) tagSigner(name plumbing.ReferenceName, tag *object.Tag) (string, error) {
 	if tag == nil {
 		if !name.IsTag() {
-			return "", unverified("verification of a tag is asked for, but no tag was fetched")
+			return "", unverified("verification of a tag is required, but no tag was fetched")
 		}
-		return "", unverified("tag %s is a lightweight one, which cannot be signed; make an annotated, signed tag (git tag -s)", name.Short())
+		return "", unverified("tag %s is lightweight and cannot be signed; create an annotated, signed tag (git tag -s)", name.Short())
 	}
-	// Otherwise the signed tag of an old release could be put under the name of a new one.
+	// Otherwise the signed tag of an old release could be published under the name of a new one.
 	if tag.Name != name.Short() {
 		return "", unverified("tag %s points at the signed tag of another name, %q", name.Short(), tag.Name)
 	}
@@ -73,7 +74,7 @@ func (v *Verify) tagSigner(name plumbing.ReferenceName, tag *object.Tag) (string
 func (v *Verify) verify(what, armored string, payload func(plumbing.EncodedObject) error) (string, error) {
 	signed := &plumbing.MemoryObject{}
 	if err := payload(signed); err != nil {
-		return "", unverified("%s: the signed text cannot be made out: %w", what, err)
+		return "", unverified("%s: the signed text cannot be encoded: %w", what, err)
 	}
 	r, err := signed.Reader()
 	if err != nil {
@@ -87,22 +88,22 @@ func (v *Verify) verify(what, armored string, payload func(plumbing.EncodedObjec
 	var signer string
 	switch {
 	case strings.TrimSpace(armored) == "":
-		return "", unverified("%s is not signed, nothing of it is used; sign it, or take verification out", what)
+		return "", unverified("%s is not signed and not used; sign it, or remove spec.source.verify", what)
 	case signature.IsPGPSignature(armored):
 		signer, err = signature.VerifyPGPSignature(armored, text, v.keyRings()...)
 	case signature.IsSSHSignature(armored):
 		signer, err = signature.VerifySSHSignature(armored, text, v.keyRings()...)
 	default:
-		err = fmt.Errorf("signatures of type %s are not supported, OpenPGP and SSH are", signature.GetSignatureType(armored))
+		err = fmt.Errorf("signatures of type %s are not supported; use OpenPGP or SSH", signature.GetSignatureType(armored))
 	}
 	if errors.Is(err, signature.ErrNoMatchingKey) {
-		return "", unverified("%s is signed, but by none of the %d keys or key rings of the Secret, or it was altered; nothing of it is used: %w", what, len(v.keyRings()), err)
+		return "", unverified("%s is signed, but not by any of the %d keys or key rings of the Secret, or it was changed after signing; it is not used: %w", what, len(v.keyRings()), err)
 	}
 	if err != nil {
-		return "", unverified("%s: the signature cannot be verified, nothing of it is used: %w", what, err)
+		return "", unverified("%s is not used, because its signature cannot be verified: %w", what, err)
 	}
 	if signer == "" {
-		return "", unverified("%s: the signature names no key", what)
+		return "", unverified("%s: the signature has no key", what)
 	}
 	return signer, nil
 }

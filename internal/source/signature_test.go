@@ -17,7 +17,8 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 )
 
-// author signs commits and tags; keys is what a Secret holds to trust them, id what Signer then says.
+// author signs commits and tags. keys is the value of a Secret that trusts them, id the expected
+// Signer.
 type author struct {
 	signer signature.Signer
 	entity *openpgp.Entity
@@ -68,7 +69,7 @@ func newSSHAuthor(t *testing.T) author {
 
 var someone = &object.Signature{Name: "an engineer", Email: "engineer@example.com", When: time.Unix(1_700_000_000, 0)}
 
-// signedCommit commits the clone, signed by a, nil for unsigned, and pushes it to main.
+// signedCommit commits the clone, signed by an author (nil for unsigned), and pushes it to main.
 func (s *server) signedCommit(by *author) string {
 	s.t.Helper()
 	repository, err := gogit.PlainOpen(s.clone)
@@ -91,7 +92,8 @@ func (s *server) signedCommit(by *author) string {
 	return hash.String()
 }
 
-// signedTag tags the clone's commit, signed by an OpenPGP author, nil for unsigned, and pushes the tag.
+// signedTag tags the commit of the clone, signed by an OpenPGP author (nil for unsigned), and
+// pushes the tag.
 func (s *server) signedTag(name string, by *author) {
 	s.t.Helper()
 	repository, err := gogit.PlainOpen(s.clone)
@@ -132,9 +134,9 @@ func TestSignatureOfACommit(t *testing.T) {
 		"SSH":             {by: &key, keys: keys(key), signer: key.id},
 		"SSHAmongAll":     {by: &key, keys: keys(pgp, otherKey, key), signer: key.id},
 		"SSHInOneValue":   {by: &key, keys: map[string][]byte{"k": append(bytes.Clone(otherKey.keys), key.keys...)}, signer: key.id},
-		"OpenPGPUnknown":  {by: &pgp, keys: keys(otherPGP), says: "none of the 1 keys"},
+		"OpenPGPUnknown":  {by: &pgp, keys: keys(otherPGP), says: "any of the 1 keys"},
 		"OpenPGPOtherFmt": {by: &pgp, keys: keys(key), says: "cannot be verified"},
-		"SSHUnknown":      {by: &key, keys: keys(otherKey), says: "none of the 1 keys"},
+		"SSHUnknown":      {by: &key, keys: keys(otherKey), says: "any of the 1 keys"},
 		"SSHOtherFormat":  {by: &key, keys: keys(pgp), says: "cannot be verified"},
 		"Unsigned":        {by: nil, keys: keys(pgp, key), says: "not signed"},
 		"GarbledKeys":     {by: &key, keys: map[string][]byte{"k": []byte("garbage")}, says: "cannot be verified"},
@@ -154,7 +156,7 @@ func TestSignatureOfACommit(t *testing.T) {
 	}
 }
 
-func TestAlteredCommitIsRefused(t *testing.T) {
+func TestAlteredCommitIsRejected(t *testing.T) {
 	t.Parallel()
 	a := newSSHAuthor(t)
 	s := newServer(t)
@@ -224,7 +226,7 @@ func TestSignatureOfATag(t *testing.T) {
 	wantError(t, err, VerificationFailed, "no tag")
 }
 
-func TestTagThatIsSignedAnewIsVerifiedAnew(t *testing.T) {
+func TestReplacedTagIsVerifiedAgain(t *testing.T) {
 	t.Parallel()
 	a := newPGPAuthor(t)
 	s := newServer(t)
@@ -240,7 +242,7 @@ func TestTagThatIsSignedAnewIsVerifiedAnew(t *testing.T) {
 	}
 }
 
-func TestChangedKeysJudgeTheHeldCommitAnew(t *testing.T) {
+func TestChangedKeysNeedANewGit(t *testing.T) {
 	t.Parallel()
 	a, other := newPGPAuthor(t), newPGPAuthor(t)
 	s := newServer(t)
@@ -252,19 +254,19 @@ func TestChangedKeysJudgeTheHeldCommitAnew(t *testing.T) {
 
 	same := trusting
 	same.Verify = &Verify{Keys: map[string][]byte{"k": bytes.Clone(a.keys)}}
-	if !trusting.Serves(same) {
-		t.Error("equal options need no new Git")
+	if !trusting.Equal(same) {
+		t.Error("equal options are reported as different")
 	}
 	changed := trusting
 	changed.Verify = &Verify{Keys: map[string][]byte{"k": other.keys}}
-	if trusting.Serves(changed) {
-		t.Fatal("options with other keys must not be served by the old Git")
+	if trusting.Equal(changed) {
+		t.Fatal("options with other keys are reported as equal")
 	}
 	_, err := fetch(t, newGit(t, changed), "")
-	wantError(t, err, VerificationFailed, "none of the 1 keys")
+	wantError(t, err, VerificationFailed, "any of the 1 keys")
 }
 
-func TestUnverifiedCommitLeavesTheLastGoodOne(t *testing.T) {
+func TestUnverifiedCommitKeepsTheLastSnapshot(t *testing.T) {
 	t.Parallel()
 	a := newSSHAuthor(t)
 	s := newServer(t)
@@ -282,10 +284,10 @@ func TestUnverifiedCommitLeavesTheLastGoodOne(t *testing.T) {
 		}
 	}
 	if first.Commit != good || first.Signer != a.id {
-		t.Errorf("the good Snapshot changed: %s by %s", first.Commit, first.Signer)
+		t.Errorf("the last Snapshot changed: %s by %s", first.Commit, first.Signer)
 	}
 	next := s.signedCommit(&a)
-	if got := mustFetch(t, g); got.Commit != next || got.Rewound != "" {
-		t.Errorf("got %s, rewound %q; want %s", got.Commit, got.Rewound, next)
+	if got := mustFetch(t, g); got.Commit != next || got.RewrittenFrom != "" {
+		t.Errorf("got %s, rewrittenFrom %q; want %s", got.Commit, got.RewrittenFrom, next)
 	}
 }

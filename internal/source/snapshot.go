@@ -6,43 +6,45 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 )
 
-// Blob is one regular file.
+// Blob is the content of a regular file.
 type Blob struct {
-	// Hash is the Git blob hash (hex), so equal content has an equal hash in every commit and in a
+	// Hash is the Git blob hash in hex. Equal content has the same hash in every commit and
 	// directory.
 	Hash string
-	// Data is the content; it must not be changed.
+	// Data is the content. It must not be modified.
 	Data []byte
 }
 
-// Snapshot is the tree of one commit, or of a directory at one moment. It is immutable.
+// Snapshot has the files of one commit, or of a directory at one moment. It is immutable.
 type Snapshot struct {
-	// Revision is the Flux form of what was read: "main@sha1:6d9c…", "v1.2.0@sha1:…", "sha1:…" for a
-	// pinned commit, "HEAD@sha1:…" if the remote's HEAD is on no branch, or "" for a directory.
+	// Revision has the form of Flux: "main@sha1:6d9c…" or "v1.2.0@sha1:…", "sha1:…" for a pinned
+	// commit, "HEAD@sha1:…" if the HEAD of the remote is detached, "" for a directory.
 	Revision string
-	// Commit is the commit's hash (hex), "" for a directory.
+	// Commit is the hash of the commit in hex, "" for a directory.
 	Commit string
-	// Signer is the identity of the key that signed the commit, "" where no verification was asked for.
+	// Signer identifies the key that signed the commit or tag, "" without verification.
 	Signer string
-	// Rewound is set when the branch no longer contains the commit that was fetched before from the
-	// same branch (a force push); it holds that earlier commit's hash. It is set on proof only: where the
-	// server gives no answer, or more than 64 MiB of changes lie between the two commits, it stays "".
-	Rewound string
-	// Files are the regular files by slash-separated path, relative to the path that was asked for.
+	// RewrittenFrom is the previous commit of the branch if the branch no longer contains it (force
+	// push). It is set only if proven: it stays "" if the server does not respond, or if more than
+	// 64 MiB of changes lie between the two commits.
+	RewrittenFrom string
+	// Files has the regular files by slash-separated path, relative to [Options].Path.
 	Files map[string]Blob
-	// Refused are what is there beside them, and must not be used, by path.
-	Refused map[string]Refusal
+	// Rejected has the entries that must not be used, by path.
+	Rejected map[string]Rejection
 }
 
-// Refusal is why something in a tree is not read: a link, a submodule, a file that is too large, one of CUE that is no UTF-8.
-type Refusal struct {
+// Rejection explains why an entry of a tree was not read: it is a link, a submodule, too large, or
+// a CUE file that is not UTF-8.
+type Rejection struct {
 	Finding manifest.Finding
-	// Link: it may stand for a whole folder. Target is where a symbolic link leads, as it is written.
+	// Link is set for symbolic links and submodules, which may stand for whole folders. Target is
+	// the target of a symbolic link as written.
 	Link   bool
 	Target string
 }
 
-// Paths lists the files, sorted.
+// Paths returns the paths of the files, sorted.
 func (s *Snapshot) Paths() []string {
 	paths := make([]string, 0, len(s.Files))
 	for p := range s.Files {

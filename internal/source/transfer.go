@@ -10,26 +10,28 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 )
 
-// heldRef is where the store keeps what was fetched last; go-git tells the server that we have it.
-const heldRef plumbing.ReferenceName = "refs/isthmus/held"
+// fetchedRef is the ref of the last transfer in the repository in memory. go-git tells the server
+// that we have its objects.
+const fetchedRef plumbing.ReferenceName = "refs/isthmus/fetched"
 
-// transfer fetches t without history, on top of what s holds, and returns what the ref points at by now: a
-// branch may have moved on since it was resolved.
+// transfer fetches t without history into s. It returns the target that the ref has by now, because
+// a branch may have moved since it was resolved.
 func (r *remote) transfer(ctx context.Context, s *objects, t target) (target, error) {
-	s.stopped = ctx.Err
-	spec := config.RefSpec(fmt.Sprintf("+%s:%s", t.name, heldRef))
+	s.ctxErr = ctx.Err
+	spec := config.RefSpec(fmt.Sprintf("+%s:%s", t.name, fetchedRef))
 	if err := r.fetch(ctx, s, 1, spec); err != nil && !errors.Is(err, gogit.NoErrAlreadyUpToDate) {
 		return target{}, err
 	}
-	held, err := s.Reference(heldRef)
+	ref, err := s.Reference(fetchedRef)
 	if err != nil {
 		return target{}, err
 	}
-	return target{name: t.name, hash: held.Hash()}, nil
+	return target{name: t.name, hash: ref.Hash()}, nil
 }
 
-// transferCommit fetches one commit by its hash into a store of its own, by the cheapest way that the server
-// allows: as the tip of a ref, by hash, or, with all history, from the branch or from all branches and tags.
+// transferCommit fetches one commit into a new repository, in the cheapest way that the server
+// allows: as the tip of a ref, by its hash, or with the whole history of the branch or of all
+// branches and tags.
 func (r *remote) transferCommit(ctx context.Context, commit plumbing.Hash, branch string, limits Limits) (*objects, error) {
 	advertised, err := r.list(ctx)
 	if err != nil {
@@ -44,11 +46,11 @@ func (r *remote) transferCommit(ctx context.Context, commit plumbing.Hash, branc
 		if err == nil && got.hash == commit {
 			return s, nil
 		}
-		break // The ref has moved on meanwhile: one of the other ways still finds the commit.
+		break // The ref has moved since; try the other ways.
 	}
 
 	s := newObjects(ctx, limits)
-	err = r.fetch(ctx, s, 1, config.RefSpec(fmt.Sprintf("+%s:%s", commit, heldRef)))
+	err = r.fetch(ctx, s, 1, config.RefSpec(fmt.Sprintf("+%s:%s", commit, fetchedRef)))
 	if err == nil && s.HasEncodedObject(commit) == nil {
 		return s, nil
 	}
@@ -58,12 +60,12 @@ func (r *remote) transferCommit(ctx context.Context, commit plumbing.Hash, branc
 	return r.transferHistory(ctx, commit, branch, limits)
 }
 
-// transferHistory is for servers that serve no commit by its hash.
+// transferHistory is for servers that do not serve commits by hash.
 func (r *remote) transferHistory(ctx context.Context, commit plumbing.Hash, branch string, limits Limits) (*objects, error) {
 	specs := []config.RefSpec{"+refs/heads/*:refs/isthmus/heads/*", "+refs/tags/*:refs/isthmus/tags/*"}
 	where := "any branch or tag"
 	if branch != "" {
-		specs = []config.RefSpec{config.RefSpec(fmt.Sprintf("+refs/heads/%s:%s", branch, heldRef))}
+		specs = []config.RefSpec{config.RefSpec(fmt.Sprintf("+refs/heads/%s:%s", branch, fetchedRef))}
 		where = "branch " + branch
 	}
 	s := newObjects(ctx, limits)
@@ -71,7 +73,7 @@ func (r *remote) transferHistory(ctx context.Context, commit plumbing.Hash, bran
 		return nil, err
 	}
 	if s.HasEncodedObject(commit) != nil {
-		return nil, fetchFailed("commit %s was not found in %s of %s; correct the hash or the branch, or push the commit", commit, where, r.shown)
+		return nil, fetchFailed("commit %s was not found in %s of %s; correct the hash or the branch, or push the commit", commit, where, r.display)
 	}
 	return s, nil
 }

@@ -15,10 +15,11 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 )
 
-// readCommit gives the regular files of a commit below folder, "" for all, and what else is there.
+// readCommit returns the regular files of a commit below folder, "" for all, and the rejected
+// entries.
 func (s *objects) readCommit(
 	ctx context.Context, commit *object.Commit, folder string, limits Limits,
-) (files map[string]Blob, refused map[string]Refusal, err error) {
+) (files map[string]Blob, rejected map[string]Rejection, err error) {
 	where := "commit " + commit.Hash.String()
 	root, err := s.folder(commit.TreeHash, folder)
 	var findings manifest.Findings
@@ -32,16 +33,16 @@ func (s *objects) readCommit(
 		where += ", folder " + folder
 	}
 	c := newContent(limits)
-	if err := s.readTree(ctx, root, "", c); err != nil && !errors.Is(err, errTooMuch) {
+	if err := s.readTree(ctx, root, "", c); err != nil && !errors.Is(err, errAborted) {
 		return nil, nil, err
 	}
-	if files, refused, err = c.result("it"); err != nil {
+	if files, rejected, err = c.result("it"); err != nil {
 		return nil, nil, contentRefused(where, err)
 	}
-	return files, refused, nil
+	return files, rejected, nil
 }
 
-// folder finds the tree of a folder.
+// folder returns the tree of a folder.
 func (s *objects) folder(root plumbing.Hash, folder string) (plumbing.Hash, error) {
 	if folder == "" {
 		return root, nil
@@ -75,7 +76,7 @@ func kindOf(m filemode.FileMode) string {
 	return "file"
 }
 
-// readTree adds a tree below the folder at.
+// readTree adds the files of a tree, whose path is at.
 func (s *objects) readTree(ctx context.Context, h plumbing.Hash, at string, c *content) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -87,7 +88,7 @@ func (s *objects) readTree(ctx context.Context, h plumbing.Hash, at string, c *c
 	for _, e := range tree.Entries {
 		name := path.Join(at, e.Name)
 		if badName(e.Name) {
-			c.end(name, fmt.Sprintf("the name %q is not one that a file may have; remove it", e.Name))
+			c.fail(name, fmt.Sprintf("the file name %q is not allowed; remove the file", e.Name))
 			continue
 		}
 		if err := s.readTreeEntry(ctx, e, name, c); err != nil {
@@ -97,7 +98,7 @@ func (s *objects) readTree(ctx context.Context, h plumbing.Hash, at string, c *c
 	return nil
 }
 
-// badName tells names that Git itself never writes into a tree: they could be read as another path.
+// badName reports names that Git never writes into a tree, because they could mean another path.
 func badName(name string) bool {
 	return name == "" || name == "." || name == ".." || strings.EqualFold(name, gitFolder) || strings.ContainsAny(name, "/\x00")
 }
@@ -114,7 +115,7 @@ func (s *objects) readTreeEntry(ctx context.Context, e object.TreeEntry, name st
 		return nil
 	case filemode.Regular, filemode.Executable, filemode.Deprecated, filemode.Symlink:
 	default:
-		c.refuse(name, fmt.Sprintf("not a regular file (mode %s); remove it", e.Mode))
+		c.reject(name, fmt.Sprintf("not a regular file (mode %s); remove it", e.Mode))
 		return nil
 	}
 	blob, err := s.blob(e.Hash)
@@ -130,7 +131,7 @@ func (s *objects) readTreeEntry(ctx context.Context, e object.TreeEntry, name st
 		return err
 	}
 	if blob.omitted {
-		return fmt.Errorf("file %s: its content was not kept", name)
+		return fmt.Errorf("file %s: its content was omitted", name)
 	}
 	c.add(name, e.Hash.String(), blob.data)
 	return nil
@@ -143,7 +144,7 @@ func (s *objects) blob(h plumbing.Hash) (*stored, error) {
 	}
 	b, ok := o.(*stored)
 	if !ok {
-		return nil, fmt.Errorf("object %s is held as %T", h, o)
+		return nil, fmt.Errorf("object %s has type %T", h, o)
 	}
 	return b, nil
 }

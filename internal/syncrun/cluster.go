@@ -52,8 +52,8 @@ func (c Cluster) Plan(
 	}
 	options := plans.Options{
 		Owner:                 owner,
-		Prune:                 ms.Prunes(),
-		MaxPrunePercent:       ms.MaxPrunePercent(),
+		Prune:                 ms.PruneEnabled(),
+		MaxPrunePercent:       ms.GetMaxPrunePercent(),
 		AcknowledgedDigests:   acknowledged(ms),
 		RemainingAcknowledged: remainingAcknowledged(ms, bundle),
 		AdditiveOnly:          UnknownServices(bundle),
@@ -116,7 +116,7 @@ func withdrawAfter(ms *v1alpha1.MeshSync) time.Duration {
 	if ms.Spec.Mode == v1alpha1.ModeObserve {
 		return 0
 	}
-	return ms.Withdraws()
+	return ms.GetWithdrawAfter()
 }
 
 // settles is how long what newly depends on other clusters waits. In a first sync, also one that takes several runs, and when a revision that was applied is
@@ -125,5 +125,5 @@ func RoutingDelay(ms *v1alpha1.MeshSync, bundle *render.Bundle) time.Duration {
 	if ms.Status.LastAppliedRevision == bundle.Revision || isFirst(ms, bundle) || ms.Spec.Mode == v1alpha1.ModeObserve {
 		return 0
 	}
-	return ms.Settles()
+	return ms.GetRoutingDelay()
 }

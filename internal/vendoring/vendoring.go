@@ -1,8 +1,3 @@
-// Package vendoring answers: does a mesh repository hold the CUE module of this binary, and what has to change
-// so that it does?
-//
-// In: the folder of a mesh repository. Out: the [Changes] that make cue.mod/pkg/isthmus.dev/mesh equal to the
-// embedded module. Nothing outside that folder is looked at or written.
 package vendoring
 
 import (
@@ -20,33 +15,33 @@ import (
 	meshmodule "github.com/isthmus-mesh/isthmus/cue"
 )
 
-// Folder is where the module lies in a mesh repository.
+// Folder is the path of the module in a mesh repository.
 const Folder = "cue.mod/pkg/" + meshmodule.Path
 
-// ModuleFile is what makes a folder a CUE module, and so a mesh repository.
+// ModuleFile is the file that makes a folder a CUE module.
 const ModuleFile = "cue.mod/module.cue"
 
-// ErrNoModule says that the folder is no CUE module.
-var ErrNoModule = errors.New("is missing, so this is no CUE module")
+// ErrNoModule is the error for a folder without ModuleFile.
+var ErrNoModule = errors.New("is missing, so this is not a CUE module")
 
-// Action is what happens to one file.
+// Action is the kind of a change.
 type Action string
 
-// The actions on a file.
+// The actions.
 const (
 	Add    Action = "add"
 	Update Action = "update"
 	Remove Action = "remove"
 )
 
-// Change is one file that differs.
+// Change is a file that differs from the embedded module.
 type Change struct {
 	Action Action
 	// File is relative to the mesh repository, slash-separated.
 	File string
 }
 
-// Files are the module's files by their path in a mesh repository.
+// Files returns the files of the module by their path in a mesh repository.
 func Files() (map[string][]byte, error) {
 	entries, err := meshmodule.Files.ReadDir(".")
 	if err != nil {
@@ -63,7 +58,7 @@ func Files() (map[string][]byte, error) {
 	return files, nil
 }
 
-// Compare lists what must change in the repository, sorted by file. It writes nothing.
+// Compare returns the changes that Vendor would make, sorted by file. It writes nothing.
 func Compare(repo string) ([]Change, error) {
 	root, err := open(repo)
 	if err != nil {
@@ -73,7 +68,8 @@ func Compare(repo string) ([]Change, error) {
 	return compare(root)
 }
 
-// Vendor makes the changes and lists them. A file is replaced as a whole, never half written.
+// Vendor makes the folder equal to the embedded module and returns the changes. Each file is
+// replaced atomically. On an error it returns the changes made so far.
 func Vendor(repo string) ([]Change, error) {
 	root, err := open(repo)
 	if err != nil {
@@ -89,7 +85,7 @@ func Vendor(repo string) ([]Change, error) {
 		return nil, err
 	}
 	if err := root.MkdirAll(Folder, 0o755); err != nil {
-		return nil, fmt.Errorf("making %s: %w", Folder, err)
+		return nil, fmt.Errorf("creating %s: %w", Folder, err)
 	}
 	for i, c := range changes {
 		if c.Action == Remove {
@@ -98,13 +94,13 @@ func Vendor(repo string) ([]Change, error) {
 			err = replace(root, c.File, files[c.File])
 		}
 		if err != nil {
-			return changes[:i], fmt.Errorf("%s is only partly vendored, run it again: %w", Folder, err)
+			return changes[:i], fmt.Errorf("%s is only partly vendored, run the command again: %w", Folder, err)
 		}
 	}
 	return changes, nil
 }
 
-// open is the repository's folder, if it is a CUE module.
+// open opens the folder of the repository. It fails if the folder is not a CUE module.
 func open(repo string) (*os.Root, error) {
 	root, err := os.OpenRoot(repo)
 	if err != nil {
@@ -130,18 +126,18 @@ func compare(root *os.Root) ([]Change, error) {
 		return nil, err
 	}
 	var changes []Change
-	there := map[string]bool{}
+	exists := map[string]bool{}
 	for _, e := range entries {
 		file := path.Join(Folder, e.Name())
-		there[file] = true
+		exists[file] = true
 		data, known := want[file]
 		switch {
-		case !known && !e.IsDir() && (strings.HasSuffix(file, ".cue") || strings.HasSuffix(file, scratchSuffix)):
-			// CUE would still read what an earlier version of the module left there; a scratch file is of a run
-			// that was cut off.
+		case !known && !e.IsDir() && (strings.HasSuffix(file, ".cue") || strings.HasSuffix(file, temporarySuffix)):
+			// CUE would still read files of an earlier version of the module. Temporary files are
+			// from interrupted runs.
 			changes = append(changes, Change{Remove, file})
 		case known:
-			same, err := holds(root, e, file, data)
+			same, err := isCurrent(root, e, file, data)
 			if err != nil {
 				return nil, err
 			}
@@ -151,7 +147,7 @@ func compare(root *os.Root) ([]Change, error) {
 		}
 	}
 	for _, file := range slices.Sorted(maps.Keys(want)) {
-		if !there[file] {
+		if !exists[file] {
 			changes = append(changes, Change{Add, file})
 		}
 	}
@@ -159,8 +155,9 @@ func compare(root *os.Root) ([]Change, error) {
 	return changes, nil
 }
 
-// holds tells whether the file is a regular one of this content; a link is replaced, since Isthmus follows none.
-func holds(root *os.Root, e fs.DirEntry, file string, data []byte) (bool, error) {
+// isCurrent reports whether the file is a regular file with this content. Links are replaced,
+// because Isthmus does not follow links.
+func isCurrent(root *os.Root, e fs.DirEntry, file string, data []byte) (bool, error) {
 	if !e.Type().IsRegular() {
 		return false, nil
 	}
@@ -171,17 +168,17 @@ func holds(root *os.Root, e fs.DirEntry, file string, data []byte) (bool, error)
 	return bytes.Equal(got, data), nil
 }
 
-// scratchSuffix ends the name of a file until it is complete.
-const scratchSuffix = ".cue.new"
+// temporarySuffix is the suffix of incomplete files.
+const temporarySuffix = ".cue.new"
 
-// replace writes beside the file and renames, so that a run that is cut off leaves the old or the new content.
+// replace replaces a file atomically.
 func replace(root *os.Root, file string, data []byte) error {
-	scratch := path.Join(path.Dir(file), "."+strings.TrimSuffix(path.Base(file), ".cue")+scratchSuffix)
-	if err := root.WriteFile(scratch, data, 0o644); err != nil {
+	temporary := path.Join(path.Dir(file), "."+strings.TrimSuffix(path.Base(file), ".cue")+temporarySuffix)
+	if err := root.WriteFile(temporary, data, 0o644); err != nil {
 		return err
 	}
-	if err := root.Rename(scratch, file); err != nil {
-		return errors.Join(err, root.Remove(scratch))
+	if err := root.Rename(temporary, file); err != nil {
+		return errors.Join(err, root.Remove(temporary))
 	}
 	return nil
 }

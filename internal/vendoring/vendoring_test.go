@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// vendored is a CUE module that holds the mesh module.
+// vendored returns the folder of a CUE module with the vendored mesh module.
 func vendored(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -42,7 +42,7 @@ func put(t *testing.T, dir, file, content string) {
 	}
 }
 
-func TestVendorBringsWhatDiffers(t *testing.T) {
+func TestVendorUpdatesDifferingFiles(t *testing.T) {
 	for _, tc := range []struct {
 		reason string
 		change func(t *testing.T, dir string)
@@ -55,7 +55,7 @@ func TestVendorBringsWhatDiffers(t *testing.T) {
 			[]Change{{Update, Folder + "/cluster_view.cue"}},
 		},
 		{
-			"a file that a later version brings",
+			"a missing file",
 			func(t *testing.T, dir string) {
 				if err := os.Remove(filepath.Join(dir, Folder, "cluster_view.cue")); err != nil {
 					t.Fatal(err)
@@ -64,7 +64,7 @@ func TestVendorBringsWhatDiffers(t *testing.T) {
 			[]Change{{Add, Folder + "/cluster_view.cue"}},
 		},
 		{
-			"files that only an earlier version had, or that a run which was cut off left; not what CUE does not read",
+			"files of an earlier version or of an interrupted run, but not files that CUE ignores",
 			func(t *testing.T, dir string) {
 				put(t, dir, Folder+"/earlier.cue", "package mesh\n")
 				put(t, dir, Folder+"/.cluster_view.cue.new", "pack")
@@ -73,7 +73,7 @@ func TestVendorBringsWhatDiffers(t *testing.T) {
 			[]Change{{Remove, Folder + "/.cluster_view.cue.new"}, {Remove, Folder + "/earlier.cue"}},
 		},
 		{
-			"a link to a file of the same content, which Isthmus would not follow",
+			"a link to a file with the same content",
 			func(t *testing.T, dir string) {
 				view := filepath.Join(dir, Folder, "cluster_view.cue")
 				if err := errors.Join(os.Rename(view, filepath.Join(dir, "cluster_view.cue")), os.Symlink("../../../../cluster_view.cue", view)); err != nil {
@@ -112,7 +112,7 @@ func TestVendorBringsWhatDiffers(t *testing.T) {
 				}
 				got, err := os.ReadFile(name)
 				if err != nil || !info.Mode().IsRegular() || string(got) != string(want) {
-					t.Errorf("%s is not the module's (%s, %v)", file, info.Mode(), err)
+					t.Errorf("%s differs from the module (%s, %v)", file, info.Mode(), err)
 				}
 			}
 			if left, err := Compare(dir); err != nil || len(left) > 0 {
@@ -132,7 +132,7 @@ func TestVendorStaysInTheRepository(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if entries, err := os.ReadDir(elsewhere); err != nil || len(entries) > 0 {
-		t.Errorf("it wrote outside of the repository: %v (%v)", entries, err)
+		t.Errorf("Vendor wrote outside of the repository: %v (%v)", entries, err)
 	}
 }
 

@@ -1,4 +1,6 @@
-// Package version answers: which Isthmus is this, and which Istio and CUE does it speak?
+// Package version returns the versions of this program and of its Istio and CUE libraries.
+//
+// Input: the build information of the binary. Output: [Info] and [BuildID].
 package version
 
 import (
@@ -8,21 +10,22 @@ import (
 	"strings"
 )
 
-// version is set by the Makefile to what `git describe` says. Without it the version is what the go command recorded.
+// version is set by the Makefile to the output of `git describe`. By default the version is the one
+// that the go command recorded.
 var version string
 
-// IstioAPI is the version of istio.io/api whose CRDs are embedded. Those are data, so the build does not record it; a
-// test holds it against go.mod.
+// IstioAPI is the version of istio.io/api with the embedded CRDs. The build does not record it,
+// because CRDs are data; a test compares it with go.mod.
 const IstioAPI = "v1.31.1"
 
-// development is what the go command records of a build whose version it does not know.
+// development is the version that the go command records if it knows none.
 const development = "(devel)"
 
-// Info is what there is to say of this binary.
+// Info describes this binary.
 type Info struct {
 	Version string `json:"version"`
-	// Commit is that of the checkout it was built from, "" if it was built from the module proxy; Modified
-	// says that the checkout held changes that are in no commit.
+	// Commit is the commit of the checkout, "" for a build from the module proxy. Modified is set
+	// if the checkout had uncommitted changes.
 	Commit   string `json:"commit,omitempty"`
 	Modified bool   `json:"modified,omitempty"`
 	IstioAPI string `json:"istioAPI"`
@@ -31,7 +34,7 @@ type Info struct {
 	Platform string `json:"platform"`
 }
 
-// Get reads what the build recorded.
+// Get returns the recorded build information.
 func Get() Info {
 	info := Info{
 		Version:  version,
@@ -68,11 +71,11 @@ func Get() Info {
 
 var (
 	released = regexp.MustCompile(`^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$`)
-	// described is what `git describe` says of a commit after a tag, with the commit's hash.
+	// described matches the output of `git describe` with the hash of a commit.
 	described = regexp.MustCompile(`^(?:.*-[0-9]+-g)?([0-9a-f]{7,40})$`)
 )
 
-// Installable is the version as `go install` takes it: "latest" for a build that no one else can make.
+// Installable returns the version for `go install`, "latest" for a build that cannot be reproduced.
 func (i Info) Installable() string {
 	if commit := described.FindStringSubmatch(i.Version); commit != nil {
 		return commit[1]

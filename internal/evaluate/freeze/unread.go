@@ -14,7 +14,7 @@ import (
 // AddRejected adds the rejected files of a snapshot to infos: files that may define services become
 // files that cannot be parsed. It returns the findings of the other files.
 func (l *LastKnownGood) AddRejected(snap *source.Snapshot, infos map[string]cueworker.FileInfo) (other manifest.Findings) {
-	for p, refusal := range snap.Refused {
+	for p, refusal := range snap.Rejected {
 		switch {
 		case strings.HasSuffix(p, ".cue"):
 			if cueworker.ReadByCUE(p) || isOfModules(p) {

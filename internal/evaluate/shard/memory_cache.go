@@ -33,7 +33,7 @@ type Memory struct {
 func NewMemory(l limits.Limits, store *cache.Store) *Memory {
 	return &Memory{
 		store:   store,
-		program: fmt.Append(nil, format, " ", version.Program(), " ", l.Memory, " ", l.CPU),
+		program: fmt.Append(nil, format, " ", version.BuildID(), " ", l.Memory, " ", l.CPU),
 
 		files: newGenerations(identity[cueworker.FileInfo], func(i cueworker.FileInfo) cueworker.FileInfo { return i }),
 		shared: newGenerations(newSharedValues, func(v *SharedValues) map[string]json.RawMessage {
@@ -54,7 +54,7 @@ func (m *Memory) key(kind string, parts ...[]byte) cache.Key {
 
 // buckets returns the buckets of a kind of results. The parts are common to all their keys.
 func (m *Memory) buckets(kind string, parts ...[]byte) buckets {
-	return buckets{cache.NewPacker(m.key("packs of "+kind, parts...))}
+	return buckets{cache.NewBuckets(m.key("packs of "+kind, parts...))}
 }
 
 // NextGeneration drops results that were not used since the last call.
@@ -79,7 +79,7 @@ func (m *Memory) Save() {
 // slot is the address of a result: its key, and the bucket of the store.
 type slot struct{ bucket, key cache.Key }
 
-type buckets struct{ *cache.Packer }
+type buckets struct{ *cache.Buckets }
 
 func (b buckets) slot(name string, key cache.Key) slot { return slot{bucket: b.Of(name), key: key} }
 
@@ -119,7 +119,7 @@ func (g *generations[C, V]) get(store *cache.Store, at slot) (V, bool) {
 	}
 	bucket, read := g.read[at.bucket]
 	if !read {
-		bucket = cache.GetPack[C](store, at.bucket)
+		bucket = cache.GetBucket[C](store, at.bucket)
 		if g.read == nil {
 			g.read = map[cache.Key]map[cache.Key]C{}
 		}
@@ -167,7 +167,7 @@ func (g *generations[C, V]) save(store *cache.Store) {
 			contents[v.bucket][key] = g.encode(v.value)
 		}
 		for bucket, values := range contents {
-			cache.PutPack(store, bucket, values)
+			cache.PutBucket(store, bucket, values)
 		}
 	}
 	g.changed = nil

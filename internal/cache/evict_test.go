@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// measure walks a cache and returns what is in it, independently of the store.
+// measure returns the size of a directory on disk and its number of files.
 func measure(t *testing.T, dir string) (size int64, entries int) {
 	t.Helper()
 	must(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
@@ -35,7 +35,7 @@ func (s *Store) has(key Key) bool {
 	return err == nil
 }
 
-func TestTheEntriesThatWentUnusedForTheLongestGoFirst(t *testing.T) {
+func TestLeastRecentlyUsedEntriesAreEvictedFirst(t *testing.T) {
 	const fit = 20
 	s := openAt(t, t.TempDir(), fit*block, longAgo)
 	keys := make([]Key, fit)
@@ -43,28 +43,28 @@ func TestTheEntriesThatWentUnusedForTheLongestGoFirst(t *testing.T) {
 		keys[i] = numbered(i)
 		s.Put(keys[i], []byte("v"))
 	}
-	// Ages that are not the order in which they were stored: the entry at position i of order is i-th oldest.
+	// The order of use differs from the order of storing: entry order[i] is the i-th oldest.
 	order := rand.New(rand.NewPCG(1, 2)).Perm(fit)
 	for i, n := range order {
 		used := longAgo.Add(time.Duration(i-fit) * 2 * time.Hour)
 		must(t, os.Chtimes(s.file(keys[n]), used, used))
 	}
-	// The oldest but one is used, which makes it the newest.
+	// Using the second oldest makes it the newest.
 	wantHit(t, s, keys[order[1]], []byte("v"))
 
 	s.Put(numbered(fit), []byte("v"))
-	// 21 entries are too many; 90 % of 20 are 18.
+	// The limit is 20 entries; eviction stops at 90 %, which is 18.
 	gone := []int{order[0], order[2], order[3]}
 	for i, key := range keys {
 		if want := !slices.Contains(gone, i); s.has(key) != want {
-			t.Errorf("entry %d is there: %v, but should be: %v; by age: %v", i, !want, want, order)
+			t.Errorf("entry %d exists: %v, want %v; by age: %v", i, !want, want, order)
 		}
 	}
 	wantHit(t, s, numbered(fit), []byte("v"))
 	wantStats(t, s, Stats{Hits: 2, Evicted: 3, Entries: 18, Bytes: 18 * block})
 }
 
-func TestFilesOfOtherNamesAreLeftAlone(t *testing.T) {
+func TestFilesOfOtherNamesAreNotTouched(t *testing.T) {
 	s := openAt(t, t.TempDir(), 20*block, longAgo)
 	s.Put(Key{0xaa}, []byte("v"))
 	other := strings.Repeat("a", 63)
@@ -82,7 +82,7 @@ func TestFilesOfOtherNamesAreLeftAlone(t *testing.T) {
 	}
 	stats := s.Stats()
 	if stats.Evicted == 0 || stats.Bytes > 20*block || stats.Entries < 18 {
-		t.Errorf("the numbers count what is not an entry: %+v", stats)
+		t.Errorf("the statistics count files that are not entries: %+v", stats)
 	}
 	for _, path := range foreign {
 		if _, err := os.Stat(path); err != nil {
@@ -92,7 +92,7 @@ func TestFilesOfOtherNamesAreLeftAlone(t *testing.T) {
 	must(t, s.Err())
 }
 
-func TestTheCacheStaysBelowItsLimit(t *testing.T) {
+func TestCacheStaysBelowItsLimit(t *testing.T) {
 	seed := uint64(20)
 	t.Log("seed", seed)
 	rnd := rand.New(rand.NewPCG(seed, seed))
@@ -101,23 +101,23 @@ func TestTheCacheStaysBelowItsLimit(t *testing.T) {
 		s.Put(numbered(i), random(rnd.IntN(10*block)))
 		size, entries := measure(t, s.dir)
 		if size > 100*block {
-			t.Fatalf("after %d Puts it has %d bytes, the limit is %d", i+1, size, 100*block)
+			t.Fatalf("%d bytes after %d Puts, the limit is %d", size, i+1, 100*block)
 		}
 		if stats := s.Stats(); stats.Bytes != size || stats.Entries != int64(entries) {
-			t.Fatalf("after %d Puts the numbers are %+v, on disk are %d bytes in %d entries", i+1, stats, size, entries)
+			t.Fatalf("after %d Puts the statistics are %+v, but %d bytes in %d entries are on disk", i+1, stats, size, entries)
 		}
 	}
 	if s.Stats().Evicted < 300 {
-		t.Errorf("the test has little to say: %+v", s.Stats())
+		t.Errorf("too few evictions for this test: %+v", s.Stats())
 	}
 	must(t, s.Err())
 }
 
-func TestTheCacheStaysBelowItsLimitAcrossItsParts(t *testing.T) {
+func TestCacheStaysBelowItsLimitAcrossSegments(t *testing.T) {
 	const limit = 16 << 20
 	s := openNow(t, t.TempDir(), limit)
-	if len(s.parts) != 4 {
-		t.Fatalf("%d parts, so this is another test", len(s.parts))
+	if len(s.segments) != 4 {
+		t.Fatalf("%d segments, this test needs 4", len(s.segments))
 	}
 	const puts = 6000
 	for i := range puts {
@@ -128,33 +128,33 @@ func TestTheCacheStaysBelowItsLimitAcrossItsParts(t *testing.T) {
 		t.Errorf("%d bytes, the limit is %d", size, limit)
 	}
 	if size < limit*85/100 {
-		t.Errorf("only %d bytes of %d are in use: removal goes too far", size, limit)
+		t.Errorf("only %d bytes of %d are in use: too much is evicted", size, limit)
 	}
 	if stats := s.Stats(); stats.Bytes != size || stats.Entries != int64(entries) || stats.Evicted != int64(puts-entries) {
-		t.Errorf("the numbers are %+v, on disk are %d bytes in %d entries", stats, size, entries)
+		t.Errorf("the statistics are %+v, but %d bytes in %d entries are on disk", stats, size, entries)
 	}
 	must(t, s.Err())
 }
 
-func TestEveryFolderIsInOnePart(t *testing.T) {
+func TestEveryFolderIsInOneSegment(t *testing.T) {
 	for _, limit := range []int64{1, 8<<20 - 1, 8 << 20, 100 << 20, DefaultLimit, 1 << 40} {
 		s := &Store{}
-		s.divide(limit)
-		t.Log(limit, len(s.parts), s.partLimit, s.longestEntry)
+		s.makeSegments(limit)
+		t.Log(limit, len(s.segments), s.segmentLimit, s.maxEntry)
 		for folder := range folders {
-			p := s.partOf(Key{byte(folder)})
-			if folder < p.first || folder >= p.first+p.folders {
-				t.Errorf("with a limit of %d, folder %d is looked for in the part of %d folders from %d on", limit, folder, p.folders, p.first)
+			g := s.segmentOf(Key{byte(folder)})
+			if folder < g.first || folder >= g.first+g.folders {
+				t.Errorf("limit %d: the segment of folder %d has %d folders from %d on", limit, folder, g.folders, g.first)
 			}
 		}
-		if total := s.partLimit * int64(len(s.parts)); total > limit {
-			t.Errorf("the parts have %d bytes, the limit is %d", total, limit)
+		if total := s.segmentLimit * int64(len(s.segments)); total > limit {
+			t.Errorf("the segments have %d bytes, the limit is %d", total, limit)
 		}
 	}
 }
 
-// Each of many short processes adds a little, and none of them sees the limit go by.
-func TestProcessesOfAFewPutsEachKeepTheLimitAsWell(t *testing.T) {
+// Each of many short processes adds less than the share after which a process scans again.
+func TestProcessesWithFewPutsKeepTheLimit(t *testing.T) {
 	dir := t.TempDir()
 	const limit = 16 << 20
 	for i := range 150 {
@@ -172,7 +172,7 @@ func TestProcessesOfAFewPutsEachKeepTheLimitAsWell(t *testing.T) {
 	}
 }
 
-func TestSeveralStoresOnOneDirectoryKeepTheLimitTogether(t *testing.T) {
+func TestSeveralStoresOfOneDirectoryKeepTheLimit(t *testing.T) {
 	dir := t.TempDir()
 	const limit, n = 320 * block, 4
 	var stores [n]*Store
@@ -184,9 +184,9 @@ func TestSeveralStoresOnOneDirectoryKeepTheLimitTogether(t *testing.T) {
 		if i%7 != 0 { // often enough, and not in step with the stores
 			continue
 		}
-		// All of them add up to a sixteenth that the last one to look does not know of.
+		// Each of the others may have added a sixteenth since the last scan.
 		if size, _ := measure(t, dir); size > limit+(n-1)*limit/16 {
-			t.Fatalf("after %d Puts it has %d bytes, the limit is %d", i+1, size, limit)
+			t.Fatalf("%d bytes after %d Puts, the limit is %d", size, i+1, limit)
 		}
 	}
 	for _, s := range stores {
@@ -194,7 +194,7 @@ func TestSeveralStoresOnOneDirectoryKeepTheLimitTogether(t *testing.T) {
 	}
 }
 
-func TestALimitThatWasLoweredHoldsSoon(t *testing.T) {
+func TestLoweredLimitIsEnforcedSoon(t *testing.T) {
 	dir := t.TempDir()
 	s := openNow(t, dir, 0)
 	for i := range 5000 {
@@ -205,8 +205,8 @@ func TestALimitThatWasLoweredHoldsSoon(t *testing.T) {
 		t.Fatalf("only %d bytes", size)
 	}
 	s = openNow(t, dir, lower)
-	for i := range len(s.parts) {
-		s.Put(Key{0, byte(i)}, nil) // all in one part
+	for i := range len(s.segments) {
+		s.Put(Key{0, byte(i)}, nil) // all in one segment
 	}
 	if size, _ := measure(t, dir); size > lower {
 		t.Errorf("%d bytes, the limit is %d", size, lower)
@@ -214,12 +214,12 @@ func TestALimitThatWasLoweredHoldsSoon(t *testing.T) {
 	must(t, s.Err())
 }
 
-func TestContentThatWouldTakeMostOfTheCacheIsNotStored(t *testing.T) {
+func TestContentLargerThanHalfOfASegmentIsNotStored(t *testing.T) {
 	s := openNow(t, t.TempDir(), 20*block)
 	key := NewKey([]byte("k"))
 	s.Put(key, random(10*block-headerLength))
 	if _, ok := s.Get(key); !ok {
-		t.Errorf("half of the cache is not stored: %v", s.Err())
+		t.Errorf("content of half of the cache is not stored: %v", s.Err())
 	}
 	other := NewKey([]byte("other"))
 	s.Put(other, random(10*block))
@@ -230,23 +230,23 @@ func TestContentThatWouldTakeMostOfTheCacheIsNotStored(t *testing.T) {
 	wantStats(t, s, Stats{Hits: 1, Misses: 1, Errors: 1, Entries: 1, Bytes: 10 * block})
 }
 
-func TestFilesThatCannotBeRemovedAreNotTriedWithEveryPut(t *testing.T) {
+func TestFailedRemovalsAreNotRetriedWithEveryPut(t *testing.T) {
 	s := openNow(t, t.TempDir(), 160*block)
-	// No file can be removed from the parts of a store whose files are directories: stand-ins that any user can make.
-	p := s.partOf(Key{})
+	// Directories that are not empty stand for files that cannot be removed.
+	g := s.segmentOf(Key{})
 	files := make([]file, 200)
 	for i := range files {
 		path := fmt.Sprintf("00/%064x", i)
 		must(t, os.MkdirAll(filepath.Join(s.dir, path, "not empty"), 0o700))
 		files[i] = file{path: path, size: block}
 	}
-	s.look(p)
-	p.bytes, p.entries = 200*block, 200
-	s.evict(p, files)
-	if p.room != 10*block {
-		t.Errorf("it looks again after %d bytes, not after a sixteenth of the limit", p.room)
+	s.scan(g)
+	g.bytes, g.entries = 200*block, 200
+	s.evict(g, files)
+	if g.budget != 10*block {
+		t.Errorf("the next scan is after %d bytes, not after a sixteenth of the limit", g.budget)
 	}
-	if s.Err() == nil || s.failures.Load() != 200 || p.bytes != 200*block || p.entries != 200 {
-		t.Errorf("%d failures, %d bytes, %d entries, and error %v", s.failures.Load(), p.bytes, p.entries, s.Err())
+	if s.Err() == nil || s.failures.Load() != 200 || g.bytes != 200*block || g.entries != 200 {
+		t.Errorf("%d failures, %d bytes, %d entries, and error %v", s.failures.Load(), g.bytes, g.entries, s.Err())
 	}
 }

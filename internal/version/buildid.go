@@ -7,9 +7,10 @@ import (
 	"sync"
 )
 
-// Program tells this program from every other that may judge the same thing otherwise, for what is kept between two runs: by its version,
-// CUE's and Istio's, and by its file, since a build of a work tree has the version of another one.
-var Program = sync.OnceValue(func() string {
+// BuildID returns an identifier of this program for cache keys: its version, the versions of CUE
+// and Istio, and the size and time of its file, because two builds of a work tree have the same
+// version.
+var BuildID = sync.OnceValue(func() string {
 	info := Get()
 	id := strings.Join([]string{info.Version, info.Commit, info.CUE, info.IstioAPI}, " ")
 	if path, err := os.Executable(); err == nil {

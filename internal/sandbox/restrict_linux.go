@@ -17,47 +17,52 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockIn takes from this process, for good, all that it does not need to compute, and tells what it could take.
-func lockIn(s setup) Enforced {
-	// Some of this is set thread by thread.
+// restrictSelf permanently removes everything from this process that it does not need to compute.
+//
+// Neither seccomp nor Landlock needs privileges, so both work in a pod with the RuntimeDefault
+// profile and no capabilities. Landlock (Linux 5.13, TCP from 6.7) repeats a part of the seccomp
+// filter. Network namespaces would need a privilege.
+func restrictSelf(s setup) Enforced {
+	// Some settings apply to the current thread.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 
 	var e Enforced
-	miss := func(what string, err error) bool {
+	apply := func(what string, err error) bool {
 		if err != nil {
 			e.Missing = append(e.Missing, fmt.Sprintf("%s: %v", what, err))
 		}
 		return err == nil
 	}
-	// The first to go when the container runs out of memory, rather than the controller. Best effort: an unusual /proc is no reason to say no.
+	// If the container runs out of memory, kill the child first. This is best effort.
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0)
-	miss("inherited file descriptors", closeInherited())
-	e.MemoryLimit = miss("RLIMIT_DATA", limitData(s.Hard))
-	go obeyCPULimit()
-	e.CPULimit = miss("RLIMIT_CPU", limitCPU(s.CPU))
-	miss("RLIMIT_CORE", limit(unix.RLIMIT_CORE, 0))
-	miss("RLIMIT_FSIZE", limit(unix.RLIMIT_FSIZE, 0))
-	// No core dump even where the kernel pipes them to a program, and no debugger of the same user.
-	miss("PR_SET_DUMPABLE", unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0))
-	e.NoNewPrivileges = miss("PR_SET_NO_NEW_PRIVS", unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-	abi, err := restrictFiles()
-	if miss("Landlock", err) {
+	apply("inherited file descriptors", closeInherited())
+	e.MemoryLimit = apply("RLIMIT_DATA", limitData(s.Hard))
+	go exitOnCPULimit()
+	e.CPULimit = apply("RLIMIT_CPU", limitCPU(s.CPU))
+	apply("RLIMIT_CORE", limit(unix.RLIMIT_CORE, 0))
+	apply("RLIMIT_FSIZE", limit(unix.RLIMIT_FSIZE, 0))
+	// No core dump, even if the kernel pipes core dumps to a program, and no debugger of the same
+	// user.
+	apply("PR_SET_DUMPABLE", unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0))
+	e.NoNewPrivileges = apply("PR_SET_NO_NEW_PRIVS", unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+	abi, err := applyLandlock()
+	if apply("Landlock", err) {
 		e.Landlock = abi
 	}
-	e.Seccomp = miss("seccomp", filterSystemCalls())
+	e.Seccomp = apply("seccomp", loadSeccompFilter())
 
 	err = open()
-	e.NoFiles = refused(err) || errors.Is(err, unix.ENOENT) // what the filter says of the root folder, which is there
-	e.NoNetwork = refused(socket())
-	e.NoPrograms = refused(execute())
-	// Loading a filter on all threads can fail without an error; what the kernel does counts.
+	e.NoFiles = denied(err) || errors.Is(err, unix.ENOENT) // the seccomp filter returns ENOENT even for /
+	e.NoNetwork = denied(socket())
+	e.NoPrograms = denied(execute())
+	// Loading a filter on all threads can fail without an error, so only the result counts.
 	e.Seccomp = e.Seccomp && e.NoNetwork && e.NoPrograms
 	return e
 }
 
-// closeInherited closes what the program that started our parent left open. Our parent leaves nothing open, and what the Go
-// runtime waits for events with is kept.
+// closeInherited closes descriptors that the program which started our parent left open. It keeps
+// the event descriptors of the Go runtime.
 func closeInherited() error {
 	const dir = "/proc/self/fd"
 	entries, err := os.ReadDir(dir)
@@ -80,17 +85,17 @@ func closeInherited() error {
 	return nil
 }
 
-// restrictFiles lets Landlock refuse all that it knows to refuse, and tells which version of it that was.
-func restrictFiles() (abi int, _ error) {
+// applyLandlock denies everything that Landlock can deny, and returns its ABI version.
+func applyLandlock() (abi int, _ error) {
 	abi, err := landlocksys.LandlockGetABIVersion()
 	if err != nil {
-		return 0, fmt.Errorf("the kernel has none or does not allow it: %w", err)
+		return 0, fmt.Errorf("not available in this kernel: %w", err)
 	}
 	if err := landlock.V11.BestEffort().Restrict(); err != nil {
 		return 0, err
 	}
-	if !refused(open()) {
-		return 0, errors.New("a file could be opened all the same")
+	if !denied(open()) {
+		return 0, errors.New("a file could still be opened")
 	}
 	return abi, nil
 }
@@ -111,25 +116,25 @@ func socket() error {
 	return err
 }
 
-// execute cannot succeed: where a program may be executed, its arguments are found to be no valid address.
+// execute always fails: if executing is allowed, the address of the arguments is invalid.
 func execute() error {
 	path, err := unix.BytePtrFromString("/proc/self/exe")
 	if err != nil {
 		return err
 	}
-	const noAddress = 1
-	_, _, errno := unix.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(path)), noAddress, 0)
+	const invalidAddress = 1
+	_, _, errno := unix.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(path)), invalidAddress, 0)
 	return errno
 }
 
-func refused(err error) bool { return errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) }
+func denied(err error) bool { return errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) }
 
 func limit(resource int, n uint64) error {
 	return unix.Setrlimit(resource, &unix.Rlimit{Cur: n, Max: n})
 }
 
-// limitData lets the process allocate so many bytes more than it has. RLIMIT_AS would be wrong: Go reserves far more
-// address space than it uses.
+// limitData limits the memory that the process can allocate in addition, in bytes. RLIMIT_AS does
+// not work, because Go reserves far more address space than it uses.
 func limitData(more int64) error {
 	statm, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
@@ -147,17 +152,17 @@ func limitData(more int64) error {
 	return limit(unix.RLIMIT_DATA, uint64(pages*int64(os.Getpagesize())+more))
 }
 
-// obeyCPULimit ends the process when the kernel says that it is over its limit, which Go by itself pays no heed to. The
-// hard limit, at which the kernel kills, could not be raised again for the next request.
-func obeyCPULimit() {
+// exitOnCPULimit ends the process on SIGXCPU, which Go ignores. The hard limit, at which the kernel
+// kills, is not used because it could not be raised again for the next request.
+func exitOnCPULimit() {
 	over := make(chan os.Signal, 1)
 	signal.Notify(over, unix.SIGXCPU)
 	<-over
 	os.Exit(exitCPU) //nolint:forbidigo // the child is a program of its own
 }
 
-// limitCPU lets the process compute for so long from now. The kernel counts in seconds; the parent, which is more
-// precise, comes first.
+// limitCPU limits the processor time from now on. The kernel counts in seconds. The parent is more
+// precise and acts first, so the limit has a margin.
 func limitCPU(more time.Duration) error {
 	var used unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &used); err != nil {
