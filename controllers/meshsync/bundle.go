@@ -57,7 +57,7 @@ func (r *Reconciler) render(ctx context.Context, ms *v1alpha1.MeshSync, request 
 		return nil, nil, halted
 	}
 	if err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "it cannot be found out how broken services were before, so nothing is taken away", "broken", bundle.Lost)
+		ctrl.LoggerFrom(ctx).Error(err, "cannot find the last known good manifests of broken services, so nothing is removed", "broken", bundle.Lost)
 		bundle.LostReason = err.Error()
 		return bundle, nil, nil
 	}

@@ -33,7 +33,7 @@ func (r *Reconciler) finalize(ctx context.Context, ms *v1alpha1.MeshSync, p *pat
 		return ctrl.Result{}, nil
 	}
 	if syncrun.LeavesObjects(ms) {
-		ctrl.LoggerFrom(ctx).Info("the MeshSync goes, its objects stay and can be claimed by the next MeshSync of this cluster")
+		ctrl.LoggerFrom(ctx).Info("the MeshSync is deleted; its objects stay, and the next MeshSync of this cluster can claim them")
 		return r.release(ctx, ms, p)
 	}
 
@@ -51,8 +51,8 @@ func (r *Reconciler) finalize(ctx context.Context, ms *v1alpha1.MeshSync, p *pat
 		if err := r.handOver(run, heirlooms.Insert(syncrun.ApplySetID(ms)), next); err != nil {
 			return r.reportStuck(ctx, ms, p, err)
 		}
-		r.events.Eventf(ms, corev1.EventTypeNormal, meta.SucceededReason, "The objects of this MeshSync stay, although its deletion policy is Delete: "+
-			"MeshSync %s/%s takes this cluster over, claims what its source declares and prunes the rest", next.Namespace, next.Name)
+		r.events.Eventf(ms, corev1.EventTypeNormal, meta.SucceededReason, "The objects of this MeshSync stay although spec.deletionPolicy is Delete: "+
+			"MeshSync %s/%s takes over this cluster. It claims the objects that its source declares and prunes the others.", next.Namespace, next.Name)
 		return r.release(ctx, ms, p)
 	}
 	remaining, err := r.deleteOwned(run, ms, heirlooms)
@@ -63,13 +63,13 @@ func (r *Reconciler) finalize(ctx context.Context, ms *v1alpha1.MeshSync, p *pat
 		return r.reportStuck(ctx, ms, p, err)
 	}
 	if remaining > 0 {
-		conditions.MarkReconciling(ms, meta.ProgressingReason, "Waiting for %s to be gone", text.Count(remaining, "deleted object"))
+		conditions.MarkReconciling(ms, meta.ProgressingReason, "Waiting for the API server to remove %s", text.Count(remaining, "deleted object"))
 		if err := p.status(ctx, ms); err != nil {
 			return ctrl.Result{}, client.IgnoreNotFound(err)
 		}
 		return ctrl.Result{RequeueAfter: goneWithin}, nil
 	}
-	r.events.Eventf(ms, corev1.EventTypeNormal, meta.SucceededReason, "All objects of this MeshSync are deleted")
+	r.events.Eventf(ms, corev1.EventTypeNormal, meta.SucceededReason, "Deleted all objects of this MeshSync")
 	return r.release(ctx, ms, p)
 }
 
@@ -78,7 +78,7 @@ func (r *Reconciler) finalize(ctx context.Context, ms *v1alpha1.MeshSync, p *pat
 func (r *Reconciler) successor(ctx context.Context, ms *v1alpha1.MeshSync) (*v1alpha1.MeshSync, error) {
 	all := &v1alpha1.MeshSyncList{}
 	if err := r.uncached.List(ctx, all); err != nil {
-		return nil, fmt.Errorf("cannot list the MeshSyncs of this cluster, of which one may take it over: %w", err)
+		return nil, fmt.Errorf("cannot list the MeshSyncs of this cluster to find a successor: %w", err)
 	}
 	var next *v1alpha1.MeshSync
 	for i := range all.Items {
@@ -110,7 +110,7 @@ func (r *Reconciler) inheritedApplySets(ctx context.Context, ms *v1alpha1.MeshSy
 	now := &v1alpha1.MeshSync{}
 	err := r.uncached.Get(ctx, client.ObjectKeyFromObject(ms), now)
 	if client.IgnoreNotFound(err) != nil {
-		return nil, fmt.Errorf("cannot read which objects this MeshSync inherited: %w", err)
+		return nil, fmt.Errorf("cannot read the annotation that lists the inherited objects of this MeshSync: %w", err)
 	}
 	return applySetsIn(now), nil
 }
@@ -145,7 +145,7 @@ func (r *Reconciler) deleteOwned(ctx context.Context, ms *v1alpha1.MeshSync, hei
 func (r *Reconciler) release(ctx context.Context, ms *v1alpha1.MeshSync, p *patcher) (ctrl.Result, error) {
 	controllerutil.RemoveFinalizer(ms, v1alpha1.Finalizer)
 	if err := p.metadata(ctx, ms); client.IgnoreNotFound(err) != nil {
-		return ctrl.Result{}, fmt.Errorf("cannot take the finalizer off MeshSync %s/%s: %w", ms.Namespace, ms.Name, err)
+		return ctrl.Result{}, fmt.Errorf("cannot remove the finalizer from MeshSync %s/%s: %w", ms.Namespace, ms.Name, err)
 	}
 	r.forget(client.ObjectKeyFromObject(ms))
 	return ctrl.Result{}, nil
@@ -153,10 +153,10 @@ func (r *Reconciler) release(ctx context.Context, ms *v1alpha1.MeshSync, p *patc
 
 // stuck says why the MeshSync does not go.
 func (r *Reconciler) reportStuck(ctx context.Context, ms *v1alpha1.MeshSync, p *patcher, cause error) (ctrl.Result, error) {
-	message := fmt.Sprintf("The objects of this MeshSync could not all be deleted, as its deletion policy says; it is tried again: %s "+
-		"To let it go and leave them, set spec.deletionPolicy to Orphan.", text.Sentence(cause.Error()))
+	message := fmt.Sprintf("Not all objects of this MeshSync could be deleted. The controller tries again: %s "+
+		"To delete the MeshSync and keep the objects, set spec.deletionPolicy to Orphan.", text.Sentence(cause.Error()))
 	if conditions.GetMessage(ms, meta.ReadyCondition) != message {
-		ctrl.LoggerFrom(ctx).Error(cause, "cannot delete the objects of a MeshSync that is being deleted")
+		ctrl.LoggerFrom(ctx).Error(cause, "cannot delete the objects of the deleted MeshSync")
 		r.events.Event(ms, corev1.EventTypeWarning, meta.PruneFailedReason, message)
 	}
 	conditions.MarkFalse(ms, meta.ReadyCondition, meta.PruneFailedReason, "%s", message)

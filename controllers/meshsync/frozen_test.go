@@ -271,13 +271,13 @@ func TestWhileNobodyKnowsHowABrokenServiceWasNothingIsTakenAwayAndNothingForgott
 	c.commit(broken)
 	for range 2 {
 		bundle := c.m.rendered.bundle
-		if diff := cmp.Diff([]string{"cart"}, bundle.Lost); diff != "" || !strings.Contains(syncrun.UnknownServices(bundle).String(), "how that was before is not known: ") {
+		if diff := cmp.Diff([]string{"cart"}, bundle.Lost); diff != "" || !strings.Contains(syncrun.UnknownServices(bundle).String(), "the last known good manifest cannot be found: ") {
 			t.Errorf("lost: %v, keeping: %q", bundle.Lost, syncrun.UnknownServices(bundle))
 		}
 		if c.ms.Status.LastKnownGoodRevision != basis || len(c.ms.Status.Frozen) > 0 {
 			t.Errorf("the status forgot what it knew: %+v", c.ms.Status)
 		}
-		if said := frozenMessage(bundle); !strings.Contains(said, "Nothing is deleted or narrowed") || !strings.Contains(said, "cart") {
+		if said := frozenMessage(bundle); !strings.Contains(said, "nothing is deleted or narrowed") || !strings.Contains(said, "cart") {
 			t.Errorf("said: %s", said)
 		}
 		c.commit(map[string]string{"services/stock.cue": pipelineService("stock", "placement: west: {}", `versions: v1: labels: version: "v1"`)})

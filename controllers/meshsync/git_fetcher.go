@@ -100,7 +100,7 @@ func (f *GitFetcher) Fetch(ctx context.Context, ms *v1alpha1.MeshSync, known str
 func (f *GitFetcher) FetchCommit(ctx context.Context, ms *v1alpha1.MeshSync, commit string) (*source.Snapshot, error) {
 	held := f.client(client.ObjectKeyFromObject(ms))
 	if held == nil {
-		return nil, fmt.Errorf("cannot fetch commit %s: nothing was fetched for MeshSync %s/%s yet", commit, ms.Namespace, ms.Name)
+		return nil, fmt.Errorf("cannot fetch commit %s: MeshSync %s/%s has fetched nothing yet", commit, ms.Namespace, ms.Name)
 	}
 	return held.git.FetchCommit(ctx, commit)
 }
@@ -172,7 +172,7 @@ func (f *GitFetcher) secret(ctx context.Context, ms *v1alpha1.MeshSync, ref *met
 	case err == nil:
 		return secret.Data, nil
 	case apierrors.IsNotFound(err):
-		return nil, &secretError{fmt.Errorf("secret %s/%s, named by %s, does not exist; create it, or take the reference out", ms.Namespace, ref.Name, field)}
+		return nil, &secretError{fmt.Errorf("secret %s/%s, named by %s, does not exist; create it or remove the reference", ms.Namespace, ref.Name, field)}
 	case apierrors.IsForbidden(err):
 		return nil, &secretError{fmt.Errorf("the controller may not read secret %s/%s, named by %s: it reads Secrets of its own namespace only; "+
 			"move the MeshSync there, or bind a Role that may get this Secret: %w", ms.Namespace, ref.Name, field, err)}

@@ -23,17 +23,17 @@ func writeHealthy(ms *v1alpha1.MeshSync, o outcome) {
 	case o.wrote.failed > 0:
 		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonApplyFailed, "%s could not be written", text.Count(o.wrote.failed, "object"))
 	case len(bad) > 0:
-		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonRefused, "%s belongs to somebody else or is opted out, and is not what the repository says", list(bad))
+		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonRefused, "Refused, because another owner has the object or it opted out: %s", list(bad))
 	case len(o.plan.StatusProblems) > 0:
 		writeStatusProblems(ms, o.plan.StatusProblems)
 	case o.inPlace():
 		except := ""
 		if n := len(syncrun.SkippedObjects(o.plan)); n > 0 {
-			except = fmt.Sprintf(", except %d left alone", n)
+			except = fmt.Sprintf(", except %d skipped", n)
 		}
 		conditions.MarkTrue(ms, meta.HealthyCondition, meta.SucceededReason, "All resources of %s are in place%s", text.Short(o.bundle.Revision), except)
 	case o.observeOnly:
-		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonObserved, "%d of %s of %s are in place; %s, and nothing is written, since spec.mode is Observe",
+		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonObserved, "%d of %s of %s are in place; %s. Nothing is written, because spec.mode is Observe",
 			o.plan.Unchanged, text.Count(len(o.bundle.Resources), "resource"), text.Short(o.bundle.Revision), countPlanned(o.plan).toDo())
 	}
 }
@@ -50,10 +50,10 @@ func writeStatusProblems(ms *v1alpha1.MeshSync, all []clustercache.StatusProblem
 		}
 	}
 	if refused > 0 {
-		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonIstioRefuses, "Istio refuses %s: %s: %s",
+		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonIstioRefuses, "Istio rejects %s: %s: %s",
 			text.Count(refused, "object"), first.Key, cut(first.Message))
 		return
 	}
-	conditions.MarkUnknown(ms, meta.HealthyCondition, meta.ProgressingReason, "Not all proxies have %s yet: %s: %s",
+	conditions.MarkUnknown(ms, meta.HealthyCondition, meta.ProgressingReason, "Not all proxies have received %s yet: %s: %s",
 		text.Count(len(all), "object"), first.Key, cut(first.Message))
 }

@@ -73,7 +73,7 @@ func (r *Reconciler) recordBegin(ctx context.Context, ms *v1alpha1.MeshSync, m *
 		return err
 	}
 	if passed := plan.Overridden; passed != nil {
-		r.events.Eventf(ms, corev1.EventTypeNormal, v1alpha1.ReasonAcknowledged, "Revision %s is no longer held: %s. It was let pass by %s, and so would be the same another time: %s",
+		r.events.Eventf(ms, corev1.EventTypeNormal, v1alpha1.ReasonAcknowledged, "Revision %s is no longer held: %s. Digest %s acknowledges it. The same loss would not be held again; to revoke the acknowledgement: %s",
 			text.Short(bundle.Revision), passed.Reason, passed.Digest, syncrun.HowToRevoke(ms, bundle, passed.Digest))
 	}
 	return nil

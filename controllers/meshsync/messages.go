@@ -138,5 +138,5 @@ func cut(text string) string {
 	if len(text) <= maxMessageBytes {
 		return text
 	}
-	return strings.ToValidUTF8(text[:maxMessageBytes], "") + "… The rest is in the controller's log."
+	return strings.ToValidUTF8(text[:maxMessageBytes], "") + "… The controller's log has the full text."
 }

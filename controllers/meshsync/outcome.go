@@ -72,7 +72,7 @@ type outcome struct {
 // counts reports whether the outcome tells how many resources of each sort there are. One that is not begun does not.
 func (o outcome) counts() bool { return o.bundle != nil && o.plan != nil && !o.notBegun }
 
-const untouched = "Everything applied before stays as it was."
+const untouched = "Everything applied before is unchanged."
 
 func failedInternally(doing string, err error) outcome {
 	return outcome{conclusion: retrying, reason: v1alpha1.ReasonInternal, message: fmt.Sprintf("%s: %v", doing, err), cause: err, saysNothing: true}
@@ -81,7 +81,7 @@ func failedInternally(doing string, err error) outcome {
 func anotherMeshSync(ms, rival *v1alpha1.MeshSync) outcome {
 	return outcome{
 		conclusion: stalled, reason: v1alpha1.ReasonAnotherMeshSync, saysNothing: true,
-		message: fmt.Sprintf("MeshSync %s/%s is older and manages this cluster; only one can. %s", rival.Namespace, rival.Name, syncrun.InheritanceNote(ms)),
+		message: fmt.Sprintf("MeshSync %s/%s is older and manages this cluster; only one MeshSync can. %s", rival.Namespace, rival.Name, syncrun.InheritanceNote(ms)),
 	}
 }
 
@@ -127,13 +127,13 @@ func renderFailed(snapshot *source.Snapshot, err error) outcome {
 		return outcome{
 			conclusion: stalled, reason: v1alpha1.ReasonInvalidContent, cause: err,
 			errors: syncErrors(findings), brokenCount: len(findings),
-			message: fmt.Sprintf("Revision %s is not applied, since it has %s: %s %s",
+			message: fmt.Sprintf("Revision %s is not applied, because it has %s: %s %s",
 				text.Short(snapshot.Revision), text.Count(len(findings), "error"), text.Sentence(first(findings)), untouched),
 		}
 	case errors.Is(err, context.DeadlineExceeded):
 		return outcome{
 			conclusion: retrying, reason: v1alpha1.ReasonTimeout, cause: err, saysNothing: true,
-			message: fmt.Sprintf("Revision %s could not be evaluated within spec.timeout; raise it if this repeats. %s", text.Short(snapshot.Revision), untouched),
+			message: fmt.Sprintf("Revision %s could not be evaluated within spec.timeout. Raise spec.timeout if this repeats. %s", text.Short(snapshot.Revision), untouched),
 		}
 	default:
 		return outcome{
@@ -146,7 +146,7 @@ func renderFailed(snapshot *source.Snapshot, err error) outcome {
 func unknownCluster(ms *v1alpha1.MeshSync, snapshot *source.Snapshot, err error) outcome {
 	return outcome{
 		conclusion: stalled, reason: v1alpha1.ReasonUnknownCluster, cause: err,
-		message: fmt.Sprintf("Cluster %q is not in the inventory of revision %s; add it there, or correct spec.cluster. Nothing is touched.",
+		message: fmt.Sprintf("Cluster %q is not in the inventory of revision %s. Add the cluster to the inventory or correct spec.cluster. Nothing is touched.",
 			ms.Spec.Cluster, text.Short(snapshot.Revision)),
 	}
 }
@@ -154,8 +154,8 @@ func unknownCluster(ms *v1alpha1.MeshSync, snapshot *source.Snapshot, err error)
 func wrongCluster(bundle *render.Bundle, uid string) outcome {
 	return outcome{
 		conclusion: stalled, reason: v1alpha1.ReasonWrongCluster, bundle: bundle,
-		message: fmt.Sprintf("The inventory of revision %s says that cluster %q has the uid %s, but the kube-system namespace of this cluster has %s: "+
-			"this is another cluster. Correct spec.cluster, or the uid in the inventory. Nothing is touched.",
+		message: fmt.Sprintf("This is another cluster: in the inventory of revision %s, cluster %q has the uid %s, but the kube-system namespace here has the uid %s. "+
+			"Correct spec.cluster or the uid in the inventory. Nothing is touched.",
 			text.Short(bundle.Revision), bundle.Cluster, bundle.UID, uid),
 	}
 }
@@ -168,7 +168,7 @@ func planFailed(bundle *render.Bundle, err error) outcome {
 	var unavailable *syncrun.UnavailableError
 	if errors.As(err, &unavailable) {
 		o.reason = v1alpha1.ReasonKindUnavailable
-		o.message = fmt.Sprintf("Revision %s is not applied: %s Nothing was written; it goes on by itself once that is mended.",
+		o.message = fmt.Sprintf("Revision %s is not applied: %s Nothing was written. The controller continues when the cause is fixed.",
 			text.Short(bundle.Revision), text.Sentence(err.Error()))
 	}
 	return o
@@ -182,7 +182,7 @@ func held(ms *v1alpha1.MeshSync, bundle *render.Bundle, plan *plans.Plan) outcom
 		pending: todo, notBegun: true,
 		errors: syncErrors(bundle.Findings), brokenCount: len(bundle.Findings),
 		held: &v1alpha1.Held{Kind: plan.Guard.Kind, Digest: digest, Revision: bundle.Revision, Reason: plan.Guard.Reason},
-		message: fmt.Sprintf("Revision %s is held: %s %s %s If it is not, revert the commit. %s",
+		message: fmt.Sprintf("Revision %s is held: %s %s %s Otherwise revert the commit. %s",
 			text.Short(bundle.Revision), text.Sentence(plan.Guard.Reason), untouched, syncrun.HowToAcknowledge(ms, digest), whereListed(todo)),
 	}
 }
@@ -193,7 +193,7 @@ func observed(bundle *render.Bundle, plan *plans.Plan) outcome {
 	var what string
 	if len(todo) > 0 {
 		counts = append(counts, countPlanned(plan).toDo())
-		what = fmt.Sprintf(" Nothing is written, since spec.mode is Observe. It would: %s.", firstPending(todo))
+		what = fmt.Sprintf(" Nothing is written, because spec.mode is Observe. Mode Apply would: %s.", firstPending(todo))
 	}
 	if len(refused) > 0 {
 		counts = append(counts, fmt.Sprintf("%d refused", len(refused)))
@@ -209,7 +209,7 @@ func observed(bundle *render.Bundle, plan *plans.Plan) outcome {
 	}
 	if len(bundle.Findings) > 0 {
 		o.conclusion, o.reason = stalled, v1alpha1.ReasonServicesFrozen
-		o.message += fmt.Sprintf(" Without what is broken in it: %s %s", text.Sentence(first(bundle.Findings)), frozenMessage(bundle))
+		o.message += fmt.Sprintf(" Errors in this revision: %s %s", text.Sentence(first(bundle.Findings)), frozenMessage(bundle))
 	}
 	return o
 }
@@ -221,21 +221,21 @@ func applied(bundle *render.Bundle, plan *plans.Plan, result execute.Result, err
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		o.conclusion, o.reason = retrying, v1alpha1.ReasonTimeout
-		o.message = fmt.Sprintf("Revision %s was not applied whole within spec.timeout. It goes on from there; raise spec.timeout if this repeats.", text.Short(bundle.Revision))
+		o.message = fmt.Sprintf("Revision %s was only partly applied within spec.timeout. The next run continues. Raise spec.timeout if this repeats.", text.Short(bundle.Revision))
 	case err != nil:
 		o.conclusion, o.reason, o.lostRace = retrying, v1alpha1.ReasonApplyFailed, conflicts(err)
-		o.message = fmt.Sprintf("Revision %s could not be applied whole, so nothing was deleted; it is tried again: %s", text.Short(bundle.Revision), text.Sentence(firstOf(err)))
+		o.message = fmt.Sprintf("Revision %s was only partly applied, so nothing was deleted. The controller tries again: %s", text.Short(bundle.Revision), text.Sentence(firstOf(err)))
 	case len(refused) > 0:
 		o.conclusion, o.reason, o.errors = stalled, v1alpha1.ReasonRefused, refused
 		o.message = fmt.Sprintf("Revision %s is applied, except for %s: %s", text.Short(bundle.Revision), text.Count(len(refused), "resource"), text.Sentence(firstRefused(refused)))
 	case len(plan.Deferrals()) > 0:
 		waits := plan.Deferrals()
 		o.conclusion, o.reason = deferring, v1alpha1.ReasonRoutingDeferred
-		o.message = fmt.Sprintf("Revision %s is applied, except for %s that newly lead to other clusters, which see it at another moment: written at %s, %s first.",
+		o.message = fmt.Sprintf("Revision %s is applied, except for %s. They wait until %s, so that other clusters can publish the endpoints first. The first is %s.",
 			text.Short(bundle.Revision), text.Count(len(waits), "object"), plan.Due().UTC().Format(time.RFC3339), waits[0].Key)
 	case len(bundle.Findings) > 0:
 		o.conclusion, o.reason = stalled, v1alpha1.ReasonServicesFrozen
-		o.message = fmt.Sprintf("Revision %s is applied, except for what is broken in it: %s %s",
+		o.message = fmt.Sprintf("Revision %s is applied, except for services with errors: %s %s",
 			text.Short(bundle.Revision), text.Sentence(first(bundle.Findings)), frozenMessage(bundle))
 	default:
 		o.conclusion, o.reason = succeeded, meta.ReconciliationSucceededReason
@@ -261,18 +261,18 @@ func frozenMessage(bundle *render.Bundle) string {
 		}
 	}
 	if len(bundle.Lost) > 0 {
-		words = append(words, fmt.Sprintf("Nothing is deleted or narrowed meanwhile, since it may stem from %s, and %s", text.Few(bundle.Lost), text.Sentence(syncrun.LostReason(bundle))))
+		words = append(words, fmt.Sprintf("Meanwhile nothing is deleted or narrowed, because it may belong to %s: %s", text.Few(bundle.Lost), text.Sentence(syncrun.LostReason(bundle))))
 	}
 	if len(kept) > 0 {
-		words = append(words, fmt.Sprintf("Kept as they were when they were good last: %s.", text.Few(kept)))
+		words = append(words, fmt.Sprintf("Frozen at the last known good manifest: %s.", text.Few(kept)))
 	}
 	if len(leftOut) > 0 {
-		words = append(words, fmt.Sprintf("Left out, since they never were good: %s.", text.Few(leftOut)))
+		words = append(words, fmt.Sprintf("Left out, because there is no last known good manifest: %s.", text.Few(leftOut)))
 	}
 	if len(words) == 0 {
-		words = append(words, "What is broken was never here, and is left out.")
+		words = append(words, "The broken services were never in this cluster and are left out.")
 	}
-	return strings.Join(append(words, "Mend it, or revert the commit."), " ")
+	return strings.Join(append(words, "Fix the errors or revert the commit."), " ")
 }
 
 // isApplied tells whether the outcome has a commit applied, frozen services aside.

@@ -53,7 +53,7 @@ func TestEveryEndOfARunHasAReasonAndSaysWhatIsUntouched(t *testing.T) {
 		"KindMissing":    {"the CRDs may be installed a minute later", planFailed(bundle, &syncrun.UnavailableError{Err: errors.New("no gateways.networking.istio.io")}), retrying, v1alpha1.ReasonKindUnavailable, []string{"gateways", "Nothing was written"}},
 		"Braked": {
 			"only a person can agree to a loss", held(ms, bundle, &plans.Plan{Guard: &plans.Guard{Kind: plans.EmptyBundle, Digest: "d1", Reason: "12 would go"}}), stalled, plans.EmptyBundle,
-			[]string{"12 would go", "kubectl -n isthmus-system annotate --overwrite meshsync mesh isthmus.dev/acknowledge=d1", `in Git, for every cluster that is held, by its own digest (status.held.digest): settings: acknowledge: ["d1"]`, untouched},
+			[]string{"12 would go", "kubectl -n isthmus-system annotate --overwrite meshsync mesh isthmus.dev/acknowledge=d1", `in Git, for each held cluster with its own digest (status.held.digest): settings: acknowledge: ["d1"]`, untouched},
 		},
 		"WriteForbidden": {"rights may be given", applied(bundle, &plans.Plan{}, execute.Result{}, errors.Join(forbidden, conflict)), retrying, v1alpha1.ReasonApplyFailed, []string{"Gateway/a/c", "and 1 more", "nothing was deleted"}},
 		"RunTooShort":    {"the next run goes on", applied(bundle, &plans.Plan{}, execute.Result{}, errors.Join(context.DeadlineExceeded)), retrying, v1alpha1.ReasonTimeout, []string{"spec.timeout"}},
@@ -100,8 +100,8 @@ func TestAMessageTellsHowMuchItDoesNotName(t *testing.T) {
 		got    outcome
 		ends   string
 	}{
-		"HeldWhole":  {"the status has room for twenty", held(20), " What waits is listed in status.pending."},
-		"HeldMore":   {"the status has not all of them", held(21), " The first 20 of 21 writes that wait are listed in status.pending, all of them in the controller's log."},
+		"HeldWhole":  {"the status has room for twenty", held(20), " status.pending lists the planned writes."},
+		"HeldMore":   {"the status has not all of them", held(21), " status.pending lists the first 20 of 21 planned writes; the controller's log lists all."},
 		"RefusedOne": {"it is named", refused(1), "except for 1 resource: Gateway/a/g00: somebody else's."},
 		"RefusedAll": {"one is named", refused(3), "except for 3 resources: Gateway/a/g00: somebody else's; and 2 more."},
 	}
@@ -221,13 +221,13 @@ func TestHealthyDoesNotTakeWhatIsObservedForWritten(t *testing.T) {
 			"one of three is there",
 			plans.Plan{Unchanged: 1, Actions: []plans.Action{{Verb: plans.Create, Key: key}, {Verb: plans.Update, Key: key}}},
 			false,
-			"1 of 3 resources of main@sha1:a are in place; 1 to create, 1 to update, and nothing is written, since spec.mode is Observe",
+			"1 of 3 resources of main@sha1:a are in place; 1 to create, 1 to update. Nothing is written, because spec.mode is Observe",
 		},
 		"ToDelete": {
 			"all are there, and one too many",
 			plans.Plan{Unchanged: 3, Actions: []plans.Action{{Verb: plans.Delete, Key: key}}},
 			false,
-			"3 of 3 resources of main@sha1:a are in place; 1 to delete, and nothing is written, since spec.mode is Observe",
+			"3 of 3 resources of main@sha1:a are in place; 1 to delete. Nothing is written, because spec.mode is Observe",
 		},
 		"InPlace": {"there is nothing to write", plans.Plan{Unchanged: 3}, true, "All resources of main@sha1:a are in place"},
 	}
@@ -252,7 +252,7 @@ func TestHealthyNamesTheRevisionAndWhatIsLeftAlone(t *testing.T) {
 		want   string
 	}{
 		"All":       {"all is as the repository says", plans.Plan{}, "All resources of main@sha1:0123456789ab are in place"},
-		"LeftAlone": {"somebody wants two objects kept", plans.Plan{Actions: []plans.Action{{Verb: plans.Skip}, {Verb: plans.Report}}}, "All resources of main@sha1:0123456789ab are in place, except 2 left alone"},
+		"LeftAlone": {"somebody wants two objects kept", plans.Plan{Actions: []plans.Action{{Verb: plans.Skip}, {Verb: plans.Report}}}, "All resources of main@sha1:0123456789ab are in place, except 2 skipped"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -276,8 +276,8 @@ func TestObservedPlanIsNamed(t *testing.T) {
 		plan.Actions = append(plan.Actions, plans.Action{Verb: plans.Update, Key: key, Fields: []string{"spec.servers"}})
 	}
 	o := observed(&render.Bundle{Revision: commit}, &plan)
-	want := "Observed main@sha1:0123456789ab: 1 to create, 25 to update, 2 refused. Nothing is written, since spec.mode is Observe. " +
-		"It would: create Namespace/shop; update Gateway/a/g00; update Gateway/a/g01; "
+	want := "Observed main@sha1:0123456789ab: 1 to create, 25 to update, 2 refused. Nothing is written, because spec.mode is Observe. " +
+		"Mode Apply would: create Namespace/shop; update Gateway/a/g00; update Gateway/a/g01; "
 	if !strings.HasPrefix(o.message, want) || !strings.HasSuffix(o.message, "update Gateway/a/g08; and 16 more. Refused: Gateway/a/foreign: somebody else's; and 1 more.") {
 		t.Errorf("got %q, want it to begin with %q", o.message, want)
 	}

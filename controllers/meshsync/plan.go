@@ -29,7 +29,7 @@ func (r *Reconciler) apply(ctx context.Context, ms *v1alpha1.MeshSync, m *syncSt
 	result, err := r.applier.Apply(ctx, plan)
 	for _, key := range m.planner.Applied(result.Known, result.Corrected(), r.now()) {
 		r.events.Eventf(ms, corev1.EventTypeWarning, v1alpha1.ReasonFight,
-			"Somebody changes %s as often as it is put right. It is put right more rarely from now on; status.skipped names who", key)
+			"Another field manager keeps changing %s. The controller backs off; status.skipped names the field manager", key)
 	}
 	return result, err
 }
@@ -38,13 +38,13 @@ func (r *Reconciler) apply(ctx context.Context, ms *v1alpha1.MeshSync, m *syncSt
 func (r *Reconciler) missingPermissions(ctx context.Context, plan plans.Plan) []preflight.Problem {
 	missing, err := r.applier.MissingPermissions(ctx, plan)
 	if err != nil {
-		ctrl.LoggerFrom(ctx).V(1).Info("it cannot be told beforehand whether all rights are there", "error", err.Error())
+		ctrl.LoggerFrom(ctx).V(1).Info("cannot check the permissions before writing", "error", err.Error())
 	}
 	var problems []preflight.Problem
 	for _, right := range missing {
 		problems = append(problems, preflight.Problem{
 			Reason: v1alpha1.ReasonPermissionDenied, Blocks: true,
-			Message: fmt.Sprintf("the controller may not %s; give its role the verb, or have the role generated again for the managed kinds", right),
+			Message: fmt.Sprintf("the controller may not %s; add the verb to its role, or generate the role again for the managed kinds", right),
 		})
 	}
 	return problems

@@ -25,7 +25,7 @@ func blockedByPreflight(bundle *render.Bundle, plan *plans.Plan, problems []pref
 	o := outcome{
 		conclusion: stalled, reason: blocking[0].Reason, bundle: bundle, plan: plan, pending: pending(plan), notBegun: true,
 		brokenCount: len(bundle.Findings),
-		message: fmt.Sprintf("Revision %s is not applied: %s Nothing of it was written; it goes on by itself once that is mended. %s",
+		message: fmt.Sprintf("Revision %s is not applied: %s Nothing of this revision was written. The controller continues when the cause is fixed. %s",
 			text.Short(bundle.Revision), text.Sentence(firstProblems(blocking)), untouched),
 	}
 	for _, p := range blocking {
@@ -54,7 +54,7 @@ func writePreflight(ms *v1alpha1.MeshSync, o outcome) {
 	case len(o.problems) > 0:
 		conditions.MarkFalse(ms, v1alpha1.PreflightCondition, o.problems[0].Reason, "%s", cut(text.Sentence(firstProblems(o.problems))))
 	default:
-		conditions.MarkTrue(ms, v1alpha1.PreflightCondition, meta.SucceededReason, "This cluster is as the repository takes it to be")
+		conditions.MarkTrue(ms, v1alpha1.PreflightCondition, meta.SucceededReason, "This cluster matches the repository")
 	}
 }
 

@@ -115,7 +115,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	o := r.sync(ctx, ms, m, p)
 	if errors.Is(o.cause, execute.ErrNotLeading) {
 		// Whoever leads tells how it is.
-		ctrl.LoggerFrom(ctx).Info("nothing is written any more: another controller leads")
+		ctrl.LoggerFrom(ctx).Info("stopped writing: another controller leads")
 		return ctrl.Result{RequeueAfter: time.Second}, nil
 	}
 	if ctx.Err() != nil {
@@ -133,7 +133,7 @@ func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *syncSta
 
 	rival, err := syncrun.Active(run, r.client, ms)
 	if err != nil {
-		return r.spaceRetries(ms, m, failedInternally("It cannot be told whether this MeshSync may act", err))
+		return r.spaceRetries(ms, m, failedInternally("Cannot find out whether this MeshSync manages the cluster", err))
 	}
 	if rival != nil {
 		m.forgetApplied()
@@ -159,7 +159,7 @@ func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *syncSta
 	if bundle.UID != "" {
 		uid, err := r.identity.UID(run)
 		if err != nil {
-			return r.spaceRetries(ms, m, failedInternally("It cannot be told which cluster this is", err))
+			return r.spaceRetries(ms, m, failedInternally("Cannot identify this cluster", err))
 		}
 		if uid != bundle.UID {
 			m.forgetApplied()
@@ -191,7 +191,7 @@ func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *syncSta
 		return observed(bundle, &plan).with(problems)
 	}
 	if err := r.recordBegin(run, ms, m, p, bundle, plan); err != nil {
-		return r.spaceRetries(ms, m, failedInternally("It cannot be noted that revision "+text.Short(bundle.Revision)+" is begun, so nothing of it is written", err))
+		return r.spaceRetries(ms, m, failedInternally("Nothing of revision "+text.Short(bundle.Revision)+" is written, because its start cannot be recorded", err))
 	}
 	m.lastApplied = bundle
 	m.planner.Begin(plan)
@@ -215,7 +215,7 @@ func (r *Reconciler) correctDrift(ctx context.Context, ms *v1alpha1.MeshSync, m 
 	}
 	plan, err := r.plan(run, ms, m, m.lastApplied)
 	if err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "what was applied before could not be compared with this cluster, and is left as it is")
+		ctrl.LoggerFrom(ctx).Error(err, "cannot compare the last applied bundle with this cluster, so drift is not corrected")
 		return o
 	}
 	if plan.Guard != nil {
@@ -227,7 +227,7 @@ func (r *Reconciler) correctDrift(ctx context.Context, ms *v1alpha1.MeshSync, m 
 		o.cause = err
 	}
 	if err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "somebody's changes of what was applied before could not all be undone")
+		ctrl.LoggerFrom(ctx).Error(err, "cannot correct all drift from the last applied bundle")
 	}
 	return o
 }
@@ -277,7 +277,7 @@ func (r *Reconciler) announceRevision(ctx context.Context, ms *v1alpha1.MeshSync
 	}
 	if err := p.status(ctx, ms); err != nil {
 		// Only news: the run goes on, and its end is written anyhow.
-		ctrl.LoggerFrom(ctx).V(1).Info("cannot write that a new revision is worked on", "error", err.Error())
+		ctrl.LoggerFrom(ctx).V(1).Info("cannot write the new revision to the status", "error", err.Error())
 	}
 }
 
@@ -297,7 +297,7 @@ func (r *Reconciler) recordAttempt(ms *v1alpha1.MeshSync, revision, rewound stri
 	if rewound != "" && ms.Status.LastAttemptedRevision != revision {
 		ms.Status.RewrittenFrom = rewound
 		r.events.Eventf(ms, corev1.EventTypeWarning, v1alpha1.ReasonHistoryRewritten,
-			"The history of the branch was rewritten: it holds %s, and no longer %s, which was there before. It is followed as it is now.", revision, rewound)
+			"The history of the branch was rewritten: it now has %s and no longer contains %s. The controller follows the new history.", revision, rewound)
 	}
 	ms.Status.LastAttemptedRevision = revision
 }
@@ -317,7 +317,7 @@ func (r *Reconciler) ensureMetadata(ctx context.Context, ms *v1alpha1.MeshSync, 
 		return nil
 	}
 	if err := p.metadata(ctx, ms); err != nil {
-		return fmt.Errorf("cannot put the finalizer %s on MeshSync %s/%s, so nothing is done yet: %w", v1alpha1.Finalizer, ms.Namespace, ms.Name, err)
+		return fmt.Errorf("cannot add the finalizer %s to MeshSync %s/%s, so nothing is written yet: %w", v1alpha1.Finalizer, ms.Namespace, ms.Name, err)
 	}
 	return nil
 }
@@ -329,7 +329,7 @@ func (r *Reconciler) suspended(ctx context.Context, ms *v1alpha1.MeshSync, p *pa
 	m := r.states.state(client.ObjectKeyFromObject(ms))
 	// After it is resumed, Git is asked at once.
 	m.fetched.due = time.Time{}
-	ctrl.LoggerFrom(ctx).V(1).Info("suspended: nothing is done")
+	ctrl.LoggerFrom(ctx).V(1).Info("suspended")
 	conditions.Delete(ms, meta.ReconcilingCondition)
 	if conditions.GetReason(ms, meta.ReadyCondition) == v1alpha1.ReasonAnotherMeshSync {
 		rival, err := syncrun.Active(ctx, r.client, ms)

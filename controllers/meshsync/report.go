@@ -22,7 +22,7 @@ import (
 func (r *Reconciler) report(ctx context.Context, ms *v1alpha1.MeshSync, m *syncState, p *patcher, o outcome) (ctrl.Result, error) {
 	if o.lostRace && m.retry.count <= 1 {
 		r.writeMetrics(ms, m, o)
-		ctrl.LoggerFrom(ctx).V(1).Info("somebody else wrote at the same time; it is tried again", "error", o.cause.Error())
+		ctrl.LoggerFrom(ctx).V(1).Info("another writer changed an object at the same time; trying again", "error", o.cause.Error())
 		return ctrl.Result{RequeueAfter: r.nextRun(ms, m, o)}, nil
 	}
 	o = fitToStatus(o)
@@ -223,7 +223,7 @@ func (r *Reconciler) emit(before, ms *v1alpha1.MeshSync, o outcome) {
 	}
 	if len(o.wrote.drifted) > 0 {
 		r.events.AnnotatedEventf(ms, annotations, corev1.EventTypeNormal, v1alpha1.ReasonDriftCorrected,
-			"Put right %s that somebody had changed: %s", text.Count(len(o.wrote.drifted), "object"), keys(o.wrote.drifted))
+			"Corrected drift on %s: %s", text.Count(len(o.wrote.drifted), "object"), keys(o.wrote.drifted))
 	}
 	same := conditions.GetReason(before, meta.ReadyCondition) == o.reason && conditions.GetMessage(before, meta.ReadyCondition) == o.message
 	if same {

@@ -13,7 +13,7 @@ import (
 )
 
 // errAnotherCluster is no cause to tell more of: the commit at hand is judged for it as well.
-var errAnotherCluster = errors.New("the inventory of that commit has another uid for this cluster")
+var errAnotherCluster = errors.New("the inventory of the last applied commit has another uid for this cluster")
 
 // recall makes the bundle that was applied last once more, for a new process that finds a commit which it must not apply:
 // drift is then undone as if the process had never ended. It is nil unless the bundle is, by its digest in the
@@ -27,14 +27,12 @@ func (r *Reconciler) restoreLastApplied(ctx context.Context, ms *v1alpha1.MeshSy
 	bundle, err := r.renderCommit(ctx, ms, revision, commit)
 	if err != nil {
 		m.restored.retry.failed(r.now(), r.firstRetry, ms.RetryAfter())
-		ctrl.LoggerFrom(ctx).Error(err, "what was applied before this process began cannot be made again, "+
-			"so changes of it are not undone until a commit can be applied", "applied", revision)
+		ctrl.LoggerFrom(ctx).Error(err, "cannot restore the last applied bundle, so drift is not corrected until a commit can be applied", "applied", revision)
 		return nil
 	}
 	m.restored.over = true
 	if !syncrun.WasApplied(ms, bundle) {
-		ctrl.LoggerFrom(ctx).Info("the commit that was applied last now means something else for this cluster, "+
-			"so changes of what was applied are not undone until a commit can be applied", "applied", revision)
+		ctrl.LoggerFrom(ctx).Info("the last applied commit now renders another bundle for this cluster, so drift is not corrected until a commit can be applied", "applied", revision)
 		return nil
 	}
 	return bundle

@@ -88,7 +88,7 @@ func NewReconciler(client client.Client, uncached client.Reader, looker syncrun.
 	if r.renderer == nil {
 		validator, err := istio.NewValidator()
 		if err != nil {
-			return nil, fmt.Errorf("the CRDs that this controller checks resources against cannot be read: %w", err)
+			return nil, fmt.Errorf("cannot read the CRDs that resources are validated against: %w", err)
 		}
 		r.renderer = syncrun.Pipeline{Evaluator: evaluate.New(r.limits, r.cache), Renderer: render.New(validator, r.cache), Timed: r.metrics.timed}
 	}
@@ -148,7 +148,7 @@ func (r *Reconciler) listen(ctx context.Context, alarm Alarm, queue workqueue.Ty
 func (r *Reconciler) all(ctx context.Context) []reconcile.Request {
 	list := &v1alpha1.MeshSyncList{}
 	if err := r.client.List(ctx, list); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "cannot list the MeshSyncs to wake; they look again at the end of their interval")
+		ctrl.LoggerFrom(ctx).Error(err, "cannot list the MeshSyncs to wake; each runs again at the end of its interval")
 		return nil
 	}
 	requests := make([]reconcile.Request, len(list.Items))

@@ -66,7 +66,7 @@ func (w writeCounts) String() string {
 		}
 	}
 	if w.namespaces > 0 {
-		parts = append(parts, text.Count(w.namespaces, "namespace")+" made")
+		parts = append(parts, text.Count(w.namespaces, "namespace")+" created")
 	}
 	if len(parts) == 0 {
 		return "nothing to change"
@@ -135,9 +135,9 @@ func adoptions(plan *plans.Plan) []v1alpha1.Pending {
 // whereListed says where to read what waits, and how much of it stands there.
 func whereListed(all []v1alpha1.Pending) string {
 	if len(all) > maxPending {
-		return fmt.Sprintf("The first %d of %d writes that wait are listed in status.pending, all of them in the controller's log.", maxPending, len(all))
+		return fmt.Sprintf("status.pending lists the first %d of %d planned writes; the controller's log lists all.", maxPending, len(all))
 	}
-	return "What waits is listed in status.pending."
+	return "status.pending lists the planned writes."
 }
 
 // firstPending names the first of them and how many there are beside.

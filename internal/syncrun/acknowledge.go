@@ -25,14 +25,14 @@ func remainingAcknowledged(ms *v1alpha1.MeshSync, bundle *render.Bundle) int {
 
 // wayOn is how a person lets pass what a brake holds.
 func HowToAcknowledge(ms *v1alpha1.MeshSync, digest string) string {
-	return fmt.Sprintf("If it is meant, let it pass on this cluster: kubectl -n %s annotate --overwrite meshsync %s %s=%s; or in Git, for every cluster that is held, "+
-		"by its own digest (status.held.digest): settings: acknowledge: [%q].", ms.Namespace, ms.Name, v1alpha1.AcknowledgeAnnotation, digest, digest)
+	return fmt.Sprintf("If this is intended, acknowledge it in this cluster: kubectl -n %s annotate --overwrite meshsync %s %s=%s; or in Git, for each held cluster "+
+		"with its own digest (status.held.digest): settings: acknowledge: [%q].", ms.Namespace, ms.Name, v1alpha1.AcknowledgeAnnotation, digest, digest)
 }
 
 // wayBack is how a person takes back what lets a loss pass.
 func HowToRevoke(ms *v1alpha1.MeshSync, bundle *render.Bundle, digest string) string {
 	if slices.Contains(bundle.Acknowledged, digest) {
-		return "take the digest out of settings.acknowledge when every cluster has passed"
+		return "remove the digest from settings.acknowledge when no cluster is held any more"
 	}
 	return fmt.Sprintf("kubectl -n %s annotate meshsync %s %s-", ms.Namespace, ms.Name, v1alpha1.AcknowledgeAnnotation)
 }

@@ -15,7 +15,7 @@ import (
 func Active(ctx context.Context, reader client.Reader, ms *v1alpha1.MeshSync) (*v1alpha1.MeshSync, error) {
 	all := &v1alpha1.MeshSyncList{}
 	if err := reader.List(ctx, all); err != nil {
-		return nil, fmt.Errorf("cannot list the MeshSyncs of this cluster, of which only the oldest may act: %w", err)
+		return nil, fmt.Errorf("cannot list the MeshSyncs of this cluster to find the oldest: %w", err)
 	}
 	oldest := Oldest(append(all.Items, *ms))
 	if oldest.UID == ms.UID {
@@ -27,7 +27,7 @@ func Active(ctx context.Context, reader client.Reader, ms *v1alpha1.MeshSync) (*
 // inheritance says what one that waits gets when the older one is deleted: somebody reads it to learn whether that is safe.
 func InheritanceNote(ms *v1alpha1.MeshSync) string {
 	if MayWrite(ms) {
-		return "This one does nothing, and takes over when the other is deleted."
+		return "This MeshSync waits and takes over when the older one is deleted."
 	}
 	var why, first []string
 	if ms.Spec.Suspend {
@@ -36,8 +36,8 @@ func InheritanceNote(ms *v1alpha1.MeshSync) string {
 	if ms.Spec.Mode == v1alpha1.ModeObserve {
 		why, first = append(why, "only observes"), append(first, "spec.mode to Apply")
 	}
-	return fmt.Sprintf("This one %s, so it does not count as a successor: deleting the other deletes its objects if its spec.deletionPolicy is Delete. "+
-		"For this one to take them over, set %s first.", strings.Join(why, " and "), strings.Join(first, " and "))
+	return fmt.Sprintf("This MeshSync %s, so it does not count as a successor: if the older one has spec.deletionPolicy Delete, its deletion deletes its objects. "+
+		"To inherit the objects, first set %s.", strings.Join(why, " and "), strings.Join(first, " and "))
 }
 
 // mayWrite tells whether a MeshSync writes at all, once the cluster is its own.

@@ -48,7 +48,7 @@ func (c Cluster) adoptable(
 		if whole == nil || whole.GetUID() != object.GetUID() || whole.GetResourceVersion() != object.GetResourceVersion() {
 			if whole, err = c.Objects.GetFull(ctx, object); err != nil {
 				// It is refused like any other of somebody else, and read again in the next run.
-				log.FromContext(ctx).Error(client.IgnoreNotFound(err), "an object that spec.adopt may choose cannot be read", "object", resource.Key.String())
+				log.FromContext(ctx).Error(client.IgnoreNotFound(err), "cannot read an object that spec.adopt may select", "object", resource.Key.String())
 				continue
 			}
 		}

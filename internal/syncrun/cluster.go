@@ -81,7 +81,7 @@ func (c Cluster) Plan(
 func (c Cluster) Owner(ctx context.Context, ms *v1alpha1.MeshSync) (ownership.Owner, error) {
 	all := &v1alpha1.MeshSyncList{}
 	if err := c.Client.List(ctx, all); err != nil {
-		return ownership.Owner{}, fmt.Errorf("cannot list the MeshSyncs of this cluster, whose objects must not be claimed: %w", err)
+		return ownership.Owner{}, fmt.Errorf("cannot list the MeshSyncs of this cluster to find the owners of objects: %w", err)
 	}
 	owner := ownership.Owner{ID: ApplySetID(ms), Living: sets.New[string]()}
 	for i := range all.Items {

@@ -27,7 +27,7 @@ func (c *ClusterIdentity) UID(ctx context.Context) (string, error) {
 	}
 	system := &corev1.Namespace{}
 	if err := c.Reader.Get(ctx, client.ObjectKey{Name: metav1.NamespaceSystem}, system); err != nil {
-		return "", fmt.Errorf("cannot read the namespace kube-system, whose uid tells which cluster this is: %w", err)
+		return "", fmt.Errorf("cannot read the uid of the namespace kube-system, which identifies the cluster: %w", err)
 	}
 	c.uid = string(system.UID)
 	return c.uid, nil

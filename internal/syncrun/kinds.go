@@ -38,7 +38,7 @@ func (c Cluster) manages(bundle *render.Bundle) error {
 			last = resource.GVK
 			continue
 		}
-		return &UnavailableError{fmt.Errorf("service %q has a %s, and this controller was started with --kinds without %s; add it there and to the controller's role",
+		return &UnavailableError{fmt.Errorf("service %q needs %s, but --kinds of this controller does not list %s; add it to --kinds and to the controller's role",
 			resource.Service, resource.Key, resource.Key.Kind)}
 	}
 	return nil
@@ -55,5 +55,5 @@ func requireKinds(view clustercache.State, bundle *render.Bundle) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	return &UnavailableError{fmt.Errorf("this cluster does not know %s in the version that is needed; install the CRDs of Istio 1.30.4 or newer", strings.Join(missing, ", "))}
+	return &UnavailableError{fmt.Errorf("this cluster lacks the needed version of %s; install the CRDs of Istio 1.30.4 or newer", strings.Join(missing, ", "))}
 }

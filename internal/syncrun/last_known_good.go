@@ -17,9 +17,9 @@ func UnknownServices(bundle *render.Bundle) *plans.UnknownServices {
 // lostReason is why broken services cannot be kept as they were.
 func LostReason(bundle *render.Bundle) string {
 	if bundle.LostReason == "" {
-		return "what was good before is not any more"
+		return "the last known good manifest is no longer accepted"
 	}
-	return "how that was before is not known: " + bundle.LostReason
+	return "the last known good manifest cannot be found: " + bundle.LostReason
 }
 
 // isKnown tells whether it is known how everything broken was before.

@@ -38,7 +38,7 @@ func (p Pipeline) Render(ctx context.Context, request RenderRequest) (*render.Bu
 		if options.Refused == nil {
 			options.Refused = map[string]manifest.Findings{}
 		}
-		options.Refused[name] = manifest.Findings{{Service: name, Message: "it was left out before"}}
+		options.Refused[name] = manifest.Findings{{Service: name, Message: "the service was left out before"}}
 	}
 	for range mostRefusals {
 		bundle, basis, err := p.renderOnce(ctx, request, options)
@@ -64,7 +64,7 @@ func (p Pipeline) Render(ctx context.Context, request RenderRequest) (*render.Bu
 			options.Refused[service] = findings
 		}
 	}
-	return nil, nil, fmt.Errorf("services of revision %s keep being refused, after %d attempts to leave out those that were", request.Snapshot.Revision, mostRefusals)
+	return nil, nil, fmt.Errorf("Istio still rejects services of revision %s after %d attempts to leave out the rejected ones", request.Snapshot.Revision, mostRefusals)
 }
 
 // remembering keeps what is known of services that not even as they were could be rendered: what they were may be accepted again.

@@ -85,7 +85,7 @@ func checkIdentity(ctx context.Context, identity Identifier, bundle *render.Bund
 	}
 	uid, err := identity.UID(ctx)
 	if err == nil && uid != bundle.UID {
-		err = fmt.Errorf("the inventory says that cluster %q has the uid %s, but the kube-system namespace of this one has %s: this is another cluster",
+		err = fmt.Errorf("this is another cluster: in the inventory, cluster %q has the uid %s, but the kube-system namespace here has the uid %s",
 			bundle.Cluster, bundle.UID, uid)
 	}
 	return err
@@ -97,7 +97,7 @@ func (c Cluster) withoutLastKnownGood(ctx context.Context, ms *v1alpha1.MeshSync
 		return bundle, nil
 	}
 	out := *bundle
-	out.LostReason = "a folder does not tell"
+	out.LostReason = "a folder has no earlier commits"
 	if ms.Status.LastKnownGoodRevision != "" {
 		return &out, nil
 	}
@@ -139,10 +139,10 @@ func (s *strictReader) GetFull(ctx context.Context, foreign *unstructured.Unstru
 
 // succession says what the plan of a MeshSync that waits is of. One that may not write inherits nothing.
 func succession(ms, rival *v1alpha1.MeshSync) string {
-	text := fmt.Sprintf("MeshSync %s/%s is older and manages this cluster; of several the oldest acts. The plan is of what this one would do once the other is gone "+
-		"and has left its objects.", rival.Namespace, rival.Name)
+	text := fmt.Sprintf("MeshSync %s/%s is older and manages this cluster; only the oldest MeshSync acts. The plan shows what this MeshSync would do after the older one is deleted "+
+		"and leaves its objects.", rival.Namespace, rival.Name)
 	if !LeavesObjects(rival) && !MayWrite(ms) {
-		text += " As they are now, the other would delete them: its spec.deletionPolicy is Delete, and this one may not write."
+		text += " At present the older one would delete its objects: its spec.deletionPolicy is Delete, and this MeshSync may not write."
 	}
 	return text
 }
@@ -153,7 +153,7 @@ func blockedBy(ms, rival *v1alpha1.MeshSync, plan *plans.Plan, problems []prefli
 		stops = append(stops, succession(ms, rival))
 	}
 	if !ms.DeletionTimestamp.IsZero() {
-		stops = append(stops, "It is being deleted and applies nothing any more; what becomes of its objects is up to spec.deletionPolicy.")
+		stops = append(stops, "It is being deleted and applies nothing more; spec.deletionPolicy decides about its objects.")
 	}
 	if ms.Spec.Suspend {
 		stops = append(stops, "It is suspended: spec.suspend is true.")
@@ -166,7 +166,7 @@ func blockedBy(ms, rival *v1alpha1.MeshSync, plan *plans.Plan, problems []prefli
 	}
 	for _, problem := range problems {
 		if problem.Blocks {
-			stops = append(stops, "It would not be begun: "+text.Sentence(problem.Message))
+			stops = append(stops, "It would not start: "+text.Sentence(problem.Message))
 		}
 	}
 	return stops
