@@ -12,18 +12,18 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/text"
 )
 
-// Healthy is about the resources, Ready about the run: a run that could not read the repository says nothing
-// about them, so what was known stays.
+// writeHealthy writes the condition Healthy. Healthy is about the resources, Ready about the run: a
+// run without a plan keeps the last Healthy condition.
 func writeHealthy(ms *v1alpha1.MeshSync, o outcome) {
 	if o.plan == nil || o.notBegun {
 		return
 	}
-	bad := syncrun.Refusals(o.plan)
+	refusals := syncrun.Refusals(o.plan)
 	switch {
 	case o.wrote.failed > 0:
 		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonApplyFailed, "%s could not be written", text.Count(o.wrote.failed, "object"))
-	case len(bad) > 0:
-		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonRefused, "Refused, because another owner has the object or it opted out: %s", list(bad))
+	case len(refusals) > 0:
+		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonRefused, "Refused, because another owner has the object or it opted out: %s", list(refusals))
 	case len(o.plan.StatusProblems) > 0:
 		writeStatusProblems(ms, o.plan.StatusProblems)
 	case o.inPlace():
@@ -38,20 +38,20 @@ func writeHealthy(ms *v1alpha1.MeshSync, o outcome) {
 	}
 }
 
-// writeComplaints tells what istiod says, of what it refuses first.
+// writeStatusProblems reports the problems that istiod found, rejected objects first.
 func writeStatusProblems(ms *v1alpha1.MeshSync, all []clustercache.StatusProblem) {
-	first, refused := all[0], 0
+	first, rejected := all[0], 0
 	for _, c := range all {
 		if c.Rejected {
-			refused++
+			rejected++
 		}
 		if c.Rejected && !first.Rejected {
 			first = c
 		}
 	}
-	if refused > 0 {
+	if rejected > 0 {
 		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonIstioRefuses, "Istio rejects %s: %s: %s",
-			text.Count(refused, "object"), first.Key, cut(first.Message))
+			text.Count(rejected, "object"), first.Key, cut(first.Message))
 		return
 	}
 	conditions.MarkUnknown(ms, meta.HealthyCondition, meta.ProgressingReason, "Not all proxies have received %s yet: %s: %s",

@@ -13,8 +13,9 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/syncrun"
 )
 
-// lastGood finds out, for a new process, how services were before they broke: as the commit has them that was carried out last, and those
-// that were frozen by then as the commits have them that the status names.
+// findLastKnownGood reads the last known good manifests from Git for a new process: those of
+// status.lastKnownGoodRevision, and for services that were frozen then, those of the revisions in
+// status.frozen.
 func (r *Reconciler) findLastKnownGood(ctx context.Context, ms *v1alpha1.MeshSync) (*evaluate.LastKnownGood, error) {
 	if ms.Status.LastKnownGoodRevision == "" {
 		owned, err := r.cluster().Owns(ctx, ms)
@@ -24,13 +25,13 @@ func (r *Reconciler) findLastKnownGood(ctx context.Context, ms *v1alpha1.MeshSyn
 		if owned {
 			return nil, errors.New("this cluster has resources of the mesh, but status.lastKnownGoodRevision is empty")
 		}
-		// Nothing of this mesh is here, so nothing stems from what is broken.
+		// The cluster has no object of this mesh, so no broken service has an earlier state here.
 		return &evaluate.LastKnownGood{}, nil
 	}
 	if unlisted := ms.Status.FrozenCount - int64(len(ms.Status.Frozen)); unlisted > 0 {
 		return nil, fmt.Errorf("status.frozen does not list %d of the frozen services", unlisted)
 	}
-	// First those that were frozen then, then all others beside them.
+	// First the frozen services, then all others.
 	frozen := &evaluate.LastKnownGood{}
 	byRevision := map[string][]string{}
 	for _, f := range ms.Status.Frozen {

@@ -17,7 +17,7 @@ const (
 	phaseTotal = "total"
 )
 
-// Metrics are the controller's own; docs/metrics.md lists them for the people who alert on them.
+// Metrics are the metrics of the controller; docs/metrics.md lists them.
 type Metrics struct {
 	duration    *prometheus.HistogramVec
 	reconciles  *prometheus.CounterVec
@@ -44,7 +44,7 @@ type Metrics struct {
 
 var meshSyncLabels = []string{"namespace", "name"}
 
-// NewMetrics makes them, with the clock by which the lag behind the branch is told.
+// NewMetrics makes the metrics; now is the clock of isthmus_branch_lag_seconds.
 func NewMetrics(now func() time.Time) *Metrics {
 	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, append(append([]string{}, meshSyncLabels...), labels...))
@@ -66,9 +66,9 @@ func NewMetrics(now func() time.Time) *Metrics {
 		services:   gauge("isthmus_services", "Services that run in this cluster or are called from it."),
 		resources: gauge("isthmus_resources", "Resources by state: desired, unchanged, refused (an object of another owner has the name), "+
 			"skipped (not touched although it may differ; status.skipped has the reason), withdrawing (other clusters may still call it).", "state"),
-		findings: gauge("isthmus_findings", "Errors in the last commit that was evaluated."),
-		frozen:   gauge("isthmus_frozen_services", "Services that are broken in the last commit and are kept at their last known good manifest, or left out if there is none."),
-		preflight: gauge("isthmus_preflight_problems", "Preflight problems by reason, as in the condition Preflight; 0 if checked and fine.", "reason"),
+		findings:    gauge("isthmus_findings", "Errors in the last commit that was evaluated."),
+		frozen:      gauge("isthmus_frozen_services", "Services that are broken in the last commit and are kept at their last known good manifest, or left out if there is none."),
+		preflight:   gauge("isthmus_preflight_problems", "Preflight problems by reason, as in the condition Preflight; 0 if checked and fine.", "reason"),
 		held:        gauge("isthmus_held", "1 if a plan is held until a user acknowledges it, else 0."),
 		written:     counter("isthmus_objects_written_total", "Objects written, by verb: create, update, claim, adopt, delete.", "verb"),
 		writeErrors: counter("isthmus_write_errors_total", "Objects that could not be written."),
@@ -82,12 +82,12 @@ func NewMetrics(now func() time.Time) *Metrics {
 	}
 }
 
-// Collectors are all of them, to be registered.
+// Collectors returns all collectors, to be registered.
 func (m *Metrics) Collectors() []prometheus.Collector {
 	return append(m.perMeshSync(), m.duration, m.lag, m.build)
 }
 
-// Build tells the version of this process.
+// Build sets the version of this process.
 func (m *Metrics) Build(version string) { m.build.WithLabelValues(version).Set(1) }
 
 func (m *Metrics) perMeshSync() []prometheus.Collector {
@@ -97,7 +97,7 @@ func (m *Metrics) perMeshSync() []prometheus.Collector {
 	}
 }
 
-// countIdle tells what of a MeshSync's spec keeps it from writing.
+// countIdle sets the metrics for the spec fields that stop writes.
 func (m *Metrics) countIdle(ms *v1alpha1.MeshSync) {
 	m.suspended.WithLabelValues(ms.Namespace, ms.Name).Set(truth(ms.Spec.Suspend))
 	m.observing.WithLabelValues(ms.Namespace, ms.Name).Set(truth(ms.Spec.Mode == v1alpha1.ModeObserve))
@@ -116,7 +116,7 @@ func (m *Metrics) timed(phase string) func() {
 	return func() { m.duration.WithLabelValues(phase).Observe(time.Since(start).Seconds()) }
 }
 
-// forget removes what is told of a MeshSync that is gone.
+// forget removes the series of a deleted MeshSync.
 func (m *Metrics) forget(key types.NamespacedName) {
 	match := prometheus.Labels{"namespace": key.Namespace, "name": key.Name}
 	for _, collector := range m.perMeshSync() {
@@ -129,7 +129,8 @@ func (m *Metrics) forget(key types.NamespacedName) {
 	m.lag.set(key, time.Time{}, false)
 }
 
-// lagCollector tells how long a commit has been waiting to be applied, as of the moment of the scrape, so that it grows while nothing runs.
+// lagCollector computes the age of the oldest unapplied commit at the scrape, so that the lag grows
+// while no run happens.
 type lagCollector struct {
 	now   func() time.Time
 	mutex sync.Mutex
@@ -151,10 +152,10 @@ func (l *lagCollector) set(key types.NamespacedName, since time.Time, known bool
 	l.since[key] = since
 }
 
-// Describe is for prometheus.
+// Describe implements [prometheus.Collector].
 func (l *lagCollector) Describe(descs chan<- *prometheus.Desc) { descs <- lagDesc }
 
-// Collect is for prometheus.
+// Collect implements [prometheus.Collector].
 func (l *lagCollector) Collect(metrics chan<- prometheus.Metric) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()

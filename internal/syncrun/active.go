@@ -36,8 +36,8 @@ func InheritanceNote(ms *v1alpha1.MeshSync) string {
 	if ms.Spec.Mode == v1alpha1.ModeObserve {
 		why, first = append(why, "only observes"), append(first, "spec.mode to Apply")
 	}
-	return fmt.Sprintf("This MeshSync %s, so it does not count as a successor: if the older one has spec.deletionPolicy Delete, its deletion deletes its objects. "+
-		"To inherit the objects, first set %s.", strings.Join(why, " and "), strings.Join(first, " and "))
+	return fmt.Sprintf("This MeshSync %s, so it does not count as a successor: deletion of the older one deletes its objects if its spec.deletionPolicy is Delete. "+
+		"To inherit the objects, set %s first.", strings.Join(why, " and "), strings.Join(first, " and "))
 }
 
 // mayWrite tells whether a MeshSync writes at all, once the cluster is its own.
