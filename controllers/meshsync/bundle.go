@@ -33,8 +33,8 @@ func (r *Reconciler) bundle(ctx context.Context, ms *v1alpha1.MeshSync, m *syncS
 	case err != nil && !isContent(err):
 		m.rendered.until = m.retry.failed(r.now(), r.firstRetry, ms.RetryAfter())
 	case err == nil && !syncrun.LastKnownGoodFound(bundle):
-		// A later run may find the last known good manifests in Git. Until then there is no basis for
-		// the next commit.
+		// A later run may find the last known good manifests in Git. Until then there is no basis
+		// for the next commit.
 		m.rendered.until = r.now().Add(ms.RetryAfter())
 	case err == nil:
 		m.rendered.basis = lastKnownGood{of: key, manifests: good}
@@ -65,7 +65,8 @@ func (r *Reconciler) render(ctx context.Context, ms *v1alpha1.MeshSync, request 
 	return r.renderer.Render(ctx, request)
 }
 
-// isContent reports whether the content of the commit causes the error, so that a retry cannot help.
+// isContent reports whether the content of the commit causes the error, so that a retry cannot
+// help.
 func isContent(err error) bool {
 	var findings manifest.Findings
 	var unknown *syncrun.UnknownClusterError

@@ -65,8 +65,8 @@ func (r *Reconciler) fetch(ctx context.Context, ms *v1alpha1.MeshSync, m *syncSt
 	}
 }
 
-// startFetch fetches in the background. The fetch times out after half of spec.timeout, which leaves
-// time to apply if the server hangs.
+// startFetch fetches in the background. The fetch times out after half of spec.timeout, which
+// leaves time to apply if the server hangs.
 func (r *Reconciler) startFetch(ctx context.Context, ms *v1alpha1.MeshSync, fresh bool) pendingFetch {
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), ms.Within()/2)
 	results := make(pendingFetch, 1)

@@ -23,8 +23,8 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/text"
 )
 
-// deletionRecheck is the wait before the next check for remaining objects. A watch usually wakes the
-// reconciler earlier.
+// deletionRecheck is the wait before the next check for remaining objects. A watch usually wakes
+// the reconciler earlier.
 const deletionRecheck = 2 * time.Second
 
 // finalize carries out the deletion policy and removes the finalizer. Failed deletions are retried,
@@ -93,10 +93,10 @@ func (r *Reconciler) successor(ctx context.Context, ms *v1alpha1.MeshSync) (*v1a
 	return next, nil
 }
 
-// handOver records on the successor that it inherits the objects of these ApplySets: if it is deleted
-// before it has claimed them, its deletion policy covers them. The finalizer is added here, because
-// the successor may not have had its first run. If the successor is deleted meanwhile, the patch
-// fails with a conflict, and the retry finds another successor.
+// handOver records on the successor that it inherits the objects of these ApplySets: if it is
+// deleted before it has claimed them, its deletion policy covers them. The finalizer is added here,
+// because the successor may not have had its first run. If the successor is deleted meanwhile, the
+// patch fails with a conflict, and the retry finds another successor.
 func (r *Reconciler) handOver(ctx context.Context, inherited sets.Set[string], next *v1alpha1.MeshSync) error {
 	before := next.DeepCopy()
 	all := inherited.Union(inheritedIDs(next))
@@ -108,8 +108,8 @@ func (r *Reconciler) handOver(ctx context.Context, inherited sets.Set[string], n
 	return nil
 }
 
-// inheritedApplySets are the ApplySets of deleted MeshSyncs that handed their objects over to ms. They
-// are read from the API server, not the cache, because a missed entry would never be deleted.
+// inheritedApplySets are the ApplySets of deleted MeshSyncs that handed their objects over to ms.
+// They are read from the API server, not the cache, because a missed entry would never be deleted.
 func (r *Reconciler) inheritedApplySets(ctx context.Context, ms *v1alpha1.MeshSync) (sets.Set[string], error) {
 	current := &v1alpha1.MeshSync{}
 	err := r.uncached.Get(ctx, client.ObjectKeyFromObject(ms), current)

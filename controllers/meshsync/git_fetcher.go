@@ -18,16 +18,17 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/source"
 )
 
-// secretMaxAge bounds how long a key is trusted, for the commit that is already fetched, after it was
-// removed from its Secret. A new commit is always verified with the current Secrets. Reading the
-// Secrets in every interval would cost requests to the API server.
+// secretMaxAge bounds how long a key is trusted, for the commit that is already fetched, after it
+// was removed from its Secret. A new commit is always verified with the current Secrets. Reading
+// the Secrets in every interval would cost requests to the API server.
 const secretMaxAge = 10 * time.Minute
 
 // GitFetcher fetches from Git with credentials from Secrets.
 type GitFetcher struct {
 	// Limits bound the size of a commit; zero fields have the default values.
 	Limits source.Limits
-	// Secrets reads Secrets. It must not cache, because the controller may get but not list Secrets.
+	// Secrets reads Secrets. It must not cache, because the controller may get but not list
+	// Secrets.
 	Secrets client.Reader
 
 	mutex sync.Mutex
@@ -65,8 +66,8 @@ func (c *gitClient) fetch(ctx context.Context, known string) (*source.Snapshot, 
 	return snapshot, err
 }
 
-// Fetch fetches the commit that ms selects. known is the hash of the commit that the last run saw, or
-// "". If fresh is set, the Secrets are read again first.
+// Fetch fetches the commit that ms selects. known is the hash of the commit that the last run saw,
+// or "". If fresh is set, the Secrets are read again first.
 func (f *GitFetcher) Fetch(ctx context.Context, ms *v1alpha1.MeshSync, known string, fresh bool) (*source.Snapshot, error) {
 	key := client.ObjectKeyFromObject(ms)
 	existing := f.client(key)

@@ -14,8 +14,8 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/text"
 )
 
-// writeHistory adds a result that differs from the latest entry, or that wrote objects. Equal results
-// are not counted, because that would write the status in every interval.
+// writeHistory adds a result that differs from the latest entry, or that wrote objects. Equal
+// results are not counted, because that would write the status in every interval.
 func (r *Reconciler) writeHistory(ms *v1alpha1.MeshSync, m *syncState, o outcome) {
 	// A commit that is rejected during the fetch has no snapshot; m.fetched has an earlier commit.
 	if o.saysNothing || m.fetched.snapshot == nil || o.reason == v1alpha1.ReasonContentRefused {

@@ -25,7 +25,8 @@ import (
 type conclusion int
 
 const (
-	// succeeded: the cluster is in sync with the repository or, in mode Observe, was compared with it.
+	// succeeded: the cluster is in sync with the repository or, in mode Observe, was compared with
+	// it.
 	succeeded conclusion = iota
 	// retrying: the next run may succeed; no user must act.
 	retrying
@@ -38,8 +39,8 @@ const (
 // outcome is the result of one run.
 type outcome struct {
 	conclusion conclusion
-	// reason and message are those of the condition Ready. The message says what is unchanged and what
-	// to do.
+	// reason and message are those of the condition Ready. The message says what is unchanged and
+	// what to do.
 	reason, message string
 	// cause is for the log only.
 	cause error
@@ -58,7 +59,8 @@ type outcome struct {
 	held        *v1alpha1.Held
 	// pending are planned writes that were not made: in mode Observe, or because the plan is held.
 	pending []v1alpha1.Pending
-	// lostRace marks a conflict with another writer. The retry usually succeeds, so no alarm is raised.
+	// lostRace marks a conflict with another writer. The retry usually succeeds, so no alarm is
+	// raised.
 	lostRace bool
 	// carriedOut: the plan was executed, fully or partly.
 	carriedOut bool

@@ -62,8 +62,8 @@ func writePreflight(ms *v1alpha1.MeshSync, o outcome) {
 // problemReasons are the reasons of a False condition Preflight.
 var problemReasons = []string{preflight.GatewayOverlaps, preflight.GatewayAddress, v1alpha1.ReasonPermissionDenied, v1alpha1.ReasonKindUnavailable}
 
-// countProblems sets the metric to match the condition Preflight. If a kind is missing, nothing else
-// was checked.
+// countProblems sets the metric to match the condition Preflight. If a kind is missing, nothing
+// else was checked.
 func (m *Metrics) countProblems(ms *v1alpha1.MeshSync, o outcome) {
 	counts := map[string]int{}
 	switch {

@@ -30,10 +30,11 @@ import (
 
 // Fetcher fetches the commit that a MeshSync selects.
 type Fetcher interface {
-	// Fetch fetches the selected commit. known is the hash of the commit that the last run saw, or "".
-	// If fresh is set, Secrets are read again.
+	// Fetch fetches the selected commit. known is the hash of the commit that the last run saw, or
+	// "". If fresh is set, Secrets are read again.
 	Fetch(ctx context.Context, ms *v1alpha1.MeshSync, known string, fresh bool) (*source.Snapshot, error)
-	// FetchCommit fetches a commit that was applied before, by its hash, and verifies its signature.
+	// FetchCommit fetches a commit that was applied before, by its hash, and verifies its
+	// signature.
 	FetchCommit(ctx context.Context, ms *v1alpha1.MeshSync, commit string) (*source.Snapshot, error)
 	// Forget drops the state of a deleted MeshSync.
 	Forget(key types.NamespacedName)
@@ -125,8 +126,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	return r.report(ctx, ms, m, p, o)
 }
 
-// sync fetches, evaluates, renders, plans and applies. A step that fails ends the run and leaves the
-// applied resources unchanged.
+// sync fetches, evaluates, renders, plans and applies. A step that fails ends the run and leaves
+// the applied resources unchanged.
 func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *syncState, p *patcher) outcome {
 	run, cancel := context.WithTimeout(ctx, ms.Within())
 	defer cancel()
@@ -180,7 +181,8 @@ func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *syncSta
 		return r.holdPlan(ctx, ms, m, bundle, &plan).with(problems)
 	}
 	problems = append(problems, r.missingPermissions(run, plan)...)
-	// A bundle that was begun is continued despite preflight problems: the checks passed at its start.
+	// A bundle that was begun is continued despite preflight problems: the checks passed at its
+	// start.
 	if blocks(problems) && m.lastApplied != bundle && ms.Spec.Mode != v1alpha1.ModeObserve {
 		return r.correctDrift(ctx, ms, m, blockedByPreflight(bundle, &plan, problems)).with(problems)
 	}
@@ -306,7 +308,8 @@ func (r *Reconciler) recordAttempt(ms *v1alpha1.MeshSync, revision, rewound stri
 	ms.Status.LastAttemptedRevision = revision
 }
 
-// ensureMetadata adds the finalizer and the metadata of an ApplySet parent (KEP-3659) to the MeshSync.
+// ensureMetadata adds the finalizer and the metadata of an ApplySet parent (KEP-3659) to the
+// MeshSync.
 func (r *Reconciler) ensureMetadata(ctx context.Context, ms *v1alpha1.MeshSync, p *patcher) error {
 	changed := controllerutil.AddFinalizer(ms, v1alpha1.Finalizer)
 	if ms.Labels[v1alpha1.ApplySetIDLabel] != syncrun.ApplySetID(ms) {

@@ -17,8 +17,8 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/text"
 )
 
-// report turns an outcome into conditions, status, events, metrics and the time of the next run. It writes the
-// status only if it differs, so that a steady cluster costs no request.
+// report turns an outcome into conditions, status, events, metrics and the time of the next run. It
+// writes the status only if it differs, so that a steady cluster costs no request.
 func (r *Reconciler) report(ctx context.Context, ms *v1alpha1.MeshSync, m *syncState, p *patcher, o outcome) (ctrl.Result, error) {
 	if o.lostRace && m.retry.count <= 1 {
 		r.writeMetrics(ms, m, o)
@@ -183,8 +183,8 @@ func (r *Reconciler) writeLag(ms *v1alpha1.MeshSync, m *syncState, o outcome) {
 	r.metrics.revision.WithLabelValues(key.Namespace, key.Name, o.bundle.Cluster, o.bundle.Revision).Set(1)
 }
 
-// isAhead reports whether the branch has a commit that the cluster does not have. In mode Observe, a
-// commit that was found in sync counts as applied.
+// isAhead reports whether the branch has a commit that the cluster does not have. In mode Observe,
+// a commit that was found in sync counts as applied.
 func isAhead(ms *v1alpha1.MeshSync, m *syncState, o outcome) bool {
 	if o.observeOnly {
 		return true
@@ -215,7 +215,8 @@ func (r *Reconciler) nextRun(ms *v1alpha1.MeshSync, m *syncState, o outcome) tim
 	return max(wait, 10*time.Millisecond)
 }
 
-// emit posts an event for an outcome that differs from the last one, and for each correction of drift.
+// emit posts an event for an outcome that differs from the last one, and for each correction of
+// drift.
 func (r *Reconciler) emit(before, ms *v1alpha1.MeshSync, o outcome) {
 	annotations := map[string]string{}
 	// Flux's notification-controller looks for the API group as the prefix of the key.

@@ -15,9 +15,9 @@ import (
 // errAnotherCluster is logged only; the check of the current commit reports a wrong cluster.
 var errAnotherCluster = errors.New("the inventory of the last applied commit has another uid for this cluster")
 
-// restoreLastApplied renders the last applied bundle again, for a new process that finds a commit that
-// it must not apply. Drift is then corrected as if the process had not restarted. It returns nil
-// unless the digest in the history matches and the commit passes the verification in the spec.
+// restoreLastApplied renders the last applied bundle again, for a new process that finds a commit
+// that it must not apply. Drift is then corrected as if the process had not restarted. It returns
+// nil unless the digest in the history matches and the commit passes the verification in the spec.
 func (r *Reconciler) restoreLastApplied(ctx context.Context, ms *v1alpha1.MeshSync, m *syncState) *render.Bundle {
 	revision := ms.Status.LastAppliedRevision
 	_, commit, ok := strings.Cut(revision, "sha1:")

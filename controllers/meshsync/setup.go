@@ -27,8 +27,8 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/syncrun"
 )
 
-// wakeDelay is the wait between a change in the cluster and the run, so that one run handles a burst
-// of changes.
+// wakeDelay is the wait between a change in the cluster and the run, so that one run handles a
+// burst of changes.
 const wakeDelay = 250 * time.Millisecond
 
 // Option changes a default of [NewReconciler].
@@ -63,13 +63,13 @@ func WithMetrics(m *Metrics) Option { return func(r *Reconciler) { r.metrics = m
 // WithClock replaces the clock. Default: time.Now.
 func WithClock(now func() time.Time) Option { return func(r *Reconciler) { r.now = now } }
 
-// WithFirstRetry sets the wait after the first failure; it doubles up to spec.retryInterval. Default:
-// 750 ms, as in Flux.
+// WithFirstRetry sets the wait after the first failure; it doubles up to spec.retryInterval.
+// Default: 750 ms, as in Flux.
 func WithFirstRetry(wait time.Duration) Option { return func(r *Reconciler) { r.firstRetry = wait } }
 
-// NewReconciler makes a Reconciler. It reads MeshSyncs through client, Secrets and kube-system through
-// uncached, and the managed kinds through reader; it writes through applier. All options have
-// defaults. It is an error if the embedded CRDs cannot be read.
+// NewReconciler makes a Reconciler. It reads MeshSyncs through client, Secrets and kube-system
+// through uncached, and the managed kinds through reader; it writes through applier. All options
+// have defaults. It is an error if the embedded CRDs cannot be read.
 func NewReconciler(client client.Client, uncached client.Reader, reader syncrun.ClusterReader, applier Applier, options ...Option) (*Reconciler, error) {
 	r := &Reconciler{
 		client: client, uncached: uncached, reader: reader, applier: applier,

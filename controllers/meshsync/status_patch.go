@@ -12,9 +12,9 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/ownership"
 )
 
-// patcher writes the changes of a run to its MeshSync. Unlike the patch helper of Flux it writes the
-// status in one request, so that a reader never sees the condition Ready of one run with the revision,
-// counts or errors of another.
+// patcher writes the changes of a run to its MeshSync. Unlike the patch helper of Flux it writes
+// the status in one request, so that a reader never sees the condition Ready of one run with the
+// revision, counts or errors of another.
 type patcher struct {
 	client client.Client
 	before *v1alpha1.MeshSync
@@ -66,8 +66,8 @@ type written struct {
 	at      time.Time
 }
 
-// stale reports whether ms is older than our last write. A run with a stale MeshSync would revert or
-// repeat the results of the last run.
+// stale reports whether ms is older than our last write. A run with a stale MeshSync would revert
+// or repeat the results of the last run.
 func (w written) stale(ms *v1alpha1.MeshSync, now time.Time) bool {
 	if w.version == "" || now.Sub(w.at) > maxStaleness {
 		return false

@@ -39,8 +39,8 @@ type syncState struct {
 	reached string
 	// generation is that of the last spec that a run used; another generation voids fetched.
 	generation int64
-	// handledRequest is the token of the last requested run that was started. The status has it too,
-	// but the cache may be behind.
+	// handledRequest is the token of the last requested run that was started. The status has it
+	// too, but the cache may be behind.
 	handledRequest string
 	// announced is the last attempt that the status announced. Retries do not announce it again.
 	announced attempt
@@ -68,8 +68,9 @@ func (f fetched) last() (*source.Snapshot, error) {
 	return f.snapshot, nil
 }
 
-// renderResult is the result of the last evaluation and rendering, for one commit and cluster. It is
-// valid until the given time if the content of the commit does not determine it; zero means always.
+// renderResult is the result of the last evaluation and rendering, for one commit and cluster. It
+// is valid until the given time if the content of the commit does not determine it; zero means
+// always.
 type renderResult struct {
 	key    renderKey
 	bundle *render.Bundle

@@ -108,7 +108,8 @@ func pending(plan *plans.Plan) []v1alpha1.Pending {
 		case plans.Create, plans.Update, plans.Claim, plans.Delete:
 			out = append(out, pendingOf(action))
 		case plans.Skip, plans.Refuse, plans.Withdraw, plans.Defer, plans.Report:
-			// No write; listed in status.skipped, status.errors, status.deferred and status.withdrawing.
+			// No write; listed in status.skipped, status.errors, status.deferred and
+			// status.withdrawing.
 		}
 	}
 	return out

@@ -13,16 +13,17 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// unavailableError is a kind that the bundle has and that cannot be managed here, so nothing of the bundle is applied.
+// UnavailableError is the error of a kind that the bundle has and that cannot be managed in this
+// cluster. Nothing of the bundle is applied.
 type UnavailableError struct{ Err error }
 
-// Error says which kind.
+// Error names the kind.
 func (e *UnavailableError) Error() string { return e.Err.Error() }
 
 // Unwrap returns the cause.
 func (e *UnavailableError) Unwrap() error { return e.Err }
 
-// unavailable classifies what keeps the cluster from being looked at.
+// classifyRead makes an [UnavailableError] of missing read permissions.
 func classifyRead(err error) error {
 	if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
 		return &UnavailableError{err}
@@ -30,9 +31,10 @@ func classifyRead(err error) error {
 	return err
 }
 
-// manages refuses a bundle with a kind that this controller was told not to manage: nothing would see it drift.
+// manages returns an error if the bundle has a kind that this controller does not manage, because
+// its drift would not be detected.
 func (c Cluster) manages(bundle *render.Bundle) error {
-	var last schema.GroupVersionKind // they are sorted by kind
+	var last schema.GroupVersionKind // resources are sorted by kind
 	for _, resource := range bundle.Resources {
 		if resource.GVK == last || slices.ContainsFunc(c.Kinds, func(kind istio.Kind) bool { return kind.GroupVersionKind == resource.GVK }) {
 			last = resource.GVK
@@ -44,7 +46,8 @@ func (c Cluster) manages(bundle *render.Bundle) error {
 	return nil
 }
 
-// has refuses a cluster that lacks a kind which the bundle has: half of a mesh is worse than the old one.
+// requireKinds returns an error if the cluster lacks a kind of the bundle. The old mesh is better
+// than half of the new one.
 func requireKinds(view clustercache.State, bundle *render.Bundle) error {
 	var missing []string
 	for _, kind := range view.Missing {
