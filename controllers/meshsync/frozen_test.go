@@ -1,7 +1,7 @@
 package meshsync
 
-// An internal test: bundle and findLastKnownGood with a real pipeline and commits in memory, without
-// an API server.
+// An internal test: bundle and findLastKnownGood with a real pipeline and commits in memory,
+// without an API server.
 
 import (
 	"context"
@@ -95,7 +95,7 @@ func (c *cluster) restart() {
 	c.m = &syncState{}
 }
 
-// nobody has anything.
+// emptyCluster is a ClusterReader without objects.
 type emptyCluster struct{}
 
 func (emptyCluster) Snapshot(context.Context) (clustercache.State, error) {
@@ -109,7 +109,7 @@ func (emptyCluster) Select(context.Context, clustercache.Selector) (clustercache
 func (emptyCluster) ChangedSince(uint64) ([]render.Key, uint64, bool) { return nil, 0, true }
 
 func (emptyCluster) GetFull(context.Context, *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-	return nil, errors.New("nobody has anything")
+	return nil, errors.New("not implemented")
 }
 
 // commit applies a commit and returns its resources by key.
@@ -234,8 +234,8 @@ func TestBrokenServiceIsKeptIfNoCommitWasFullyApplied(t *testing.T) {
 	}
 }
 
-// A later commit was applied except for a refused object, so the last fully applied revision is older
-// than the service.
+// A later commit was applied except for a refused object, so the last fully applied revision is
+// older than the service.
 func TestBrokenServiceIsKeptAfterALaterPartlyAppliedCommit(t *testing.T) {
 	c := newCluster(t, "east")
 	c.commit(nil)
@@ -304,8 +304,8 @@ func (g gone) FetchCommit(ctx context.Context, ms *v1alpha1.MeshSync, commit str
 	return g.commits.FetchCommit(ctx, ms, commit)
 }
 
-// Istio rejects a template in each service that uses it, so the last known good manifest is rejected
-// too.
+// Istio rejects a template in each service that uses it, so the last known good manifest is
+// rejected too.
 func TestRejectedLastKnownGoodManifestIsRemembered(t *testing.T) {
 	c := newCluster(t, "east")
 	c.commit(nil)

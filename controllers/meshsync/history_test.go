@@ -93,7 +93,7 @@ func TestDifferenceAfterARestartIsDriftOnlyIfTheClusterWasInSync(t *testing.T) {
 		"InPlace":  {"nothing else can have changed it", func(*v1alpha1.MeshSyncStatus) {}, true},
 		"Frozen":   {"what is frozen is in the bundle as it was", func(s *v1alpha1.MeshSyncStatus) { s.History[0].LastReconciledStatus = v1alpha1.ReasonServicesFrozen }, true},
 		"Skipped":  {"a skipped object never matched the bundle", func(s *v1alpha1.MeshSyncStatus) { s.Skipped = []v1alpha1.Skipped{{}} }, false},
-		"Refused":  {"what is somebody else's never was", func(s *v1alpha1.MeshSyncStatus) { s.Refused = 1 }, false},
+		"Refused":  {"a refused resource was never in sync", func(s *v1alpha1.MeshSyncStatus) { s.Refused = 1 }, false},
 		"Deferred": {"what waits never was", func(s *v1alpha1.MeshSyncStatus) { s.DeferredCount = 1 }, false},
 		"Kept":     {"objects kept more, since it was not known what something broken was before", func(s *v1alpha1.MeshSyncStatus) { s.LastKnownGoodRevision = "main@sha1:1" }, false},
 		"Begun":    {"it was not done", func(s *v1alpha1.MeshSyncStatus) { s.History[0].LastReconciledStatus = meta.ProgressingReason }, false},

@@ -155,7 +155,7 @@ func TestFrozenServicesAreCountedWheneverTheStatusListsThem(t *testing.T) {
 		want    float64
 	}{
 		{"one is broken", observed(frozen, &plans.Plan{}), 1},
-		{"it is mended, and nothing is written", observed(&render.Bundle{}, &plans.Plan{}), 0},
+		{"the error is fixed and nothing is written", observed(&render.Bundle{}, &plans.Plan{}), 0},
 		{"one is broken, and something else is refused", applied(frozen, refuses, execute.Result{}, nil), 1},
 		{"an outage says nothing of it", outcome{conclusion: retrying, reason: v1alpha1.ReasonFetchFailed, saysNothing: true}, 1},
 	} {
@@ -181,7 +181,7 @@ func TestPreflightMetricMatchesTheCondition(t *testing.T) {
 		{"before the first check there are no series", outcome{conclusion: retrying, reason: v1alpha1.ReasonFetchFailed}, nil},
 		{"each of several counts", checked.with([]preflight.Problem{overlap, overlap, address}), map[string]float64{preflight.GatewayOverlaps: 2, preflight.GatewayAddress: 1}},
 		{"a run without a check keeps the values", outcome{conclusion: retrying, reason: v1alpha1.ReasonFetchFailed}, map[string]float64{preflight.GatewayOverlaps: 2, preflight.GatewayAddress: 1}},
-		{"one is mended", checked.with([]preflight.Problem{address}), map[string]float64{preflight.GatewayAddress: 1}},
+		{"one problem is fixed", checked.with([]preflight.Problem{address}), map[string]float64{preflight.GatewayAddress: 1}},
 		{"a kind is missing", outcome{conclusion: retrying, reason: v1alpha1.ReasonKindUnavailable}, map[string]float64{v1alpha1.ReasonKindUnavailable: 1}},
 		{"a right is missing", checked.with([]preflight.Problem{{Reason: v1alpha1.ReasonPermissionDenied, Blocks: true}}), map[string]float64{v1alpha1.ReasonPermissionDenied: 1}},
 		{"all is well", checked.with(nil), map[string]float64{}},

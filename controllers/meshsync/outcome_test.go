@@ -85,7 +85,7 @@ func TestMessagesCountUnnamedItems(t *testing.T) {
 		plan := &plans.Plan{}
 		for i := range n {
 			key := render.Key{Kind: "Gateway", Namespace: "a", Name: fmt.Sprintf("g%02d", i)}
-			plan.Actions = append(plan.Actions, plans.Action{Verb: verb, Key: key, Reason: testReason("somebody else's")})
+			plan.Actions = append(plan.Actions, plans.Action{Verb: verb, Key: key, Reason: testReason("owned by argocd")})
 		}
 		return plan
 	}
@@ -102,8 +102,8 @@ func TestMessagesCountUnnamedItems(t *testing.T) {
 	}{
 		"HeldWhole":  {"the status has room for twenty", held(20), " status.pending lists the planned writes."},
 		"HeldMore":   {"the status has not all of them", held(21), " status.pending lists the first 20 of 21 planned writes; the controller's log lists all."},
-		"RefusedOne": {"it is named", refused(1), "except for 1 resource: Gateway/a/g00: somebody else's."},
-		"RefusedAll": {"one is named", refused(3), "except for 3 resources: Gateway/a/g00: somebody else's; and 2 more."},
+		"RefusedOne": {"it is named", refused(1), "except for 1 resource: Gateway/a/g00: owned by argocd."},
+		"RefusedAll": {"one is named", refused(3), "except for 3 resources: Gateway/a/g00: owned by argocd; and 2 more."},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -163,7 +163,7 @@ func TestBranchIsAheadWhileACommitIsNotApplied(t *testing.T) {
 		"Applied":      {"the cluster has what the branch has", "main@sha1:a", "main@sha1:a", succeeded, false},
 		"ToCreate":     {"what is only observed is not in the cluster", "main@sha1:a", "", observing(create), true},
 		"ToRefuse":     {"what would be refused does not get into the cluster", "main@sha1:a", "", observing(foreign), true},
-		"Drifted":      {"it was applied, and nobody puts it right", "main@sha1:a", "main@sha1:a", observing(create), true},
+		"Drifted":      {"mode Observe does not correct drift", "main@sha1:a", "main@sha1:a", observing(create), true},
 		"InPlace":      {"there is nothing to write", "main@sha1:a", "", observing(), false},
 	}
 	for name, tc := range cases {
@@ -192,7 +192,7 @@ func TestObservedInSyncClusterIsNotBehindDuringAnOutage(t *testing.T) {
 		ahead     bool
 	}{
 		{"there is nothing to write", "main@sha1:a", at("main@sha1:a"), false},
-		{"nobody knows of a newer commit", "main@sha1:a", outage, false},
+		{"newer commits are unknown", "main@sha1:a", outage, false},
 		{"a newer one was fetched, and cannot be compared", "main@sha1:b", outcome{conclusion: stalled, reason: v1alpha1.ReasonInvalidContent}, true},
 		{"it is reverted", "main@sha1:c", at("main@sha1:c"), false},
 		{"a newer one is not written", "main@sha1:d", at("main@sha1:d", create), true},
@@ -268,8 +268,8 @@ func TestHealthyNamesTheRevisionAndSkippedObjects(t *testing.T) {
 func TestObservedPlanIsNamed(t *testing.T) {
 	commit := "main@sha1:0123456789abcdef0123456789abcdef01234567"
 	plan := plans.Plan{Namespaces: []string{"shop"}, Actions: []plans.Action{
-		{Verb: plans.Refuse, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "foreign"}, Reason: testReason("somebody else's")},
-		{Verb: plans.Refuse, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "other"}, Reason: testReason("somebody else's")},
+		{Verb: plans.Refuse, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "foreign"}, Reason: testReason("owned by argocd")},
+		{Verb: plans.Refuse, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "other"}, Reason: testReason("owned by argocd")},
 	}}
 	for i := range 25 {
 		key := render.Key{Kind: "Gateway", Namespace: "a", Name: fmt.Sprintf("g%02d", i)}
@@ -278,7 +278,7 @@ func TestObservedPlanIsNamed(t *testing.T) {
 	o := observed(&render.Bundle{Revision: commit}, &plan)
 	want := "Observed main@sha1:0123456789ab: 1 to create, 25 to update, 2 refused. Nothing is written, because spec.mode is Observe. " +
 		"Mode Apply would: create Namespace/shop; update Gateway/a/g00; update Gateway/a/g01; "
-	if !strings.HasPrefix(o.message, want) || !strings.HasSuffix(o.message, "update Gateway/a/g08; and 16 more. Refused: Gateway/a/foreign: somebody else's; and 1 more.") {
+	if !strings.HasPrefix(o.message, want) || !strings.HasSuffix(o.message, "update Gateway/a/g08; and 16 more. Refused: Gateway/a/foreign: owned by argocd; and 1 more.") {
 		t.Errorf("got %q, want it to begin with %q", o.message, want)
 	}
 	ms := &v1alpha1.MeshSync{}
@@ -290,7 +290,7 @@ func TestObservedPlanIsNamed(t *testing.T) {
 	if o := observed(&render.Bundle{Revision: commit}, &plans.Plan{}); o.message != "Observed main@sha1:0123456789ab: nothing to change." {
 		t.Errorf("without a plan: %q", o.message)
 	}
-	if o := observed(&render.Bundle{Revision: commit}, &plans.Plan{Actions: plan.Actions[:1]}); o.message != "Observed main@sha1:0123456789ab: 1 refused. Refused: Gateway/a/foreign: somebody else's." {
+	if o := observed(&render.Bundle{Revision: commit}, &plans.Plan{Actions: plan.Actions[:1]}); o.message != "Observed main@sha1:0123456789ab: 1 refused. Refused: Gateway/a/foreign: owned by argocd." {
 		t.Errorf("with refusals only: %q", o.message)
 	}
 }
@@ -393,7 +393,7 @@ func TestWaitForAStaleCacheIsLimited(t *testing.T) {
 		"NothingWritten": {"after a restart the cache is all there is", written{}, false},
 		"Behind":         {"9 is before 10, as numbers", written{"10", now}, true},
 		"Same":           {"the cache has caught up", written{"9", now}, false},
-		"Ahead":          {"somebody else wrote since", written{"8", now}, false},
+		"Ahead":          {"another client wrote since", written{"8", now}, false},
 		"BehindForLong":  {"drift must not wait for a watch that is broken", written{"10", now.Add(-time.Minute)}, false},
 	}
 	for name, tc := range cases {

@@ -33,7 +33,8 @@ func crossNetwork(hosts ...any) *unstructured.Unstructured {
 	}}
 }
 
-// publishing commits a service of this cluster that another cluster calls, so that a Gateway exists.
+// publishing commits a service of this cluster that another cluster calls, so that a Gateway
+// exists.
 func (w *world) publishing() string {
 	return w.Git.Commit(map[string]string{
 		"services/ledger.cue": manifest("ledger", "placement: east: {}"), "services/till.cue": manifest("till", "placement: west: {}\n\tegress: ledger: {}"),

@@ -78,7 +78,7 @@ func TestDeletionPolicies(t *testing.T) {
 		stays  bool
 	}{
 		"Default": {
-			"the objects are orphaned: a mesh must not vanish because somebody deleted a MeshSync",
+			"the objects are orphaned: a mesh must not vanish because a user deleted a MeshSync",
 			func(*v1alpha1.MeshSync) {}, true,
 		},
 		"Delete": {
@@ -199,7 +199,8 @@ func TestHeldPlanIsAppliedAfterAcknowledgement(t *testing.T) {
 	digest := ms.Status.Held.Digest
 	w.drift()
 
-	// The user read the digest before another writer edited objects; the digest does not depend on that.
+	// The user read the digest before another writer edited objects; the digest does not depend on
+	// that.
 	w.acknowledge(digest)
 	ms = w.Applied("mesh", commit)
 	if ms.Status.Held != nil || ms.Status.Acknowledged != nil || len(ms.Status.Pending) > 0 || ms.Status.Pruned < 10 {
