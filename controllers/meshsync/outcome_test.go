@@ -252,7 +252,7 @@ func TestHealthyNamesTheRevisionAndSkippedObjects(t *testing.T) {
 		want   string
 	}{
 		"All":     {"the cluster is in sync", plans.Plan{}, "All resources of main@sha1:0123456789ab are in place"},
-		"Skipped": {"two objects are skipped", plans.Plan{Actions: []plans.Action{{Verb: plans.Skip}, {Verb: plans.Report}}}, "All resources of main@sha1:0123456789ab are in place, except 2 skipped"},
+		"Skipped": {"two objects are skipped", plans.Plan{Actions: []plans.Action{{Verb: plans.Skip, Reason: testReason("opted out")}, {Verb: plans.Report, Reason: testReason("not in the repository")}}}, "All resources of main@sha1:0123456789ab are in place, except 2 skipped"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
