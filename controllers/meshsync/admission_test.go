@@ -17,7 +17,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 )
 
-func TestAPIServerRefusesWhatCannotWork(t *testing.T) {
+func TestAPIServerRejectsInvalidSpecs(t *testing.T) {
 	w := newWorld(t, withIstio)
 	cases := map[string]struct {
 		reason, message string
@@ -36,7 +36,7 @@ func TestAPIServerRefusesWhatCannotWork(t *testing.T) {
 		"VerifyTagOfHead":  {"a branch has no tag to verify", "need ref.tag or ref.semver", verify("Tag")},
 		"UnknownMode":      {"there is Apply and Observe", "spec.mode", with(source("https://git.example.com/mesh", nil), "mode", "Maybe")},
 		"TooManyPercent":   {"there are 100", "spec.prune.maxPercent", with(source("https://git.example.com/mesh", nil), "prune", map[string]any{"maxPercent": int64(101)})},
-		"SettingsToCome":   {"what does nothing is not in the schema, and a strict client is told so", `unknown field "spec.serviceAccountName"`, with(source("https://git.example.com/mesh", nil), "serviceAccountName", "mesh")},
+		"SettingsToCome":   {"a field without effect is not in the schema, and a strict client gets an error", `unknown field "spec.serviceAccountName"`, with(source("https://git.example.com/mesh", nil), "serviceAccountName", "mesh")},
 		"DeletionUnheard":  {"there is Orphan and Delete", "spec.deletionPolicy", with(source("https://git.example.com/mesh", nil), "deletionPolicy", "Keep")},
 		"VerifyNoSecret":   {"whom to trust must be said", "secretRef", with(source("https://git.example.com/mesh", nil), "source", map[string]any{"url": "https://x.example", "verify": map[string]any{"mode": "HEAD"}})},
 		"UnknownVerifying": {"modes are those of Flux", "spec.source.verify.mode", verify("head")},
@@ -74,7 +74,7 @@ func verify(mode string) map[string]any {
 	return s
 }
 
-func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
+func TestDefaultsMatchTheDocumentation(t *testing.T) {
 	w := newWorld(t, withIstio)
 	ms := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "isthmus.dev/v1alpha1", "kind": "MeshSync",
@@ -101,7 +101,7 @@ func TestSamplesAreAccepted(t *testing.T) {
 	samples, err := filepath.Glob("../../config/samples/*.yaml")
 	must(t, err)
 	if len(samples) < 3 {
-		t.Fatalf("there are %d samples, so this test proves little", len(samples))
+		t.Fatalf("there are %d samples, too few for this test", len(samples))
 	}
 	strict := client.WithFieldValidation(w.Admin, metav1.FieldValidationStrict)
 	for _, sample := range samples {
@@ -117,20 +117,20 @@ func TestSamplesAreAccepted(t *testing.T) {
 	}
 }
 
-func TestDurationsThatAreNotGivenAreTheDefaults(t *testing.T) {
+func TestMissingDurationsHaveDefaults(t *testing.T) {
 	w := newWorld(t, withIstio)
 	ms := &v1alpha1.MeshSync{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: "plain-", Namespace: namespace},
 		Spec:       v1alpha1.MeshSyncSpec{Cluster: "east", Source: v1alpha1.Source{URL: "https://git.example.com/mesh"}},
 	}
-	// A Go client must not send "0s", which would stay and could not be told from a wish.
+	// A Go client must not send "0s", which would look like an explicit value.
 	must(t, w.Admin.Create(t.Context(), ms, client.DryRunAll))
 	if ms.Spec.Interval.Duration != time.Minute || ms.Spec.Timeout.Duration != time.Minute {
 		t.Errorf("interval %s, timeout %s; want the defaults of a minute", ms.Spec.Interval.Duration, ms.Spec.Timeout.Duration)
 	}
 }
 
-func TestZeroDurationsMeanTheDefaults(t *testing.T) {
+func TestZeroDurationsHaveDefaults(t *testing.T) {
 	ms := &v1alpha1.MeshSync{}
 	if ms.GetInterval() != time.Minute || ms.GetTimeout() != time.Minute || ms.GetRetryInterval() != time.Minute || !ms.PruneEnabled() || ms.GetMaxPrunePercent() != 20 {
 		t.Errorf("a MeshSync from before the defaults: every %s, within %s, retry after %s, prunes %v, %d %%",

@@ -15,7 +15,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/ownership"
 )
 
-// byHand leaves the cluster with what the repository says, all of it written by a person, and no MeshSync.
+// byHand leaves the cluster with the objects of the repository, written by a user, and no MeshSync.
 func (w *world) byHand(edit func(*unstructured.Unstructured)) map[string]*unstructured.Unstructured {
 	w.T.Helper()
 	w.Create("first")
@@ -35,7 +35,7 @@ func (w *world) byHand(edit func(*unstructured.Unstructured)) map[string]*unstru
 	return written
 }
 
-func TestWhatWasWrittenByHandIsAdoptedAfterAPlan(t *testing.T) {
+func TestHandWrittenObjectsAreAdoptedAfterAPreview(t *testing.T) {
 	w := newWorld(t, withIstio)
 	operated := ""
 	written := w.byHand(func(object *unstructured.Unstructured) {
@@ -55,7 +55,7 @@ func TestWhatWasWrittenByHandIsAdoptedAfterAPlan(t *testing.T) {
 
 	ms := w.NotReady("mesh", v1alpha1.ReasonRefused)
 	if ms.Spec.Adopt.Mode != v1alpha1.ModeObserve || ms.Status.AdoptableCount == 0 || ms.Status.AdoptableCount != int64(len(ms.Status.Adoptable)) {
-		t.Fatalf("first it is told: %s", describe(ms))
+		t.Fatalf("the adoptable objects are not listed: %s", describe(ms))
 	}
 	for _, p := range ms.Status.Adoptable {
 		kind, _, _ := strings.Cut(p.Resource, "/")
@@ -75,7 +75,7 @@ func TestWhatWasWrittenByHandIsAdoptedAfterAPlan(t *testing.T) {
 	}
 
 	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Adopt.Mode = v1alpha1.ModeApply })
-	w.Until("all is adopted that may be", func() (bool, string) {
+	w.Until("all adoptable objects are adopted", func() (bool, string) {
 		ms = w.Get("mesh")
 		return ms.Status.ObservedGeneration == ms.Generation && ms.Status.AdoptableCount == 0, describe(ms)
 	})
@@ -85,20 +85,20 @@ func TestWhatWasWrittenByHandIsAdoptedAfterAPlan(t *testing.T) {
 			t.Errorf("%s is adopted: %v; chosen: %v", key, taken, want)
 		}
 		if object.GetUID() != written[key].GetUID() || object.GetAnnotations()["platform.example.com/ticket"] != "42" {
-			t.Errorf("%s is not the one that was there, with what others say of it", key)
+			t.Errorf("%s was replaced or lost fields of other writers", key)
 		}
 		if hosts, _, _ := unstructured.NestedStringSlice(object.Object, "spec", "hosts"); taken && slices.Contains(hosts, "by-hand.example.com") {
-			t.Errorf("%s is not what the repository says", key)
+			t.Errorf("%s differs from the repository", key)
 		}
 	}
 	if refused := w.Get("mesh").Status.Errors; !slices.ContainsFunc(refused, func(e v1alpha1.SyncError) bool {
 		return e.Resource == operated && strings.Contains(e.Message, "ConfigMap operator made it")
 	}) {
-		t.Errorf("what a controller made is refused: %+v", refused)
+		t.Errorf("the object of another controller is not refused: %+v", refused)
 	}
 }
 
-func TestOnlyWhatIsNamedIsAdopted(t *testing.T) {
+func TestOnlyNamedObjectsAreAdopted(t *testing.T) {
 	w := newWorld(t, withIstio)
 	written := w.byHand(func(*unstructured.Unstructured) {})
 	names := slices.Sorted(maps.Keys(written))

@@ -15,7 +15,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/support/gitops"
 )
 
-// death lets a controller tell nothing any more, once it was armed and an entry was made.
+// death blocks status writes of a controller after it was armed and a ServiceEntry was created.
 type death struct {
 	armed, came atomic.Bool
 	unheard     atomic.Int64
@@ -34,8 +34,9 @@ func (d *death) wrap(next http.RoundTripper) http.RoundTripper {
 	})
 }
 
-// A process dies after it wrote what a commit brought, and before it could tell. The next one finds a later commit, which it cannot apply whole.
-func TestWhatACommitBroughtBeforeTheProcessDiedStays(t *testing.T) {
+// A process dies after it wrote the objects of a commit and before it wrote the status. The next
+// process finds a later commit, which it cannot fully apply.
+func TestPartlyAppliedCommitIsKeptAfterACrash(t *testing.T) {
 	two := gitops.Service{Name: "two", In: []string{"west"}}.String()
 	tests := map[string]map[string]string{
 		"the service is broken":   {"services/two.cue": strings.Replace(two, "egress: {}", "egress: {}\n\troutes: [{timeout: \"soon\"}]", 1)},
@@ -80,7 +81,7 @@ func TestWhatACommitBroughtBeforeTheProcessDiedStays(t *testing.T) {
 			})
 			w.Polled(2)
 			if after := brought(); len(after) != len(before) {
-				t.Errorf("of %v there is %v:%s", before, after, describe(w.Get("mesh")))
+				t.Errorf("objects before: %v, after: %v:%s", before, after, describe(w.Get("mesh")))
 			}
 		})
 	}

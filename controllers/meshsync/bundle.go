@@ -14,7 +14,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/syncrun"
 )
 
-// bundle evaluates and renders a commit, once.
+// bundle evaluates and renders a commit. The result is kept for later runs.
 func (r *Reconciler) bundle(ctx context.Context, ms *v1alpha1.MeshSync, m *syncState, snapshot *source.Snapshot) (*render.Bundle, error) {
 	key := renderKey{
 		revision: snapshot.Revision, url: ms.Spec.Source.URL, path: ms.Spec.Path, cluster: ms.Spec.Cluster,
@@ -33,7 +33,8 @@ func (r *Reconciler) bundle(ctx context.Context, ms *v1alpha1.MeshSync, m *syncS
 	case err != nil && !isContent(err):
 		m.rendered.until = m.retry.failed(r.now(), r.firstRetry, ms.GetRetryInterval())
 	case err == nil && !syncrun.LastKnownGoodFound(bundle):
-		// Git may know later, and nothing may be taken for good of which that is not known.
+		// A later run may find the last known good manifests in Git. Until then there is no basis
+		// for the next commit.
 		m.rendered.until = r.now().Add(ms.GetRetryInterval())
 	case err == nil:
 		m.rendered.basis = lastKnownGood{of: key, manifests: good}
@@ -41,12 +42,12 @@ func (r *Reconciler) bundle(ctx context.Context, ms *v1alpha1.MeshSync, m *syncS
 	return bundle, err
 }
 
-// render finds out how services were before they broke, if this process does not know and Git does. If nobody does, the bundle says so
-// and there is no basis for the next commit.
+// render renders a commit. If the process has no last known good manifests, they are read from Git.
+// If Git does not have them, bundle.LostReason is set and there is no basis for the next commit.
 func (r *Reconciler) render(ctx context.Context, ms *v1alpha1.MeshSync, request syncrun.RenderRequest) (*render.Bundle, *evaluate.LastKnownGood, error) {
 	bundle, good, err := r.renderer.Render(ctx, request)
 	var unknown *syncrun.UnknownClusterError
-	// What is one service's error beside what was good may look like everybody's without.
+	// Without last known good manifests, the error of one service may look like an error of all.
 	halts := isContent(err) && !errors.As(err, &unknown) && !request.Halt
 	if request.Basis != nil || !halts && (err != nil || len(bundle.Lost) == 0) {
 		return bundle, good, err
@@ -57,14 +58,15 @@ func (r *Reconciler) render(ctx context.Context, ms *v1alpha1.MeshSync, request 
 		return nil, nil, halted
 	}
 	if err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "it cannot be found out how broken services were before, so nothing is taken away", "broken", bundle.Lost)
+		ctrl.LoggerFrom(ctx).Error(err, "cannot find the last known good manifests of broken services, so nothing is removed", "broken", bundle.Lost)
 		bundle.LostReason = err.Error()
 		return bundle, nil, nil
 	}
 	return r.renderer.Render(ctx, request)
 }
 
-// isContent reports whether an error stands in the commit, so that trying it again cannot help.
+// isContent reports whether the content of the commit causes the error, so that a retry cannot
+// help.
 func isContent(err error) bool {
 	var findings manifest.Findings
 	var unknown *syncrun.UnknownClusterError

@@ -20,7 +20,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/plans"
 )
 
-// published are the objects that other clusters may depend on.
+// published returns the objects that other clusters may depend on.
 func (w *world) published() []string {
 	var out []string
 	for key, object := range w.Objects() {
@@ -37,41 +37,41 @@ func manifest(name, fields string) string {
 		"\tbackend: {namespace: %[1]q, selector: app: %[1]q, serviceAccounts: [%[1]q]}\n\t%s\n}\n", name, fields)
 }
 
-func TestWhatOtherClustersMayStillCallStaysForAWhileAndIsListed(t *testing.T) {
+func TestWithdrawnObjectsStayForWithdrawAfterAndAreListed(t *testing.T) {
 	w := newWorld(t, withIstio)
 	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.WithdrawAfter = nil })
 	w.Applied("mesh", w.Git.Commit(map[string]string{
 		"services/ledger.cue": manifest("ledger", "placement: east: {}"), "services/till.cue": manifest("till", "placement: west: {}\n\tegress: ledger: {}"),
 	}))
 	if after := w.Get("mesh").Spec.WithdrawAfter; after == nil || after.Duration != time.Hour {
-		t.Errorf("by default it is an hour: %v", after)
+		t.Errorf("the default of withdrawAfter is not an hour: %v", after)
 	}
 	before := w.published()
 	if len(before) == 0 {
-		t.Fatal("this cluster publishes nothing, so this test shows nothing")
+		t.Fatal("this cluster publishes nothing, so this test cannot fail")
 	}
 	commit := w.Git.Commit(map[string]string{"services/ledger.cue": "", "services/till.cue": ""})
 	ms := w.Applied("mesh", commit)
 	if len(ms.Status.Withdrawing) == 0 || ms.Status.WithdrawingCount != int64(len(ms.Status.Withdrawing)) {
-		t.Fatalf("what stays is listed: %s", describe(ms))
+		t.Fatalf("the withdrawn objects are not listed: %s", describe(ms))
 	}
 	for _, left := range ms.Status.Withdrawing {
 		if wait := time.Until(left.Until.Time); w.Objects()[left.Resource] == nil || wait < 50*time.Minute || wait > time.Hour {
-			t.Errorf("%+v goes in %s", left, wait)
+			t.Errorf("%+v is deleted in %s", left, wait)
 		}
 	}
 	if now := w.published(); len(now) != len(before) {
-		t.Errorf("published were %v, and are %v", before, now)
+		t.Errorf("published objects before: %v, now: %v", before, now)
 	}
-	// Somebody who knows better need not wait.
+	// A shorter spec.withdrawAfter deletes the objects earlier.
 	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.WithdrawAfter = &metav1.Duration{Duration: time.Second} })
-	w.Until("it is gone", func() (bool, string) {
+	w.Until("the object is deleted", func() (bool, string) {
 		ms := w.Get("mesh")
 		return len(ms.Status.Withdrawing) == 0 && len(w.published()) == len(before)-int(ms.Status.Pruned) && ms.Status.Pruned > 0, describe(ms)
 	})
 }
 
-func TestTwoThatFightAreToldAndDoNotLoop(t *testing.T) {
+func TestFightIsReportedAndBackedOff(t *testing.T) {
 	w := newWorld(t, withIstio)
 	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Interval.Duration = time.Hour })
 	w.Applied("mesh", w.Git.First)
@@ -83,7 +83,7 @@ func TestTwoThatFightAreToldAndDoNotLoop(t *testing.T) {
 			return left.Resource == key && strings.Contains(left.Reason, "rival") && strings.Contains(left.Reason, ownership.AnnotationReconcile)
 		})
 	}
-	w.Until("the status names the other one", func() (bool, string) {
+	w.Until("the status names the other field manager", func() (bool, string) {
 		must(t, w.Admin.Get(t.Context(), client.ObjectKeyFromObject(object), object))
 		if !strings.Contains(fmt.Sprint(object.Object["spec"]), "rival.example.com") {
 			edit := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"hosts":["rival.example.com"]}}`))
@@ -92,20 +92,20 @@ func TestTwoThatFightAreToldAndDoNotLoop(t *testing.T) {
 		}
 		return told(), fmt.Sprint(edits, " edits")
 	})
-	// Some at once, then after 1 s, 2 s, 4 s, however fast the other one is.
+	// Some corrections at once, then after 1 s, 2 s, 4 s, however fast the other writer is.
 	if most := 7 + int(math.Log2(1+time.Since(began).Seconds())); edits > most {
-		t.Errorf("in %s it was edited %d times, and put right as often: more than %d", time.Since(began), edits, most)
+		t.Errorf("in %s the object was edited and corrected %d times, more than %d", time.Since(began), edits, most)
 	}
 	if events := w.events.with(corev1.EventTypeWarning, v1alpha1.ReasonFight); len(events) != 1 || !strings.Contains(events[0], key) {
-		t.Errorf("one event tells of it: %v", events)
+		t.Errorf("want one event about the fight: %v", events)
 	}
-	w.Until("it is put right in the end", func() (bool, string) {
+	w.Until("the drift is corrected", func() (bool, string) {
 		must(t, w.Admin.Get(t.Context(), client.ObjectKeyFromObject(object), object))
 		return !strings.Contains(fmt.Sprint(object.Object["spec"]), "rival.example.com"), fmt.Sprint(object.Object["spec"])
 	})
 }
 
-func TestWhatIstiodRefusesIsToldAndHoldsNothingUp(t *testing.T) {
+func TestObjectsRejectedByIstiodAreReportedWithoutBlocking(t *testing.T) {
 	w := newWorld(t, withIstio)
 	w.Create("mesh")
 	w.Applied("mesh", w.Git.First)
@@ -131,27 +131,27 @@ func TestWhatIstiodRefusesIsToldAndHoldsNothingUp(t *testing.T) {
 	healthy(metav1.ConditionTrue, "in place")
 }
 
-func TestWhatNewlyLeadsElsewhereWaitsAndIsTold(t *testing.T) {
+func TestNewRoutingToOtherClustersIsDeferredAndReported(t *testing.T) {
 	w := newWorld(t, withIstio)
 	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.RoutingDelay = &metav1.Duration{Duration: time.Hour} })
 	w.Applied("mesh", w.Git.First)
 	if len(w.objects("ServiceEntry")) == 0 {
-		t.Fatal("a first sync waits")
+		t.Fatal("the first sync is deferred")
 	}
 	before := len(w.Objects())
 	commit := w.Git.Commit(map[string]string{
 		"services/ledger.cue": manifest("ledger", "placement: west: {}"), "services/till.cue": manifest("till", "placement: east: {}\n\tegress: ledger: {}"),
 	})
 	var ms *v1alpha1.MeshSync
-	w.Until("it settles", func() (bool, string) {
+	w.Until("the routing is deferred", func() (bool, string) {
 		ms = w.Get("mesh")
 		return conditions.GetReason(ms, meta.ReadyCondition) == v1alpha1.ReasonRoutingDeferred, describe(ms)
 	})
 	if !conditions.IsUnknown(ms, meta.ReadyCondition) || !conditions.IsReconciling(ms) || strings.Contains(ms.Status.LastAppliedRevision, commit) || len(w.objects("ServiceEntry")) == 0 {
-		t.Errorf("not all of it is applied: %s", describe(ms))
+		t.Errorf("the revision must not be reported as fully applied: %s", describe(ms))
 	}
 	if len(ms.Status.Deferred) == 0 || ms.Status.DeferredCount != int64(len(ms.Status.Deferred)) {
-		t.Errorf("what waits is listed: %s", describe(ms))
+		t.Errorf("the deferred objects are not listed: %s", describe(ms))
 	}
 	for _, waits := range ms.Status.Deferred {
 		if wait := time.Until(waits.Until.Time); waits.Service != "ledger" || w.Objects()[waits.Resource] != nil || wait < 50*time.Minute || wait > time.Hour {
@@ -161,26 +161,26 @@ func TestWhatNewlyLeadsElsewhereWaitsAndIsTold(t *testing.T) {
 	sent := len(w.requests.list())
 	w.Polled(3)
 	if extra := w.requests.list()[sent:]; len(extra) > 0 {
-		t.Errorf("while it settles nothing is written: %q", extra)
+		t.Errorf("requests during the deferral: %q", extra)
 	}
 	for key := range w.Objects() {
 		if strings.Contains(key, "ServiceEntry/ledger/") {
-			t.Errorf("%s is there already", key)
+			t.Errorf("%s was written during the deferral", key)
 		}
 	}
 	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.RoutingDelay = &metav1.Duration{} })
 	if ms = w.Applied("mesh", commit); len(ms.Status.Deferred) > 0 || ms.Status.DeferredCount > 0 {
-		t.Errorf("nothing waits any more: %s", describe(ms))
+		t.Errorf("deferred objects are still listed: %s", describe(ms))
 	}
 	if len(w.Objects()) <= before {
-		t.Errorf("nothing came of it")
+		t.Errorf("the deferred objects were not written")
 	}
 	if events := w.events.with(corev1.EventTypeWarning, v1alpha1.ReasonRoutingDeferred); len(events) > 0 {
-		t.Errorf("nobody has to be warned: %v", events)
+		t.Errorf("a deferral posts no warning: %v", events)
 	}
 }
 
-// shipped is a file of the repository as it is in the beginning.
+// shipped returns a file of the first commit.
 func shipped(t *testing.T, path string) string {
 	t.Helper()
 	text, err := os.ReadFile("../../examples/quickstart/" + path)
@@ -188,7 +188,7 @@ func shipped(t *testing.T, path string) string {
 	return string(text)
 }
 
-func TestAHeldCommitIsNotWhatWasGoodLast(t *testing.T) {
+func TestHeldCommitDoesNotBecomeLastKnownGood(t *testing.T) {
 	w := newWorld(t, withIstio)
 	w.Create("mesh")
 	w.Applied("mesh", w.Git.First)
@@ -201,14 +201,14 @@ func TestAHeldCommitIsNotWhatWasGoodLast(t *testing.T) {
 	})
 	ms := w.NotReady("mesh", v1alpha1.ReasonServicesFrozen)
 	if len(ms.Status.Frozen) != 1 || ms.Status.Frozen[0].Service != "cart" || ms.Status.Frozen[0].Revision != "main@sha1:"+w.Git.First {
-		t.Errorf("cart was good in the first commit: %s", describe(ms))
+		t.Errorf("cart is not frozen at the first commit: %s", describe(ms))
 	}
 	if now := len(w.Objects()); now != before {
-		t.Errorf("%d objects were there, and %d are", before, now)
+		t.Errorf("objects before: %d, after: %d", before, now)
 	}
 }
 
-func TestAServiceThatWasFrozenIsSoAfterARestartAlsoWhereItLooksLikeEverybodysError(t *testing.T) {
+func TestFrozenServiceStaysFrozenAfterARestart(t *testing.T) {
 	w := newWorld(t, withIstio)
 	w.Create("mesh")
 	good := w.Git.Commit(map[string]string{"services/cart.cue": "", "cart.cue": shipped(t, "services/cart.cue")})

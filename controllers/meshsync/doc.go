@@ -1,14 +1,11 @@
-// Package meshsync keeps one cluster equal to what its MeshSync says.
+// Package meshsync keeps one cluster in sync with its MeshSync.
 //
-// In: a [v1alpha1.MeshSync]. Out: Istio resources equal to the repository's, and a status that says so, or says what
-// stands in the way and what was left untouched. Reconcile is one sentence: fetch, evaluate, view, render, plan, apply;
-// each step is a package under internal/ and stands here behind a one-method seam.
+// In: a [v1alpha1.MeshSync]. Out: the Istio resources that the repository declares, and a status
+// that reports them, or the error, what is unchanged and what to do. A run fetches, evaluates,
+// renders, plans and applies; each step is a package under internal/ behind a one-method interface.
 //
-// What keeps it honest:
-//   - A step that fails ends the run, and what was applied before stays as it was; somebody's edit of it is still
-//     undone, against the last bundle that was good.
-//   - A run ends in exactly one [outcome], and report.go is the only place that turns it into conditions, events,
-//     metrics and the time of the next run.
-//   - Nothing is asked of the API server when nothing changed: drift is seen by watching, a commit that was rendered
-//     is not rendered again, and a status that is the same is not written.
+// Invariants: a step that fails ends the run and leaves the applied resources unchanged; drift is
+// still corrected against the last applied bundle. A run ends in exactly one outcome, and only
+// report.go turns an outcome into conditions, events, metrics and the time of the next run. If
+// nothing changed, a run sends no request to the API server.
 package meshsync

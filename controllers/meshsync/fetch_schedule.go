@@ -12,25 +12,25 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/source"
 )
 
-// patience is how long a run waits for a Git server if it has an earlier answer to work with. A server that
-// hangs would otherwise hold up drift for as long as it does.
-const patience = time.Second
+// fetchWait limits the wait for Git when an earlier snapshot is available. Otherwise a server that
+// hangs would delay the correction of drift.
+const fetchWait = time.Second
 
-// asking is a fetch under way. Its channel gives one answer.
-type asking chan answer
+// pendingFetch is a fetch in progress. The channel delivers one result.
+type pendingFetch chan fetchResult
 
-type answer struct {
+type fetchResult struct {
 	snapshot *source.Snapshot
 	err      error
 }
 
-// fetch asks the Git server when that is due, or when the spec or a person asks for it. Until it has answered, and until
-// the next time, the last answer holds.
+// fetch starts a fetch when it is due, when the spec changed, or when a user requests a run. Until
+// the fetch ends, and until the next one, it returns the last result.
 func (r *Reconciler) fetch(ctx context.Context, ms *v1alpha1.MeshSync, m *syncState) (*source.Snapshot, error) {
-	token, requested := asked(ms, m)
+	token, requested := requestedRun(ms, m)
 	changed := m.generation != ms.Generation
 	if changed {
-		// Another source or another cluster: what was fetched before is no answer any more.
+		// The source or the cluster may have changed, so the last result is void.
 		m.fetched = fetched{}
 	}
 	if requested {
@@ -39,7 +39,7 @@ func (r *Reconciler) fetch(ctx context.Context, ms *v1alpha1.MeshSync, m *syncSt
 	due := requested || changed || !r.now().Before(m.fetched.due)
 	if requested || changed || due && m.pendingFetch == nil {
 		m.generation, m.handledRequest = ms.Generation, token
-		m.pendingFetch = r.ask(ctx, ms.DeepCopy(), requested || changed)
+		m.pendingFetch = r.startFetch(ctx, ms.DeepCopy(), requested || changed)
 	}
 	if m.pendingFetch == nil {
 		return m.fetched.last()
@@ -47,49 +47,51 @@ func (r *Reconciler) fetch(ctx context.Context, ms *v1alpha1.MeshSync, m *syncSt
 
 	var wait time.Duration
 	switch {
-	case requested || !m.fetched.answered():
+	case requested || !m.fetched.hasResult():
 		wait = ms.GetTimeout()
 	case due:
-		wait = patience
+		wait = fetchWait
 	}
 	select {
-	case a := <-m.pendingFetch:
+	case result := <-m.pendingFetch:
 		m.pendingFetch = nil
-		r.note(ms, m, a)
+		r.recordFetch(ms, m, result)
 		return m.fetched.last()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-time.After(wait):
-		m.fetched.due = r.now().Add(patience)
+		m.fetched.due = r.now().Add(fetchWait)
 		return m.fetched.last()
 	}
 }
 
-// ask fetches beside the run. It ends by itself at half the timeout, so that a server which hangs leaves time to apply.
-func (r *Reconciler) ask(ctx context.Context, ms *v1alpha1.MeshSync, fresh bool) asking {
+// startFetch fetches in the background. The fetch times out after half of spec.timeout, which
+// leaves time to apply if the server hangs.
+func (r *Reconciler) startFetch(ctx context.Context, ms *v1alpha1.MeshSync, fresh bool) pendingFetch {
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), ms.GetTimeout()/2)
-	answers := make(asking, 1)
+	results := make(pendingFetch, 1)
 	go func() {
 		defer cancel()
 		defer r.metrics.timed(phaseFetch)()
 		snapshot, err := r.fetcher.Fetch(limited, ms, knownCommit(ms), fresh)
-		answers <- answer{snapshot, err}
+		results <- fetchResult{snapshot, err}
 	}()
-	return answers
+	return results
 }
 
-// note keeps an answer, and says when to ask again.
-func (r *Reconciler) note(ms *v1alpha1.MeshSync, m *syncState, a answer) {
-	if a.err != nil {
-		m.fetched.err = a.err
+// recordFetch keeps a result and schedules the next fetch.
+func (r *Reconciler) recordFetch(ms *v1alpha1.MeshSync, m *syncState, result fetchResult) {
+	if result.err != nil {
+		m.fetched.err = result.err
 		m.fetched.due = m.fetched.failures.failed(r.now(), r.firstRetry, ms.GetRetryInterval())
 		return
 	}
-	m.fetched = fetched{snapshot: a.snapshot, due: r.now().Add(jitter.JitteredIntervalDuration(ms.GetInterval()))}
+	m.fetched = fetched{snapshot: result.snapshot, due: r.now().Add(jitter.JitteredIntervalDuration(ms.GetInterval()))}
 	r.metrics.lastFetch.WithLabelValues(ms.Namespace, ms.Name).Set(float64(r.now().Unix()))
 }
 
-// knownCommit is the commit of the same branch that was seen last, by which a rewritten history is noticed, also after a restart.
+// knownCommit is the last seen commit of the same branch, empty if unknown. It serves to detect a
+// rewritten history, also after a restart.
 func knownCommit(ms *v1alpha1.MeshSync) string {
 	ref, commit, ok := strings.Cut(ms.Status.LastAttemptedRevision, "@sha1:")
 	if !ok {
@@ -101,8 +103,9 @@ func knownCommit(ms *v1alpha1.MeshSync) string {
 	return commit
 }
 
-// asked returns the last request for a run, by a person or a webhook, and whether it is still to be heeded.
-func asked(ms *v1alpha1.MeshSync, m *syncState) (token string, open bool) {
+// requestedRun returns the token of the last requested run (by a user or a webhook) and whether the
+// request is still open.
+func requestedRun(ms *v1alpha1.MeshSync, m *syncState) (token string, open bool) {
 	token, ok := meta.ReconcileAnnotationValue(ms.Annotations)
 	return token, ok && token != ms.Status.GetLastHandledReconcileRequest() && token != m.handledRequest
 }

@@ -23,79 +23,83 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/text"
 )
 
-// goneWithin is how soon it is looked again whether deleted objects are gone; a watch usually tells before.
-const goneWithin = 2 * time.Second
+// deletionRecheck is the wait before the next check for remaining objects. A watch usually wakes
+// the reconciler earlier.
+const deletionRecheck = 2 * time.Second
 
-// finalize carries the deletion policy out and lets the MeshSync go. What failed is tried again: an object that
-// was to be deleted is never forgotten.
+// finalize carries out the deletion policy and removes the finalizer. Failed deletions are retried,
+// so no object is left behind.
 func (r *Reconciler) finalize(ctx context.Context, ms *v1alpha1.MeshSync, p *patcher) (ctrl.Result, error) {
 	if !controllerutil.ContainsFinalizer(ms, v1alpha1.Finalizer) {
 		return ctrl.Result{}, nil
 	}
 	if syncrun.LeavesObjects(ms) {
-		ctrl.LoggerFrom(ctx).Info("the MeshSync goes, its objects stay and can be claimed by the next MeshSync of this cluster")
+		ctrl.LoggerFrom(ctx).Info("the MeshSync is deleted; its objects stay, and the next MeshSync of this cluster can claim them")
 		return r.release(ctx, ms, p)
 	}
 
 	run, cancel := context.WithTimeout(ctx, ms.GetTimeout())
 	defer cancel()
-	heirlooms, err := r.inheritedApplySets(run, ms)
+	inherited, err := r.inheritedApplySets(run, ms)
 	if err != nil {
 		return r.reportStuck(ctx, ms, p, err)
 	}
-	next, err := r.successor(run, ms)
+	successor, err := r.successor(run, ms)
 	if err != nil {
 		return r.reportStuck(ctx, ms, p, err)
 	}
-	if next != nil {
-		if err := r.handOver(run, heirlooms.Insert(syncrun.ApplySetID(ms)), next); err != nil {
+	if successor != nil {
+		if err := r.handOver(run, inherited.Insert(syncrun.ApplySetID(ms)), successor); err != nil {
 			return r.reportStuck(ctx, ms, p, err)
 		}
-		r.events.Eventf(ms, corev1.EventTypeNormal, meta.SucceededReason, "The objects of this MeshSync stay, although its deletion policy is Delete: "+
-			"MeshSync %s/%s takes this cluster over, claims what its source declares and prunes the rest", next.Namespace, next.Name)
+		r.events.Eventf(ms, corev1.EventTypeNormal, meta.SucceededReason, "The objects of this MeshSync stay although spec.deletionPolicy is Delete: "+
+			"MeshSync %s/%s takes over this cluster. It claims the objects that its source declares and prunes the others.", successor.Namespace, successor.Name)
 		return r.release(ctx, ms, p)
 	}
-	remaining, err := r.deleteOwned(run, ms, heirlooms)
+	remaining, err := r.deleteOwned(run, ms, inherited)
 	if errors.Is(err, execute.ErrNotLeading) {
-		return ctrl.Result{RequeueAfter: goneWithin}, nil
+		return ctrl.Result{RequeueAfter: deletionRecheck}, nil
 	}
 	if err != nil {
 		return r.reportStuck(ctx, ms, p, err)
 	}
 	if remaining > 0 {
-		conditions.MarkReconciling(ms, meta.ProgressingReason, "Waiting for %s to be gone", text.Count(remaining, "deleted object"))
+		conditions.MarkReconciling(ms, meta.ProgressingReason, "Waiting for the API server to remove %s", text.Count(remaining, "deleted object"))
 		if err := p.status(ctx, ms); err != nil {
 			return ctrl.Result{}, client.IgnoreNotFound(err)
 		}
-		return ctrl.Result{RequeueAfter: goneWithin}, nil
+		return ctrl.Result{RequeueAfter: deletionRecheck}, nil
 	}
-	r.events.Eventf(ms, corev1.EventTypeNormal, meta.SucceededReason, "All objects of this MeshSync are deleted")
+	r.events.Eventf(ms, corev1.EventTypeNormal, meta.SucceededReason, "Deleted all objects of this MeshSync")
 	return r.release(ctx, ms, p)
 }
 
-// successor is the MeshSync that has this cluster when ms is gone, nil if there is none: deleting what it is about to claim would take every name
-// away for a moment. One that may not write claims nothing.
+// successor is the MeshSync that manages this cluster after ms is deleted, nil if there is none.
+// Deleting the objects that it will claim would interrupt callers. A MeshSync that may not write is
+// no successor, because it claims nothing.
 func (r *Reconciler) successor(ctx context.Context, ms *v1alpha1.MeshSync) (*v1alpha1.MeshSync, error) {
 	all := &v1alpha1.MeshSyncList{}
 	if err := r.uncached.List(ctx, all); err != nil {
-		return nil, fmt.Errorf("cannot list the MeshSyncs of this cluster, of which one may take it over: %w", err)
+		return nil, fmt.Errorf("cannot list the MeshSyncs of this cluster to find a successor: %w", err)
 	}
 	var next *v1alpha1.MeshSync
 	for i := range all.Items {
 		other := &all.Items[i]
-		acts := other.DeletionTimestamp.IsZero() && syncrun.MayWrite(other)
-		if other.UID != ms.UID && acts && syncrun.IsOlder(ms, other) && (next == nil || syncrun.IsOlder(other, next)) {
+		active := other.DeletionTimestamp.IsZero() && syncrun.MayWrite(other)
+		if other.UID != ms.UID && active && syncrun.IsOlder(ms, other) && (next == nil || syncrun.IsOlder(other, next)) {
 			next = other
 		}
 	}
 	return next, nil
 }
 
-// inherit notes on the next MeshSync that the objects of these ApplySets are its own from now on: if it is deleted before it has claimed them, they go with it. The
-// finalizer sees to that, should it not have had its first run. Where it is deleted meanwhile, that is a conflict, and whoever is next is looked for again.
-func (r *Reconciler) handOver(ctx context.Context, heirlooms sets.Set[string], next *v1alpha1.MeshSync) error {
+// handOver records on the successor that it inherits the objects of these ApplySets: if it is
+// deleted before it has claimed them, its deletion policy covers them. The finalizer is added here,
+// because the successor may not have had its first run. If the successor is deleted meanwhile, the
+// patch fails with a conflict, and the retry finds another successor.
+func (r *Reconciler) handOver(ctx context.Context, inherited sets.Set[string], next *v1alpha1.MeshSync) error {
 	before := next.DeepCopy()
-	all := heirlooms.Union(applySetsIn(next))
+	all := inherited.Union(inheritedIDs(next))
 	metav1.SetMetaDataAnnotation(&next.ObjectMeta, v1alpha1.InheritsAnnotation, strings.Join(sets.List(all), ","))
 	controllerutil.AddFinalizer(next, v1alpha1.Finalizer)
 	if err := r.client.Patch(ctx, next, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
@@ -104,31 +108,32 @@ func (r *Reconciler) handOver(ctx context.Context, heirlooms sets.Set[string], n
 	return nil
 }
 
-// inherited are the ApplySets of MeshSyncs that handed their objects over to this one. The cache may be behind of that: it may have happened just before this one
-// was deleted, and what is overlooked now stays for ever.
+// inheritedApplySets are the ApplySets of deleted MeshSyncs that handed their objects over to ms.
+// They are read from the API server, not the cache, because a missed entry would never be deleted.
 func (r *Reconciler) inheritedApplySets(ctx context.Context, ms *v1alpha1.MeshSync) (sets.Set[string], error) {
-	now := &v1alpha1.MeshSync{}
-	err := r.uncached.Get(ctx, client.ObjectKeyFromObject(ms), now)
+	current := &v1alpha1.MeshSync{}
+	err := r.uncached.Get(ctx, client.ObjectKeyFromObject(ms), current)
 	if client.IgnoreNotFound(err) != nil {
-		return nil, fmt.Errorf("cannot read which objects this MeshSync inherited: %w", err)
+		return nil, fmt.Errorf("cannot read the annotation that lists the inherited objects of this MeshSync: %w", err)
 	}
-	return applySetsIn(now), nil
+	return inheritedIDs(current), nil
 }
 
-// namedIn are the ApplySets that the annotation names.
-func applySetsIn(ms *v1alpha1.MeshSync) sets.Set[string] {
+// inheritedIDs are the ApplySet ids in the annotation [v1alpha1.InheritsAnnotation].
+func inheritedIDs(ms *v1alpha1.MeshSync) sets.Set[string] {
 	return sets.New(strings.FieldsFunc(ms.Annotations[v1alpha1.InheritsAnnotation], func(c rune) bool { return c == ',' })...)
 }
 
-// deleteOwned deletes what carries both marks of this MeshSync, or of one that handed its objects over, and tells how many objects are still there.
-func (r *Reconciler) deleteOwned(ctx context.Context, ms *v1alpha1.MeshSync, heirlooms sets.Set[string]) (remaining int, err error) {
+// deleteOwned deletes the objects with both ownership marks of this MeshSync or of an inherited
+// ApplySet, and returns the number of remaining objects.
+func (r *Reconciler) deleteOwned(ctx context.Context, ms *v1alpha1.MeshSync, inherited sets.Set[string]) (remaining int, err error) {
 	owner, err := r.cluster().Owner(ctx, ms)
 	if err != nil {
 		return 0, err
 	}
-	owner.Inherited = heirlooms
-	// The cache may still show those that handed them over.
-	owner.Living = owner.Living.Difference(heirlooms)
+	owner.Inherited = inherited
+	// The cache may still have the deleted MeshSyncs.
+	owner.Living = owner.Living.Difference(inherited)
 	view, err := r.reader.Snapshot(ctx)
 	if err != nil {
 		return 0, err
@@ -145,18 +150,18 @@ func (r *Reconciler) deleteOwned(ctx context.Context, ms *v1alpha1.MeshSync, hei
 func (r *Reconciler) release(ctx context.Context, ms *v1alpha1.MeshSync, p *patcher) (ctrl.Result, error) {
 	controllerutil.RemoveFinalizer(ms, v1alpha1.Finalizer)
 	if err := p.metadata(ctx, ms); client.IgnoreNotFound(err) != nil {
-		return ctrl.Result{}, fmt.Errorf("cannot take the finalizer off MeshSync %s/%s: %w", ms.Namespace, ms.Name, err)
+		return ctrl.Result{}, fmt.Errorf("cannot remove the finalizer from MeshSync %s/%s: %w", ms.Namespace, ms.Name, err)
 	}
 	r.forget(client.ObjectKeyFromObject(ms))
 	return ctrl.Result{}, nil
 }
 
-// stuck says why the MeshSync does not go.
+// reportStuck reports why the MeshSync cannot be deleted yet.
 func (r *Reconciler) reportStuck(ctx context.Context, ms *v1alpha1.MeshSync, p *patcher, cause error) (ctrl.Result, error) {
-	message := fmt.Sprintf("The objects of this MeshSync could not all be deleted, as its deletion policy says; it is tried again: %s "+
-		"To let it go and leave them, set spec.deletionPolicy to Orphan.", text.Sentence(cause.Error()))
+	message := fmt.Sprintf("Not all objects of this MeshSync could be deleted. The controller tries again: %s "+
+		"To delete the MeshSync and keep the objects, set spec.deletionPolicy to Orphan.", text.Sentence(cause.Error()))
 	if conditions.GetMessage(ms, meta.ReadyCondition) != message {
-		ctrl.LoggerFrom(ctx).Error(cause, "cannot delete the objects of a MeshSync that is being deleted")
+		ctrl.LoggerFrom(ctx).Error(cause, "cannot delete the objects of the deleted MeshSync")
 		r.events.Event(ms, corev1.EventTypeWarning, meta.PruneFailedReason, message)
 	}
 	conditions.MarkFalse(ms, meta.ReadyCondition, meta.PruneFailedReason, "%s", message)

@@ -1,6 +1,7 @@
 package meshsync
 
-// An internal test: bundle and lastGood with a real pipeline and commits in memory, without an API server.
+// An internal test: bundle and findLastKnownGood with a real pipeline and commits in memory,
+// without an API server.
 
 import (
 	"context"
@@ -27,7 +28,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/syncrun"
 )
 
-// commits is a Fetcher of what is in memory.
+// commits is a Fetcher of snapshots in memory.
 type commits map[string]*source.Snapshot
 
 func (c commits) Fetch(context.Context, *v1alpha1.MeshSync, string, bool) (*source.Snapshot, error) {
@@ -43,7 +44,7 @@ func (c commits) FetchCommit(_ context.Context, _ *v1alpha1.MeshSync, commit str
 
 func (c commits) Forget(types.NamespacedName) {}
 
-// cluster is one that applies whatever there is to apply.
+// cluster applies each plan.
 type cluster struct {
 	t       *testing.T
 	files   map[string]string
@@ -94,7 +95,7 @@ func (c *cluster) restart() {
 	c.m = &syncState{}
 }
 
-// nobody has anything.
+// emptyCluster is a ClusterReader without objects.
 type emptyCluster struct{}
 
 func (emptyCluster) Snapshot(context.Context) (clustercache.State, error) {
@@ -108,10 +109,10 @@ func (emptyCluster) Select(context.Context, clustercache.Selector) (clustercache
 func (emptyCluster) ChangedSince(uint64) ([]render.Key, uint64, bool) { return nil, 0, true }
 
 func (emptyCluster) GetFull(context.Context, *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-	return nil, errors.New("nobody has anything")
+	return nil, errors.New("not implemented")
 }
 
-// commit applies one and gives its resources by key.
+// commit applies a commit and returns its resources by key.
 func (c *cluster) commit(files map[string]string) map[string]string {
 	c.t.Helper()
 	for name, text := range files {
@@ -137,7 +138,7 @@ func (c *cluster) run() map[string]string {
 	bundle, err := c.r.bundle(c.t.Context(), c.ms, c.m, c.m.fetched.snapshot)
 	c.m.lastKnownGood = c.m.rendered.basis
 	if err != nil {
-		c.t.Fatalf("%s halts: %v", c.m.fetched.snapshot.Revision, err)
+		c.t.Fatalf("commit %s halts: %v", c.m.fetched.snapshot.Revision, err)
 	}
 	c.r.writeStatus(c.ms, c.m, applied(bundle, &plans.Plan{}, execute.Result{}, nil))
 	out := map[string]string{}
@@ -147,16 +148,16 @@ func (c *cluster) run() map[string]string {
 	return out
 }
 
-func TestARefusedServiceThatWasNeverHereHaltsNobodyWhoCallsIt(t *testing.T) {
+func TestRejectedNewServiceDoesNotBlockItsCallers(t *testing.T) {
 	for name, placement := range map[string]string{"NotCalled": bothClusters, "Elsewhere": "placement: west: {}"} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, "east")
 			c.commit(nil)
-			// Nothing of it is rendered here, so nobody says that it is refused.
+			// Nothing of the service is rendered here, so Istio cannot reject it.
 			before := c.commit(map[string]string{"services/new.cue": pipelineService("new", placement, badRoute)})
 			after := c.commit(map[string]string{"services/web.cue": pipelineService("web", bothClusters, "egress: {cart: {}, stock: {}, new: {}}")})
 			if diff := cmp.Diff(before, after); diff != "" {
-				t.Errorf("nothing of web changes but the call of nobody: %s", diff)
+				t.Errorf("the resources of web differ: %s", diff)
 			}
 			c.restart()
 			if diff := cmp.Diff(after, c.run()); diff != "" {
@@ -166,7 +167,7 @@ func TestARefusedServiceThatWasNeverHereHaltsNobodyWhoCallsIt(t *testing.T) {
 	}
 }
 
-func TestWhatWasLeftOutIsLeftOutAfterARestart(t *testing.T) {
+func TestLeftOutServiceStaysLeftOutAfterARestart(t *testing.T) {
 	for name, files := range map[string]map[string]string{
 		"Refused":       {"services/new.cue": pipelineService("new", bothClusters, badRoute), "services/fan.cue": pipelineService("fan", bothClusters, "egress: new: {}")},
 		"UnknownCallee": {"services/new.cue": pipelineService("new", bothClusters, "egress: {nobody: {}, cart: {}}")},
@@ -201,7 +202,7 @@ func TestWhatWasLeftOutIsLeftOutAfterARestart(t *testing.T) {
 	}
 }
 
-func TestServicesFrozenAtSeveralCommitsAreFoundAgain(t *testing.T) {
+func TestServicesFrozenAtSeveralCommitsAreRestored(t *testing.T) {
 	c := newCluster(t, "east")
 	c.commit(nil)
 	c.commit(map[string]string{"services/web.cue": pipelineService("web", bothClusters, "egres: {cart: {}, stock: {}}")})
@@ -219,9 +220,9 @@ func TestServicesFrozenAtSeveralCommitsAreFoundAgain(t *testing.T) {
 	}
 }
 
-// As of a first sync that a foreign object is in the way of, one that failed in part, or a MeshSync that was made anew: the objects of a
-// service are here, and the status names no commit that was applied.
-func TestABrokenServiceIsNotTakenAwayWhereNoCommitWasAppliedWhole(t *testing.T) {
+// The cluster has objects of a service, but the status has no applied revision: after a first sync
+// with a refused object, after a partly failed first sync, or with a new MeshSync.
+func TestBrokenServiceIsKeptIfNoCommitWasFullyApplied(t *testing.T) {
 	c := newCluster(t, "east")
 	before := c.commit(nil)
 	c.ms.Status.LastAppliedRevision = ""
@@ -229,12 +230,13 @@ func TestABrokenServiceIsNotTakenAwayWhereNoCommitWasAppliedWhole(t *testing.T) 
 	c.commit(map[string]string{"services/cart.cue": pipelineService("cart", bothClusters, "egres: stock: {}")})
 	lost := c.m.rendered.bundle.Lost
 	if diff := cmp.Diff(before, c.run()); diff != "" && len(lost) == 0 {
-		t.Errorf("it is pruned, and nothing keeps it: -before, +after:\n%s", diff)
+		t.Errorf("the broken service was pruned: -before, +after:\n%s", diff)
 	}
 }
 
-// A later commit was applied but for one object that belongs to somebody else, so the last whole one is older than the service.
-func TestABrokenServiceIsNotTakenAwayWhereALaterCommitWasAppliedInPart(t *testing.T) {
+// A later commit was applied except for a refused object, so the last fully applied revision is
+// older than the service.
+func TestBrokenServiceIsKeptAfterALaterPartlyAppliedCommit(t *testing.T) {
 	c := newCluster(t, "east")
 	c.commit(nil)
 	whole := c.ms.Status.LastAppliedRevision
@@ -244,11 +246,11 @@ func TestABrokenServiceIsNotTakenAwayWhereALaterCommitWasAppliedInPart(t *testin
 	c.commit(map[string]string{"services/new.cue": pipelineService("new", bothClusters, "egres: cart: {}")})
 	lost := c.m.rendered.bundle.Lost
 	if diff := cmp.Diff(before, c.run()); diff != "" && len(lost) == 0 {
-		t.Errorf("it is pruned, and nothing keeps it: -before, +after:\n%s", diff)
+		t.Errorf("the broken service was pruned: -before, +after:\n%s", diff)
 	}
 }
 
-func TestAHeldCommitTellsItsErrors(t *testing.T) {
+func TestHeldCommitReportsItsErrors(t *testing.T) {
 	c := newCluster(t, "east")
 	c.commit(nil)
 	c.commit(map[string]string{"services/cart.cue": pipelineService("cart", bothClusters, "egres: stock: {}")})
@@ -258,11 +260,11 @@ func TestAHeldCommitTellsItsErrors(t *testing.T) {
 	}
 }
 
-func TestWhileNobodyKnowsHowABrokenServiceWasNothingIsTakenAwayAndNothingForgotten(t *testing.T) {
+func TestNothingIsRemovedWhileTheLastKnownGoodManifestIsUnknown(t *testing.T) {
 	c := newCluster(t, "east")
 	c.commit(nil)
 	basis := c.ms.Status.LastKnownGoodRevision
-	// The history was rewritten, and the process started anew: what the status names is nowhere.
+	// The history was rewritten and the process restarted: Git lacks the revision in the status.
 	first := c.commits[fmt.Sprintf("%040d", 1)]
 	c.commits[first.Commit] = nil
 	c.restart()
@@ -271,18 +273,18 @@ func TestWhileNobodyKnowsHowABrokenServiceWasNothingIsTakenAwayAndNothingForgott
 	c.commit(broken)
 	for range 2 {
 		bundle := c.m.rendered.bundle
-		if diff := cmp.Diff([]string{"cart"}, bundle.Lost); diff != "" || !strings.Contains(syncrun.UnknownServices(bundle).String(), "how that was before is not known: ") {
+		if diff := cmp.Diff([]string{"cart"}, bundle.Lost); diff != "" || !strings.Contains(syncrun.UnknownServices(bundle).String(), "the last known good manifest cannot be found: ") {
 			t.Errorf("lost: %v, keeping: %q", bundle.Lost, syncrun.UnknownServices(bundle))
 		}
 		if c.ms.Status.LastKnownGoodRevision != basis || len(c.ms.Status.Frozen) > 0 {
-			t.Errorf("the status forgot what it knew: %+v", c.ms.Status)
+			t.Errorf("the status lost the last known good revision: %+v", c.ms.Status)
 		}
-		if said := frozenMessage(bundle); !strings.Contains(said, "Nothing is deleted or narrowed") || !strings.Contains(said, "cart") {
-			t.Errorf("said: %s", said)
+		if said := frozenMessage(bundle); !strings.Contains(said, "nothing is deleted or narrowed") || !strings.Contains(said, "cart") {
+			t.Errorf("message: %s", said)
 		}
 		c.commit(map[string]string{"services/stock.cue": pipelineService("stock", "placement: west: {}", `versions: v1: labels: version: "v1"`)})
 	}
-	// Git has it again, and is asked when the answer is old enough.
+	// Git has the commit again. It is fetched when the failed result has expired.
 	c.r.fetcher = c.commits
 	c.commits[first.Commit] = first
 	c.r.now = func() time.Time { return time.Now().Add(time.Hour) }
@@ -292,7 +294,7 @@ func TestWhileNobodyKnowsHowABrokenServiceWasNothingIsTakenAwayAndNothingForgott
 	}
 }
 
-// gone is a Fetcher that lacks some commits.
+// gone is a Fetcher without earlier commits.
 type gone struct{ commits }
 
 func (g gone) FetchCommit(ctx context.Context, ms *v1alpha1.MeshSync, commit string) (*source.Snapshot, error) {
@@ -302,8 +304,9 @@ func (g gone) FetchCommit(ctx context.Context, ms *v1alpha1.MeshSync, commit str
 	return g.commits.FetchCommit(ctx, ms, commit)
 }
 
-// A template that Istio refuses for whoever has it: not even what was good is accepted.
-func TestAServiceWhoseLastGoodIsRefusedIsKnownAllTheSame(t *testing.T) {
+// Istio rejects a template in each service that uses it, so the last known good manifest is
+// rejected too.
+func TestRejectedLastKnownGoodManifestIsRemembered(t *testing.T) {
 	c := newCluster(t, "east")
 	c.commit(nil)
 	good := c.m.lastKnownGood.manifests.Revision("cart")
@@ -327,7 +330,7 @@ import mesh "isthmus.dev/mesh"
 		t.Fatalf("lost: %v, keeping %q, findings: %v", bundle.Lost, syncrun.UnknownServices(bundle), bundle.Findings)
 	}
 	if c.m.lastKnownGood.manifests.Revision("cart") != good || !cmp.Equal(c.ms.Status.Frozen, []v1alpha1.FrozenService{{Service: "cart", Revision: good}}) {
-		t.Errorf("kept in mind: %q, frozen: %v, want %q", c.m.lastKnownGood.manifests.Revision("cart"), c.ms.Status.Frozen, good)
+		t.Errorf("last known good revision: %q, frozen: %v, want %q", c.m.lastKnownGood.manifests.Revision("cart"), c.ms.Status.Frozen, good)
 	}
 	c.restart()
 	c.run()
@@ -336,6 +339,6 @@ import mesh "isthmus.dev/mesh"
 	}
 	c.commit(map[string]string{"refusing.cue": ""})
 	if b := c.m.rendered.bundle; len(b.Lost) > 0 || len(b.Frozen) > 0 {
-		t.Errorf("mended, lost: %v, frozen: %v", b.Lost, b.Frozen)
+		t.Errorf("after the fix: lost: %v, frozen: %v", b.Lost, b.Frozen)
 	}
 }

@@ -18,16 +18,17 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/source"
 )
 
-// secretMaxAge bounds how long a key that was taken out of a Secret is still trusted for the commit that is already here.
-// A new commit is always judged by the Secrets of that moment; reading them in every interval would cost the API
-// server a request for nothing.
+// secretMaxAge bounds how long a key is trusted, for the commit that is already fetched, after it
+// was removed from its Secret. A new commit is always verified with the current Secrets. Reading
+// the Secrets in every interval would cost requests to the API server.
 const secretMaxAge = 10 * time.Minute
 
 // GitFetcher fetches from Git with credentials from Secrets.
 type GitFetcher struct {
-	// Limits bound what a commit may hold; zero fields are their defaults.
+	// Limits bound the size of a commit; zero fields have the default values.
 	Limits source.Limits
-	// Secrets reads Secrets; it must not cache them, since the controller may get but not list them.
+	// Secrets reads Secrets. It must not cache, because the controller may get but not list
+	// Secrets.
 	Secrets client.Reader
 
 	mutex sync.Mutex
@@ -37,21 +38,22 @@ type GitFetcher struct {
 type gitClient struct {
 	git     *source.Git
 	options source.Options
-	// A fetch that hangs may still run beside the one of a newer spec, so what changes is atomic: when the Secrets were
-	// read, and the hash of the last commit that was fetched with these options.
+	// readAt is the time when the Secrets were read; commit is the hash of the last commit that was
+	// fetched with these options. Both are atomic, because a fetch that hangs may run at the same
+	// time as the fetch for a newer spec.
 	readAt atomic.Pointer[time.Time]
 	commit atomic.Pointer[string]
 }
 
 func newGitClient(git *source.Git, options source.Options) *gitClient {
 	c := &gitClient{git: git, options: options}
-	c.read()
+	c.markRead()
 	c.commit.Store(new(string))
 	return c
 }
 
-// read notes that the Secrets were read now.
-func (c *gitClient) read() {
+// markRead records that the Secrets were read now.
+func (c *gitClient) markRead() {
 	now := time.Now()
 	c.readAt.Store(&now)
 }
@@ -64,13 +66,13 @@ func (c *gitClient) fetch(ctx context.Context, known string) (*source.Snapshot, 
 	return snapshot, err
 }
 
-// Fetch gets the commit that ms asks for; known is the hash of the commit that the last run saw, or "". With
-// fresh, the Secrets are read again first.
+// Fetch fetches the commit that ms selects. known is the hash of the commit that the last run saw,
+// or "". If fresh is set, the Secrets are read again first.
 func (f *GitFetcher) Fetch(ctx context.Context, ms *v1alpha1.MeshSync, known string, fresh bool) (*source.Snapshot, error) {
 	key := client.ObjectKeyFromObject(ms)
-	held := f.client(key)
-	if held == nil || fresh || time.Since(*held.readAt.Load()) > secretMaxAge || !sameSource(ms, held.options) {
-		current, err := f.connect(ctx, ms, held)
+	existing := f.client(key)
+	if existing == nil || fresh || time.Since(*existing.readAt.Load()) > secretMaxAge || !sameSource(ms, existing.options) {
+		current, err := f.connect(ctx, ms, existing)
 		if err != nil {
 			return nil, err
 		}
@@ -78,34 +80,34 @@ func (f *GitFetcher) Fetch(ctx context.Context, ms *v1alpha1.MeshSync, known str
 		return current.fetch(ctx, known)
 	}
 
-	before := *held.commit.Load()
-	snapshot, err := held.fetch(ctx, known)
+	before := *existing.commit.Load()
+	snapshot, err := existing.fetch(ctx, known)
 	unchanged := err == nil && snapshot.Commit == before
 	if unchanged || !needsSecrets(ms) {
 		return snapshot, err
 	}
-	// A new commit, and a failure, are judged by the Secrets as they are now.
-	current, connectErr := f.connect(ctx, ms, held)
+	// New commits and failures are checked again with the current Secrets.
+	current, connectErr := f.connect(ctx, ms, existing)
 	if connectErr != nil {
 		return nil, connectErr
 	}
-	if current == held {
+	if current == existing {
 		return snapshot, err
 	}
 	f.keep(key, current)
 	return current.fetch(ctx, known)
 }
 
-// FetchCommit gets one commit by its hash, with what Fetch was made with last.
+// FetchCommit fetches one commit by its hash, with the options of the last Fetch.
 func (f *GitFetcher) FetchCommit(ctx context.Context, ms *v1alpha1.MeshSync, commit string) (*source.Snapshot, error) {
-	held := f.client(client.ObjectKeyFromObject(ms))
-	if held == nil {
-		return nil, fmt.Errorf("cannot fetch commit %s: nothing was fetched for MeshSync %s/%s yet", commit, ms.Namespace, ms.Name)
+	existing := f.client(client.ObjectKeyFromObject(ms))
+	if existing == nil {
+		return nil, fmt.Errorf("cannot fetch commit %s: MeshSync %s/%s has fetched nothing yet", commit, ms.Namespace, ms.Name)
 	}
-	return held.git.FetchCommit(ctx, commit)
+	return existing.git.FetchCommit(ctx, commit)
 }
 
-// Forget drops what is held for a MeshSync.
+// Forget drops the Git client of a MeshSync.
 func (f *GitFetcher) Forget(key types.NamespacedName) {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
@@ -127,15 +129,15 @@ func (f *GitFetcher) keep(key types.NamespacedName, c *gitClient) {
 	f.of[key] = c
 }
 
-// connect reads the Secrets; it returns held itself if nothing differs from what it was made with.
-func (f *GitFetcher) connect(ctx context.Context, ms *v1alpha1.MeshSync, held *gitClient) (*gitClient, error) {
+// connect reads the Secrets. It returns the existing client if its options have not changed.
+func (f *GitFetcher) connect(ctx context.Context, ms *v1alpha1.MeshSync, existing *gitClient) (*gitClient, error) {
 	options, err := f.options(ctx, ms)
 	if err != nil {
 		return nil, err
 	}
-	if held != nil && held.options.Equal(options) {
-		held.read()
-		return held, nil
+	if existing != nil && existing.options.Equal(options) {
+		existing.markRead()
+		return existing, nil
 	}
 	git, err := source.New(options)
 	if err != nil {
@@ -172,7 +174,7 @@ func (f *GitFetcher) secret(ctx context.Context, ms *v1alpha1.MeshSync, ref *met
 	case err == nil:
 		return secret.Data, nil
 	case apierrors.IsNotFound(err):
-		return nil, &secretError{fmt.Errorf("secret %s/%s, named by %s, does not exist; create it, or take the reference out", ms.Namespace, ref.Name, field)}
+		return nil, &secretError{fmt.Errorf("secret %s/%s, named by %s, does not exist; create it or remove the reference", ms.Namespace, ref.Name, field)}
 	case apierrors.IsForbidden(err):
 		return nil, &secretError{fmt.Errorf("the controller may not read secret %s/%s, named by %s: it reads Secrets of its own namespace only; "+
 			"move the MeshSync there, or bind a Role that may get this Secret: %w", ms.Namespace, ref.Name, field, err)}
@@ -181,12 +183,12 @@ func (f *GitFetcher) secret(ctx context.Context, ms *v1alpha1.MeshSync, ref *met
 	}
 }
 
-// secretError is a Secret that a person has to see to.
+// secretError is the error of a missing or forbidden Secret. A user must act.
 type secretError struct{ error }
 
 func (e *secretError) Unwrap() error { return errors.Unwrap(e.error) }
 
-// plainOptions is all of the options that does not stand in a Secret.
+// plainOptions are the options without the contents of Secrets.
 func plainOptions(ms *v1alpha1.MeshSync) source.Options {
 	spec := ms.Spec.Source
 	options := source.Options{URL: spec.URL, Path: ms.Spec.Path}
@@ -199,7 +201,7 @@ func plainOptions(ms *v1alpha1.MeshSync) source.Options {
 	return options
 }
 
-// sameSource reports whether ms still asks for what options were made from, Secrets aside.
+// sameSource reports whether the options still match ms, apart from Secrets.
 func sameSource(ms *v1alpha1.MeshSync, options source.Options) bool {
 	options.Auth, options.Proxy, options.Limits = nil, nil, source.Limits{}
 	if options.Verify != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/support/gitops"
 )
 
-// keeps fails the test if the controller deleted anything, or made anew what had these uids.
+// keeps fails the test if the controller deleted or replaced the objects with these uids.
 func (w *world) keeps(uids map[string]string) {
 	w.T.Helper()
 	for _, request := range w.requests.list() {
@@ -29,7 +29,7 @@ func (w *world) keeps(uids map[string]string) {
 	now := uidsOf(w.Objects())
 	for key, uid := range uids {
 		if now[key] != uid {
-			w.T.Errorf("%s was %q and is %q", key, uid, now[key])
+			w.T.Errorf("uid of %s: before %q, now %q", key, uid, now[key])
 		}
 	}
 }
@@ -42,13 +42,13 @@ func uidsOf(all map[string]*unstructured.Unstructured) map[string]string {
 	return out
 }
 
-func TestAMeshSyncThatIsReplacedDeletesNothingThatTheNextOneDeclares(t *testing.T) {
+func TestReplacedMeshSyncKeepsObjectsOfItsSuccessor(t *testing.T) {
 	w := newWorld(t, withIstio)
 	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
 	w.Applied("mesh", w.Git.First)
 	before := uidsOf(w.Objects())
 
-	// As Flux renames one: the new one is made, then the old one is pruned.
+	// Flux renames a MeshSync in this order: it creates the new one, then prunes the old one.
 	w.Create("renamed")
 	w.NotReady("renamed", v1alpha1.ReasonAnotherMeshSync)
 	must(t, w.Admin.Delete(t.Context(), w.Get("mesh")))
@@ -61,19 +61,19 @@ func TestAMeshSyncThatIsReplacedDeletesNothingThatTheNextOneDeclares(t *testing.
 		}
 	}
 	if events := w.events.with(corev1.EventTypeNormal, "Succeeded"); len(events) != 1 || !strings.Contains(events[0], namespace+"/renamed") {
-		t.Errorf("one event tells who takes over: %q", events)
+		t.Errorf("want one event that names the successor: %q", events)
 	}
 
-	// The last one does what its policy says.
+	// The last MeshSync follows its deletion policy.
 	w.Change("renamed", func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
 	must(t, w.Admin.Delete(t.Context(), w.Get("renamed")))
-	w.Until("everything is gone", func() (bool, string) {
+	w.Until("all objects are deleted", func() (bool, string) {
 		err := w.Admin.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "renamed"}, &v1alpha1.MeshSync{})
 		return apierrors.IsNotFound(err) && len(w.Objects()) == 0, cmp.Diff(nil, keysOf(w.Objects()))
 	})
 }
 
-func TestOneThatMayNotWriteDoesNotPromiseToTakeOver(t *testing.T) {
+func TestMeshSyncThatMayNotWriteIsNoSuccessor(t *testing.T) {
 	w := newWorld(t, withIstio)
 	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete })
 	w.Applied("mesh", w.Git.First)
@@ -98,29 +98,29 @@ func TestOneThatMayNotWriteDoesNotPromiseToTakeOver(t *testing.T) {
 	}
 
 	w.Create("renamed", func(ms *v1alpha1.MeshSync) { ms.Spec.Mode = v1alpha1.ModeObserve })
-	says("one that only observes claims nothing", false, namespace+"/mesh", "only observes", "deletes its objects if its spec.deletionPolicy is Delete", "spec.mode to Apply first")
+	says("a MeshSync in mode Observe claims nothing", false, namespace+"/mesh", "only observes", "deletes its objects if its spec.deletionPolicy is Delete", "spec.mode to Apply first")
 	w.Change("renamed", func(ms *v1alpha1.MeshSync) { ms.Spec.Mode = v1alpha1.ModeApply })
-	says("one that applies claims", true, namespace+"/mesh")
+	says("a MeshSync in mode Apply claims the objects", true, namespace+"/mesh")
 	w.Change("renamed", func(ms *v1alpha1.MeshSync) { ms.Spec.Suspend = true })
-	says("one that is suspended takes back what it said before", false, namespace+"/mesh", "is suspended", "spec.suspend to false first")
+	says("a suspended MeshSync withdraws its message", false, namespace+"/mesh", "is suspended", "spec.suspend to false first")
 	w.Change("renamed", func(ms *v1alpha1.MeshSync) { ms.Spec.Mode = v1alpha1.ModeObserve })
-	says("both stand in the way", false, "is suspended and only observes", "spec.suspend to false and spec.mode to Apply first")
+	says("suspend and mode Observe both block", false, "is suspended and only observes", "spec.suspend to false and spec.mode to Apply first")
 
-	// Whoever follows the sentence loses nothing.
+	// A user who follows the message loses no object.
 	w.Change("renamed", func(ms *v1alpha1.MeshSync) { ms.Spec.Suspend, ms.Spec.Mode = false, v1alpha1.ModeApply })
-	says("one that applies claims", true)
+	says("a MeshSync in mode Apply claims the objects", true)
 	must(t, w.Admin.Delete(t.Context(), w.Get("mesh")))
 	w.Applied("renamed", w.Git.First)
 	w.keeps(before)
 }
 
-func TestAnotherURLDeletesNothingThatIsThereAsWell(t *testing.T) {
+func TestChangedURLKeepsCommonObjects(t *testing.T) {
 	w := newWorld(t, withIstio)
 	w.Create("mesh")
 	w.Applied("mesh", w.Git.First)
 	before := uidsOf(w.Objects())
 
-	// A place where nobody answers, then one that has the same and more.
+	// First a URL without a server, then a repository with the same services and more.
 	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Source.URL = "http://127.0.0.1:1/mesh.git" })
 	w.NotReady("mesh", v1alpha1.ReasonFetchFailed)
 	w.keeps(before)
@@ -130,25 +130,25 @@ func TestAnotherURLDeletesNothingThatIsThereAsWell(t *testing.T) {
 	w.Applied("mesh", commit)
 	w.keeps(before)
 	if len(w.Objects()) <= len(before) {
-		t.Error("the new repository is not followed")
+		t.Error("the new repository is not applied")
 	}
 }
 
-func TestAnotherClusterDeletesNothingThatIsThereAsWell(t *testing.T) {
+func TestChangedClusterKeepsCommonObjects(t *testing.T) {
 	w := newWorld(t, withIstio)
 	commit := w.publishing()
 	w.Create("mesh")
 	w.Applied("mesh", commit)
 	east, asked := w.Objects(), 0
 	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Cluster = "west"; ms.Spec.Interval.Duration = time.Hour })
-	w.Until("it is west, or held until a person agrees", func() (bool, string) {
+	w.Until("the cluster is west, or the plan is held", func() (bool, string) {
 		ms := w.Get("mesh")
 		if held := ms.Status.Held; held != nil && ms.Annotations[v1alpha1.AcknowledgeAnnotation] != held.Digest {
 			if diff := cmp.Diff(uidsOf(east), uidsOf(w.Objects())); diff != "" {
-				t.Fatalf("held, and changed: -before, +after:\n%s", diff)
+				t.Fatalf("the held plan changed objects: -before, +after:\n%s", diff)
 			}
 			if asked++; asked > 1 {
-				t.Fatalf("a person is asked again: %s", describe(ms))
+				t.Fatalf("the acknowledged plan is held again: %s", describe(ms))
 			}
 			w.acknowledge(held.Digest)
 		}
@@ -162,15 +162,15 @@ func TestAnotherClusterDeletesNothingThatIsThereAsWell(t *testing.T) {
 			stayed++
 		}
 		if declared && uid != string(object.GetUID()) {
-			t.Errorf("%s was deleted and made anew", key)
+			t.Errorf("%s was deleted and created again", key)
 		}
 	}
 	if stayed == 0 || stayed == len(west) {
-		t.Errorf("%d of %d objects are common, so this shows nothing", stayed, len(west))
+		t.Errorf("%d of %d objects are common, too few for this test", stayed, len(west))
 	}
 }
 
-func TestMeshSyncsThatGoTogetherTakeTheirObjectsWithThem(t *testing.T) {
+func TestMeshSyncsDeletedTogetherDeleteTheirObjects(t *testing.T) {
 	w := newWorld(t, withIstio)
 	deleted := func(ms *v1alpha1.MeshSync) { ms.Spec.DeletionPolicy = v1alpha1.DeletionDelete }
 	w.Create("mesh", deleted)
@@ -180,7 +180,7 @@ func TestMeshSyncsThatGoTogetherTakeTheirObjectsWithThem(t *testing.T) {
 	for _, name := range []string{"mesh", "renamed"} {
 		must(t, w.Admin.Delete(t.Context(), w.Get(name)))
 	}
-	w.Until("everything is gone", func() (bool, string) {
+	w.Until("all objects are deleted", func() (bool, string) {
 		err := w.Admin.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "renamed"}, &v1alpha1.MeshSync{})
 		return apierrors.IsNotFound(err) && len(w.Objects()) == 0, cmp.Diff(nil, keysOf(w.Objects()))
 	})

@@ -12,48 +12,48 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/text"
 )
 
-// Healthy is about the resources, Ready about the run: a run that could not read the repository says nothing
-// about them, so what was known stays.
+// writeHealthy writes the condition Healthy. Healthy is about the resources, Ready about the run: a
+// run without a plan keeps the last Healthy condition.
 func writeHealthy(ms *v1alpha1.MeshSync, o outcome) {
 	if o.plan == nil || o.notBegun {
 		return
 	}
-	bad := syncrun.Refusals(o.plan)
+	refusals := syncrun.Refusals(o.plan)
 	switch {
 	case o.wrote.failed > 0:
 		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonApplyFailed, "%s could not be written", text.Count(o.wrote.failed, "object"))
-	case len(bad) > 0:
-		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonRefused, "%s belongs to somebody else or is opted out, and is not what the repository says", list(bad))
+	case len(refusals) > 0:
+		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonRefused, "Refused, because another owner has the object or it opted out: %s", list(refusals))
 	case len(o.plan.StatusProblems) > 0:
 		writeStatusProblems(ms, o.plan.StatusProblems)
 	case o.inPlace():
 		except := ""
 		if n := len(syncrun.SkippedObjects(o.plan)); n > 0 {
-			except = fmt.Sprintf(", except %d left alone", n)
+			except = fmt.Sprintf(", except %d skipped", n)
 		}
 		conditions.MarkTrue(ms, meta.HealthyCondition, meta.SucceededReason, "All resources of %s are in place%s", text.Short(o.bundle.Revision), except)
 	case o.observeOnly:
-		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonObserved, "%d of %s of %s are in place; %s, and nothing is written, since spec.mode is Observe",
+		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonObserved, "%d of %s of %s are in place; %s. Nothing is written, because spec.mode is Observe",
 			o.plan.Unchanged, text.Count(len(o.bundle.Resources), "resource"), text.Short(o.bundle.Revision), countPlanned(o.plan).toDo())
 	}
 }
 
-// writeComplaints tells what istiod says, of what it refuses first.
+// writeStatusProblems reports the problems that istiod found, rejected objects first.
 func writeStatusProblems(ms *v1alpha1.MeshSync, all []clustercache.StatusProblem) {
-	first, refused := all[0], 0
+	first, rejected := all[0], 0
 	for _, c := range all {
 		if c.Rejected {
-			refused++
+			rejected++
 		}
 		if c.Rejected && !first.Rejected {
 			first = c
 		}
 	}
-	if refused > 0 {
-		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonIstioRefuses, "Istio refuses %s: %s: %s",
-			text.Count(refused, "object"), first.Key, cut(first.Message))
+	if rejected > 0 {
+		conditions.MarkFalse(ms, meta.HealthyCondition, v1alpha1.ReasonIstioRefuses, "Istio rejects %s: %s: %s",
+			text.Count(rejected, "object"), first.Key, cut(first.Message))
 		return
 	}
-	conditions.MarkUnknown(ms, meta.HealthyCondition, meta.ProgressingReason, "Not all proxies have %s yet: %s: %s",
+	conditions.MarkUnknown(ms, meta.HealthyCondition, meta.ProgressingReason, "Not all proxies have received %s yet: %s: %s",
 		text.Count(len(all), "object"), first.Key, cut(first.Message))
 }

@@ -14,10 +14,10 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/text"
 )
 
-// writeHistory notes a result that differs from the latest, or that wrote something. Equal results are not counted: that
-// would be a write in every interval.
+// writeHistory adds a result that differs from the latest entry, or that wrote objects. Equal
+// results are not counted, because that would write the status in every interval.
 func (r *Reconciler) writeHistory(ms *v1alpha1.MeshSync, m *syncState, o outcome) {
-	// What is refused while it is fetched leaves no snapshot: the one in memory is of a commit before, which was good.
+	// A commit that is rejected during the fetch has no snapshot; m.fetched has an earlier commit.
 	if o.saysNothing || m.fetched.snapshot == nil || o.reason == v1alpha1.ReasonContentRefused {
 		return
 	}
@@ -31,7 +31,7 @@ func (r *Reconciler) writeHistory(ms *v1alpha1.MeshSync, m *syncState, o outcome
 		return
 	}
 	if !syncrun.WasNotBegun(o.reason) {
-		// It takes the place of what was noted when it began.
+		// Replace the entry of recordBegin.
 		ms.Status.History = slices.DeleteFunc(ms.Status.History, func(entry meta.Snapshot) bool {
 			return entry.Digest == digest && entry.LastReconciledStatus == meta.ProgressingReason
 		})
@@ -39,8 +39,8 @@ func (r *Reconciler) writeHistory(ms *v1alpha1.MeshSync, m *syncState, o outcome
 	ms.Status.History.Upsert(digest, r.now(), r.now().Sub(m.started), o.reason, map[string]string{"revision": revision})
 }
 
-// writeBasis notes what a later commit falls back to, if all of it is known: otherwise what the status says of earlier commits is all that there is
-// to find out how things were.
+// writeLastKnownGood records the last known good revision and the frozen services. If a last known
+// good manifest is unknown, the old values stay, because they are needed to find it.
 func writeLastKnownGood(ms *v1alpha1.MeshSync, bundle *render.Bundle) {
 	if !syncrun.LastKnownGoodFound(bundle) {
 		return
@@ -53,10 +53,11 @@ func writeLastKnownGood(ms *v1alpha1.MeshSync, bundle *render.Bundle) {
 	}
 }
 
-// begin notes that a bundle may be written in part from now on. Whoever comes after a process that ends before it can tell how that went must neither make anything
-// older of it again nor take what it brought for what never was good.
+// recordBegin records in the status that a bundle may be partly written from now on. If the process
+// dies before the end of the run, the next process must neither restore an older bundle nor treat
+// services of this bundle as never good.
 func (r *Reconciler) recordBegin(ctx context.Context, ms *v1alpha1.MeshSync, m *syncState, p *patcher, bundle *render.Bundle, plan plans.Plan) error {
-	// A bundle that could not be compared with the cluster stands in the history as well, and was not begun.
+	// A bundle that could not be compared with the cluster has a history entry but was not begun.
 	begun := syncrun.IsEntryOf(syncrun.LastWritten(ms), bundle) && (!syncrun.LastKnownGoodFound(bundle) || ms.Status.LastKnownGoodRevision == bundle.Revision)
 	if plan.Overridden == nil && (begun || !plan.Writes()) {
 		return nil
@@ -72,9 +73,9 @@ func (r *Reconciler) recordBegin(ctx context.Context, ms *v1alpha1.MeshSync, m *
 	if err := p.status(ctx, ms); err != nil {
 		return err
 	}
-	if passed := plan.Overridden; passed != nil {
-		r.events.Eventf(ms, corev1.EventTypeNormal, v1alpha1.ReasonAcknowledged, "Revision %s is no longer held: %s. It was let pass by %s, and so would be the same another time: %s",
-			text.Short(bundle.Revision), passed.Reason, passed.Digest, syncrun.HowToRevoke(ms, bundle, passed.Digest))
+	if guard := plan.Overridden; guard != nil {
+		r.events.Eventf(ms, corev1.EventTypeNormal, v1alpha1.ReasonAcknowledged, "Revision %s is no longer held: %s. Digest %s acknowledges it. The same loss would not be held again; to revoke the acknowledgement: %s",
+			text.Short(bundle.Revision), guard.Reason, guard.Digest, syncrun.HowToRevoke(ms, bundle, guard.Digest))
 	}
 	return nil
 }

@@ -13,8 +13,9 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/syncrun"
 )
 
-// lastGood finds out, for a new process, how services were before they broke: as the commit has them that was carried out last, and those
-// that were frozen by then as the commits have them that the status names.
+// findLastKnownGood reads the last known good manifests from Git for a new process: those of
+// status.lastKnownGoodRevision, and for services that were frozen then, those of the revisions in
+// status.frozen.
 func (r *Reconciler) findLastKnownGood(ctx context.Context, ms *v1alpha1.MeshSync) (*evaluate.LastKnownGood, error) {
 	if ms.Status.LastKnownGoodRevision == "" {
 		owned, err := r.cluster().Owns(ctx, ms)
@@ -22,15 +23,15 @@ func (r *Reconciler) findLastKnownGood(ctx context.Context, ms *v1alpha1.MeshSyn
 			return nil, err
 		}
 		if owned {
-			return nil, errors.New("there are resources of the mesh here, and the status does not say which commit they are from")
+			return nil, errors.New("this cluster has resources of the mesh, but status.lastKnownGoodRevision is empty")
 		}
-		// Nothing of this mesh is here, so nothing stems from what is broken.
+		// The cluster has no object of this mesh, so no broken service has an earlier state here.
 		return &evaluate.LastKnownGood{}, nil
 	}
 	if unlisted := ms.Status.FrozenCount - int64(len(ms.Status.Frozen)); unlisted > 0 {
-		return nil, fmt.Errorf("%d more services were frozen than the status could list", unlisted)
+		return nil, fmt.Errorf("status.frozen does not list %d of the frozen services", unlisted)
 	}
-	// First those that were frozen then, then all others beside them.
+	// First the frozen services, then all others.
 	frozen := &evaluate.LastKnownGood{}
 	byRevision := map[string][]string{}
 	for _, f := range ms.Status.Frozen {
@@ -45,11 +46,11 @@ func (r *Reconciler) findLastKnownGood(ctx context.Context, ms *v1alpha1.MeshSyn
 		}
 		then, err := r.renderer.Manifests(ctx, snapshot, ms.Spec.Cluster)
 		if err != nil {
-			return nil, fmt.Errorf("revision %s, which was applied before, cannot be evaluated any more: %w", revision, err)
+			return nil, fmt.Errorf("the applied revision %s can no longer be evaluated: %w", revision, err)
 		}
 		for _, name := range services {
 			if !slices.Contains(then.Services(), name) {
-				return nil, fmt.Errorf("service %s is not what it was in revision %s", name, revision)
+				return nil, fmt.Errorf("revision %[2]s no longer has a good manifest of service %[1]s", name, revision)
 			}
 		}
 		frozen = frozen.With(then, services...)
@@ -60,10 +61,10 @@ func (r *Reconciler) findLastKnownGood(ctx context.Context, ms *v1alpha1.MeshSyn
 	}
 	_, good, err := r.renderer.Render(ctx, syncrun.RenderRequest{Snapshot: snapshot, Cluster: ms.Spec.Cluster, Basis: frozen, LeftOut: leftOut})
 	if err == nil && good == nil {
-		err = errors.New("it is evaluated in one piece, of which no service can be taken by itself")
+		err = errors.New("the repository is evaluated in one piece, so its services cannot be evaluated separately")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("revision %s, which was applied before, cannot be evaluated any more: %w", ms.Status.LastKnownGoodRevision, err)
+		return nil, fmt.Errorf("the applied revision %s can no longer be evaluated: %w", ms.Status.LastKnownGoodRevision, err)
 	}
 	return good, nil
 }
@@ -72,7 +73,7 @@ func (r *Reconciler) findLastKnownGood(ctx context.Context, ms *v1alpha1.MeshSyn
 func (r *Reconciler) commit(ctx context.Context, ms *v1alpha1.MeshSync, revision string) (*source.Snapshot, error) {
 	_, hash, ok := strings.Cut(revision, "sha1:")
 	if !ok {
-		return nil, fmt.Errorf("revision %q names no commit", revision)
+		return nil, fmt.Errorf("revision %q has no commit hash", revision)
 	}
 	snapshot, err := r.fetcher.FetchCommit(ctx, ms, hash)
 	if err != nil {

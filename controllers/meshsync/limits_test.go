@@ -12,13 +12,13 @@ import (
 	gitsource "github.com/isthmus-mesh/isthmus/internal/source"
 )
 
-func TestWhatACommitMayHoldIsLimited(t *testing.T) {
+func TestSizeOfACommitIsLimited(t *testing.T) {
 	w := newWorld(t, withIstio)
 	w.stop()
 	w.start(meshsync.WithSourceLimits(gitsource.Limits{MaxFiles: 3}))
 	w.Create("mesh")
 	ms := w.NotReady("mesh", v1alpha1.ReasonContentRefused)
 	if text := conditions.GetMessage(ms, meta.ReadyCondition); !strings.Contains(text, "more than 3 f") || !strings.Contains(text, "--max-files") {
-		t.Errorf("the message names the flag: %s", text)
+		t.Errorf("the message does not name the limit and the flag: %s", text)
 	}
 }

@@ -16,7 +16,7 @@ import (
 	git "github.com/isthmus-mesh/isthmus/internal/source"
 )
 
-// interrupted lets something happen when the next answer of a fetch is on its way.
+// interrupted runs a function before the next result of a fetch is returned.
 type interrupted struct {
 	meshsync.Fetcher
 	then chan func()
@@ -32,7 +32,7 @@ func (f *interrupted) Fetch(ctx context.Context, ms *v1alpha1.MeshSync, known st
 	return snapshot, err
 }
 
-// newInterruptedWorld has applied its first commit, and looks for others when it is asked to.
+// newInterruptedWorld has applied its first commit and fetches on request only.
 func newInterruptedWorld(t *testing.T) (*world, *interrupted) {
 	w := newWorld(t, withIstio)
 	w.stop()
@@ -49,7 +49,7 @@ func (w *world) request(token string) {
 	})
 }
 
-func TestARequestDuringAFetchIsHeeded(t *testing.T) {
+func TestRequestDuringAFetchIsHandled(t *testing.T) {
 	w, f := newInterruptedWorld(t)
 	w.Git.Commit(map[string]string{"services/two.cue": service("two")})
 	third := make(chan string, 1)
@@ -61,7 +61,7 @@ func TestARequestDuringAFetchIsHeeded(t *testing.T) {
 	w.Applied("mesh", <-third)
 }
 
-func TestASpecThatChangesDuringAFetchIsNotSaidToBeApplied(t *testing.T) {
+func TestSpecChangedDuringAFetchIsNotReportedAsApplied(t *testing.T) {
 	w, f := newInterruptedWorld(t)
 	w.Git.Commit(map[string]string{"services/two.cue": service("two")})
 	f.then <- func() {
@@ -81,7 +81,7 @@ func TestASpecThatChangesDuringAFetchIsNotSaidToBeApplied(t *testing.T) {
 			return
 		}
 		if ready.Status == metav1.ConditionTrue && (ready.ObservedGeneration == ms.Generation || ms.Status.ObservedGeneration == ms.Generation) {
-			t.Fatalf("ready for a branch that there is not:%s", describe(ms))
+			t.Fatalf("Ready for a branch that does not exist:%s", describe(ms))
 		}
 	}
 	t.Error("the watch ended")

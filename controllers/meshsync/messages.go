@@ -16,7 +16,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/text"
 )
 
-// first names the first findings and how many there are beside.
+// first names the first findings and counts the rest.
 func first(findings manifest.Findings) string {
 	named := make([]string, 0, text.MaxNamed)
 	for _, finding := range findings[:min(len(findings), text.MaxNamed)] {
@@ -41,7 +41,7 @@ func list(errors []v1alpha1.SyncError) string {
 	return text.AndMore(named, len(errors))
 }
 
-// firstRefused says why the first of them is refused, and how many there are beside.
+// firstRefused gives the reason of the first refusal and counts the rest.
 func firstRefused(refused []v1alpha1.SyncError) string {
 	return text.AndMore([]string{refused[0].Resource + ": " + refused[0].Message}, len(refused))
 }
@@ -54,7 +54,7 @@ func syncErrors(findings manifest.Findings) []v1alpha1.SyncError {
 	return out
 }
 
-// failures are the writes that did not succeed.
+// failures are the failed writes.
 func failures(result execute.Result) []v1alpha1.SyncError {
 	var out []v1alpha1.SyncError
 	for _, o := range result.Outcomes {
@@ -65,7 +65,7 @@ func failures(result execute.Result) []v1alpha1.SyncError {
 	return out
 }
 
-// firstOf is the first of joined errors, and how many there are beside.
+// firstOf is the first of joined errors, with the count of the rest.
 func firstOf(err error) string {
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
@@ -75,8 +75,8 @@ func firstOf(err error) string {
 	return text.AndMore([]string{all[0].Error()}, len(all))
 }
 
-// conflicts reports whether nothing failed but writes that somebody else was faster than.
-func conflicts(err error) bool {
+// isLostRace reports whether all failed writes conflicted with another writer.
+func isLostRace(err error) bool {
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return false
@@ -90,10 +90,10 @@ func conflicts(err error) bool {
 	return true
 }
 
-// maxTimed is how many of what has its time the status lists: of what settles, and of what is withdrawn.
+// maxTimed is the maximum length of status.deferred and status.withdrawing.
 const maxTimed = 20
 
-// withdrawals are what stays for a while, the first to go first.
+// withdrawals are the objects that are being withdrawn, the earliest deletion first.
 func withdrawals(plan *plans.Plan) []v1alpha1.Withdrawal {
 	var out []v1alpha1.Withdrawal
 	for _, action := range plan.Withdrawals() {
@@ -103,7 +103,7 @@ func withdrawals(plan *plans.Plan) []v1alpha1.Withdrawal {
 	return out
 }
 
-// settlings are what waits for other clusters, the first to be written first.
+// deferrals are the objects that wait for other clusters, the earliest write first.
 func deferrals(plan *plans.Plan) []v1alpha1.Deferred {
 	var out []v1alpha1.Deferred
 	for _, action := range plan.Deferrals() {
@@ -113,18 +113,19 @@ func deferrals(plan *plans.Plan) []v1alpha1.Deferred {
 	return out
 }
 
-// until is the time of an action as the API has it, in seconds: with more of it the status would differ from itself, and be written in each run.
+// until is the time of an action in whole seconds, as the API stores it. A more precise time would
+// make the status differ in each run.
 func until(action plans.Action) metav1.Time {
 	return metav1.NewTime(action.Until.Truncate(time.Second))
 }
 
-// firstTen is what a list in the status holds at most; the counts beside it tell of the rest.
+// firstTen shortens a list for the status; a count field has the full length.
 func firstTen[T any](all []T) []T { return all[:min(len(all), 10)] }
 
-// longest is how many bytes of a message get into the status: enough for a person, and far from what the API server refuses.
+// maxMessageBytes bounds a message in the status, far below the limit of the API server.
 const maxMessageBytes = 4096
 
-// fitted cuts what would make the API server refuse the status; the log has all of it.
+// fitToStatus cuts texts that are too long for the API server; the log has them in full.
 func fitToStatus(o outcome) outcome {
 	o.message = cut(o.message)
 	o.errors = slices.Clone(o.errors)
@@ -138,5 +139,5 @@ func cut(text string) string {
 	if len(text) <= maxMessageBytes {
 		return text
 	}
-	return strings.ToValidUTF8(text[:maxMessageBytes], "") + "… The rest is in the controller's log."
+	return strings.ToValidUTF8(text[:maxMessageBytes], "") + "… The controller's log has the full text."
 }

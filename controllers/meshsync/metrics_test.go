@@ -43,7 +43,7 @@ func TestDocumentationListsEveryMetric(t *testing.T) {
 	slices.Sort(documented)
 	slices.Sort(exist)
 	if len(exist) == 0 {
-		t.Fatal("no metric was found, so this test proves nothing")
+		t.Fatal("found no metric")
 	}
 	if diff := cmp.Diff(exist, documented); diff != "" {
 		t.Errorf("docs/metrics.md and the metrics differ: -exist, +documented:\n%s", diff)
@@ -102,17 +102,17 @@ func TestForgottenMeshSyncHasNoSeries(t *testing.T) {
 			series++
 			for _, label := range metric.GetLabel() {
 				if label.GetValue() == "gone" {
-					t.Errorf("%s still tells of the MeshSync that is gone", family.GetName())
+					t.Errorf("%s still has a series of the deleted MeshSync", family.GetName())
 				}
 			}
 		}
 	}
 	if series != 1 {
-		t.Errorf("the series of the other MeshSync stays alone, and there are %d", series)
+		t.Errorf("want only the series of the other MeshSync, got %d", series)
 	}
 }
 
-func TestWhatKeepsAMeshSyncFromWritingIsCounted(t *testing.T) {
+func TestSuspendedAndObservingAreMetrics(t *testing.T) {
 	steps := []struct {
 		reason string
 		spec   v1alpha1.MeshSyncSpec
@@ -155,7 +155,7 @@ func TestFrozenServicesAreCountedWheneverTheStatusListsThem(t *testing.T) {
 		want    float64
 	}{
 		{"one is broken", observed(frozen, &plans.Plan{}), 1},
-		{"it is mended, and nothing is written", observed(&render.Bundle{}, &plans.Plan{}), 0},
+		{"the error is fixed and nothing is written", observed(&render.Bundle{}, &plans.Plan{}), 0},
 		{"one is broken, and something else is refused", applied(frozen, refuses, execute.Result{}, nil), 1},
 		{"an outage says nothing of it", outcome{conclusion: retrying, reason: v1alpha1.ReasonFetchFailed, saysNothing: true}, 1},
 	} {
@@ -170,7 +170,7 @@ func TestFrozenServicesAreCountedWheneverTheStatusListsThem(t *testing.T) {
 	}
 }
 
-func TestPreflightIsCountedAsTheConditionTells(t *testing.T) {
+func TestPreflightMetricMatchesTheCondition(t *testing.T) {
 	overlap, address := preflight.Problem{Reason: preflight.GatewayOverlaps}, preflight.Problem{Reason: preflight.GatewayAddress}
 	checked := outcome{conclusion: succeeded, reason: meta.ReconciliationSucceededReason, bundle: &render.Bundle{}}
 	steps := []struct {
@@ -178,10 +178,10 @@ func TestPreflightIsCountedAsTheConditionTells(t *testing.T) {
 		outcome outcome
 		want    map[string]float64
 	}{
-		{"before anything was looked at it is not known", outcome{conclusion: retrying, reason: v1alpha1.ReasonFetchFailed}, nil},
+		{"before the first check there are no series", outcome{conclusion: retrying, reason: v1alpha1.ReasonFetchFailed}, nil},
 		{"each of several counts", checked.with([]preflight.Problem{overlap, overlap, address}), map[string]float64{preflight.GatewayOverlaps: 2, preflight.GatewayAddress: 1}},
-		{"what was not looked at is as it was", outcome{conclusion: retrying, reason: v1alpha1.ReasonFetchFailed}, map[string]float64{preflight.GatewayOverlaps: 2, preflight.GatewayAddress: 1}},
-		{"one is mended", checked.with([]preflight.Problem{address}), map[string]float64{preflight.GatewayAddress: 1}},
+		{"a run without a check keeps the values", outcome{conclusion: retrying, reason: v1alpha1.ReasonFetchFailed}, map[string]float64{preflight.GatewayOverlaps: 2, preflight.GatewayAddress: 1}},
+		{"one problem is fixed", checked.with([]preflight.Problem{address}), map[string]float64{preflight.GatewayAddress: 1}},
 		{"a kind is missing", outcome{conclusion: retrying, reason: v1alpha1.ReasonKindUnavailable}, map[string]float64{v1alpha1.ReasonKindUnavailable: 1}},
 		{"a right is missing", checked.with([]preflight.Problem{{Reason: v1alpha1.ReasonPermissionDenied, Blocks: true}}), map[string]float64{v1alpha1.ReasonPermissionDenied: 1}},
 		{"all is well", checked.with(nil), map[string]float64{}},
@@ -214,7 +214,7 @@ func TestPreflightIsCountedAsTheConditionTells(t *testing.T) {
 				}
 			}
 			if len(family.GetMetric()) != len(problemReasons) {
-				t.Errorf("%s: %d series, so that an alert on one of %v never ends, or has nothing to look at", step.reason, len(family.GetMetric()), problemReasons)
+				t.Errorf("%s: %d series, want one for each of %v, so that alerts end", step.reason, len(family.GetMetric()), problemReasons)
 			}
 		}
 		if diff := cmp.Diff(step.want, got); diff != "" {
@@ -222,7 +222,7 @@ func TestPreflightIsCountedAsTheConditionTells(t *testing.T) {
 		}
 		condition := conditions.Get(ms, v1alpha1.PreflightCondition)
 		if (condition == nil) != (got == nil) || condition != nil && (condition.Status == metav1.ConditionFalse) != (len(got) > 0) {
-			t.Errorf("%s: the condition says %+v, and the metric %v", step.reason, condition, got)
+			t.Errorf("%s: condition %+v, metric %v", step.reason, condition, got)
 		}
 	}
 }

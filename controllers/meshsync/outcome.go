@@ -21,71 +21,74 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/text"
 )
 
-// verdict says who has the next move.
+// conclusion says who must act next.
 type conclusion int
 
 const (
-	// done: the cluster is as the repository says, or, in mode Observe, is known.
+	// succeeded: the cluster is in sync with the repository or, in mode Observe, was compared with
+	// it.
 	succeeded conclusion = iota
-	// retrying: it may work the next time, nobody has to do anything.
+	// retrying: the next run may succeed; no user must act.
 	retrying
-	// settling: all is done but what other clusters have to offer first.
+	// deferring: all is written except routing to endpoints that other clusters must publish first.
 	deferring
-	// waiting: a person has to act, in Git or on this cluster. Git is still looked at in every interval.
+	// stalled: a user must act, in Git or in this cluster. Git is still fetched in every interval.
 	stalled
 )
 
-// outcome is how one run ended.
+// outcome is the result of one run.
 type outcome struct {
 	conclusion conclusion
-	// reason and message are those of the Ready condition. The message says what was left untouched and what to do.
+	// reason and message are those of the condition Ready. The message says what is unchanged and
+	// what to do.
 	reason, message string
 	// cause is for the log only.
 	cause error
-	// bundle and plan are of the commit that was looked at, nil where it did not get so far.
+	// bundle and plan are those of the commit, nil if the run ended before they were made.
 	bundle *render.Bundle
 	plan   *plans.Plan
-	// problems are the respects in which the cluster is not as the repository takes it to be; checked is set if that was looked at.
+	// problems are the preflight problems; checked is set if the preflight checks ran.
 	problems []preflight.Problem
 	checked  bool
-	// wrote is what was written, by this run, whichever bundle it was for.
+	// wrote counts the writes of this run, for any bundle.
 	wrote writeCounts
-	// errors are what status.errors lists.
+	// errors is the content of status.errors.
 	errors []v1alpha1.SyncError
-	// broken counts the errors that stand in the commit itself.
+	// brokenCount is the number of errors in the commit itself.
 	brokenCount int
 	held        *v1alpha1.Held
-	// pending are the writes that were planned and not made: in mode Observe, and of what is held.
+	// pending are planned writes that were not made: in mode Observe, or because the plan is held.
 	pending []v1alpha1.Pending
-	// fleeting marks a race that was lost to somebody else and is usually won at once: not worth an alarm.
+	// lostRace marks a conflict with another writer. The retry usually succeeds, so no alarm is
+	// raised.
 	lostRace bool
-	// carriedOut: the plan was, whole or in part.
+	// carriedOut: the plan was executed, fully or partly.
 	carriedOut bool
-	// unapplied: the plan was not begun.
+	// notBegun: no write of the plan was attempted.
 	notBegun bool
-	// observes: nothing was written, since spec.mode is Observe.
+	// observeOnly: nothing was written, because spec.mode is Observe.
 	observeOnly bool
-	// unread marks an outcome that says nothing about the commit, so that what the status says of the last one stays.
+	// saysNothing: the outcome says nothing about the commit, so the status keeps the last results.
 	saysNothing bool
 }
 
-// counts reports whether the outcome tells how many resources of each sort there are. One that is not begun does not.
+// counts reports whether the outcome has counts of resources. A plan that was not begun has none.
 func (o outcome) counts() bool { return o.bundle != nil && o.plan != nil && !o.notBegun }
 
-const untouched = "Everything applied before stays as it was."
+const untouched = "Everything applied before is unchanged."
 
 func failedInternally(doing string, err error) outcome {
 	return outcome{conclusion: retrying, reason: v1alpha1.ReasonInternal, message: fmt.Sprintf("%s: %v", doing, err), cause: err, saysNothing: true}
 }
 
-func anotherMeshSync(ms, rival *v1alpha1.MeshSync) outcome {
+func anotherMeshSync(ms, active *v1alpha1.MeshSync) outcome {
 	return outcome{
 		conclusion: stalled, reason: v1alpha1.ReasonAnotherMeshSync, saysNothing: true,
-		message: fmt.Sprintf("MeshSync %s/%s is older and manages this cluster; only one can. %s", rival.Namespace, rival.Name, syncrun.InheritanceNote(ms)),
+		message: fmt.Sprintf("MeshSync %s/%s is older and manages this cluster; only one MeshSync can. %s", active.Namespace, active.Name, syncrun.InheritanceNote(ms)),
 	}
 }
 
-// fetchFailed classifies what source and the Secrets say.
+// fetchFailed classifies errors of the fetch and of Secrets.
 func fetchFailed(err error) outcome {
 	o := outcome{conclusion: retrying, reason: string(source.ReasonFor(err)), cause: err, saysNothing: true}
 	var secret *secretError
@@ -101,16 +104,16 @@ func fetchFailed(err error) outcome {
 		o.saysNothing = false
 		o.errors, o.brokenCount = syncErrors(findings), len(findings)
 	}
-	// Where there are findings, the error lists all of them after its first line.
-	what, _, listed := strings.Cut(err.Error(), "\n")
+	// If there are findings, the error lists them after its first line.
+	summary, _, listed := strings.Cut(err.Error(), "\n")
 	if listed && len(findings) > 0 {
-		what += " " + first(findings)
+		summary += " " + first(findings)
 	}
-	o.message = text.Sentence(what) + " " + untouched
+	o.message = text.Sentence(summary) + " " + untouched
 	return o
 }
 
-// refusedCommit is the commit that an error of the fetch is about, which was fetched and is not used; empty if there is none.
+// refusedCommit is the revision of a commit that was fetched and rejected, empty if there is none.
 func refusedCommit(err error) (revision, rewound string) {
 	var e *source.Error
 	if !errors.As(err, &e) {
@@ -119,7 +122,7 @@ func refusedCommit(err error) (revision, rewound string) {
 	return e.Revision, e.RewrittenFrom
 }
 
-// renderFailed classifies what evaluate, mesh and render say.
+// renderFailed classifies errors of evaluate, mesh and render.
 func renderFailed(snapshot *source.Snapshot, err error) outcome {
 	var findings manifest.Findings
 	switch {
@@ -127,13 +130,13 @@ func renderFailed(snapshot *source.Snapshot, err error) outcome {
 		return outcome{
 			conclusion: stalled, reason: v1alpha1.ReasonInvalidContent, cause: err,
 			errors: syncErrors(findings), brokenCount: len(findings),
-			message: fmt.Sprintf("Revision %s is not applied, since it has %s: %s %s",
+			message: fmt.Sprintf("Revision %s is not applied, because it has %s: %s %s",
 				text.Short(snapshot.Revision), text.Count(len(findings), "error"), text.Sentence(first(findings)), untouched),
 		}
 	case errors.Is(err, context.DeadlineExceeded):
 		return outcome{
 			conclusion: retrying, reason: v1alpha1.ReasonTimeout, cause: err, saysNothing: true,
-			message: fmt.Sprintf("Revision %s could not be evaluated within spec.timeout; raise it if this repeats. %s", text.Short(snapshot.Revision), untouched),
+			message: fmt.Sprintf("Revision %s could not be evaluated within spec.timeout. Raise spec.timeout if this repeats. %s", text.Short(snapshot.Revision), untouched),
 		}
 	default:
 		return outcome{
@@ -146,7 +149,7 @@ func renderFailed(snapshot *source.Snapshot, err error) outcome {
 func unknownCluster(ms *v1alpha1.MeshSync, snapshot *source.Snapshot, err error) outcome {
 	return outcome{
 		conclusion: stalled, reason: v1alpha1.ReasonUnknownCluster, cause: err,
-		message: fmt.Sprintf("Cluster %q is not in the inventory of revision %s; add it there, or correct spec.cluster. Nothing is touched.",
+		message: fmt.Sprintf("Cluster %q is not in the inventory of revision %s. Add the cluster to the inventory or correct spec.cluster. Nothing is touched.",
 			ms.Spec.Cluster, text.Short(snapshot.Revision)),
 	}
 }
@@ -154,8 +157,8 @@ func unknownCluster(ms *v1alpha1.MeshSync, snapshot *source.Snapshot, err error)
 func wrongCluster(bundle *render.Bundle, uid string) outcome {
 	return outcome{
 		conclusion: stalled, reason: v1alpha1.ReasonWrongCluster, bundle: bundle,
-		message: fmt.Sprintf("The inventory of revision %s says that cluster %q has the uid %s, but the kube-system namespace of this cluster has %s: "+
-			"this is another cluster. Correct spec.cluster, or the uid in the inventory. Nothing is touched.",
+		message: fmt.Sprintf("This is another cluster: in the inventory of revision %s, cluster %q has the uid %s, but the kube-system namespace here has the uid %s. "+
+			"Correct spec.cluster or the uid in the inventory. Nothing is touched.",
 			text.Short(bundle.Revision), bundle.Cluster, bundle.UID, uid),
 	}
 }
@@ -168,13 +171,13 @@ func planFailed(bundle *render.Bundle, err error) outcome {
 	var unavailable *syncrun.UnavailableError
 	if errors.As(err, &unavailable) {
 		o.reason = v1alpha1.ReasonKindUnavailable
-		o.message = fmt.Sprintf("Revision %s is not applied: %s Nothing was written; it goes on by itself once that is mended.",
+		o.message = fmt.Sprintf("Revision %s is not applied: %s Nothing was written. The controller continues when the cause is fixed.",
 			text.Short(bundle.Revision), text.Sentence(err.Error()))
 	}
 	return o
 }
 
-// braked is a plan that loses more than it may without a person's agreement.
+// held is the outcome of a plan that a guard holds until a user acknowledges it.
 func held(ms *v1alpha1.MeshSync, bundle *render.Bundle, plan *plans.Plan) outcome {
 	digest, todo := plan.Guard.Digest, pending(plan)
 	return outcome{
@@ -182,7 +185,7 @@ func held(ms *v1alpha1.MeshSync, bundle *render.Bundle, plan *plans.Plan) outcom
 		pending: todo, notBegun: true,
 		errors: syncErrors(bundle.Findings), brokenCount: len(bundle.Findings),
 		held: &v1alpha1.Held{Kind: plan.Guard.Kind, Digest: digest, Revision: bundle.Revision, Reason: plan.Guard.Reason},
-		message: fmt.Sprintf("Revision %s is held: %s %s %s If it is not, revert the commit. %s",
+		message: fmt.Sprintf("Revision %s is held: %s %s %s Otherwise revert the commit. %s",
 			text.Short(bundle.Revision), text.Sentence(plan.Guard.Reason), untouched, syncrun.HowToAcknowledge(ms, digest), whereListed(todo)),
 	}
 }
@@ -190,14 +193,14 @@ func held(ms *v1alpha1.MeshSync, bundle *render.Bundle, plan *plans.Plan) outcom
 func observed(bundle *render.Bundle, plan *plans.Plan) outcome {
 	todo, refused := pending(plan), syncrun.Refusals(plan)
 	var counts []string
-	var what string
+	var details string
 	if len(todo) > 0 {
 		counts = append(counts, countPlanned(plan).toDo())
-		what = fmt.Sprintf(" Nothing is written, since spec.mode is Observe. It would: %s.", firstPending(todo))
+		details = fmt.Sprintf(" Nothing is written, because spec.mode is Observe. Mode Apply would: %s.", firstPending(todo))
 	}
 	if len(refused) > 0 {
 		counts = append(counts, fmt.Sprintf("%d refused", len(refused)))
-		what += " Refused: " + text.Sentence(firstRefused(refused))
+		details += " Refused: " + text.Sentence(firstRefused(refused))
 	}
 	if len(counts) == 0 {
 		counts = append(counts, "nothing to change")
@@ -205,37 +208,37 @@ func observed(bundle *render.Bundle, plan *plans.Plan) outcome {
 	o := outcome{
 		conclusion: succeeded, reason: v1alpha1.ReasonObserved, observeOnly: true, bundle: bundle, plan: plan, pending: todo,
 		errors: append(refused, syncErrors(bundle.Findings)...), brokenCount: len(bundle.Findings),
-		message: fmt.Sprintf("Observed %s: %s.%s", text.Short(bundle.Revision), strings.Join(counts, ", "), what),
+		message: fmt.Sprintf("Observed %s: %s.%s", text.Short(bundle.Revision), strings.Join(counts, ", "), details),
 	}
 	if len(bundle.Findings) > 0 {
 		o.conclusion, o.reason = stalled, v1alpha1.ReasonServicesFrozen
-		o.message += fmt.Sprintf(" Without what is broken in it: %s %s", text.Sentence(first(bundle.Findings)), frozenMessage(bundle))
+		o.message += fmt.Sprintf(" Errors in this revision: %s %s", text.Sentence(first(bundle.Findings)), frozenMessage(bundle))
 	}
 	return o
 }
 
-// applied is a plan that was carried out, whole or in part.
+// applied is the outcome of a plan that was executed, fully or partly.
 func applied(bundle *render.Bundle, plan *plans.Plan, result execute.Result, err error) outcome {
 	o := outcome{bundle: bundle, plan: plan, wrote: countWrites(result), cause: err, errors: failures(result), carriedOut: true}
 	refused := syncrun.Refusals(plan)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		o.conclusion, o.reason = retrying, v1alpha1.ReasonTimeout
-		o.message = fmt.Sprintf("Revision %s was not applied whole within spec.timeout. It goes on from there; raise spec.timeout if this repeats.", text.Short(bundle.Revision))
+		o.message = fmt.Sprintf("Revision %s was only partly applied within spec.timeout. The next run continues. Raise spec.timeout if this repeats.", text.Short(bundle.Revision))
 	case err != nil:
-		o.conclusion, o.reason, o.lostRace = retrying, v1alpha1.ReasonApplyFailed, conflicts(err)
-		o.message = fmt.Sprintf("Revision %s could not be applied whole, so nothing was deleted; it is tried again: %s", text.Short(bundle.Revision), text.Sentence(firstOf(err)))
+		o.conclusion, o.reason, o.lostRace = retrying, v1alpha1.ReasonApplyFailed, isLostRace(err)
+		o.message = fmt.Sprintf("Revision %s was only partly applied, so nothing was deleted. The controller tries again: %s", text.Short(bundle.Revision), text.Sentence(firstOf(err)))
 	case len(refused) > 0:
 		o.conclusion, o.reason, o.errors = stalled, v1alpha1.ReasonRefused, refused
 		o.message = fmt.Sprintf("Revision %s is applied, except for %s: %s", text.Short(bundle.Revision), text.Count(len(refused), "resource"), text.Sentence(firstRefused(refused)))
 	case len(plan.Deferrals()) > 0:
-		waits := plan.Deferrals()
+		deferred := plan.Deferrals()
 		o.conclusion, o.reason = deferring, v1alpha1.ReasonRoutingDeferred
-		o.message = fmt.Sprintf("Revision %s is applied, except for %s that newly lead to other clusters, which see it at another moment: written at %s, %s first.",
-			text.Short(bundle.Revision), text.Count(len(waits), "object"), plan.Due().UTC().Format(time.RFC3339), waits[0].Key)
+		o.message = fmt.Sprintf("Revision %s is applied, except for %s. They wait until %s, so that other clusters can publish the endpoints first. The first is %s.",
+			text.Short(bundle.Revision), text.Count(len(deferred), "object"), plan.Due().UTC().Format(time.RFC3339), deferred[0].Key)
 	case len(bundle.Findings) > 0:
 		o.conclusion, o.reason = stalled, v1alpha1.ReasonServicesFrozen
-		o.message = fmt.Sprintf("Revision %s is applied, except for what is broken in it: %s %s",
+		o.message = fmt.Sprintf("Revision %s is applied, except for services with errors: %s %s",
 			text.Short(bundle.Revision), text.Sentence(first(bundle.Findings)), frozenMessage(bundle))
 	default:
 		o.conclusion, o.reason = succeeded, meta.ReconciliationSucceededReason
@@ -248,7 +251,7 @@ func applied(bundle *render.Bundle, plan *plans.Plan, result execute.Result, err
 	return o
 }
 
-// frozenMessage says what became of broken services.
+// frozenMessage says how the broken services are handled.
 func frozenMessage(bundle *render.Bundle) string {
 	var words, kept, leftOut []string
 	for _, f := range bundle.Frozen {
@@ -261,27 +264,27 @@ func frozenMessage(bundle *render.Bundle) string {
 		}
 	}
 	if len(bundle.Lost) > 0 {
-		words = append(words, fmt.Sprintf("Nothing is deleted or narrowed meanwhile, since it may stem from %s, and %s", text.Few(bundle.Lost), text.Sentence(syncrun.LostReason(bundle))))
+		words = append(words, fmt.Sprintf("Meanwhile nothing is deleted or narrowed, because it may belong to %s: %s", text.Few(bundle.Lost), text.Sentence(syncrun.LostReason(bundle))))
 	}
 	if len(kept) > 0 {
-		words = append(words, fmt.Sprintf("Kept as they were when they were good last: %s.", text.Few(kept)))
+		words = append(words, fmt.Sprintf("Frozen at the last known good manifest: %s.", text.Few(kept)))
 	}
 	if len(leftOut) > 0 {
-		words = append(words, fmt.Sprintf("Left out, since they never were good: %s.", text.Few(leftOut)))
+		words = append(words, fmt.Sprintf("Left out, because there is no last known good manifest: %s.", text.Few(leftOut)))
 	}
 	if len(words) == 0 {
-		words = append(words, "What is broken was never here, and is left out.")
+		words = append(words, "The broken services were never in this cluster and are left out.")
 	}
-	return strings.Join(append(words, "Mend it, or revert the commit."), " ")
+	return strings.Join(append(words, "Fix the errors or revert the commit."), " ")
 }
 
-// isApplied tells whether the outcome has a commit applied, frozen services aside.
+// isApplied reports whether the commit is applied, apart from frozen services.
 func (o outcome) isApplied() bool {
 	return !o.observeOnly && (o.conclusion == succeeded && o.reason == meta.ReconciliationSucceededReason || o.reason == v1alpha1.ReasonServicesFrozen)
 }
 
-// inPlace tells whether the cluster has the commit, frozen services and what is left alone aside: since it is applied, or since there was nothing to
-// write when it was only observed.
+// inPlace reports whether the cluster is in sync with the commit, apart from frozen services and
+// skipped objects: the commit is applied, or mode Observe found nothing to write.
 func (o outcome) inPlace() bool {
 	return o.isApplied() || o.observeOnly && len(o.pending) == 0 && len(syncrun.Refusals(o.plan)) == 0
 }

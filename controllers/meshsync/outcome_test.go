@@ -23,14 +23,14 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/syncrun"
 )
 
-func TestEveryEndOfARunHasAReasonAndSaysWhatIsUntouched(t *testing.T) {
+func TestEveryOutcomeHasAReasonAndSaysWhatIsUnchanged(t *testing.T) {
 	ms := &v1alpha1.MeshSync{ObjectMeta: metav1.ObjectMeta{Namespace: "isthmus-system", Name: "mesh"}, Spec: v1alpha1.MeshSyncSpec{Cluster: "east"}}
 	snapshot := &source.Snapshot{Revision: "main@sha1:abc", Commit: "abc"}
 	bundle := &render.Bundle{Cluster: "east", UID: "right", Revision: "main@sha1:abc"}
 	finding := manifest.Findings{{Service: "web", File: "services/web.cue", Line: 7, Message: "service web calls unknown service carts"}}
 	invalid, invalidErr := source.New(source.Options{URL: "ftp://example.com"})
 	if invalid != nil || invalidErr == nil {
-		t.Fatal("a URL of FTP is accepted, so a case below proves nothing")
+		t.Fatal("a URL of FTP is accepted, so a case below cannot fail")
 	}
 	conflict := &execute.Failure{Class: execute.Conflict, Verb: plans.Update, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "b"}, Err: errors.New("newer")}
 	forbidden := &execute.Failure{Class: execute.Forbidden, Verb: plans.Create, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "c"}, Err: errors.New("no")}
@@ -38,31 +38,31 @@ func TestEveryEndOfARunHasAReasonAndSaysWhatIsUntouched(t *testing.T) {
 	cases := map[string]struct {
 		why      string
 		got      outcome
-		verdict  conclusion
+		want     conclusion
 		reason   string
 		mentions []string
 	}{
 		"Outage":         {"the network may come back by itself", fetchFailed(errors.New("connection refused")), retrying, v1alpha1.ReasonFetchFailed, []string{"connection refused", untouched}},
-		"BadURL":         {"only a person can change the spec", fetchFailed(invalidErr), stalled, v1alpha1.ReasonSourceInvalid, []string{"ftp", untouched}},
-		"NoSecret":       {"only a person can make the Secret", fetchFailed(&secretError{errors.New("secret a/b does not exist")}), stalled, v1alpha1.ReasonSourceInvalid, []string{"a/b", untouched}},
-		"BadCommit":      {"only a commit can mend a commit", renderFailed(snapshot, finding), stalled, v1alpha1.ReasonInvalidContent, []string{"services/web.cue:7", "carts", "main@sha1:abc", untouched}},
+		"BadURL":         {"only a user can change the spec", fetchFailed(invalidErr), stalled, v1alpha1.ReasonSourceInvalid, []string{"ftp", untouched}},
+		"NoSecret":       {"only a user can create the Secret", fetchFailed(&secretError{errors.New("secret a/b does not exist")}), stalled, v1alpha1.ReasonSourceInvalid, []string{"a/b", untouched}},
+		"BadCommit":      {"only a new commit can fix the error", renderFailed(snapshot, finding), stalled, v1alpha1.ReasonInvalidContent, []string{"services/web.cue:7", "carts", "main@sha1:abc", untouched}},
 		"EvaluationSlow": {"the machine may have been busy", renderFailed(snapshot, fmt.Errorf("too long: %w", context.DeadlineExceeded)), retrying, v1alpha1.ReasonTimeout, []string{"spec.timeout", untouched}},
-		"EvaluationBug":  {"what is not in the commit is tried again", renderFailed(snapshot, errors.New("no memory")), retrying, v1alpha1.ReasonEvaluationFailed, []string{"no memory", untouched}},
-		"UnknownCluster": {"only a person knows which cluster this is", unknownCluster(ms, snapshot, finding), stalled, v1alpha1.ReasonUnknownCluster, []string{`"east"`, "Nothing is touched"}},
-		"WrongCluster":   {"only a person knows which cluster this is", wrongCluster(bundle, "wrong"), stalled, v1alpha1.ReasonWrongCluster, []string{"right", "wrong", "Nothing is touched"}},
+		"EvaluationBug":  {"an error outside the commit is retried", renderFailed(snapshot, errors.New("no memory")), retrying, v1alpha1.ReasonEvaluationFailed, []string{"no memory", untouched}},
+		"UnknownCluster": {"only a user knows which cluster this is", unknownCluster(ms, snapshot, finding), stalled, v1alpha1.ReasonUnknownCluster, []string{`"east"`, "Nothing is touched"}},
+		"WrongCluster":   {"only a user knows which cluster this is", wrongCluster(bundle, "wrong"), stalled, v1alpha1.ReasonWrongCluster, []string{"right", "wrong", "Nothing is touched"}},
 		"KindMissing":    {"the CRDs may be installed a minute later", planFailed(bundle, &syncrun.UnavailableError{Err: errors.New("no gateways.networking.istio.io")}), retrying, v1alpha1.ReasonKindUnavailable, []string{"gateways", "Nothing was written"}},
-		"Braked": {
-			"only a person can agree to a loss", held(ms, bundle, &plans.Plan{Guard: &plans.Guard{Kind: plans.EmptyBundle, Digest: "d1", Reason: "12 would go"}}), stalled, plans.EmptyBundle,
-			[]string{"12 would go", "kubectl -n isthmus-system annotate --overwrite meshsync mesh isthmus.dev/acknowledge=d1", `in Git, for every cluster that is held, by its own digest (status.held.digest): settings: acknowledge: ["d1"]`, untouched},
+		"Held": {
+			"only a user can acknowledge a loss", held(ms, bundle, &plans.Plan{Guard: &plans.Guard{Kind: plans.EmptyBundle, Digest: "d1", Reason: "12 would go"}}), stalled, plans.EmptyBundle,
+			[]string{"12 would go", "kubectl -n isthmus-system annotate --overwrite meshsync mesh isthmus.dev/acknowledge=d1", `in Git, for each held cluster with its own digest (status.held.digest): settings: acknowledge: ["d1"]`, untouched},
 		},
 		"WriteForbidden": {"rights may be given", applied(bundle, &plans.Plan{}, execute.Result{}, errors.Join(forbidden, conflict)), retrying, v1alpha1.ReasonApplyFailed, []string{"Gateway/a/c", "and 1 more", "nothing was deleted"}},
 		"RunTooShort":    {"the next run goes on", applied(bundle, &plans.Plan{}, execute.Result{}, errors.Join(context.DeadlineExceeded)), retrying, v1alpha1.ReasonTimeout, []string{"spec.timeout"}},
-		"Done":           {"nobody has to do anything", applied(bundle, &plans.Plan{}, execute.Result{}, nil), succeeded, meta.ReconciliationSucceededReason, []string{"main@sha1:abc"}},
+		"Done":           {"no user must act", applied(bundle, &plans.Plan{}, execute.Result{}, nil), succeeded, meta.ReconciliationSucceededReason, []string{"main@sha1:abc"}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			if tc.got.conclusion != tc.verdict || tc.got.reason != tc.reason {
-				t.Errorf("%s: got verdict %d, reason %s; want %d, %s", tc.why, tc.got.conclusion, tc.got.reason, tc.verdict, tc.reason)
+			if tc.got.conclusion != tc.want || tc.got.reason != tc.reason {
+				t.Errorf("%s: got conclusion %d, reason %s; want %d, %s", tc.why, tc.got.conclusion, tc.got.reason, tc.want, tc.reason)
 			}
 			for _, mention := range tc.mentions {
 				if !strings.Contains(tc.got.message, mention) {
@@ -72,20 +72,20 @@ func TestEveryEndOfARunHasAReasonAndSaysWhatIsUntouched(t *testing.T) {
 		})
 	}
 	if o := applied(bundle, &plans.Plan{}, execute.Result{}, errors.Join(conflict, conflict)); !o.lostRace {
-		t.Error("races that were lost are no alarm")
+		t.Error("lost races must not raise an alarm")
 	}
 	if o := applied(bundle, &plans.Plan{}, execute.Result{}, errors.Join(conflict, forbidden)); o.lostRace {
-		t.Error("a failure beside a lost race is an alarm")
+		t.Error("a failure in addition to a lost race must raise an alarm")
 	}
 }
 
-func TestAMessageTellsHowMuchItDoesNotName(t *testing.T) {
+func TestMessagesCountUnnamedItems(t *testing.T) {
 	bundle := &render.Bundle{Revision: "main@sha1:abc"}
 	plan := func(verb plans.Verb, n int) *plans.Plan {
 		plan := &plans.Plan{}
 		for i := range n {
 			key := render.Key{Kind: "Gateway", Namespace: "a", Name: fmt.Sprintf("g%02d", i)}
-			plan.Actions = append(plan.Actions, plans.Action{Verb: verb, Key: key, Reason: testReason("somebody else's")})
+			plan.Actions = append(plan.Actions, plans.Action{Verb: verb, Key: key, Reason: testReason("owned by argocd")})
 		}
 		return plan
 	}
@@ -100,10 +100,10 @@ func TestAMessageTellsHowMuchItDoesNotName(t *testing.T) {
 		got    outcome
 		ends   string
 	}{
-		"HeldWhole":  {"the status has room for twenty", held(20), " What waits is listed in status.pending."},
-		"HeldMore":   {"the status has not all of them", held(21), " The first 20 of 21 writes that wait are listed in status.pending, all of them in the controller's log."},
-		"RefusedOne": {"it is named", refused(1), "except for 1 resource: Gateway/a/g00: somebody else's."},
-		"RefusedAll": {"one is named", refused(3), "except for 3 resources: Gateway/a/g00: somebody else's; and 2 more."},
+		"HeldWhole":  {"the status has room for twenty", held(20), " status.pending lists the planned writes."},
+		"HeldMore":   {"the status has not all of them", held(21), " status.pending lists the first 20 of 21 planned writes; the controller's log lists all."},
+		"RefusedOne": {"it is named", refused(1), "except for 1 resource: Gateway/a/g00: owned by argocd."},
+		"RefusedAll": {"one is named", refused(3), "except for 3 resources: Gateway/a/g00: owned by argocd; and 2 more."},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -114,7 +114,7 @@ func TestAMessageTellsHowMuchItDoesNotName(t *testing.T) {
 	}
 }
 
-func TestConditionsFollowTheVerdict(t *testing.T) {
+func TestConditionsFollowTheConclusion(t *testing.T) {
 	cases := map[string]struct {
 		reason                      string
 		verdict                     conclusion
@@ -136,7 +136,7 @@ func TestConditionsFollowTheVerdict(t *testing.T) {
 					t.Errorf("%s: ready, reconciling, stalled: -want, +got:\n%s", tc.reason, diff)
 				}
 				if message := conditions.GetMessage(ms, meta.ReadyCondition); message != "100% now" {
-					t.Errorf("the message is not taken as a format: %q", message)
+					t.Errorf("the message was used as a format: %q", message)
 				}
 			})
 		}
@@ -158,12 +158,12 @@ func TestBranchIsAheadWhileACommitIsNotApplied(t *testing.T) {
 	}{
 		"Refused":      {"what is refused while it is fetched leaves no snapshot, and the branch is ahead", "main@sha1:b", "main@sha1:a", outcome{conclusion: stalled, reason: v1alpha1.ReasonContentRefused}, true},
 		"Invalid":      {"a commit with errors is not applied", "main@sha1:b", "main@sha1:a", outcome{conclusion: stalled, reason: v1alpha1.ReasonInvalidContent}, true},
-		"Outage":       {"while Git is down nobody knows of a newer commit", "main@sha1:a", "main@sha1:a", outcome{conclusion: retrying, reason: v1alpha1.ReasonFetchFailed}, false},
+		"Outage":       {"while Git is down, newer commits are unknown", "main@sha1:a", "main@sha1:a", outcome{conclusion: retrying, reason: v1alpha1.ReasonFetchFailed}, false},
 		"NeverFetched": {"there is nothing to be behind of", "", "", outcome{conclusion: retrying, reason: v1alpha1.ReasonFetchFailed}, false},
 		"Applied":      {"the cluster has what the branch has", "main@sha1:a", "main@sha1:a", succeeded, false},
 		"ToCreate":     {"what is only observed is not in the cluster", "main@sha1:a", "", observing(create), true},
 		"ToRefuse":     {"what would be refused does not get into the cluster", "main@sha1:a", "", observing(foreign), true},
-		"Drifted":      {"it was applied, and nobody puts it right", "main@sha1:a", "main@sha1:a", observing(create), true},
+		"Drifted":      {"mode Observe does not correct drift", "main@sha1:a", "main@sha1:a", observing(create), true},
 		"InPlace":      {"there is nothing to write", "main@sha1:a", "", observing(), false},
 	}
 	for name, tc := range cases {
@@ -179,7 +179,7 @@ func TestBranchIsAheadWhileACommitIsNotApplied(t *testing.T) {
 	}
 }
 
-func TestWhatIsObservedToBeInPlaceIsNotBehindWhileGitIsDown(t *testing.T) {
+func TestObservedInSyncClusterIsNotBehindDuringAnOutage(t *testing.T) {
 	create := plans.Action{Verb: plans.Create, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "new"}}
 	at := func(revision string, actions ...plans.Action) outcome {
 		return observed(&render.Bundle{Revision: revision}, &plans.Plan{Actions: actions})
@@ -192,7 +192,7 @@ func TestWhatIsObservedToBeInPlaceIsNotBehindWhileGitIsDown(t *testing.T) {
 		ahead     bool
 	}{
 		{"there is nothing to write", "main@sha1:a", at("main@sha1:a"), false},
-		{"nobody knows of a newer commit", "main@sha1:a", outage, false},
+		{"newer commits are unknown", "main@sha1:a", outage, false},
 		{"a newer one was fetched, and cannot be compared", "main@sha1:b", outcome{conclusion: stalled, reason: v1alpha1.ReasonInvalidContent}, true},
 		{"it is reverted", "main@sha1:c", at("main@sha1:c"), false},
 		{"a newer one is not written", "main@sha1:d", at("main@sha1:d", create), true},
@@ -209,7 +209,7 @@ func TestWhatIsObservedToBeInPlaceIsNotBehindWhileGitIsDown(t *testing.T) {
 	}
 }
 
-func TestHealthyDoesNotTakeWhatIsObservedForWritten(t *testing.T) {
+func TestHealthyIsFalseWhileObserveModeHasPendingWrites(t *testing.T) {
 	key := render.Key{Kind: "Gateway", Namespace: "a", Name: "g"}
 	cases := map[string]struct {
 		reason  string
@@ -221,20 +221,20 @@ func TestHealthyDoesNotTakeWhatIsObservedForWritten(t *testing.T) {
 			"one of three is there",
 			plans.Plan{Unchanged: 1, Actions: []plans.Action{{Verb: plans.Create, Key: key}, {Verb: plans.Update, Key: key}}},
 			false,
-			"1 of 3 resources of main@sha1:a are in place; 1 to create, 1 to update, and nothing is written, since spec.mode is Observe",
+			"1 of 3 resources of main@sha1:a are in place; 1 to create, 1 to update. Nothing is written, because spec.mode is Observe",
 		},
 		"ToDelete": {
 			"all are there, and one too many",
 			plans.Plan{Unchanged: 3, Actions: []plans.Action{{Verb: plans.Delete, Key: key}}},
 			false,
-			"3 of 3 resources of main@sha1:a are in place; 1 to delete, and nothing is written, since spec.mode is Observe",
+			"3 of 3 resources of main@sha1:a are in place; 1 to delete. Nothing is written, because spec.mode is Observe",
 		},
 		"InPlace": {"there is nothing to write", plans.Plan{Unchanged: 3}, true, "All resources of main@sha1:a are in place"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			ms := &v1alpha1.MeshSync{}
-			// What stands there from the time before it only observed.
+			// The condition from before mode Observe.
 			conditions.MarkTrue(ms, meta.HealthyCondition, meta.SucceededReason, "All resources of main@sha1:b are in place")
 			(&Reconciler{}).writeConditions(ms, observed(&render.Bundle{Revision: "main@sha1:a", Resources: make([]render.Resource, 3)}, &tc.plan))
 			if got := conditions.GetMessage(ms, meta.HealthyCondition); got != tc.want || conditions.IsTrue(ms, meta.HealthyCondition) != tc.healthy {
@@ -244,15 +244,15 @@ func TestHealthyDoesNotTakeWhatIsObservedForWritten(t *testing.T) {
 	}
 }
 
-func TestHealthyNamesTheRevisionAndWhatIsLeftAlone(t *testing.T) {
+func TestHealthyNamesTheRevisionAndSkippedObjects(t *testing.T) {
 	commit := "main@sha1:0123456789abcdef0123456789abcdef01234567"
 	cases := map[string]struct {
 		reason string
 		plan   plans.Plan
 		want   string
 	}{
-		"All":       {"all is as the repository says", plans.Plan{}, "All resources of main@sha1:0123456789ab are in place"},
-		"LeftAlone": {"somebody wants two objects kept", plans.Plan{Actions: []plans.Action{{Verb: plans.Skip}, {Verb: plans.Report}}}, "All resources of main@sha1:0123456789ab are in place, except 2 left alone"},
+		"All":     {"the cluster is in sync", plans.Plan{}, "All resources of main@sha1:0123456789ab are in place"},
+		"Skipped": {"two objects are skipped", plans.Plan{Actions: []plans.Action{{Verb: plans.Skip, Reason: testReason("opted out")}, {Verb: plans.Report, Reason: testReason("not in the repository")}}}, "All resources of main@sha1:0123456789ab are in place, except 2 skipped"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -268,34 +268,34 @@ func TestHealthyNamesTheRevisionAndWhatIsLeftAlone(t *testing.T) {
 func TestObservedPlanIsNamed(t *testing.T) {
 	commit := "main@sha1:0123456789abcdef0123456789abcdef01234567"
 	plan := plans.Plan{Namespaces: []string{"shop"}, Actions: []plans.Action{
-		{Verb: plans.Refuse, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "foreign"}, Reason: testReason("somebody else's")},
-		{Verb: plans.Refuse, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "other"}, Reason: testReason("somebody else's")},
+		{Verb: plans.Refuse, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "foreign"}, Reason: testReason("owned by argocd")},
+		{Verb: plans.Refuse, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "other"}, Reason: testReason("owned by argocd")},
 	}}
 	for i := range 25 {
 		key := render.Key{Kind: "Gateway", Namespace: "a", Name: fmt.Sprintf("g%02d", i)}
 		plan.Actions = append(plan.Actions, plans.Action{Verb: plans.Update, Key: key, Fields: []string{"spec.servers"}})
 	}
 	o := observed(&render.Bundle{Revision: commit}, &plan)
-	want := "Observed main@sha1:0123456789ab: 1 to create, 25 to update, 2 refused. Nothing is written, since spec.mode is Observe. " +
-		"It would: create Namespace/shop; update Gateway/a/g00; update Gateway/a/g01; "
-	if !strings.HasPrefix(o.message, want) || !strings.HasSuffix(o.message, "update Gateway/a/g08; and 16 more. Refused: Gateway/a/foreign: somebody else's; and 1 more.") {
+	want := "Observed main@sha1:0123456789ab: 1 to create, 25 to update, 2 refused. Nothing is written, because spec.mode is Observe. " +
+		"Mode Apply would: create Namespace/shop; update Gateway/a/g00; update Gateway/a/g01; "
+	if !strings.HasPrefix(o.message, want) || !strings.HasSuffix(o.message, "update Gateway/a/g08; and 16 more. Refused: Gateway/a/foreign: owned by argocd; and 1 more.") {
 		t.Errorf("got %q, want it to begin with %q", o.message, want)
 	}
 	ms := &v1alpha1.MeshSync{}
 	r := &Reconciler{now: time.Now}
 	r.writeStatus(ms, &syncState{}, o)
 	if got := ms.Status.Pending; len(got) != 20 || cmp.Diff(v1alpha1.Pending{Verb: "update", Resource: "Gateway/a/g00", Fields: []string{"spec.servers"}}, got[1]) != "" {
-		t.Errorf("the status lists the first twenty: %+v", got)
+		t.Errorf("the status does not list the first twenty: %+v", got)
 	}
 	if o := observed(&render.Bundle{Revision: commit}, &plans.Plan{}); o.message != "Observed main@sha1:0123456789ab: nothing to change." {
 		t.Errorf("without a plan: %q", o.message)
 	}
-	if o := observed(&render.Bundle{Revision: commit}, &plans.Plan{Actions: plan.Actions[:1]}); o.message != "Observed main@sha1:0123456789ab: 1 refused. Refused: Gateway/a/foreign: somebody else's." {
-		t.Errorf("with nothing but what is refused: %q", o.message)
+	if o := observed(&render.Bundle{Revision: commit}, &plans.Plan{Actions: plan.Actions[:1]}); o.message != "Observed main@sha1:0123456789ab: 1 refused. Refused: Gateway/a/foreign: owned by argocd." {
+		t.Errorf("with refusals only: %q", o.message)
 	}
 }
 
-func TestWhatHasItsTimeIsListedTheSoonestFirst(t *testing.T) {
+func TestDeferredAndWithdrawingAreSortedByTime(t *testing.T) {
 	start := time.Date(2026, 3, 1, 12, 0, 0, 7, time.UTC)
 	plan := plans.Plan{}
 	for i := range 25 {
@@ -318,18 +318,18 @@ func TestWhatHasItsTimeIsListedTheSoonestFirst(t *testing.T) {
 		withdrawing = append(withdrawing, v1alpha1.Withdrawal{Service: "cart", Resource: resource, Until: until})
 	}
 	if diff := cmp.Diff(settling, ms.Status.Deferred); diff != "" || ms.Status.DeferredCount != 25 {
-		t.Errorf("%d settle: -want, +got:\n%s", ms.Status.DeferredCount, diff)
+		t.Errorf("%d deferred: -want, +got:\n%s", ms.Status.DeferredCount, diff)
 	}
 	if diff := cmp.Diff(withdrawing, ms.Status.Withdrawing); diff != "" || ms.Status.WithdrawingCount != 25 {
-		t.Errorf("%d are withdrawn: -want, +got:\n%s", ms.Status.WithdrawingCount, diff)
+		t.Errorf("%d withdrawing: -want, +got:\n%s", ms.Status.WithdrawingCount, diff)
 	}
 	r.writeStatus(ms, m, applied(bundle, &plans.Plan{}, execute.Result{}, nil))
 	if len(ms.Status.Deferred) > 0 || ms.Status.DeferredCount > 0 {
-		t.Errorf("it is over, and is told: %+v", ms.Status.Deferred)
+		t.Errorf("a finished deferral is still listed: %+v", ms.Status.Deferred)
 	}
 }
 
-func TestNextRunIsNeverNowAndNeverNever(t *testing.T) {
+func TestNextRunIsAlwaysScheduledInTheFuture(t *testing.T) {
 	now := time.Unix(1000, 0)
 	r := &Reconciler{now: func() time.Time { return now }}
 	at := now.Add
@@ -356,7 +356,7 @@ func TestNextRunIsNeverNowAndNeverNever(t *testing.T) {
 	}
 }
 
-func TestOldestMeshSyncHasTheCluster(t *testing.T) {
+func TestOldestMeshSyncManagesTheCluster(t *testing.T) {
 	at := func(seconds int64, namespace, name string) *v1alpha1.MeshSync {
 		return &v1alpha1.MeshSync{ObjectMeta: metav1.ObjectMeta{
 			Namespace: namespace, Name: name, UID: types.UID(namespace + name), CreationTimestamp: metav1.Unix(seconds, 0),
@@ -382,7 +382,7 @@ func TestOldestMeshSyncHasTheCluster(t *testing.T) {
 	}
 }
 
-func TestStaleCacheIsWaitedForButNotForEver(t *testing.T) {
+func TestWaitForAStaleCacheIsLimited(t *testing.T) {
 	now := time.Unix(1000, 0)
 	ms := &v1alpha1.MeshSync{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "9"}}
 	cases := map[string]struct {
@@ -393,7 +393,7 @@ func TestStaleCacheIsWaitedForButNotForEver(t *testing.T) {
 		"NothingWritten": {"after a restart the cache is all there is", written{}, false},
 		"Behind":         {"9 is before 10, as numbers", written{"10", now}, true},
 		"Same":           {"the cache has caught up", written{"9", now}, false},
-		"Ahead":          {"somebody else wrote since", written{"8", now}, false},
+		"Ahead":          {"another client wrote since", written{"8", now}, false},
 		"BehindForLong":  {"drift must not wait for a watch that is broken", written{"10", now.Add(-time.Minute)}, false},
 	}
 	for name, tc := range cases {

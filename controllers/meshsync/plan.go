@@ -21,7 +21,7 @@ func (r *Reconciler) plan(ctx context.Context, ms *v1alpha1.MeshSync, m *syncSta
 	return plan, err
 }
 
-// apply carries a plan out.
+// apply executes a plan.
 func (r *Reconciler) apply(ctx context.Context, ms *v1alpha1.MeshSync, m *syncState, plan plans.Plan) (execute.Result, error) {
 	if plan.Writes() {
 		defer r.metrics.timed(phaseApply)()
@@ -29,22 +29,23 @@ func (r *Reconciler) apply(ctx context.Context, ms *v1alpha1.MeshSync, m *syncSt
 	result, err := r.applier.Apply(ctx, plan)
 	for _, key := range m.planner.Applied(result.Known, result.Corrected(), r.now()) {
 		r.events.Eventf(ms, corev1.EventTypeWarning, v1alpha1.ReasonFight,
-			"Somebody changes %s as often as it is put right. It is put right more rarely from now on; status.skipped names who", key)
+			"Another field manager keeps changing %s. The controller backs off; status.skipped names the field manager", key)
 	}
 	return result, err
 }
 
-// unpermitted are the rights that a plan needs and this controller does not have. Where the API server does not tell, the writes will.
+// missingPermissions are the permissions that the plan needs and the controller lacks. If the API
+// server does not answer, the writes will show missing permissions.
 func (r *Reconciler) missingPermissions(ctx context.Context, plan plans.Plan) []preflight.Problem {
 	missing, err := r.applier.MissingPermissions(ctx, plan)
 	if err != nil {
-		ctrl.LoggerFrom(ctx).V(1).Info("it cannot be told beforehand whether all rights are there", "error", err.Error())
+		ctrl.LoggerFrom(ctx).V(1).Info("cannot check the permissions before writing", "error", err.Error())
 	}
 	var problems []preflight.Problem
-	for _, right := range missing {
+	for _, permission := range missing {
 		problems = append(problems, preflight.Problem{
 			Reason: v1alpha1.ReasonPermissionDenied, Blocks: true,
-			Message: fmt.Sprintf("the controller may not %s; give its role the verb, or have the role generated again for the managed kinds", right),
+			Message: fmt.Sprintf("the controller may not %s; add the verb to its role, or generate the role again for the managed kinds", permission),
 		})
 	}
 	return problems
@@ -58,7 +59,7 @@ func (r *Reconciler) planAndCheck(
 	return r.cluster().Plan(ctx, ms, m.plannerFor(r.reader), &m.readObjects, bundle)
 }
 
-// cluster is what a run reads of this cluster.
+// cluster gives a run read access to this cluster.
 func (r *Reconciler) cluster() syncrun.Cluster {
 	return syncrun.Cluster{Client: r.client, Objects: r.reader, Kinds: r.kinds, Now: r.now}
 }

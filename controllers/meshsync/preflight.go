@@ -14,18 +14,18 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/text"
 )
 
-// blocks tells whether a plan must not be begun.
+// blocks reports whether a problem blocks the plan.
 func blocks(problems []preflight.Problem) bool {
 	return slices.ContainsFunc(problems, func(p preflight.Problem) bool { return p.Blocks })
 }
 
-// unfit is a plan that would leave this cluster with half of a mesh, or a broken gateway.
+// blockedByPreflight is the outcome of a plan that would leave part of a mesh or a broken gateway.
 func blockedByPreflight(bundle *render.Bundle, plan *plans.Plan, problems []preflight.Problem) outcome {
 	blocking := slices.DeleteFunc(slices.Clone(problems), func(p preflight.Problem) bool { return !p.Blocks })
 	o := outcome{
 		conclusion: stalled, reason: blocking[0].Reason, bundle: bundle, plan: plan, pending: pending(plan), notBegun: true,
 		brokenCount: len(bundle.Findings),
-		message: fmt.Sprintf("Revision %s is not applied: %s Nothing of it was written; it goes on by itself once that is mended. %s",
+		message: fmt.Sprintf("Revision %s is not applied: %s Nothing of this revision was written. The controller continues when the cause is fixed. %s",
 			text.Short(bundle.Revision), text.Sentence(firstProblems(blocking)), untouched),
 	}
 	for _, p := range blocking {
@@ -39,13 +39,14 @@ func blockedByPreflight(bundle *render.Bundle, plan *plans.Plan, problems []pref
 	return o
 }
 
-// with notes what was found before writing.
+// with adds the result of the preflight checks.
 func (o outcome) with(problems []preflight.Problem) outcome {
 	o.problems, o.checked = problems, true
 	return o
 }
 
-// writePreflight tells of the problems, also of those that hold nothing up. A run that did not get so far says nothing of them.
+// writePreflight writes the condition Preflight, also for problems that do not block. A run that
+// ended before the checks keeps the last condition.
 func writePreflight(ms *v1alpha1.MeshSync, o outcome) {
 	switch {
 	case o.reason == v1alpha1.ReasonKindUnavailable:
@@ -54,14 +55,15 @@ func writePreflight(ms *v1alpha1.MeshSync, o outcome) {
 	case len(o.problems) > 0:
 		conditions.MarkFalse(ms, v1alpha1.PreflightCondition, o.problems[0].Reason, "%s", cut(text.Sentence(firstProblems(o.problems))))
 	default:
-		conditions.MarkTrue(ms, v1alpha1.PreflightCondition, meta.SucceededReason, "This cluster is as the repository takes it to be")
+		conditions.MarkTrue(ms, v1alpha1.PreflightCondition, meta.SucceededReason, "This cluster matches the repository")
 	}
 }
 
-// problemReasons are those that Preflight is False for.
+// problemReasons are the reasons of a False condition Preflight.
 var problemReasons = []string{preflight.GatewayOverlaps, preflight.GatewayAddress, v1alpha1.ReasonPermissionDenied, v1alpha1.ReasonKindUnavailable}
 
-// countProblems tells in the metrics what writePreflight tells in the condition. A cluster that lacks a kind is not looked at any further.
+// countProblems sets the metric to match the condition Preflight. If a kind is missing, nothing
+// else was checked.
 func (m *Metrics) countProblems(ms *v1alpha1.MeshSync, o outcome) {
 	counts := map[string]int{}
 	switch {

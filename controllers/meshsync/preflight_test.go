@@ -19,7 +19,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/preflight"
 )
 
-// crossNetwork is a Gateway of somebody else that serves these hosts on the workload of ours.
+// crossNetwork is a Gateway of another owner that serves these hosts on the same workload as ours.
 func crossNetwork(hosts ...any) *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "networking.istio.io/v1", "kind": "Gateway",
@@ -33,7 +33,8 @@ func crossNetwork(hosts ...any) *unstructured.Unstructured {
 	}}
 }
 
-// publishing commits a service of this cluster that another one calls, so that there is a Gateway.
+// publishing commits a service of this cluster that another cluster calls, so that a Gateway
+// exists.
 func (w *world) publishing() string {
 	return w.Git.Commit(map[string]string{
 		"services/ledger.cue": manifest("ledger", "placement: east: {}"), "services/till.cue": manifest("till", "placement: west: {}\n\tegress: ledger: {}"),
@@ -57,7 +58,7 @@ func (w *world) preflightIs(status metav1.ConditionStatus, reason string, words 
 	return ms
 }
 
-func TestAGatewayThatOverlapsIsNamedAndNothingIsHalfApplied(t *testing.T) {
+func TestOverlappingGatewayBlocksTheWholePlan(t *testing.T) {
 	w := newWorld(t, withIstio)
 	published := w.publishing()
 	must(t, w.Admin.Create(t.Context(), crossNetwork("*.internal")))
@@ -65,17 +66,17 @@ func TestAGatewayThatOverlapsIsNamedAndNothingIsHalfApplied(t *testing.T) {
 	ms := w.NotReady("mesh", preflight.GatewayOverlaps)
 	w.preflightIs(metav1.ConditionFalse, preflight.GatewayOverlaps, "Gateway/istio-system/cross-network-gateway", "*.internal", "delete it")
 	if !conditions.IsStalled(ms) || len(ms.Status.Pending) == 0 {
-		t.Errorf("it waits for a person, and tells what it would write: %s", describe(ms))
+		t.Errorf("want a stalled MeshSync with pending writes: %s", describe(ms))
 	}
 	if all := w.Objects(); len(all) != 1 {
-		t.Errorf("half applied: %v", keysOf(all))
+		t.Errorf("partly applied: %v", keysOf(all))
 	}
-	// Nobody waits for the interval when it is gone.
+	// Its deletion triggers a run before the interval ends.
 	must(t, w.Admin.Delete(t.Context(), crossNetwork()))
 	w.Applied("mesh", published)
 	w.preflightIs(metav1.ConditionTrue, "Succeeded")
 
-	// One that comes later is told, and holds nothing up.
+	// A later overlap is reported and does not block.
 	must(t, w.Admin.Create(t.Context(), crossNetwork("*.isthmus.internal")))
 	w.preflightIs(metav1.ConditionFalse, preflight.GatewayOverlaps, "Gateway/istio-system/cross-network-gateway")
 	commit := w.Git.Commit(map[string]string{"services/fresh.cue": service("fresh", "new"), "services/new.cue": service("new")})
@@ -85,7 +86,7 @@ func TestAGatewayThatOverlapsIsNamedAndNothingIsHalfApplied(t *testing.T) {
 	w.preflightIs(metav1.ConditionTrue, "Succeeded")
 }
 
-func TestAnAddressThatDiffersFromTheInventoryIsTold(t *testing.T) {
+func TestGatewayAddressThatDiffersFromTheInventoryIsReported(t *testing.T) {
 	w := newWorld(t, withIstio)
 	gateway := &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Name: "istio-eastwestgateway", Namespace: "istio-system"},
@@ -110,7 +111,7 @@ func TestAnAddressThatDiffersFromTheInventoryIsTold(t *testing.T) {
 	w.preflightIs(metav1.ConditionTrue, "Succeeded")
 }
 
-func TestARightThatIsMissingIsNamedBeforeAnythingIsWritten(t *testing.T) {
+func TestMissingPermissionIsReportedBeforeAnyWrite(t *testing.T) {
 	w := newWorld(t, withIstio)
 	w.stop()
 	config := w.user()
@@ -125,11 +126,11 @@ func TestARightThatIsMissingIsNamedBeforeAnythingIsWritten(t *testing.T) {
 	must(t, w.Admin.Update(t.Context(), role))
 	w.startAs(config)
 	w.Create("mesh")
-	// The authorizer learns of roles a moment after they are written, so this may be a write that is refused at first.
+	// The authorizer sees new roles after a delay, so the first write may be forbidden.
 	w.NotReady("mesh", v1alpha1.ReasonPermissionDenied)
 	w.preflightIs(metav1.ConditionFalse, v1alpha1.ReasonPermissionDenied, "create destinationrules.networking.istio.io", "role")
 	if all := w.Objects(); len(all) > 0 {
-		t.Errorf("half applied: %v", keysOf(all))
+		t.Errorf("partly applied: %v", keysOf(all))
 	}
 	whole.ResourceVersion = ""
 	must(t, w.Admin.Update(t.Context(), whole))
@@ -138,6 +139,6 @@ func TestARightThatIsMissingIsNamedBeforeAnythingIsWritten(t *testing.T) {
 	sent := len(w.requests.list())
 	w.Polled(3)
 	if extra := w.requests.list()[sent:]; len(extra) > 0 {
-		t.Errorf("what was granted is asked for again: %q", extra)
+		t.Errorf("granted permissions are checked again: %q", extra)
 	}
 }

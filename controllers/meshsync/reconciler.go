@@ -28,41 +28,42 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/text"
 )
 
-// Fetcher gets the commit that a MeshSync asks for.
+// Fetcher fetches the commit that a MeshSync selects.
 type Fetcher interface {
-	// Fetch is given the hash of the commit that the last run saw, or "". With fresh, nothing that was
-	// read from a Secret before may be used.
+	// Fetch fetches the selected commit. known is the hash of the commit that the last run saw, or
+	// "". If fresh is set, Secrets are read again.
 	Fetch(ctx context.Context, ms *v1alpha1.MeshSync, known string, fresh bool) (*source.Snapshot, error)
-	// FetchCommit is given the hash of a commit that was applied before; its signature is verified as that of any other.
+	// FetchCommit fetches a commit that was applied before, by its hash, and verifies its
+	// signature.
 	FetchCommit(ctx context.Context, ms *v1alpha1.MeshSync, commit string) (*source.Snapshot, error)
-	// Forget drops what is held for a MeshSync that is gone.
+	// Forget drops the state of a deleted MeshSync.
 	Forget(key types.NamespacedName)
 }
 
-// Renderer makes the bundle of one cluster from a commit. What a person has to mend is a manifest.Findings, a cluster
-// that is not in the inventory an [UnknownClusterError].
+// Renderer makes the bundle of one cluster from a commit. Errors that a user must fix are
+// [manifest.Findings]; a cluster that is not in the inventory is a [syncrun.UnknownClusterError].
 type Renderer interface {
-	// Render gives the bundle, and what the next commit can fall back to.
+	// Render returns the bundle and the last known good manifests for the next commit.
 	Render(ctx context.Context, request syncrun.RenderRequest) (*render.Bundle, *evaluate.LastKnownGood, error)
-	// Manifests are what services are fallen back to that were good in a commit.
+	// Manifests returns the manifests of the good services of a commit.
 	Manifests(ctx context.Context, snapshot *source.Snapshot, cluster string) (*evaluate.LastKnownGood, error)
 }
 
-// Applier carries a plan out.
+// Applier executes plans.
 type Applier interface {
-	// Leads is apply.ErrNotLeading where another controller leads.
+	// CheckLeader returns [execute.ErrNotLeading] if another controller leads.
 	CheckLeader(ctx context.Context) error
 	Apply(ctx context.Context, plan plans.Plan) (execute.Result, error)
-	// Missing are the rights that carrying it out takes and that are not granted.
+	// MissingPermissions returns the permissions that the plan needs and that are not granted.
 	MissingPermissions(ctx context.Context, plan plans.Plan) ([]execute.Permission, error)
 }
 
-// Reconciler keeps one cluster equal to what its MeshSync says.
+// Reconciler keeps one cluster in sync with its MeshSync.
 type Reconciler struct {
 	client client.Client
-	// uncached reads what a cache may be behind of.
+	// uncached reads from the API server where a stale cache would be wrong.
 	uncached client.Reader
-	// kinds are those that are watched and may be written.
+	// kinds are the managed kinds: watched, and written if a bundle has them.
 	kinds    []istio.Kind
 	fetcher  Fetcher
 	renderer Renderer
@@ -114,30 +115,30 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	m.started = r.now()
 	o := r.sync(ctx, ms, m, p)
 	if errors.Is(o.cause, execute.ErrNotLeading) {
-		// Whoever leads tells how it is.
-		ctrl.LoggerFrom(ctx).Info("nothing is written any more: another controller leads")
+		// The leader writes the status.
+		ctrl.LoggerFrom(ctx).Info("stopped writing: another controller leads")
 		return ctrl.Result{RequeueAfter: time.Second}, nil
 	}
 	if ctx.Err() != nil {
-		// The controller stops: what was cut off by that is no news, and whoever is next goes on from here.
+		// The controller stops. The interrupted run is not reported; the next process continues.
 		return ctrl.Result{}, nil
 	}
 	return r.report(ctx, ms, m, p, o)
 }
 
-// sync is the way of the data: fetch, evaluate, view, render, plan, apply. Where a step fails, the run ends, and what
-// is applied stays as it is.
+// sync fetches, evaluates, renders, plans and applies. A step that fails ends the run and leaves
+// the applied resources unchanged.
 func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *syncState, p *patcher) outcome {
 	run, cancel := context.WithTimeout(ctx, ms.GetTimeout())
 	defer cancel()
 
-	rival, err := syncrun.Active(run, r.client, ms)
+	active, err := syncrun.Active(run, r.client, ms)
 	if err != nil {
-		return r.spaceRetries(ms, m, failedInternally("It cannot be told whether this MeshSync may act", err))
+		return r.spaceRetries(ms, m, failedInternally("Cannot find out whether this MeshSync manages the cluster", err))
 	}
-	if rival != nil {
+	if active != nil {
 		m.forgetApplied()
-		return anotherMeshSync(ms, rival)
+		return anotherMeshSync(ms, active)
 	}
 
 	snapshot, err := r.fetch(run, ms, m)
@@ -159,7 +160,7 @@ func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *syncSta
 	if bundle.UID != "" {
 		uid, err := r.identity.UID(run)
 		if err != nil {
-			return r.spaceRetries(ms, m, failedInternally("It cannot be told which cluster this is", err))
+			return r.spaceRetries(ms, m, failedInternally("Cannot identify this cluster", err))
 		}
 		if uid != bundle.UID {
 			m.forgetApplied()
@@ -170,8 +171,8 @@ func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *syncSta
 	plan, problems, err := r.planAndCheck(run, ms, m, bundle)
 	if err != nil {
 		o := r.spaceRetries(ms, m, planFailed(bundle, err))
-		var lacks *syncrun.UnavailableError
-		if errors.As(err, &lacks) {
+		var unavailable *syncrun.UnavailableError
+		if errors.As(err, &unavailable) {
 			return r.correctDrift(ctx, ms, m, o)
 		}
 		return o
@@ -180,18 +181,19 @@ func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *syncSta
 		return r.holdPlan(ctx, ms, m, bundle, &plan).with(problems)
 	}
 	problems = append(problems, r.missingPermissions(run, plan)...)
-	// What was begun is gone on with: it was allowed then, and is put right like any other.
+	// A bundle that was begun is continued despite preflight problems: the checks passed at its
+	// start.
 	if blocks(problems) && m.lastApplied != bundle && ms.Spec.Mode != v1alpha1.ModeObserve {
 		return r.correctDrift(ctx, ms, m, blockedByPreflight(bundle, &plan, problems)).with(problems)
 	}
-	// What is held may be reverted, and was never good for anything.
+	// Only now, because a held commit may be reverted and must not become the last known good.
 	m.lastKnownGood = m.rendered.basis
 	if ms.Spec.Mode == v1alpha1.ModeObserve {
 		m.lastApplied = nil
 		return observed(bundle, &plan).with(problems)
 	}
 	if err := r.recordBegin(run, ms, m, p, bundle, plan); err != nil {
-		return r.spaceRetries(ms, m, failedInternally("It cannot be noted that revision "+text.Short(bundle.Revision)+" is begun, so nothing of it is written", err))
+		return r.spaceRetries(ms, m, failedInternally("Nothing of revision "+text.Short(bundle.Revision)+" is written, because its start cannot be recorded", err))
 	}
 	m.lastApplied = bundle
 	m.planner.Begin(plan)
@@ -199,8 +201,9 @@ func (r *Reconciler) sync(ctx context.Context, ms *v1alpha1.MeshSync, m *syncSta
 	return r.spaceRetries(ms, m, applied(bundle, &plan, result, err)).with(problems)
 }
 
-// keep undoes what somebody changed while no newer commit can be applied: what was applied shall stay as it was, also
-// while Git is down or the commit is wrong. It has a time of its own, since the step that failed may have used up the run's.
+// correctDrift corrects drift against the last applied bundle while no newer commit can be applied,
+// for example because Git is down or the commit has errors. It has its own timeout, because the
+// failed step may have used up that of the run.
 func (r *Reconciler) correctDrift(ctx context.Context, ms *v1alpha1.MeshSync, m *syncState, o outcome) outcome {
 	if ms.Spec.Mode == v1alpha1.ModeObserve {
 		return o
@@ -215,7 +218,7 @@ func (r *Reconciler) correctDrift(ctx context.Context, ms *v1alpha1.MeshSync, m 
 	}
 	plan, err := r.plan(run, ms, m, m.lastApplied)
 	if err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "what was applied before could not be compared with this cluster, and is left as it is")
+		ctrl.LoggerFrom(ctx).Error(err, "cannot compare the last applied bundle with this cluster, so drift is not corrected")
 		return o
 	}
 	if plan.Guard != nil {
@@ -227,28 +230,30 @@ func (r *Reconciler) correctDrift(ctx context.Context, ms *v1alpha1.MeshSync, m 
 		o.cause = err
 	}
 	if err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "somebody's changes of what was applied before could not all be undone")
+		ctrl.LoggerFrom(ctx).Error(err, "cannot correct all drift from the last applied bundle")
 	}
 	return o
 }
 
-// hold keeps everything as it was. What waits is told as it is when somebody's edits are undone.
+// holdPlan corrects drift while a guard holds the plan. If it corrected drift, it plans again, so
+// that the status lists the plan without that drift.
 func (r *Reconciler) holdPlan(ctx context.Context, ms *v1alpha1.MeshSync, m *syncState, bundle *render.Bundle, plan *plans.Plan) outcome {
 	o := r.correctDrift(ctx, ms, m, held(ms, bundle, plan))
 	if !o.wrote.any() {
 		return o
 	}
-	again, err := r.plan(ctx, ms, m, bundle)
-	if err != nil || again.Guard == nil {
+	replanned, err := r.plan(ctx, ms, m, bundle)
+	if err != nil || replanned.Guard == nil {
 		return o
 	}
-	kept := o.wrote
-	o = held(ms, bundle, &again)
-	o.wrote = kept
+	wrote := o.wrote
+	o = held(ms, bundle, &replanned)
+	o.wrote = wrote
 	return o
 }
 
-// retried spaces the runs that failed after the fetch, whose own failures have their own spacing.
+// spaceRetries schedules the retry of a run that failed after the fetch. Failed fetches have their
+// own back-off.
 func (r *Reconciler) spaceRetries(ms *v1alpha1.MeshSync, m *syncState, o outcome) outcome {
 	if o.conclusion != retrying {
 		m.retry = retries{}
@@ -260,7 +265,7 @@ func (r *Reconciler) spaceRetries(ms *v1alpha1.MeshSync, m *syncState, o outcome
 	return o
 }
 
-// progress tells of a new commit before the work on it begins, which may take long.
+// announceRevision writes a new revision to the status before the run works on it.
 func (r *Reconciler) announceRevision(ctx context.Context, ms *v1alpha1.MeshSync, m *syncState, p *patcher, snapshot *source.Snapshot) {
 	if ms.Spec.Source.Verify != nil {
 		conditions.MarkTrue(ms, v1alpha1.SourceVerifiedCondition, meta.SucceededReason, "Commit %s is signed by %s", snapshot.Commit, snapshot.Signer)
@@ -276,33 +281,35 @@ func (r *Reconciler) announceRevision(ctx context.Context, ms *v1alpha1.MeshSync
 		conditions.MarkUnknown(ms, meta.ReadyCondition, meta.ProgressingReason, "Working on revision %s", text.Short(snapshot.Revision))
 	}
 	if err := p.status(ctx, ms); err != nil {
-		// Only news: the run goes on, and its end is written anyhow.
-		ctrl.LoggerFrom(ctx).V(1).Info("cannot write that a new revision is worked on", "error", err.Error())
+		// The run continues; its end writes the status again.
+		ctrl.LoggerFrom(ctx).V(1).Info("cannot write the new revision to the status", "error", err.Error())
 	}
 }
 
-// attempted notes a commit that was refused as soon as it was fetched: the branch is ahead of the cluster all the same.
+// recordRefusedCommit records a commit that the fetch rejected, because the branch is ahead of the
+// cluster.
 func (r *Reconciler) recordRefusedCommit(ms *v1alpha1.MeshSync, m *syncState, err error) {
 	revision, rewound := refusedCommit(err)
 	if revision == "" {
 		return
 	}
-	// The commit before is news again if the branch goes back to it.
+	// If the branch returns to the earlier commit, it is announced again.
 	m.announced = attempt{revision: revision, generation: ms.Generation}
 	r.recordAttempt(ms, revision, rewound)
 }
 
-// saw notes the commit that is there now.
+// recordAttempt records the current commit of the branch.
 func (r *Reconciler) recordAttempt(ms *v1alpha1.MeshSync, revision, rewound string) {
 	if rewound != "" && ms.Status.LastAttemptedRevision != revision {
 		ms.Status.RewrittenFrom = rewound
 		r.events.Eventf(ms, corev1.EventTypeWarning, v1alpha1.ReasonHistoryRewritten,
-			"The history of the branch was rewritten: it holds %s, and no longer %s, which was there before. It is followed as it is now.", revision, rewound)
+			"The history of the branch was rewritten: it now has %s and no longer contains %s. The controller follows the new history.", revision, rewound)
 	}
 	ms.Status.LastAttemptedRevision = revision
 }
 
-// mark puts the finalizer and the marks of an ApplySet's parent on the MeshSync, once.
+// ensureMetadata adds the finalizer and the metadata of an ApplySet parent (KEP-3659) to the
+// MeshSync.
 func (r *Reconciler) ensureMetadata(ctx context.Context, ms *v1alpha1.MeshSync, p *patcher) error {
 	changed := controllerutil.AddFinalizer(ms, v1alpha1.Finalizer)
 	if ms.Labels[v1alpha1.ApplySetIDLabel] != syncrun.ApplySetID(ms) {
@@ -317,27 +324,28 @@ func (r *Reconciler) ensureMetadata(ctx context.Context, ms *v1alpha1.MeshSync, 
 		return nil
 	}
 	if err := p.metadata(ctx, ms); err != nil {
-		return fmt.Errorf("cannot put the finalizer %s on MeshSync %s/%s, so nothing is done yet: %w", v1alpha1.Finalizer, ms.Namespace, ms.Name, err)
+		return fmt.Errorf("cannot add the finalizer %s to MeshSync %s/%s, so nothing is written yet: %w", v1alpha1.Finalizer, ms.Namespace, ms.Name, err)
 	}
 	return nil
 }
 
-// suspended does nothing and says so. The conditions stay as they were, as in Flux, except for Reconciling: what waits
-// to be resumed is not tried again, and kstatus would wait for it in vain. One that waits for another takes back that it takes over.
+// suspended handles a suspended MeshSync. As in Flux, the conditions stay, except for Reconciling:
+// kstatus would wait in vain. If an older MeshSync is active, the message is written again, because
+// a suspended MeshSync is no successor.
 func (r *Reconciler) suspended(ctx context.Context, ms *v1alpha1.MeshSync, p *patcher) (ctrl.Result, error) {
 	r.metrics.countIdle(ms)
 	m := r.states.state(client.ObjectKeyFromObject(ms))
-	// After it is resumed, Git is asked at once.
+	// Fetch at once after spec.suspend is removed.
 	m.fetched.due = time.Time{}
-	ctrl.LoggerFrom(ctx).V(1).Info("suspended: nothing is done")
+	ctrl.LoggerFrom(ctx).V(1).Info("suspended")
 	conditions.Delete(ms, meta.ReconcilingCondition)
 	if conditions.GetReason(ms, meta.ReadyCondition) == v1alpha1.ReasonAnotherMeshSync {
-		rival, err := syncrun.Active(ctx, r.client, ms)
+		active, err := syncrun.Active(ctx, r.client, ms)
 		if err != nil {
 			return ctrl.Result{}, err
 		}
-		if rival != nil {
-			r.writeConditions(ms, anotherMeshSync(ms, rival))
+		if active != nil {
+			r.writeConditions(ms, anotherMeshSync(ms, active))
 		}
 	}
 	if err := p.status(ctx, ms); client.IgnoreNotFound(err) != nil {

@@ -17,12 +17,12 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/text"
 )
 
-// report turns an outcome into conditions, status, events, metrics and the time of the next run. It writes the
-// status only if something in it differs, so that a steady cluster costs no request.
+// report turns an outcome into conditions, status, events, metrics and the time of the next run. It
+// writes the status only if it differs, so that a steady cluster costs no request.
 func (r *Reconciler) report(ctx context.Context, ms *v1alpha1.MeshSync, m *syncState, p *patcher, o outcome) (ctrl.Result, error) {
 	if o.lostRace && m.retry.count <= 1 {
 		r.writeMetrics(ms, m, o)
-		ctrl.LoggerFrom(ctx).V(1).Info("somebody else wrote at the same time; it is tried again", "error", o.cause.Error())
+		ctrl.LoggerFrom(ctx).V(1).Info("another writer changed an object at the same time; trying again", "error", o.cause.Error())
 		return ctrl.Result{RequeueAfter: r.nextRun(ms, m, o)}, nil
 	}
 	o = fitToStatus(o)
@@ -34,7 +34,7 @@ func (r *Reconciler) report(ctx context.Context, ms *v1alpha1.MeshSync, m *syncS
 	r.log(ctx, before, ms, o, wait)
 	r.emit(before, ms, o)
 	if err := p.status(ctx, ms); err != nil {
-		// The object may be gone meanwhile, which is nobody's fault.
+		// The MeshSync may have been deleted meanwhile.
 		return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("cannot write the status of MeshSync %s/%s: %w", ms.Namespace, ms.Name, err))
 	}
 	return ctrl.Result{RequeueAfter: wait}, nil
@@ -92,9 +92,9 @@ func (r *Reconciler) writeStatus(ms *v1alpha1.MeshSync, m *syncState, o outcome)
 		status.Resources = int64(len(o.bundle.Resources))
 		status.Refused = int64(len(syncrun.Refusals(o.plan)))
 		status.Skipped = firstTen(syncrun.SkippedObjects(o.plan))
-		settling := deferrals(o.plan)
-		status.DeferredCount = int64(len(settling))
-		status.Deferred = settling[:min(len(settling), maxTimed)]
+		deferred := deferrals(o.plan)
+		status.DeferredCount = int64(len(deferred))
+		status.Deferred = deferred[:min(len(deferred), maxTimed)]
 		withdrawing := withdrawals(o.plan)
 		status.WithdrawingCount = int64(len(withdrawing))
 		status.Withdrawing = withdrawing[:min(len(withdrawing), maxTimed)]
@@ -119,7 +119,7 @@ func (r *Reconciler) writeStatus(ms *v1alpha1.MeshSync, m *syncState, o outcome)
 	r.writeHistory(ms, m, o)
 }
 
-// writeLastChange keeps the counts of the last run that changed something, so that they can still be read an hour later.
+// writeLastChange writes the counts of the last run that changed objects. Later runs keep them.
 func (r *Reconciler) writeLastChange(ms *v1alpha1.MeshSync, o outcome) {
 	change := o.wrote
 	if o.observeOnly {
@@ -183,7 +183,8 @@ func (r *Reconciler) writeLag(ms *v1alpha1.MeshSync, m *syncState, o outcome) {
 	r.metrics.revision.WithLabelValues(key.Namespace, key.Name, o.bundle.Cluster, o.bundle.Revision).Set(1)
 }
 
-// isAhead tells whether a commit is known that the cluster does not have. Where nothing is applied, what was observed to be in place stands for it.
+// isAhead reports whether the branch has a commit that the cluster does not have. In mode Observe,
+// a commit that was found in sync counts as applied.
 func isAhead(ms *v1alpha1.MeshSync, m *syncState, o outcome) bool {
 	if o.observeOnly {
 		return true
@@ -192,7 +193,7 @@ func isAhead(ms *v1alpha1.MeshSync, m *syncState, o outcome) bool {
 	return attempted != ms.Status.LastAppliedRevision && (ms.Spec.Mode != v1alpha1.ModeObserve || attempted != m.reached)
 }
 
-// nextRun is how long to wait for it, if nothing wakes the reconciler before.
+// nextRun is the wait before the next run if no event wakes the reconciler earlier.
 func (r *Reconciler) nextRun(ms *v1alpha1.MeshSync, m *syncState, o outcome) time.Duration {
 	now := r.now()
 	wait := ms.GetInterval()
@@ -210,20 +211,21 @@ func (r *Reconciler) nextRun(ms *v1alpha1.MeshSync, m *syncState, o outcome) tim
 	if _, until := m.plannerFor(r.reader).Fights().Backoffs(now); !until.IsZero() {
 		wait = min(wait, until.Sub(now))
 	}
-	// Zero would mean never.
+	// controller-runtime treats zero as no next run.
 	return max(wait, 10*time.Millisecond)
 }
 
-// emit posts an event where the outcome is another than the last one, and for every correction of drift.
+// emit posts an event for an outcome that differs from the last one, and for each correction of
+// drift.
 func (r *Reconciler) emit(before, ms *v1alpha1.MeshSync, o outcome) {
 	annotations := map[string]string{}
-	// The group before the key is what Flux's notification-controller looks for.
+	// Flux's notification-controller looks for the API group as the prefix of the key.
 	if revision := ms.Status.LastAttemptedRevision; revision != "" {
 		annotations[v1alpha1.GroupVersion.Group+"/revision"] = revision
 	}
 	if len(o.wrote.drifted) > 0 {
 		r.events.AnnotatedEventf(ms, annotations, corev1.EventTypeNormal, v1alpha1.ReasonDriftCorrected,
-			"Put right %s that somebody had changed: %s", text.Count(len(o.wrote.drifted), "object"), keys(o.wrote.drifted))
+			"Corrected drift on %s: %s", text.Count(len(o.wrote.drifted), "object"), keys(o.wrote.drifted))
 	}
 	same := conditions.GetReason(before, meta.ReadyCondition) == o.reason && conditions.GetMessage(before, meta.ReadyCondition) == o.message
 	if same {

@@ -12,12 +12,12 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/syncrun"
 )
 
-// errAnotherCluster is no cause to tell more of: the commit at hand is judged for it as well.
-var errAnotherCluster = errors.New("the inventory of that commit has another uid for this cluster")
+// errAnotherCluster is logged only; the check of the current commit reports a wrong cluster.
+var errAnotherCluster = errors.New("the inventory of the last applied commit has another uid for this cluster")
 
-// recall makes the bundle that was applied last once more, for a new process that finds a commit which it must not apply:
-// drift is then undone as if the process had never ended. It is nil unless the bundle is, by its digest in the
-// history, the very one that was applied, and the commit passes the verification that the spec asks for now.
+// restoreLastApplied renders the last applied bundle again, for a new process that finds a commit
+// that it must not apply. Drift is then corrected as if the process had not restarted. It returns
+// nil unless the digest in the history matches and the commit passes the verification in the spec.
 func (r *Reconciler) restoreLastApplied(ctx context.Context, ms *v1alpha1.MeshSync, m *syncState) *render.Bundle {
 	revision := ms.Status.LastAppliedRevision
 	_, commit, ok := strings.Cut(revision, "sha1:")
@@ -27,22 +27,20 @@ func (r *Reconciler) restoreLastApplied(ctx context.Context, ms *v1alpha1.MeshSy
 	bundle, err := r.renderCommit(ctx, ms, revision, commit)
 	if err != nil {
 		m.restored.retry.failed(r.now(), r.firstRetry, ms.GetRetryInterval())
-		ctrl.LoggerFrom(ctx).Error(err, "what was applied before this process began cannot be made again, "+
-			"so changes of it are not undone until a commit can be applied", "applied", revision)
+		ctrl.LoggerFrom(ctx).Error(err, "cannot restore the last applied bundle, so drift is not corrected until a commit can be applied", "applied", revision)
 		return nil
 	}
 	m.restored.over = true
 	if !syncrun.WasApplied(ms, bundle) {
-		ctrl.LoggerFrom(ctx).Info("the commit that was applied last now means something else for this cluster, "+
-			"so changes of what was applied are not undone until a commit can be applied", "applied", revision)
+		ctrl.LoggerFrom(ctx).Info("the last applied commit now renders another bundle for this cluster, so drift is not corrected until a commit can be applied", "applied", revision)
 		return nil
 	}
 	return bundle
 }
 
-// again fetches and renders one commit, if this is the cluster that it means.
+// renderCommit fetches and renders one commit, if its inventory has the uid of this cluster.
 func (r *Reconciler) renderCommit(ctx context.Context, ms *v1alpha1.MeshSync, revision, commit string) (*render.Bundle, error) {
-	// A server that hangs leaves time to apply.
+	// Leave time to apply if the server hangs.
 	limited, cancel := context.WithTimeout(ctx, ms.GetTimeout()/2)
 	defer cancel()
 	snapshot, err := r.fetcher.FetchCommit(limited, ms, commit)

@@ -33,7 +33,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/support/gitops"
 )
 
-// secret makes a Secret that goes with the test.
+// secret creates a Secret and deletes it after the test.
 func (w *world) secret(inNamespace, name string, data map[string][]byte) {
 	w.T.Helper()
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: inNamespace, Name: name}, Data: data}
@@ -42,7 +42,7 @@ func (w *world) secret(inNamespace, name string, data map[string][]byte) {
 	w.T.Cleanup(func() { must(w.T, client.IgnoreNotFound(w.Admin.Delete(context.Background(), secret))) })
 }
 
-func TestCredentialsComeFromASecretOfTheSameNamespace(t *testing.T) {
+func TestCredentialsAreReadFromASecretInTheSameNamespace(t *testing.T) {
 	w := newWorld(t, withIstio)
 	server, err := gittestserver.NewTempGitServer()
 	must(t, err)
@@ -71,15 +71,15 @@ func TestCredentialsComeFromASecretOfTheSameNamespace(t *testing.T) {
 	}
 	must(t, w.Admin.Update(t.Context(), good))
 	w.Applied("mesh", "")
-	// Nobody reads the Secret again while nothing changes.
+	// The Secret is not read again while nothing changes.
 	sent := len(w.requests.list())
 	time.Sleep(time.Second)
 	if extra := w.requests.list()[sent:]; len(extra) > 0 {
-		t.Errorf("without any change it was asked %q", extra)
+		t.Errorf("requests without any change: %q", extra)
 	}
 }
 
-func TestSecretOfAnotherNamespaceIsOutOfReach(t *testing.T) {
+func TestSecretOfAnotherNamespaceIsNotReadable(t *testing.T) {
 	w := newWorld(t, withIstio)
 	w.secret("default", "mesh-repo", map[string][]byte{"username": []byte("u"), "password": []byte("p")})
 	elsewhere := &v1alpha1.MeshSync{
@@ -90,14 +90,14 @@ func TestSecretOfAnotherNamespaceIsOutOfReach(t *testing.T) {
 		},
 	}
 	must(t, w.Admin.Create(t.Context(), elsewhere))
-	w.Until("the MeshSync says that the Secret is out of reach", func() (bool, string) {
+	w.Until("the MeshSync reports that the Secret is not readable", func() (bool, string) {
 		must(t, w.Admin.Get(t.Context(), client.ObjectKeyFromObject(elsewhere), elsewhere))
 		message := conditions.GetMessage(elsewhere, meta.ReadyCondition)
 		return conditions.GetReason(elsewhere, meta.ReadyCondition) == v1alpha1.ReasonSourceInvalid && strings.Contains(message, "own namespace only"), message
 	})
 }
 
-// commitSigned commits nothing but a signature, and pushes it.
+// commitSigned pushes an empty signed commit.
 func commitSigned(repository *gitops.Repository, by *openpgp.Entity) string {
 	repository.T.Helper()
 	clone, err := git.PlainOpen(repository.Clone)
@@ -131,7 +131,7 @@ func TestOnlySignedCommitsAreApplied(t *testing.T) {
 	signed := commitSigned(w.Git, trusted)
 	ms = w.Applied("mesh", signed)
 	if !conditions.IsTrue(ms, v1alpha1.SourceVerifiedCondition) {
-		t.Errorf("the condition tells of the signature: %s", describe(ms))
+		t.Errorf("the condition does not name the signer: %s", describe(ms))
 	}
 	before := w.Objects()
 	w.Git.Commit(map[string]string{"services/cart.cue": ""})
@@ -141,7 +141,7 @@ func TestOnlySignedCommitsAreApplied(t *testing.T) {
 	}
 }
 
-// withoutServiceEntries is the controller's role, less the right to see ServiceEntries.
+// withoutServiceEntries is the controller's role without read access to ServiceEntries.
 func withoutServiceEntries(t *testing.T) []rbacv1.PolicyRule {
 	t.Helper()
 	text, err := os.ReadFile("../../config/rbac/role.yaml")

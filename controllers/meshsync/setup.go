@@ -27,49 +27,52 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/syncrun"
 )
 
-// settle is how long after a change in the cluster the reconciler wakes: changes come in bunches, and one look serves all.
-const settle = 250 * time.Millisecond
+// wakeDelay is the wait between a change in the cluster and the run, so that one run handles a
+// burst of changes.
+const wakeDelay = 250 * time.Millisecond
 
-// Option changes a Reconciler from its defaults.
+// Option changes a default of [NewReconciler].
 type Option func(*Reconciler)
 
-// WithKinds are the kinds that are watched and may be written. Default: istio.Kinds.
+// WithKinds sets the managed kinds. Default: istio.Kinds.
 func WithKinds(kinds []istio.Kind) Option { return func(r *Reconciler) { r.kinds = kinds } }
 
-// WithFetcher replaces fetching from Git.
+// WithFetcher replaces the fetcher. Default: a [GitFetcher].
 func WithFetcher(f Fetcher) Option { return func(r *Reconciler) { r.fetcher = f } }
 
-// WithRenderer replaces evaluating and rendering.
+// WithRenderer replaces the renderer. Default: a [syncrun.Pipeline].
 func WithRenderer(renderer Renderer) Option { return func(r *Reconciler) { r.renderer = renderer } }
 
 // WithLimits bounds an evaluation. Default: evaluate.DefaultLimits.
 func WithLimits(limits evaluate.Limits) Option { return func(r *Reconciler) { r.limits = limits } }
 
-// WithSourceLimits bounds what a commit may hold. Default: source.DefaultLimits.
+// WithSourceLimits bounds the size of a commit. Default: source.DefaultLimits.
 func WithSourceLimits(limits source.Limits) Option {
 	return func(r *Reconciler) { r.fetching = limits }
 }
 
-// WithCache keeps evaluations for the next process. Default: nowhere.
+// WithCache keeps evaluations across restarts. Default: no cache.
 func WithCache(store *cache.Store) Option { return func(r *Reconciler) { r.cache = store } }
 
-// WithEvents says where events go. Default: nowhere.
+// WithEvents sets the recorder of events. Default: events are dropped.
 func WithEvents(events record.EventRecorder) Option { return func(r *Reconciler) { r.events = events } }
 
-// WithMetrics says where metrics are counted. Default: in metrics that nobody scrapes.
+// WithMetrics sets the metrics. Default: metrics that are not registered.
 func WithMetrics(m *Metrics) Option { return func(r *Reconciler) { r.metrics = m } }
 
 // WithClock replaces the clock. Default: time.Now.
 func WithClock(now func() time.Time) Option { return func(r *Reconciler) { r.now = now } }
 
-// WithFirstRetry is the wait after the first failure, which doubles up to spec.retryInterval. Default: 750 ms, as in Flux.
+// WithFirstRetry sets the wait after the first failure; it doubles up to spec.retryInterval.
+// Default: 750 ms, as in Flux.
 func WithFirstRetry(wait time.Duration) Option { return func(r *Reconciler) { r.firstRetry = wait } }
 
-// NewReconciler makes one that reads MeshSyncs through client, Secrets and kube-system through uncached, looks at the
-// cluster through looker and writes through applier.
-func NewReconciler(client client.Client, uncached client.Reader, looker syncrun.ClusterReader, applier Applier, options ...Option) (*Reconciler, error) {
+// NewReconciler makes a Reconciler. It reads MeshSyncs through client, Secrets and kube-system
+// through uncached, and the managed kinds through reader; it writes through applier. All options
+// have defaults. It is an error if the embedded CRDs cannot be read.
+func NewReconciler(client client.Client, uncached client.Reader, reader syncrun.ClusterReader, applier Applier, options ...Option) (*Reconciler, error) {
 	r := &Reconciler{
-		client: client, uncached: uncached, reader: looker, applier: applier,
+		client: client, uncached: uncached, reader: reader, applier: applier,
 		kinds:      istio.Kinds,
 		identity:   &syncrun.ClusterIdentity{Reader: uncached},
 		events:     &record.FakeRecorder{},
@@ -88,20 +91,20 @@ func NewReconciler(client client.Client, uncached client.Reader, looker syncrun.
 	if r.renderer == nil {
 		validator, err := istio.NewValidator()
 		if err != nil {
-			return nil, fmt.Errorf("the CRDs that this controller checks resources against cannot be read: %w", err)
+			return nil, fmt.Errorf("cannot read the CRDs that resources are validated against: %w", err)
 		}
 		r.renderer = syncrun.Pipeline{Evaluator: evaluate.New(r.limits, r.cache), Renderer: render.New(validator, r.cache), Timed: r.metrics.timed}
 	}
 	return r, nil
 }
 
-// Alarm wakes the reconciler when somebody changed the cluster.
+// Alarm wakes the reconciler after a change in the cluster.
 type Alarm chan struct{}
 
-// NewAlarm makes one.
+// NewAlarm makes an Alarm.
 func NewAlarm() Alarm { return make(Alarm, 1) }
 
-// Ring is what a watch calls; it never blocks, and several rings until the next look are one.
+// Ring is called by watches. It never blocks; several calls before the next run have one effect.
 func (a Alarm) Ring(render.Key) {
 	select {
 	case a <- struct{}{}:
@@ -109,13 +112,13 @@ func (a Alarm) Ring(render.Key) {
 	}
 }
 
-// SetupWithManager registers the reconciler: for MeshSyncs, and for what the alarm tells.
+// SetupWithManager registers the reconciler for MeshSyncs and for the alarm.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, alarm Alarm, options controller.Options) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("meshsync").
 		For(&v1alpha1.MeshSync{}, builder.WithPredicates(predicate.Or(
 			predicate.GenerationChangedPredicate{}, predicates.ReconcileRequestedPredicate{}, acknowledgedPredicate()))).
-		// When a MeshSync is gone, the next one of the cluster has its turn.
+		// After the deletion of a MeshSync, the next oldest manages the cluster.
 		Watches(&v1alpha1.MeshSync{}, handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, _ client.Object) []reconcile.Request {
 			return r.all(ctx)
 		}), builder.WithPredicates(predicate.Funcs{
@@ -138,17 +141,17 @@ func (r *Reconciler) listen(ctx context.Context, alarm Alarm, queue workqueue.Ty
 			return
 		case <-alarm:
 			for _, request := range r.all(ctx) {
-				queue.AddAfter(request, settle)
+				queue.AddAfter(request, wakeDelay)
 			}
 		}
 	}
 }
 
-// all are the requests for every MeshSync; there is rarely more than one.
+// all returns a request for each MeshSync; there is rarely more than one.
 func (r *Reconciler) all(ctx context.Context) []reconcile.Request {
 	list := &v1alpha1.MeshSyncList{}
 	if err := r.client.List(ctx, list); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "cannot list the MeshSyncs to wake; they look again at the end of their interval")
+		ctrl.LoggerFrom(ctx).Error(err, "cannot list the MeshSyncs to wake; each runs again at the end of its interval")
 		return nil
 	}
 	requests := make([]reconcile.Request, len(list.Items))
@@ -158,7 +161,7 @@ func (r *Reconciler) all(ctx context.Context) []reconcile.Request {
 	return requests
 }
 
-// acknowledgedPredicate lets the acknowledgement of a held change through at once.
+// acknowledgedPredicate triggers a run when the acknowledgement changes.
 func acknowledgedPredicate() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		return e.ObjectOld.GetAnnotations()[v1alpha1.AcknowledgeAnnotation] != e.ObjectNew.GetAnnotations()[v1alpha1.AcknowledgeAnnotation]

@@ -37,12 +37,12 @@ func TestYoungerMeshSyncWaitsAndTakesOver(t *testing.T) {
 	w.Create("b-second")
 	ms := w.NotReady("b-second", v1alpha1.ReasonAnotherMeshSync)
 	if !conditions.IsStalled(ms) || !strings.Contains(conditions.GetMessage(ms, meta.ReadyCondition), namespace+"/a-first") {
-		t.Errorf("the younger one is stalled and names the other: %s", describe(ms))
+		t.Errorf("the younger MeshSync is not stalled or does not name the older one: %s", describe(ms))
 	}
 	must(t, w.Admin.Delete(t.Context(), ms.DeepCopy()))
 	w.gone("b-second")
 	if diff := cmp.Diff(before, w.Objects()); diff != "" {
-		t.Errorf("a stalled MeshSync came and went, and the cluster is another: -before, +after:\n%s", diff)
+		t.Errorf("a stalled MeshSync changed the cluster: -before, +after:\n%s", diff)
 	}
 
 	w.Create("b-second", func(ms *v1alpha1.MeshSync) { ms.Spec.Interval.Duration = time.Hour })
@@ -53,7 +53,7 @@ func TestYoungerMeshSyncWaitsAndTakesOver(t *testing.T) {
 	for name, object := range w.Objects() {
 		was := before[name]
 		if was == nil || was.GetUID() != object.GetUID() {
-			t.Errorf("%s was made anew instead of claimed", name)
+			t.Errorf("%s was created again instead of claimed", name)
 		}
 		if object.GetLabels()[ownership.LabelPartOf] != id {
 			t.Errorf("%s was not claimed", name)
@@ -61,10 +61,10 @@ func TestYoungerMeshSyncWaitsAndTakesOver(t *testing.T) {
 	}
 }
 
-// gone waits for a MeshSync to be gone.
+// gone waits for the deletion of a MeshSync.
 func (w *world) gone(name string) {
 	w.T.Helper()
-	w.Until("MeshSync "+name+" is gone", func() (bool, string) {
+	w.Until("MeshSync "+name+" is deleted", func() (bool, string) {
 		ms := &v1alpha1.MeshSync{}
 		err := w.Admin.Get(w.T.Context(), client.ObjectKey{Namespace: namespace, Name: name}, ms)
 		return client.IgnoreNotFound(err) == nil && err != nil, describe(ms)
@@ -78,7 +78,7 @@ func TestDeletionPolicies(t *testing.T) {
 		stays  bool
 	}{
 		"Default": {
-			"the objects are orphaned: a mesh must not vanish because somebody deleted a MeshSync",
+			"the objects are orphaned: a mesh must not vanish because a user deleted a MeshSync",
 			func(*v1alpha1.MeshSync) {}, true,
 		},
 		"Delete": {
@@ -123,7 +123,7 @@ func TestDeletionPolicies(t *testing.T) {
 	}
 }
 
-func TestClusterThatIsNotInTheInventoryIsLeftAlone(t *testing.T) {
+func TestClusterThatIsNotInTheInventoryIsNotTouched(t *testing.T) {
 	w := newWorld(t, withIstio)
 	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Cluster = "north" })
 	ms := w.NotReady("mesh", v1alpha1.ReasonUnknownCluster)
@@ -131,7 +131,7 @@ func TestClusterThatIsNotInTheInventoryIsLeftAlone(t *testing.T) {
 		t.Errorf("stalled, and nothing is touched: %d objects, %s", len(w.all()), describe(ms))
 	}
 
-	// A known cluster that leaves the inventory, or turns out to be another one, keeps all it has.
+	// A cluster that leaves the inventory, or has another uid, keeps all objects.
 	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Cluster = "west" })
 	w.Applied("mesh", w.Git.First)
 	before := w.Objects()
@@ -149,11 +149,11 @@ func TestClusterThatIsNotInTheInventoryIsLeftAlone(t *testing.T) {
 	w.Applied("mesh", w.Git.Commit(map[string]string{"uid.cue": "package config\n\nclusters: west: uid: \"" + string(system.UID) + "\"\n"}))
 }
 
-// holdMassDeletion applies a dozen services and takes them out of the repository again.
+// holdMassDeletion applies a dozen services and removes them from the repository again.
 func (w *world) holdMassDeletion() (commit string, ms *v1alpha1.MeshSync) {
 	w.T.Helper()
 	files := map[string]string{}
-	// Each is called by the one before, since what nobody calls has no resources.
+	// Each service is called by the one before, because a service without callers has no resources.
 	files["services/extra12.cue"] = service("extra12")
 	for i := range 12 {
 		name := fmt.Sprintf("extra%d", i)
@@ -179,40 +179,41 @@ func (w *world) acknowledge(digest string) {
 	})
 }
 
-func TestHeldChangePassesWhenItIsAcknowledged(t *testing.T) {
+func TestHeldPlanIsAppliedAfterAcknowledgement(t *testing.T) {
 	w := newWorld(t, withIstio)
 	commit, ms := w.holdMassDeletion()
 	if ms.Status.Held == nil || !conditions.IsStalled(ms) {
-		t.Fatalf("the change set is held: %s", describe(ms))
+		t.Fatalf("the plan is not held: %s", describe(ms))
 	}
 	message := conditions.GetMessage(ms, meta.ReadyCondition)
 	command := "kubectl -n " + namespace + " annotate --overwrite meshsync mesh isthmus.dev/acknowledge=" + ms.Status.Held.Digest
 	if !strings.Contains(message, command) || !strings.Contains(message, "settings: acknowledge:") {
-		t.Errorf("the message says how to let it pass, here and in Git: %s", message)
+		t.Errorf("the message does not say how to acknowledge, here and in Git: %s", message)
 	}
 	if len(ms.Status.Pending) < 10 || len(ms.Status.Pending) > 20 {
-		t.Errorf("the status lists what waits: %s", describe(ms))
+		t.Errorf("the status does not list the planned writes: %s", describe(ms))
 	}
 	if objects := len(w.Objects()); objects < 26 {
-		t.Errorf("a held change set changed the cluster: %d objects are left", objects)
+		t.Errorf("a held plan changed the cluster: %d objects are left", objects)
 	}
 	digest := ms.Status.Held.Digest
 	w.drift()
 
-	// As a person does, who read it before somebody else edited objects: what is held does not depend on that.
+	// The user read the digest before another writer edited objects; the digest does not depend on
+	// that.
 	w.acknowledge(digest)
 	ms = w.Applied("mesh", commit)
 	if ms.Status.Held != nil || ms.Status.Acknowledged != nil || len(ms.Status.Pending) > 0 || ms.Status.Pruned < 10 {
-		t.Errorf("the acknowledged change set is carried out: %s", describe(ms))
+		t.Errorf("the acknowledged plan is not applied: %s", describe(ms))
 	}
 	events := w.events.with(corev1.EventTypeNormal, v1alpha1.ReasonAcknowledged)
 	if len(events) != 1 || !strings.Contains(events[0], digest) || !strings.Contains(events[0], "kubectl -n "+namespace+" annotate meshsync mesh isthmus.dev/acknowledge-") {
-		t.Errorf("what was lost, and how to take back what lets it pass: %q", events)
+		t.Errorf("want one event with the loss and how to revoke the acknowledgement: %q", events)
 	}
 }
 
-// A process dies when it has done a part of what a person let pass.
-func TestWhatMayPassIsNotHeldAgainByANewProcess(t *testing.T) {
+// A process dies after a part of an acknowledged plan.
+func TestAcknowledgedLossIsNotHeldAgainAfterARestart(t *testing.T) {
 	w := newWorld(t, withIstio)
 	w.stop()
 	deleted := atomic.Int64{}
@@ -229,14 +230,14 @@ func TestWhatMayPassIsNotHeldAgainByANewProcess(t *testing.T) {
 	w.startAs(config)
 	commit, ms := w.holdMassDeletion()
 	w.acknowledge(ms.Status.Held.Digest)
-	w.Until("a part is done", func() (bool, string) { return deleted.Load() > 3, fmt.Sprint(deleted.Load()) })
+	w.Until("a part of the plan is applied", func() (bool, string) { return deleted.Load() > 3, fmt.Sprint(deleted.Load()) })
 	w.stop()
 	ms = w.Get("mesh")
 	if ms.Status.Acknowledged == nil || ms.Status.Acknowledged.Remaining < 20 {
-		t.Errorf("the status says what was let pass:%s", describe(ms))
+		t.Errorf("the status does not have the remaining acknowledgements:%s", describe(ms))
 	}
 	w.start()
-	w.Until("the rest is done", func() (bool, string) {
+	w.Until("the rest of the plan is applied", func() (bool, string) {
 		ms := w.Get("mesh")
 		if ms.Status.Held != nil && ms.Status.Held.Digest != ms.Annotations[v1alpha1.AcknowledgeAnnotation] {
 			t.Fatalf("the rest is held again:%s", describe(ms))
@@ -249,7 +250,7 @@ func TestForeignObjectIsRefusedAndTheRestApplied(t *testing.T) {
 	w := newWorld(t, withIstio)
 	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Mode = v1alpha1.ModeObserve })
 	w.Until("the MeshSync has observed", func() (bool, string) { ms := w.Get("mesh"); return conditions.IsReady(ms), describe(ms) })
-	// Which objects there will be is learned from another run, so that this test does not know the template.
+	// A run in mode Observe lists the objects, so that this test does not depend on the template.
 	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Mode = v1alpha1.ModeApply })
 	w.Applied("mesh", w.Git.First)
 	victim := w.objects("ServiceEntry")[0]
@@ -279,7 +280,7 @@ func TestForeignObjectIsRefusedAndTheRestApplied(t *testing.T) {
 	w.Applied("mesh", w.Git.First)
 }
 
-func TestMissingKindsAreNamedAndAwaited(t *testing.T) {
+func TestMissingKindsAreReportedAndRetried(t *testing.T) {
 	own, err := testcluster.MeshSyncCRD()
 	must(t, err)
 	fleet, err := apiserver.Start(context.Background(), apiserver.Options{Clusters: []string{"east"}, CRDs: []*apiextensionsv1.CustomResourceDefinition{own}})
@@ -295,7 +296,7 @@ func TestMissingKindsAreNamedAndAwaited(t *testing.T) {
 	w.Applied("mesh", w.Git.First)
 }
 
-func TestForbiddenKindsAreNamedAndAwaited(t *testing.T) {
+func TestForbiddenKindsAreReportedAndRetried(t *testing.T) {
 	w := newWorld(t, withIstio)
 	w.stop()
 	config, err := w.Cluster.AddUser(t.Context(), fmt.Sprintf("narrow-%d", users.Add(1)), withoutServiceEntries(t)...)
@@ -307,6 +308,6 @@ func TestForbiddenKindsAreNamedAndAwaited(t *testing.T) {
 		t.Errorf("the message names the kind and the verbs: %s", message)
 	}
 	if len(w.all()) != 0 {
-		t.Errorf("nothing is half applied, and there are %d objects", len(w.all()))
+		t.Errorf("want no objects, got %d", len(w.all()))
 	}
 }

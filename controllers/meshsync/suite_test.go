@@ -64,7 +64,7 @@ func TestMain(m *testing.M) {
 // world is cluster east of the repository, and a controller that has exactly the generated roles.
 type world struct {
 	*gitops.Env
-	// requests are those that the controller sent to the API server, leases and watches aside.
+	// requests are the requests of the controller to the API server, except leases and watches.
 	requests *requests
 	events   *recorder
 	metrics  *meshsync.Metrics
@@ -82,7 +82,7 @@ func newWorld(t *testing.T, cluster *apiserver.Cluster) *world {
 
 var users atomic.Int32
 
-// user has the rights of an installation, no more and no less.
+// user has exactly the permissions of an installation.
 func (w *world) user() *rest.Config {
 	w.T.Helper()
 	user, err := w.Cluster.AddController(w.T.Context(), fmt.Sprintf("controller-%d", users.Add(1)))
@@ -90,7 +90,7 @@ func (w *world) user() *rest.Config {
 	return user
 }
 
-// start runs a controller as the command does, but for leader election, probes and servers.
+// start runs a controller as the command does, without leader election, probes and servers.
 func (w *world) start(options ...meshsync.Option) {
 	w.T.Helper()
 	w.startAs(w.user(), options...)
@@ -138,19 +138,19 @@ func (w *world) startAs(config *rest.Config, options ...meshsync.Option) {
 	})
 }
 
-// empty leaves the cluster as a test wants to find it.
+// empty removes the objects of earlier tests.
 func (w *world) empty() {
 	w.stop()
 	w.Empty()
 }
 
-// objects are all of a kind; none if the kind is not installed.
+// objects returns all objects of a kind, none if the kind is not installed.
 func (w *world) objects(kind string) []*unstructured.Unstructured {
 	w.T.Helper()
 	return slices.DeleteFunc(w.all(), func(object *unstructured.Unstructured) bool { return object.GetKind() != kind })
 }
 
-// all are the objects of all managed kinds.
+// all returns the objects of all managed kinds.
 func (w *world) all() []*unstructured.Unstructured {
 	w.T.Helper()
 	objects := w.Objects()
@@ -171,7 +171,7 @@ var (
 	must     = gitops.Must
 )
 
-// requests counts what is sent to the API server.
+// requests records the requests to the API server.
 type requests struct {
 	mutex sync.Mutex
 	seen  []string
@@ -198,7 +198,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// recorder keeps events in the order in which they were made.
+// recorder keeps events in order of creation.
 type recorder struct {
 	mutex sync.Mutex
 	seen  []string
@@ -220,7 +220,7 @@ func (r *recorder) AnnotatedEventf(_ runtime.Object, _ map[string]string, eventt
 	r.seen = append(r.seen, eventtype+" "+reason+" "+fmt.Sprintf(format, args...))
 }
 
-// with are the events of a type and reason.
+// with returns the events of a type and reason.
 func (r *recorder) with(eventtype, reason string) []string {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()

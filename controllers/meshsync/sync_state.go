@@ -13,52 +13,53 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/syncrun"
 )
 
-// memory is what a MeshSync's runs leave for the next one. Losing it costs work, never correctness: after a
-// restart the commit is fetched and rendered again, and ownership stands on the objects themselves.
+// syncState is the state that the runs of a MeshSync pass to the next run. Its loss costs work but
+// not correctness: after a restart the commit is fetched and rendered again, and the marks on the
+// objects record the ownership.
 type syncState struct {
 	fetched      fetched
-	pendingFetch asking
+	pendingFetch pendingFetch
 	rendered     renderResult
-	// basis is what a commit falls back to where a service of it is broken.
+	// lastKnownGood has the manifests that broken services of a commit are frozen at.
 	lastKnownGood lastKnownGood
-	// good is the last bundle that was allowed to be applied. Drift is undone against it while a newer
-	// commit cannot be had, is wrong or is held.
+	// lastApplied is the last bundle whose plan was started. Drift is corrected against it while a
+	// newer commit cannot be fetched, has errors or is held.
 	lastApplied *render.Bundle
-	// recalled is how far a process without a good bundle has come in making the last one again.
+	// restored tracks the attempts of a new process to render lastApplied again.
 	restored restoreAttempts
-	// planner knows what the cluster was last seen to have: what differs from it without a change in Git is drift.
+	// planner knows the last state of the cluster. A difference without a change in Git is drift.
 	planner *plans.Planner
-	// read are objects of somebody else that spec.adopt may choose, as they were read last.
+	// readObjects are foreign objects that spec.adopt may select, as last read.
 	readObjects syncrun.ReadObjects
 	// retry spaces runs that failed after the fetch.
 	retry retries
-	// aheadSince is when a commit that is not yet applied was first seen, zero if there is none.
+	// behindSince is the time when an unapplied commit was first seen, zero if there is none.
 	behindSince time.Time
-	// reached is the last commit that the cluster was seen to have, applied or observed.
+	// reached is the last revision that the cluster was in sync with, applied or observed.
 	reached string
-	// generation is that of the last spec that a run acted on; another one voids what was fetched.
+	// generation is that of the last spec that a run used; another generation voids fetched.
 	generation int64
-	// handled is the last request for a run that was heeded. The status has it too, but the cache may be behind.
+	// handledRequest is the token of the last requested run that was started. The status has it
+	// too, but the cache may be behind.
 	handledRequest string
-	// told is the work of which the status told that it begins; it is told once, and not before every retry.
+	// announced is the last attempt that the status announced. Retries do not announce it again.
 	announced attempt
-	// written is our last write of the MeshSync.
+	// lastStatusWrite is the last write of the MeshSync by this process.
 	lastStatusWrite written
-	// started is when the present run began.
+	// started is the start of the current run.
 	started time.Time
 }
 
-// fetched is the answer of the last fetch, good or bad. It holds until due: a run that a watch woke in
-// between works with it and does not ask the Git server.
+// fetched is the result of the last fetch. Runs use it until due, without another fetch.
 type fetched struct {
-	// snapshot is the last good one, also after a failure.
+	// snapshot is that of the last successful fetch, also after a failure.
 	snapshot *source.Snapshot
 	err      error
 	due      time.Time
 	failures retries
 }
 
-func (f fetched) answered() bool { return f.snapshot != nil || f.err != nil }
+func (f fetched) hasResult() bool { return f.snapshot != nil || f.err != nil }
 
 func (f fetched) last() (*source.Snapshot, error) {
 	if f.err != nil {
@@ -67,30 +68,32 @@ func (f fetched) last() (*source.Snapshot, error) {
 	return f.snapshot, nil
 }
 
-// rendered is the answer of the last evaluation and rendering, good or bad. The same commit for the same
-// cluster gives the same answer, except for what failed for another reason than its content: that holds until then.
+// renderResult is the result of the last evaluation and rendering, for one commit and cluster. It
+// is valid until the given time if the content of the commit does not determine it; zero means
+// always.
 type renderResult struct {
 	key    renderKey
 	bundle *render.Bundle
 	err    error
 	until  time.Time
-	// basis is that of the next commit when the plan for this one is carried out.
+	// basis becomes the basis of the next commit when the plan for this commit starts.
 	basis lastKnownGood
 }
 
-// recalled spaces the attempts to make the last good bundle again, which end with the first answer.
+// restoreAttempts schedules the attempts to render the last applied bundle. They end with the first
+// result.
 type restoreAttempts struct {
 	over  bool
 	retry retries
 }
 
-// attempt is a commit and the spec that it is applied under.
+// attempt is a commit and the generation of the spec that applies to it.
 type attempt struct {
 	revision   string
 	generation int64
 }
 
-// basis is what the last commits were good for, and the mesh that they are of.
+// lastKnownGood has the last known good manifests and the mesh that they belong to.
 type lastKnownGood struct {
 	of        renderKey
 	manifests *evaluate.LastKnownGood
@@ -101,7 +104,7 @@ type renderKey struct {
 	halt                         bool
 }
 
-// sameMesh tells whether two are of the same repository and cluster.
+// sameMesh reports whether two keys have the same repository, path and cluster.
 func (k renderKey) sameMesh(other renderKey) bool {
 	return k.url == other.url && k.path == other.path && k.cluster == other.cluster
 }
@@ -110,23 +113,23 @@ func (r renderResult) answers(key renderKey, now time.Time) bool {
 	return r.key == key && (r.until.IsZero() || now.Before(r.until))
 }
 
-// retries spaces failing attempts: soon at first, then twice as long each time.
+// retries schedules attempts with exponential back-off.
 type retries struct {
 	count int
 	due   time.Time
 }
 
-// failed notes a failure and returns when to try again.
+// failed records a failure and returns the time of the next attempt.
 func (r *retries) failed(now time.Time, first, longest time.Duration) time.Time {
-	// 2^20 times any first wait is beyond any interval.
+	// 2^20 times any first wait exceeds any interval.
 	wait := min(first<<min(r.count, 20), longest)
 	r.count++
 	r.due = now.Add(wait)
 	return r.due
 }
 
-// memories holds the memory of each MeshSync. One MeshSync is never reconciled twice at the same time, so the
-// map needs a lock and its values do not.
+// syncStates has the state of each MeshSync. A MeshSync is never reconciled twice at the same time,
+// so the map needs a lock and its values do not.
 type syncStates struct {
 	mutex sync.Mutex
 	of    map[types.NamespacedName]*syncState
@@ -150,10 +153,10 @@ func (m *syncStates) forget(key types.NamespacedName) {
 	delete(m.of, key)
 }
 
-// abandon forgets what drift would be undone against, since the objects here may be somebody else's business by now.
+// forgetApplied stops the correction of drift, because another MeshSync may own the objects now.
 func (m *syncState) forgetApplied() { m.lastApplied, m.restored.over = nil, true }
 
-// plannerFor returns the planner of this MeshSync, which is made with the first plan.
+// plannerFor returns the planner of this MeshSync. The first call creates it.
 func (m *syncState) plannerFor(reader plans.Reader) *plans.Planner {
 	if m.planner == nil {
 		m.planner = plans.NewPlanner(reader)

@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestRetriesComeSoonAndThenSeldom(t *testing.T) {
+func TestRetriesBackOffExponentially(t *testing.T) {
 	now := time.Unix(0, 0)
 	var r retries
 	var waits []time.Duration
@@ -25,7 +25,7 @@ func TestRetriesComeSoonAndThenSeldom(t *testing.T) {
 	}
 }
 
-func TestRenderedAnswersForItsCommitAlone(t *testing.T) {
+func TestRenderResultIsValidForItsCommitOnly(t *testing.T) {
 	now := time.Unix(1000, 0)
 	key := renderKey{revision: "main@sha1:a", cluster: "east"}
 	cases := map[string]struct {

@@ -17,7 +17,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/ownership"
 )
 
-func TestFirstSyncSaysWhatItDid(t *testing.T) {
+func TestFirstSyncReportsItsWrites(t *testing.T) {
 	w := newWorld(t, withIstio)
 	w.Create("mesh")
 	ms := w.Applied("mesh", w.Git.First)
@@ -45,21 +45,21 @@ func TestFirstSyncSaysWhatItDid(t *testing.T) {
 		t.Errorf("revisions: attempted %q, applied %q, want %q", ms.Status.LastAttemptedRevision, ms.Status.LastAppliedRevision, want)
 	}
 	if !conditions.IsTrue(ms, meta.HealthyCondition) || conditions.IsReconciling(ms) || conditions.IsStalled(ms) || conditions.Has(ms, v1alpha1.SourceVerifiedCondition) {
-		t.Errorf("a ready MeshSync is healthy and neither reconciling nor stalled, and says nothing of signatures that nobody asked for: %s", describe(ms))
+		t.Errorf("a ready MeshSync is healthy and neither reconciling nor stalled, and has no condition about signatures: %s", describe(ms))
 	}
 	if len(ms.Status.History) != 1 || ms.Status.History[0].Metadata["revision"] != ms.Status.LastAppliedRevision {
 		t.Errorf("the history has one entry of the revision: %s", describe(ms))
 	}
 	if events := w.events.with(corev1.EventTypeNormal, meta.ReconciliationSucceededReason); len(events) != 1 || !strings.Contains(events[0], w.Git.First[:12]) {
-		t.Errorf("one event tells of the revision: %q", events)
+		t.Errorf("want one event about the revision: %q", events)
 	}
 }
 
-func TestSteadyClusterCostsNoRequest(t *testing.T) {
+func TestSteadyClusterSendsNoRequest(t *testing.T) {
 	w := newWorld(t, withIstio)
 	w.Create("mesh")
 	before := w.Applied("mesh", w.Git.First)
-	// The first looks may still write the status; after that nothing does.
+	// The first runs may write the status; later runs write nothing.
 	w.Polled(2)
 	sent := len(w.requests.list())
 	w.Polled(10)
@@ -77,7 +77,7 @@ func TestCommitsAreFollowed(t *testing.T) {
 	w.Applied("mesh", w.Git.First)
 	before := w.Objects()
 
-	// Two, of which one calls the other, so that nothing of the others changes.
+	// Two new services, one calls the other, so that no other service changes.
 	added := w.Git.Commit(map[string]string{"services/fresh.cue": service("fresh", "new"), "services/new.cue": service("new")})
 	ms := w.Applied("mesh", added)
 	if len(w.all()) <= len(before) || ms.Status.Applied != int64(len(w.all())-len(before)) {
@@ -88,14 +88,14 @@ func TestCommitsAreFollowed(t *testing.T) {
 		t.Errorf("a removed service is pruned whole: -before, +after:\n%s", diff)
 	}
 	if ms.Status.Pruned == 0 || ms.Status.Applied != 0 {
-		t.Errorf("the status tells of the deletions alone: %s", describe(ms))
+		t.Errorf("the status does not count the deletions only: %s", describe(ms))
 	}
 	if len(ms.Status.History) != 2 || ms.Status.History[0].TotalReconciliations != 2 {
-		t.Errorf("the history tells that the first bundle came back: %s", describe(ms))
+		t.Errorf("the history does not have the first bundle again: %s", describe(ms))
 	}
 }
 
-// drift spoils what is applied in three ways, and returns when all of it is right again.
+// drift changes applied objects in three ways and waits until all are corrected.
 func (w *world) drift() {
 	w.T.Helper()
 	want := w.Objects()
@@ -149,25 +149,25 @@ func keysOf(all map[string]*unstructured.Unstructured) map[string]bool {
 	return keys
 }
 
-func TestDriftIsPutRightWithoutWaitingForTheInterval(t *testing.T) {
+func TestDriftIsCorrectedBeforeTheIntervalEnds(t *testing.T) {
 	w := newWorld(t, withIstio)
 	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Interval.Duration = time.Hour })
 	w.Applied("mesh", w.Git.First)
 	asked := w.Git.Asked.Load()
 	w.drift()
-	w.Until("an event tells of it", func() (bool, string) {
+	w.Until("the event is posted", func() (bool, string) {
 		events := w.events.with(corev1.EventTypeNormal, v1alpha1.ReasonDriftCorrected)
 		return len(events) > 0, strings.Join(events, "\n")
 	})
 	if got := w.Git.Asked.Load(); got != asked {
-		t.Errorf("drift does not concern Git, which was asked %d times", got-asked)
+		t.Errorf("drift must not cause a fetch, got %d", got-asked)
 	}
 	if ms := w.Applied("mesh", w.Git.First); ms.Status.Drifted == 0 {
-		t.Errorf("the status counts what had drifted: %s", describe(ms))
+		t.Errorf("the status does not count the drift: %s", describe(ms))
 	}
 }
 
-func TestBadCommitThatHaltsLeavesEverythingAndDriftIsStillPutRight(t *testing.T) {
+func TestHaltingCommitChangesNothingAndDriftIsCorrected(t *testing.T) {
 	w := newWorld(t, withIstio)
 	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.OnError = v1alpha1.OnErrorHalt })
 	w.Applied("mesh", w.Git.First)
@@ -176,7 +176,7 @@ func TestBadCommitThatHaltsLeavesEverythingAndDriftIsStillPutRight(t *testing.T)
 	bad := w.Git.Commit(map[string]string{"services/bad.cue": strings.Replace(service("bad"), "egress: {}", "egress: {carts: {}}", 1)})
 	ms := w.NotReady("mesh", v1alpha1.ReasonInvalidContent)
 	if !conditions.IsStalled(ms) {
-		t.Errorf("a commit that a person has to mend stalls: %s", describe(ms))
+		t.Errorf("a bad commit must stall: %s", describe(ms))
 	}
 	if len(ms.Status.Errors) == 0 || ms.Status.Errors[0].File != "services/bad.cue" || ms.Status.Errors[0].Line == 0 || ms.Status.Errors[0].Service != "bad" {
 		t.Errorf("the status names service, file and line: %s", describe(ms))
@@ -192,16 +192,16 @@ func TestBadCommitThatHaltsLeavesEverythingAndDriftIsStillPutRight(t *testing.T)
 		t.Errorf("a bad commit changed the cluster: -before, +after:\n%s", diff)
 	}
 	if ms := w.NotReady("mesh", v1alpha1.ReasonInvalidContent); len(ms.Status.Errors) == 0 {
-		t.Errorf("after the drift the errors still stand in the status: %s", describe(ms))
+		t.Errorf("the status lost the errors after the drift: %s", describe(ms))
 	}
 
 	ms = w.Applied("mesh", w.Git.Commit(map[string]string{"services/bad.cue": ""}))
 	if len(ms.Status.Errors) != 0 || ms.Status.ErrorCount != 0 || conditions.IsStalled(ms) {
-		t.Errorf("a mended commit clears the errors: %s", describe(ms))
+		t.Errorf("a fixed commit must clear the errors: %s", describe(ms))
 	}
 }
 
-func TestDriftIsPutRightAfterARestartOnABadCommit(t *testing.T) {
+func TestDriftIsCorrectedAfterARestartOnABadCommit(t *testing.T) {
 	w := newWorld(t, withIstio)
 	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.OnError = v1alpha1.OnErrorHalt })
 	w.Applied("mesh", w.Git.First)
@@ -211,15 +211,15 @@ func TestDriftIsPutRightAfterARestartOnABadCommit(t *testing.T) {
 	w.start()
 	w.drift()
 	if ms := w.NotReady("mesh", v1alpha1.ReasonInvalidContent); !strings.HasSuffix(ms.Status.LastAppliedRevision, w.Git.First) {
-		t.Errorf("drift is no commit: %s", describe(ms))
+		t.Errorf("the correction of drift changed the revisions: %s", describe(ms))
 	}
 
-	// What the last commit means for another cluster was never applied here.
+	// The bundle of the last commit for another cluster was never applied here.
 	w.stop()
 	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Cluster = "west" })
 	before := w.Objects()
 	w.start()
-	w.Until("the new spec is acted on", func() (bool, string) {
+	w.Until("the new spec is used", func() (bool, string) {
 		ms := w.Get("mesh")
 		return ms.Status.ObservedGeneration == ms.Generation, describe(ms)
 	})
@@ -229,7 +229,7 @@ func TestDriftIsPutRightAfterARestartOnABadCommit(t *testing.T) {
 	}
 }
 
-func TestGitOutageLeavesEverythingAndDriftIsStillPutRight(t *testing.T) {
+func TestGitOutageChangesNothingAndDriftIsCorrected(t *testing.T) {
 	w := newWorld(t, withIstio)
 	w.Create("mesh")
 	w.Applied("mesh", w.Git.First)
@@ -238,7 +238,7 @@ func TestGitOutageLeavesEverythingAndDriftIsStillPutRight(t *testing.T) {
 	w.Git.Down.Store(true)
 	ms := w.NotReady("mesh", v1alpha1.ReasonFetchFailed)
 	if !conditions.IsReconciling(ms) || conditions.IsStalled(ms) {
-		t.Errorf("an outage is tried again and needs nobody: %s", describe(ms))
+		t.Errorf("an outage must be retried and must not stall: %s", describe(ms))
 	}
 	w.drift()
 	if diff := cmp.Diff(keysOf(before), keysOf(w.Objects())); diff != "" {
@@ -248,7 +248,7 @@ func TestGitOutageLeavesEverythingAndDriftIsStillPutRight(t *testing.T) {
 	w.Applied("mesh", w.Git.First)
 }
 
-func TestGitServerThatHangsDoesNotHoldUpDrift(t *testing.T) {
+func TestHangingGitServerDoesNotDelayDriftCorrection(t *testing.T) {
 	w := newWorld(t, withIstio)
 	// A fetch may then take two hours, far beyond any deadline of this test.
 	w.Create("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Timeout.Duration = 4 * time.Hour })
@@ -258,7 +258,7 @@ func TestGitServerThatHangsDoesNotHoldUpDrift(t *testing.T) {
 	w.Polled(1)
 	w.drift()
 	if ms := w.Get("mesh"); !conditions.IsReady(ms) {
-		t.Errorf("while the server may still answer, the last answer holds: %s", describe(ms))
+		t.Errorf("the last result must stay valid during the fetch: %s", describe(ms))
 	}
 	w.Git.Hung.Store(false)
 	w.Applied("mesh", w.Git.Commit(map[string]string{"services/fresh.cue": service("fresh")}))
@@ -269,8 +269,8 @@ func TestSuspendStopsEverythingAndResumeCatchesUp(t *testing.T) {
 	w.Create("mesh")
 	w.Applied("mesh", w.Git.First)
 	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Suspend = true })
-	// A run that began before may still be under way; when Git is not asked for ten intervals, none is.
-	w.Until("Git is not asked any more", func() (bool, string) {
+	// An earlier run may still be in progress; ten intervals without a fetch prove that none is.
+	w.Until("Git is no longer fetched", func() (bool, string) {
 		asked := w.Git.Asked.Load()
 		time.Sleep(2 * time.Second)
 		return asked == w.Git.Asked.Load(), ""
@@ -303,7 +303,7 @@ func TestRequestedRunDoesNotWaitForTheInterval(t *testing.T) {
 	})
 	ms := w.Applied("mesh", commit)
 	if ms.Status.LastHandledReconcileAt != "2026-01-01" {
-		t.Errorf("the status tells which request was heeded: %q", ms.Status.LastHandledReconcileAt)
+		t.Errorf("the status does not have the handled request: %q", ms.Status.LastHandledReconcileAt)
 	}
 }
 
@@ -316,7 +316,7 @@ func TestObserveWritesNothing(t *testing.T) {
 	})
 	ms := w.Get("mesh")
 	if len(w.all()) != 0 || ms.Status.Applied == 0 || ms.Status.LastAppliedRevision != "" {
-		t.Errorf("the plan is told and not carried out: %d objects, %s", len(w.all()), describe(ms))
+		t.Errorf("want the plan listed and no writes: %d objects, %s", len(w.all()), describe(ms))
 	}
 	healthy := func(want metav1.ConditionStatus, mentions string) {
 		t.Helper()
@@ -334,18 +334,18 @@ func TestObserveWritesNothing(t *testing.T) {
 
 	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Mode = v1alpha1.ModeApply })
 	if ms = w.Applied("mesh", w.Git.First); len(ms.Status.Pending) != 0 {
-		t.Errorf("what is carried out waits no more: %s", describe(ms))
+		t.Errorf("executed writes are still pending: %s", describe(ms))
 	}
 	healthy(metav1.ConditionTrue, "are in place")
 	made := w.Objects()
 	for _, p := range planned {
 		if !strings.HasPrefix(p.Resource, "Namespace/") && made[p.Resource] == nil {
-			t.Errorf("%s was announced and not made", p.Resource)
+			t.Errorf("%s was pending and not created", p.Resource)
 		}
 		delete(made, p.Resource)
 	}
 	if len(planned) == 0 || len(made) > 0 {
-		t.Errorf("%d writes were announced, and besides these there came %v", len(planned), keysOf(made))
+		t.Errorf("besides the %d pending writes there are %v", len(planned), keysOf(made))
 	}
 }
 
@@ -356,7 +356,7 @@ func TestSuspendedMeshSyncIsNotReconciling(t *testing.T) {
 	w.Git.Down.Store(true)
 	w.NotReady("mesh", v1alpha1.ReasonFetchFailed)
 	w.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Spec.Suspend = true })
-	w.Until("nothing is tried again any more", func() (bool, string) {
+	w.Until("there is no retry", func() (bool, string) {
 		ms := w.Get("mesh")
 		return !conditions.IsReconciling(ms) && conditions.GetReason(ms, meta.ReadyCondition) == v1alpha1.ReasonFetchFailed, describe(ms)
 	})
@@ -375,14 +375,14 @@ func TestRewrittenHistoryIsFollowedAndReported(t *testing.T) {
 	third := w.Git.Commit(map[string]string{"services/other.cue": service("other")})
 	ms := w.Applied("mesh", third)
 	if !strings.Contains(ms.Status.RewrittenFrom, second) {
-		t.Errorf("the status tells which commit the branch held: %s", describe(ms))
+		t.Errorf("the status does not have the earlier commit: %s", describe(ms))
 	}
 	if events := w.events.with(corev1.EventTypeWarning, v1alpha1.ReasonHistoryRewritten); len(events) != 1 {
-		t.Errorf("one warning tells of it: %q", events)
+		t.Errorf("want one warning about the rewritten history: %q", events)
 	}
 	ms = w.Applied("mesh", w.Git.Commit(map[string]string{"services/more.cue": service("more")}))
 	if ms.Status.RewrittenFrom != "" {
-		t.Errorf("the next ordinary commit ends it: %s", describe(ms))
+		t.Errorf("the next ordinary commit must clear rewrittenFrom: %s", describe(ms))
 	}
 }
 
@@ -404,6 +404,6 @@ func TestRestartWritesNothing(t *testing.T) {
 		t.Error("a restart without any change wrote the MeshSync")
 	}
 	if len(w.events.seen) > 0 {
-		t.Errorf("a restart is no news: %q", w.events.seen)
+		t.Errorf("a restart must post no event: %q", w.events.seen)
 	}
 }

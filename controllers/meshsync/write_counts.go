@@ -11,14 +11,14 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/text"
 )
 
-// writes counts what a run wrote, or, in mode Observe, would have.
+// writeCounts counts the writes of a run or, in mode Observe, the planned writes.
 type writeCounts struct {
 	namespaces, created, updated, claimed, adopted, deleted, failed int
-	// drifted are the objects among them that somebody had changed.
+	// drifted are the objects whose drift was corrected.
 	drifted []render.Key
 }
 
-// wrote counts what was carried out.
+// countWrites counts the executed writes.
 func countWrites(result execute.Result) writeCounts {
 	w := writeCounts{
 		namespaces: len(result.Namespaces), created: result.Created, updated: result.Updated,
@@ -32,7 +32,7 @@ func countWrites(result execute.Result) writeCounts {
 	return w
 }
 
-// planned counts what a plan would write.
+// countPlanned counts the writes of a plan.
 func countPlanned(plan *plans.Plan) writeCounts {
 	w := writeCounts{
 		namespaces: len(plan.Namespaces), created: plan.Count(plans.Create), updated: plan.Count(plans.Update),
@@ -50,7 +50,7 @@ func countPlanned(plan *plans.Plan) writeCounts {
 	return w
 }
 
-// any reports whether the cluster is, or would be, another than before.
+// any reports whether there is any write.
 func (w writeCounts) any() bool {
 	return w.namespaces+w.created+w.updated+w.claimed+w.adopted+w.deleted > 0
 }
@@ -59,14 +59,14 @@ func (w writeCounts) String() string {
 	var parts []string
 	for _, part := range []struct {
 		count int
-		what  string
+		label string
 	}{{w.created, "created"}, {w.updated, "updated"}, {w.claimed, "claimed"}, {w.adopted, "adopted"}, {w.deleted, "deleted"}} {
 		if part.count > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", part.count, part.what))
+			parts = append(parts, fmt.Sprintf("%d %s", part.count, part.label))
 		}
 	}
 	if w.namespaces > 0 {
-		parts = append(parts, text.Count(w.namespaces, "namespace")+" made")
+		parts = append(parts, text.Count(w.namespaces, "namespace")+" created")
 	}
 	if len(parts) == 0 {
 		return "nothing to change"
@@ -74,30 +74,30 @@ func (w writeCounts) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// toDo says in numbers what a plan would write.
+// toDo describes the planned writes.
 func (w writeCounts) toDo() string {
 	var parts []string
 	for _, part := range []struct {
 		count int
-		what  string
+		label string
 	}{{w.namespaces + w.created, "to create"}, {w.updated, "to update"}, {w.claimed, "to claim"}, {w.adopted, "to adopt"}, {w.deleted, "to delete"}} {
 		if part.count > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", part.count, part.what))
+			parts = append(parts, fmt.Sprintf("%d %s", part.count, part.label))
 		}
 	}
 	return strings.Join(parts, ", ")
 }
 
 const (
-	// maxPending is how many pending writes the status lists, and how many fields of each.
+	// maxPending is the maximum number of pending writes in the status, and of fields per write.
 	maxPending = 20
-	// maxFrozen is how many frozen services the status lists.
+	// maxFrozen is the maximum length of status.frozen.
 	maxFrozen = 500
-	// maxPendingNamed is how many of them the message names.
+	// maxPendingNamed is the maximum number of pending writes in a message.
 	maxPendingNamed = 10
 )
 
-// pending are the writes that a plan would make, in the order in which it would.
+// pending are the planned writes in execution order.
 func pending(plan *plans.Plan) []v1alpha1.Pending {
 	var out []v1alpha1.Pending
 	for _, namespace := range plan.Namespaces {
@@ -108,7 +108,8 @@ func pending(plan *plans.Plan) []v1alpha1.Pending {
 		case plans.Create, plans.Update, plans.Claim, plans.Delete:
 			out = append(out, pendingOf(action))
 		case plans.Skip, plans.Refuse, plans.Withdraw, plans.Defer, plans.Report:
-			// Nothing would be written; status.skipped, status.errors, status.deferred and status.withdrawing tell of these.
+			// No write; listed in status.skipped, status.errors, status.deferred and
+			// status.withdrawing.
 		}
 	}
 	return out
@@ -123,7 +124,7 @@ func pendingOf(action plans.Action) v1alpha1.Pending {
 	return v1alpha1.Pending{Verb: verb, Resource: action.Key.String(), Effect: string(action.Effect), Fields: fields}
 }
 
-// adoptions are what spec.adopt chooses and its mode keeps from being taken over.
+// adoptions are the objects that spec.adopt selects but its mode does not adopt.
 func adoptions(plan *plans.Plan) []v1alpha1.Pending {
 	var out []v1alpha1.Pending
 	for _, action := range plan.Adoptable() {
@@ -132,15 +133,15 @@ func adoptions(plan *plans.Plan) []v1alpha1.Pending {
 	return out
 }
 
-// whereListed says where to read what waits, and how much of it stands there.
+// whereListed says where the planned writes are listed.
 func whereListed(all []v1alpha1.Pending) string {
 	if len(all) > maxPending {
-		return fmt.Sprintf("The first %d of %d writes that wait are listed in status.pending, all of them in the controller's log.", maxPending, len(all))
+		return fmt.Sprintf("status.pending lists the first %d of %d planned writes; the controller's log lists all.", maxPending, len(all))
 	}
-	return "What waits is listed in status.pending."
+	return "status.pending lists the planned writes."
 }
 
-// firstPending names the first of them and how many there are beside.
+// firstPending names the first pending writes and counts the rest.
 func firstPending(all []v1alpha1.Pending) string {
 	named := make([]string, 0, maxPendingNamed)
 	for _, p := range all[:min(len(all), maxPendingNamed)] {

@@ -13,6 +13,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/merge"
 	"github.com/isthmus-mesh/isthmus/internal/ownership"
 	"github.com/isthmus-mesh/isthmus/internal/render"
+	"github.com/isthmus-mesh/isthmus/internal/text"
 )
 
 // Kinds of guards.
@@ -78,12 +79,12 @@ func (d *Draft) trippedGuard(deletions, losses []string) (*Guard, []string) {
 		if d.Bundle.ControlPlane != "" && d.Bundle.ControlPlane != d.Bundle.Cluster {
 			why = fmt.Sprintf("cluster %s now uses the control plane of %s, which gets its resources", d.Bundle.Cluster, d.Bundle.ControlPlane)
 		}
-		trip(EmptyBundle, fmt.Sprintf("%s, and %s would be deleted", why, countOf(len(deletions), "object")), deletions)
+		trip(EmptyBundle, fmt.Sprintf("%s, and %s would be deleted", why, text.Count(len(deletions), "object")), deletions)
 	case len(deletions) >= minMassDeletion && len(deletions)*100 > d.Options.MaxPrunePercent*d.Plan.Owned:
 		trip(MassDeletion, fmt.Sprintf("%d of %d objects would be deleted, more than %d %%", len(deletions), d.Plan.Owned, d.Options.MaxPrunePercent), deletions)
 	}
 	if len(losses) > 0 {
-		trip(LastEndpoint, fmt.Sprintf("%s would be left without any endpoint: %s", countOf(len(losses), "declared call"), abbreviate(losses)), losses)
+		trip(LastEndpoint, fmt.Sprintf("%s would be left without any endpoint: %s", text.Count(len(losses), "declared call"), text.Few(losses)), losses)
 	}
 	if found != nil {
 		found.Digest, found.Reason = digestOf(held), strings.Join(reasons, "; ")
@@ -95,21 +96,6 @@ func digestOf(lines []string) string {
 	sorted := slices.Sorted(slices.Values(lines))
 	sum := sha256.Sum256([]byte(strings.Join(sorted, "\n")))
 	return hex.EncodeToString(sum[:6])
-}
-
-func countOf(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
-func abbreviate(lines []string) string {
-	const enough = 5
-	if len(lines) <= enough {
-		return strings.Join(lines, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(lines[:enough], ", "), len(lines)-enough)
 }
 
 // lostCalls are the declared calls that reach an endpoint now and none after the plan.

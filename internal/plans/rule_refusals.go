@@ -6,6 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 
 	"github.com/isthmus-mesh/isthmus/internal/render"
+	"github.com/isthmus-mesh/isthmus/internal/text"
 )
 
 // keepBehindRefusals keeps the old objects of a service while a new one is refused: the object
@@ -60,7 +61,7 @@ func skipRoutesBehindRefusals(d *Draft) {
 		for _, host := range HostsOf(action.Desired) {
 			if missing := lacks[host].subsets.Intersection(subsetsNamed(action.Desired.Object["spec"])); missing.Len() > 0 {
 				action.Verb, action.Fields = Skip, nil
-				action.Reason = MissingVersions{Versions: abbreviate(sets.List(missing)), Rule: lacks[host].rule}
+				action.Reason = MissingVersions{Versions: text.Few(sets.List(missing)), Rule: lacks[host].rule}
 			}
 		}
 		return action

@@ -10,12 +10,13 @@ import (
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 )
 
-// olderRival is the MeshSync that manages this cluster instead of ms, nil if it is ms that does. Two would undo each
-// other's work, so the oldest has the cluster until it is gone, even while it is suspended or being deleted.
+// Active returns the older MeshSync that manages this cluster, nil if ms does. Two MeshSyncs would
+// fight over objects, so the oldest manages the cluster until it is deleted, even while it is
+// suspended or being deleted. It is an error if the MeshSyncs cannot be listed.
 func Active(ctx context.Context, reader client.Reader, ms *v1alpha1.MeshSync) (*v1alpha1.MeshSync, error) {
 	all := &v1alpha1.MeshSyncList{}
 	if err := reader.List(ctx, all); err != nil {
-		return nil, fmt.Errorf("cannot list the MeshSyncs of this cluster, of which only the oldest may act: %w", err)
+		return nil, fmt.Errorf("cannot list the MeshSyncs of this cluster to find the oldest: %w", err)
 	}
 	oldest := Oldest(append(all.Items, *ms))
 	if oldest.UID == ms.UID {
@@ -24,10 +25,11 @@ func Active(ctx context.Context, reader client.Reader, ms *v1alpha1.MeshSync) (*
 	return oldest, nil
 }
 
-// inheritance says what one that waits gets when the older one is deleted: somebody reads it to learn whether that is safe.
+// InheritanceNote says whether the waiting MeshSync inherits the objects of the older one. A user
+// reads it before deleting the older one.
 func InheritanceNote(ms *v1alpha1.MeshSync) string {
 	if MayWrite(ms) {
-		return "This one does nothing, and takes over when the other is deleted."
+		return "This MeshSync waits and takes over when the older one is deleted."
 	}
 	var why, first []string
 	if ms.Spec.Suspend {
@@ -36,16 +38,16 @@ func InheritanceNote(ms *v1alpha1.MeshSync) string {
 	if ms.Spec.Mode == v1alpha1.ModeObserve {
 		why, first = append(why, "only observes"), append(first, "spec.mode to Apply")
 	}
-	return fmt.Sprintf("This one %s, so it does not count as a successor: deleting the other deletes its objects if its spec.deletionPolicy is Delete. "+
-		"For this one to take them over, set %s first.", strings.Join(why, " and "), strings.Join(first, " and "))
+	return fmt.Sprintf("This MeshSync %s, so it does not count as a successor: deletion of the older one deletes its objects if its spec.deletionPolicy is Delete. "+
+		"To inherit the objects, set %s first.", strings.Join(why, " and "), strings.Join(first, " and "))
 }
 
-// mayWrite tells whether a MeshSync writes at all, once the cluster is its own.
+// MayWrite reports whether the spec allows writes: not suspended and not in mode Observe.
 func MayWrite(ms *v1alpha1.MeshSync) bool {
 	return !ms.Spec.Suspend && ms.Spec.Mode != v1alpha1.ModeObserve
 }
 
-// Oldest is the MeshSync that manages the cluster, of all that it has; nil if it has none.
+// Oldest returns the MeshSync that manages the cluster, nil if there is none.
 func Oldest(all []v1alpha1.MeshSync) *v1alpha1.MeshSync {
 	var oldest *v1alpha1.MeshSync
 	for i := range all {
@@ -56,7 +58,8 @@ func Oldest(all []v1alpha1.MeshSync) *v1alpha1.MeshSync {
 	return oldest
 }
 
-// older orders by age, and those of the same second by name, so that every controller and every run agree.
+// IsOlder orders by creation time, then by namespace and name, so that every run and every
+// controller gets the same order.
 func IsOlder(a, b *v1alpha1.MeshSync) bool {
 	if !a.CreationTimestamp.Equal(&b.CreationTimestamp) {
 		return a.CreationTimestamp.Before(&b.CreationTimestamp)
@@ -67,7 +70,8 @@ func IsOlder(a, b *v1alpha1.MeshSync) bool {
 	return a.Name < b.Name
 }
 
-// leaves reports whether the objects outlive the MeshSync: by policy, and where it may write nothing.
+// LeavesObjects reports whether the objects stay when the MeshSync is deleted: by deletionPolicy,
+// or because the MeshSync may not write.
 func LeavesObjects(ms *v1alpha1.MeshSync) bool {
 	return ms.Spec.DeletionPolicy != v1alpha1.DeletionDelete || !MayWrite(ms)
 }

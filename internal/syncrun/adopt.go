@@ -17,8 +17,9 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// adoptable are the objects of somebody else that the bundle has as well and that spec.adopt chooses. A view has only their keys, so they are read, once
-// for each version; what a run finds out is kept for the next one.
+// adoptable returns the foreign objects that spec.adopt selects and that the bundle has too. The
+// cache has only the metadata of foreign objects, so each version is read once; read keeps them for
+// the next run.
 func (c Cluster) adoptable(
 	ctx context.Context, ms *v1alpha1.MeshSync, read *ReadObjects, bundle *render.Bundle, view clustercache.State, owner ownership.Owner,
 ) (map[render.Key]*unstructured.Unstructured, error) {
@@ -37,31 +38,32 @@ func (c Cluster) adoptable(
 			foreign[render.Key{Kind: object.GetKind(), Namespace: object.GetNamespace(), Name: object.GetName()}] = object
 		}
 	}
-	fresh, chosen := ReadObjects{}, map[render.Key]*unstructured.Unstructured{}
+	current, selected := ReadObjects{}, map[render.Key]*unstructured.Unstructured{}
 	for _, resource := range bundle.Resources {
 		object := foreign[resource.Key]
 		named := slices.Contains(adopt.Names, resource.Key.String())
 		if object == nil || !named && adopt.Selector == nil {
 			continue
 		}
-		whole := (*read)[resource.Key]
-		if whole == nil || whole.GetUID() != object.GetUID() || whole.GetResourceVersion() != object.GetResourceVersion() {
-			if whole, err = c.Objects.GetFull(ctx, object); err != nil {
-				// It is refused like any other of somebody else, and read again in the next run.
-				log.FromContext(ctx).Error(client.IgnoreNotFound(err), "an object that spec.adopt may choose cannot be read", "object", resource.Key.String())
+		full := (*read)[resource.Key]
+		if full == nil || full.GetUID() != object.GetUID() || full.GetResourceVersion() != object.GetResourceVersion() {
+			if full, err = c.Objects.GetFull(ctx, object); err != nil {
+				// The resource is refused like that of any other owner; the next run reads it
+				// again.
+				log.FromContext(ctx).Error(client.IgnoreNotFound(err), "cannot read an object that spec.adopt may select", "object", resource.Key.String())
 				continue
 			}
 		}
-		fresh[resource.Key] = whole
-		if named || selector.Matches(labels.Set(whole.GetLabels())) {
-			chosen[resource.Key] = whole
+		current[resource.Key] = full
+		if named || selector.Matches(labels.Set(full.GetLabels())) {
+			selected[resource.Key] = full
 		}
 	}
-	*read = fresh
-	return chosen, nil
+	*read = current
+	return selected, nil
 }
 
-// adopts tells whether what spec.adopt chooses is taken over, or only told of.
+// adopts reports whether selected objects are adopted or only listed.
 func adopts(ms *v1alpha1.MeshSync) bool {
 	return ms.Spec.Adopt != nil && ms.Spec.Adopt.Mode == v1alpha1.ModeApply
 }

@@ -18,28 +18,29 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// Looker tells what the cluster holds of the managed kinds, from watches.
+// ClusterReader reads the objects of the managed kinds from watches.
 type ClusterReader interface {
 	plans.Reader
-	// Whole reads an object of which a view only has the key.
+	// GetFull reads a foreign object, which the cache has only in part, from the API server.
 	GetFull(ctx context.Context, foreign *unstructured.Unstructured) (*unstructured.Unstructured, error)
 }
 
-// Cluster is what a run reads of the cluster that it plans for.
+// Cluster gives a run read access to the cluster that it plans for.
 type Cluster struct {
 	// Client lists the MeshSyncs of the cluster.
 	Client client.Reader
 	// Objects are the objects of the managed kinds.
 	Objects ClusterReader
-	// Kinds are watched and may be written.
+	// Kinds are the managed kinds.
 	Kinds []istio.Kind
 	Now   func() time.Time
 }
 
-// ReadObjects are foreign objects that spec.adopt may select, as they were read last.
+// ReadObjects are foreign objects that spec.adopt may select, as last read.
 type ReadObjects map[render.Key]*unstructured.Unstructured
 
-// Plan compares a bundle with the cluster, and returns the plan and the preflight problems.
+// Plan compares a bundle with the cluster, and returns the plan and the preflight problems. The
+// error is an [UnavailableError] if a kind is missing, not managed or forbidden.
 func (c Cluster) Plan(
 	ctx context.Context, ms *v1alpha1.MeshSync, planner *plans.Planner, read *ReadObjects, bundle *render.Bundle,
 ) (plans.Plan, []preflight.Problem, error) {
@@ -77,11 +78,12 @@ func (c Cluster) Plan(
 	return plan, preflight.Check(bundle, observed.State, plan, owner), nil
 }
 
-// Owner is whose objects are ours. Objects of MeshSyncs that no longer exist may be claimed.
+// Owner returns the ownership of ms and of the other MeshSyncs. Objects of deleted MeshSyncs may be
+// claimed.
 func (c Cluster) Owner(ctx context.Context, ms *v1alpha1.MeshSync) (ownership.Owner, error) {
 	all := &v1alpha1.MeshSyncList{}
 	if err := c.Client.List(ctx, all); err != nil {
-		return ownership.Owner{}, fmt.Errorf("cannot list the MeshSyncs of this cluster, whose objects must not be claimed: %w", err)
+		return ownership.Owner{}, fmt.Errorf("cannot list the MeshSyncs of this cluster to find the owners of objects: %w", err)
 	}
 	owner := ownership.Owner{ID: ApplySetID(ms), Living: sets.New[string]()}
 	for i := range all.Items {
@@ -92,11 +94,12 @@ func (c Cluster) Owner(ctx context.Context, ms *v1alpha1.MeshSync) (ownership.Ow
 	return owner, nil
 }
 
+// ApplySetID returns the ApplySet id of a MeshSync (KEP-3659).
 func ApplySetID(ms *v1alpha1.MeshSync) string {
 	return ownership.ApplySetID(ms.Name, ms.Namespace, v1alpha1.MeshSyncKind, v1alpha1.GroupVersion.Group)
 }
 
-// owns tells whether anything in the cluster is, or was, of a MeshSync.
+// Owns reports whether the cluster has objects of ms or of a deleted MeshSync.
 func (c Cluster) Owns(ctx context.Context, ms *v1alpha1.MeshSync) (bool, error) {
 	view, err := c.Objects.Snapshot(ctx)
 	if err != nil || len(view.Objects) == 0 {
@@ -111,7 +114,8 @@ func (c Cluster) Owns(ctx context.Context, ms *v1alpha1.MeshSync) (bool, error) 
 	}), nil
 }
 
-// withdraws is how long what was offered to other clusters stays. Who only observes is told what goes in the end.
+// withdrawAfter is the time that withdrawn objects stay. In mode Observe it is zero, so that the
+// plan lists them as deletions.
 func withdrawAfter(ms *v1alpha1.MeshSync) time.Duration {
 	if ms.Spec.Mode == v1alpha1.ModeObserve {
 		return 0
@@ -119,8 +123,8 @@ func withdrawAfter(ms *v1alpha1.MeshSync) time.Duration {
 	return ms.GetWithdrawAfter()
 }
 
-// settles is how long what newly depends on other clusters waits. In a first sync, also one that takes several runs, and when a revision that was applied is
-// seen again after a restart, nothing does.
+// RoutingDelay is the time that routing to other clusters is deferred. It is zero in the first
+// sync, even if it takes several runs, in mode Observe, and for a revision that is already applied.
 func RoutingDelay(ms *v1alpha1.MeshSync, bundle *render.Bundle) time.Duration {
 	if ms.Status.LastAppliedRevision == bundle.Revision || isFirst(ms, bundle) || ms.Spec.Mode == v1alpha1.ModeObserve {
 		return 0

@@ -12,8 +12,8 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// wasApplied reports whether the bundle is what the cluster has, as far as the history knows: applied whole, and nothing of
-// another bundle written since. A later commit of which a part was applied must not be rolled back.
+// WasApplied reports whether, according to the history, the bundle was fully applied and no other
+// bundle was written since. A later commit that was partly applied must not be rolled back.
 func WasApplied(ms *v1alpha1.MeshSync, bundle *render.Bundle) bool {
 	entry := LastWritten(ms)
 	if !IsEntryOf(entry, bundle) {
@@ -22,14 +22,14 @@ func WasApplied(ms *v1alpha1.MeshSync, bundle *render.Bundle) bool {
 	return entry.LastReconciledStatus == meta.ReconciliationSucceededReason || entry.LastReconciledStatus == v1alpha1.ReasonServicesFrozen
 }
 
-// wasInPlace reports whether all of the bundle was here when the last run ended, nothing refused, left alone, or kept for what was broken: what differs
-// now was changed since.
+// WasInSync reports whether the cluster had all of the bundle at the end of the last run: nothing
+// was refused, skipped, deferred or frozen. A difference is then drift.
 func WasInSync(ms *v1alpha1.MeshSync, bundle *render.Bundle) bool {
 	status := ms.Status
 	return WasApplied(ms, bundle) && status.LastKnownGoodRevision == bundle.Revision && status.Refused == 0 && status.DeferredCount == 0 && len(status.Skipped) == 0
 }
 
-// isFirst reports whether nothing of another bundle was ever written here.
+// isFirst reports whether no other bundle was ever written to this cluster.
 func isFirst(ms *v1alpha1.MeshSync, bundle *render.Bundle) bool {
 	return ms.Status.LastAppliedRevision == "" && !slices.ContainsFunc(ms.Status.History, func(entry meta.Snapshot) bool {
 		written := strings.HasPrefix(entry.Digest, BundleDigest) && !WasNotBegun(entry.LastReconciledStatus) && entry.LastReconciledStatus != v1alpha1.ReasonObserved
@@ -37,10 +37,11 @@ func isFirst(ms *v1alpha1.MeshSync, bundle *render.Bundle) bool {
 	})
 }
 
-// lastWritten is the newest entry of the history by which anything was written, or may have been; nil if there is none.
+// LastWritten returns the newest history entry whose run may have written objects, nil if there is
+// none.
 func LastWritten(ms *v1alpha1.MeshSync) *meta.Snapshot {
 	for i, entry := range ms.Status.History {
-		// Of a commit of which no bundle could be made, nothing was.
+		// Entries without a bundle digest wrote nothing.
 		if strings.HasPrefix(entry.Digest, BundleDigest) && !WasNotBegun(entry.LastReconciledStatus) {
 			return &ms.Status.History[i]
 		}
@@ -48,7 +49,8 @@ func LastWritten(ms *v1alpha1.MeshSync) *meta.Snapshot {
 	return nil
 }
 
-// keptOut tells whether a result means that nothing of the bundle was written: it was held, or not begun.
+// WasNotBegun reports whether a result means that nothing of the bundle was written, because the
+// plan was held or blocked. reason is that of the condition Ready.
 func WasNotBegun(reason string) bool {
 	switch reason {
 	case plans.EmptyBundle, plans.MassDeletion, plans.LastEndpoint, preflight.GatewayOverlaps, v1alpha1.ReasonPermissionDenied, v1alpha1.ReasonKindUnavailable:
@@ -58,10 +60,11 @@ func WasNotBegun(reason string) bool {
 	}
 }
 
-// isOf tells whether an entry of the history is of a bundle.
+// IsEntryOf reports whether a history entry belongs to the bundle.
 func IsEntryOf(entry *meta.Snapshot, bundle *render.Bundle) bool {
 	return entry != nil && entry.Digest == BundleDigest+bundle.Digest && entry.Metadata["revision"] == bundle.Revision
 }
 
-// bundleDigest begins the history's digest of a bundle, in contrast to that of a commit of which none could be made.
+// BundleDigest is the prefix of bundle digests in the history. Commits without a bundle have the
+// prefix sha1:.
 const BundleDigest = "sha256:"

@@ -10,7 +10,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// ClusterIdentity tells which cluster this is: by the uid of kube-system, which a cluster keeps for life. It asks once.
+// ClusterIdentity identifies the cluster by the uid of the namespace kube-system, which never
+// changes. The uid is read once.
 type ClusterIdentity struct {
 	Reader client.Reader
 
@@ -18,7 +19,7 @@ type ClusterIdentity struct {
 	uid   string
 }
 
-// UID is the uid of the namespace kube-system.
+// UID returns the uid of the namespace kube-system.
 func (c *ClusterIdentity) UID(ctx context.Context) (string, error) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
@@ -27,13 +28,13 @@ func (c *ClusterIdentity) UID(ctx context.Context) (string, error) {
 	}
 	system := &corev1.Namespace{}
 	if err := c.Reader.Get(ctx, client.ObjectKey{Name: metav1.NamespaceSystem}, system); err != nil {
-		return "", fmt.Errorf("cannot read the namespace kube-system, whose uid tells which cluster this is: %w", err)
+		return "", fmt.Errorf("cannot read the uid of the namespace kube-system, which identifies the cluster: %w", err)
 	}
 	c.uid = string(system.UID)
 	return c.uid, nil
 }
 
-// Identifier tells which cluster this is.
+// Identifier returns the uid of the cluster.
 type Identifier interface {
 	UID(ctx context.Context) (string, error)
 }

@@ -13,16 +13,17 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// unavailableError is a kind that the bundle has and that cannot be managed here, so nothing of the bundle is applied.
+// UnavailableError is the error of a kind that the bundle has and that cannot be managed in this
+// cluster. Nothing of the bundle is applied.
 type UnavailableError struct{ Err error }
 
-// Error says which kind.
+// Error names the kind.
 func (e *UnavailableError) Error() string { return e.Err.Error() }
 
 // Unwrap returns the cause.
 func (e *UnavailableError) Unwrap() error { return e.Err }
 
-// unavailable classifies what keeps the cluster from being looked at.
+// classifyRead makes an [UnavailableError] of missing read permissions.
 func classifyRead(err error) error {
 	if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
 		return &UnavailableError{err}
@@ -30,21 +31,23 @@ func classifyRead(err error) error {
 	return err
 }
 
-// manages refuses a bundle with a kind that this controller was told not to manage: nothing would see it drift.
+// manages returns an error if the bundle has a kind that this controller does not manage, because
+// its drift would not be detected.
 func (c Cluster) manages(bundle *render.Bundle) error {
-	var last schema.GroupVersionKind // they are sorted by kind
+	var last schema.GroupVersionKind // resources are sorted by kind
 	for _, resource := range bundle.Resources {
 		if resource.GVK == last || slices.ContainsFunc(c.Kinds, func(kind istio.Kind) bool { return kind.GroupVersionKind == resource.GVK }) {
 			last = resource.GVK
 			continue
 		}
-		return &UnavailableError{fmt.Errorf("service %q has a %s, and this controller was started with --kinds without %s; add it there and to the controller's role",
+		return &UnavailableError{fmt.Errorf("service %q needs %s, but --kinds of this controller does not list %s; add it to --kinds and to the controller's role",
 			resource.Service, resource.Key, resource.Key.Kind)}
 	}
 	return nil
 }
 
-// has refuses a cluster that lacks a kind which the bundle has: half of a mesh is worse than the old one.
+// requireKinds returns an error if the cluster lacks a kind of the bundle. The old mesh is better
+// than half of the new one.
 func requireKinds(view clustercache.State, bundle *render.Bundle) error {
 	var missing []string
 	for _, kind := range view.Missing {
@@ -55,5 +58,5 @@ func requireKinds(view clustercache.State, bundle *render.Bundle) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	return &UnavailableError{fmt.Errorf("this cluster does not know %s in the version that is needed; install the CRDs of Istio 1.30.4 or newer", strings.Join(missing, ", "))}
+	return &UnavailableError{fmt.Errorf("this cluster lacks the needed version of %s; install the CRDs of Istio 1.30.4 or newer", strings.Join(missing, ", "))}
 }

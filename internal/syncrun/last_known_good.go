@@ -6,7 +6,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/text"
 )
 
-// unknownServices is why nothing may be removed, nil if it may.
+// UnknownServices explains why the plan may only add, nil if it may remove.
 func UnknownServices(bundle *render.Bundle) *plans.UnknownServices {
 	if len(bundle.Lost) == 0 {
 		return nil
@@ -14,13 +14,13 @@ func UnknownServices(bundle *render.Bundle) *plans.UnknownServices {
 	return &plans.UnknownServices{Services: text.Few(bundle.Lost), Cause: LostReason(bundle)}
 }
 
-// lostReason is why broken services cannot be kept as they were.
+// LostReason explains why broken services cannot be frozen.
 func LostReason(bundle *render.Bundle) string {
 	if bundle.LostReason == "" {
-		return "what was good before is not any more"
+		return "the last known good manifest is no longer accepted"
 	}
-	return "how that was before is not known: " + bundle.LostReason
+	return "the last known good manifest cannot be found: " + bundle.LostReason
 }
 
-// isKnown tells whether it is known how everything broken was before.
+// LastKnownGoodFound reports whether the search for last known good manifests succeeded.
 func LastKnownGoodFound(bundle *render.Bundle) bool { return bundle.LostReason == "" }

@@ -19,31 +19,33 @@ const (
 	phaseRender   = "render"
 )
 
-// pipeline is the Renderer of the real thing: evaluate, view, render, the same calls as the command line's.
+// Pipeline evaluates and renders. The controller and the command line use the same calls.
 type Pipeline struct {
 	Evaluator *evaluate.Evaluator
 	Renderer  *render.Renderer
-	// timed, if not nil, starts to measure a phase and returns what ends it.
+	// Timed, if not nil, starts the measurement of a phase and returns the function that ends it.
 	Timed func(phase string) (done func())
 }
 
-// mostRefusals is how often services may be frozen because what they render is refused.
-const mostRefusals = 5
+// maxRejections is the maximum number of attempts to render without rejected services.
+const maxRejections = 5
 
-// Render implements Renderer.
+// Render returns the bundle and the last known good manifests for the next commit. Services whose
+// resources Istio rejects are frozen or left out. The error is [manifest.Findings] for errors in
+// the commit, [UnknownClusterError] if the inventory lacks the cluster.
 func (p Pipeline) Render(ctx context.Context, request RenderRequest) (*render.Bundle, *evaluate.LastKnownGood, error) {
-	// Without a basis nothing is known to be as it was, so everything is looked at.
+	// Without a basis no service is known to be unchanged, so all services are checked.
 	options := evaluate.Options{Cluster: request.Cluster, LastKnownGood: request.Basis, CheckAll: request.Basis == nil}
 	for _, name := range request.LeftOut {
 		if options.Refused == nil {
 			options.Refused = map[string]manifest.Findings{}
 		}
-		options.Refused[name] = manifest.Findings{{Service: name, Message: "it was left out before"}}
+		options.Refused[name] = manifest.Findings{{Service: name, Message: "the service was left out before"}}
 	}
-	for range mostRefusals {
+	for range maxRejections {
 		bundle, basis, err := p.renderOnce(ctx, request, options)
-		refused := findingsByService(err)
-		if request.Halt || len(refused) == 0 {
+		rejected := findingsByService(err)
+		if request.Halt || len(rejected) == 0 {
 			if err == nil {
 				basis = rememberUnrenderable(bundle, basis, request.Basis)
 			}
@@ -52,22 +54,24 @@ func (p Pipeline) Render(ctx context.Context, request RenderRequest) (*render.Bu
 		if options.Refused == nil {
 			options.Refused = map[string]manifest.Findings{}
 		}
-		for service, findings := range refused {
+		for service, findings := range rejected {
 			if _, again := options.Refused[service]; again {
 				if options.LastKnownGood == nil || !slices.Contains(options.LastKnownGood.Services(), service) {
 					return nil, nil, err
 				}
-				// Not even what was good is accepted: it is left out, and what may be here of it stays.
+				// The last known good manifest is rejected too: leave the service out and keep its
+				// objects.
 				options.LastKnownGood = options.LastKnownGood.With(nil, service)
 				options.Unknown = append(options.Unknown, service)
 			}
 			options.Refused[service] = findings
 		}
 	}
-	return nil, nil, fmt.Errorf("services of revision %s keep being refused, after %d attempts to leave out those that were", request.Snapshot.Revision, mostRefusals)
+	return nil, nil, fmt.Errorf("Istio still rejects services of revision %s after %d attempts to leave out the rejected ones", request.Snapshot.Revision, maxRejections)
 }
 
-// remembering keeps what is known of services that not even as they were could be rendered: what they were may be accepted again.
+// rememberUnrenderable keeps the last known good manifest of services that could not be rendered
+// now, because a later run may accept it.
 func rememberUnrenderable(bundle *render.Bundle, basis, before *evaluate.LastKnownGood) *evaluate.LastKnownGood {
 	if before == nil || basis == nil || len(bundle.Lost) == 0 {
 		return basis
@@ -99,7 +103,7 @@ func (p Pipeline) renderOnce(ctx context.Context, request RenderRequest, options
 	return bundle, result.LastKnownGood, nil
 }
 
-// measure starts to measure a phase.
+// measure starts the measurement of a phase.
 func (p Pipeline) measure(phase string) (done func()) {
 	if p.Timed == nil {
 		return func() {}
@@ -114,43 +118,44 @@ func (p Pipeline) evaluate(ctx context.Context, request RenderRequest, options e
 	return p.Evaluator.Partial(ctx, request.Snapshot, options)
 }
 
-// Manifests implements Renderer.
+// Manifests returns the manifests of the good services of a commit.
 func (p Pipeline) Manifests(ctx context.Context, snapshot *source.Snapshot, cluster string) (*evaluate.LastKnownGood, error) {
 	return p.Evaluator.Manifests(ctx, snapshot, cluster)
 }
 
-// refusedError is what Istio would not accept of what was rendered.
+// rejectedError wraps the findings of resources that Istio rejects.
 type rejectedError struct{ error }
 
-// Unwrap gives the findings.
+// Unwrap returns the findings.
 func (e *rejectedError) Unwrap() error { return e.error }
 
-// byService are the findings of refused resources by service; nil if not all are some service's.
+// findingsByService groups the findings of rejected resources by service. It returns nil if a
+// finding has no service.
 func findingsByService(err error) map[string]manifest.Findings {
-	var refused *rejectedError
+	var rejected *rejectedError
 	var findings manifest.Findings
-	if !errors.As(err, &refused) || !errors.As(err, &findings) {
+	if !errors.As(err, &rejected) || !errors.As(err, &findings) {
 		return nil
 	}
-	of := map[string]manifest.Findings{}
+	byService := map[string]manifest.Findings{}
 	for _, f := range findings {
 		if f.Service == "" {
 			return nil
 		}
-		of[f.Service] = append(of[f.Service], f)
+		byService[f.Service] = append(byService[f.Service], f)
 	}
-	return of
+	return byService
 }
 
-// UnknownClusterError is a cluster that is not in the inventory. Unlike other findings it says that this
-// cluster may be none of the mesh's business, so that not even drift is put right.
+// UnknownClusterError is the error of a cluster that is not in the inventory. The cluster may not
+// belong to the mesh, so not even drift is corrected.
 type UnknownClusterError struct{ error }
 
-// Unwrap gives the findings.
+// Unwrap returns the findings.
 func (e *UnknownClusterError) Unwrap() error { return e.error }
 
-// asUnknownCluster returns an UnknownClusterError if the findings say that the cluster is not in the
-// inventory.
+// asUnknownCluster returns an UnknownClusterError if the findings say that the cluster is not in
+// the inventory.
 func asUnknownCluster(err error) error {
 	var findings manifest.Findings
 	if errors.As(err, &findings) && findings.Has(manifest.UnknownCluster) {
@@ -159,13 +164,13 @@ func asUnknownCluster(err error) error {
 	return err
 }
 
-// RenderRequest says what to render.
+// RenderRequest is the input of [Pipeline.Render].
 type RenderRequest struct {
 	Snapshot *source.Snapshot
 	Cluster  string
-	// Basis is what broken services are kept at, nil if it is not known.
+	// Basis has the last known good manifests for broken services, nil if unknown.
 	Basis *evaluate.LastKnownGood
-	// LeftOut are services that are not to be rendered.
+	// LeftOut are services that are not rendered.
 	LeftOut []string
 	// Halt makes every finding an error.
 	Halt bool

@@ -20,32 +20,35 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/text"
 )
 
-// Preview is what a controller would do if a bundle were the next that it gets.
+// Preview is the plan of a controller for its next bundle.
 type Preview struct {
 	Plan plans.Plan
-	// Problems are the respects in which the cluster is not as the repository takes it to be.
+	// Problems are the preflight problems.
 	Problems []preflight.Problem
-	// Refused counts the resources that the rest is applied without, until a person has acted.
+	// Refused is the number of resources that are not applied until a user acts.
 	Refused int
-	// LeftAlone counts the objects that stay although the repository does not say so, as status.skipped has them.
+	// Skipped is the number of objects that are not touched although they may differ, as in
+	// status.skipped.
 	Skipped int
-	// AdditiveOnly is why nothing is removed, nil if it may be.
+	// AdditiveOnly explains why nothing is removed, nil if removals are allowed.
 	AdditiveOnly *plans.UnknownServices
-	// BlockedBy says, in sentences for a user, why nothing of the plan would be written now, and what
-	// to do; empty if it would.
+	// BlockedBy says, in sentences for a user, why nothing of the plan would be written now, and
+	// what to do; empty if it would.
 	BlockedBy []string
 }
 
-// NewPreview makes the plan by the steps of a run, for this MeshSync, and writes nothing. The MeshSync need not exist yet; then it is the plan of a first sync. While an
-// older one acts, it is the plan of the run after that is gone. What only a running controller knows, which objects somebody fights over and since when something
-// waits for other clusters, begins anew.
+// NewPreview plans with the steps of a run and writes nothing. If the MeshSync does not exist yet,
+// the plan is that of a first sync. While an older MeshSync is active, it is the plan after the
+// deletion of the older one. State that only a running controller has, fights and the start of
+// deferrals, is empty.
 //
-// It is an error where the cluster cannot be compared: it may not be read, lacks a kind, or is another one than the repository says.
+// It is an error if the cluster cannot be read, lacks a kind, or has another uid than the
+// inventory.
 func NewPreview(ctx context.Context, cluster client.Reader, reader ClusterReader, ms *v1alpha1.MeshSync, bundle *render.Bundle) (Preview, error) {
 	if err := checkIdentity(ctx, &ClusterIdentity{Reader: cluster}, bundle); err != nil {
 		return Preview{}, err
 	}
-	if was := ms.Status.History.Latest(); was != nil && was.Digest == BundleDigest+bundle.Digest && was.Metadata["revision"] == ms.Status.LastAppliedRevision {
+	if latest := ms.Status.History.Latest(); latest != nil && latest.Digest == BundleDigest+bundle.Digest && latest.Metadata["revision"] == ms.Status.LastAppliedRevision {
 		// The bundle is applied already: a difference is drift and does not wait.
 		applied := *bundle
 		applied.Revision = ms.Status.LastAppliedRevision
@@ -61,43 +64,45 @@ func NewPreview(ctx context.Context, cluster client.Reader, reader ClusterReader
 	if err := errors.Join(err, objects.err); err != nil {
 		return Preview{}, err
 	}
-	rival, err := Active(ctx, cluster, ms)
+	active, err := Active(ctx, cluster, ms)
 	if err != nil {
 		return Preview{}, err
 	}
 	return Preview{
-		Plan: plan, Problems: problems, Refused: len(Refusals(&plan)), Skipped: len(SkippedObjects(&plan)), AdditiveOnly: UnknownServices(bundle), BlockedBy: blockedBy(ms, rival, &plan, problems),
+		Plan: plan, Problems: problems, Refused: len(Refusals(&plan)), Skipped: len(SkippedObjects(&plan)),
+		AdditiveOnly: UnknownServices(bundle), BlockedBy: blockedBy(ms, active, &plan, problems),
 	}, nil
 }
 
-// RenderBroken renders files of which something is broken for a [NewPreview], as a run does that does not know how it was before. It is an error where that
-// halts the whole commit.
+// RenderBroken renders files with broken services for [NewPreview], as a run does without last
+// known good manifests. It is an error if the finding halts the whole commit.
 func RenderBroken(ctx context.Context, evaluator *evaluate.Evaluator, renderer *render.Renderer, snapshot *source.Snapshot, cluster string) (*render.Bundle, error) {
-	all := Pipeline{Evaluator: evaluator, Renderer: renderer}
-	bundle, _, err := all.Render(ctx, RenderRequest{Snapshot: snapshot, Cluster: cluster})
+	pipeline := Pipeline{Evaluator: evaluator, Renderer: renderer}
+	bundle, _, err := pipeline.Render(ctx, RenderRequest{Snapshot: snapshot, Cluster: cluster})
 	return bundle, err
 }
 
-// isThis holds the cluster against the uid in the inventory.
+// checkIdentity compares the uid of the cluster with the inventory.
 func checkIdentity(ctx context.Context, identity Identifier, bundle *render.Bundle) error {
 	if bundle.UID == "" {
 		return nil
 	}
 	uid, err := identity.UID(ctx)
 	if err == nil && uid != bundle.UID {
-		err = fmt.Errorf("the inventory says that cluster %q has the uid %s, but the kube-system namespace of this one has %s: this is another cluster",
+		err = fmt.Errorf("this is another cluster: in the inventory, cluster %q has the uid %s, but the kube-system namespace here has the uid %s",
 			bundle.Cluster, bundle.UID, uid)
 	}
 	return err
 }
 
-// withoutBasis does for what is broken what a run does: where nothing of a mesh is here, nothing stems from it. Else a run asks Git, of which a folder tells nothing.
+// withoutLastKnownGood handles broken services as a run does: if the cluster has no object of a
+// mesh, there is nothing to keep. Otherwise a run reads Git; a folder has no earlier commits.
 func (c Cluster) withoutLastKnownGood(ctx context.Context, ms *v1alpha1.MeshSync, bundle *render.Bundle) (*render.Bundle, error) {
 	if len(bundle.Lost) == 0 {
 		return bundle, nil
 	}
 	out := *bundle
-	out.LostReason = "a folder does not tell"
+	out.LostReason = "a folder has no earlier commits"
 	if ms.Status.LastKnownGoodRevision != "" {
 		return &out, nil
 	}
@@ -111,21 +116,22 @@ func (c Cluster) withoutLastKnownGood(ctx context.Context, ms *v1alpha1.MeshSync
 	return &out, nil
 }
 
-// succeeding is the cluster without the MeshSyncs before this one, whose objects it claims.
+// withoutOlder hides the older MeshSyncs, so that the plan claims their objects.
 type withoutOlder struct {
 	client.Reader
 	ms *v1alpha1.MeshSync
 }
 
-func (s withoutOlder) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
-	err := s.Reader.List(ctx, list, options...)
-	if all, is := list.(*v1alpha1.MeshSyncList); is {
-		all.Items = slices.DeleteFunc(all.Items, func(other v1alpha1.MeshSync) bool { return other.UID != s.ms.UID && IsOlder(&other, s.ms) })
+func (w withoutOlder) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+	err := w.Reader.List(ctx, list, options...)
+	if all, ok := list.(*v1alpha1.MeshSyncList); ok {
+		all.Items = slices.DeleteFunc(all.Items, func(other v1alpha1.MeshSync) bool { return other.UID != w.ms.UID && IsOlder(&other, w.ms) })
 	}
 	return err
 }
 
-// strict keeps the error of an object that may be adopted and cannot be read: a run refuses it until it can, and who reads a plan would take that for an answer.
+// strictReader keeps the error of an adoptable object that cannot be read. A run refuses the object
+// and tries again, but a preview would be wrong.
 type strictReader struct {
 	ClusterReader
 	err error
@@ -137,37 +143,38 @@ func (s *strictReader) GetFull(ctx context.Context, foreign *unstructured.Unstru
 	return object, err
 }
 
-// succession says what the plan of a MeshSync that waits is of. One that may not write inherits nothing.
-func succession(ms, rival *v1alpha1.MeshSync) string {
-	text := fmt.Sprintf("MeshSync %s/%s is older and manages this cluster; of several the oldest acts. The plan is of what this one would do once the other is gone "+
-		"and has left its objects.", rival.Namespace, rival.Name)
-	if !LeavesObjects(rival) && !MayWrite(ms) {
-		text += " As they are now, the other would delete them: its spec.deletionPolicy is Delete, and this one may not write."
+// explainOlder describes the plan of a waiting MeshSync.
+func explainOlder(ms, older *v1alpha1.MeshSync) string {
+	explanation := fmt.Sprintf("MeshSync %s/%s is older and manages this cluster; only the oldest MeshSync acts. The plan shows what this MeshSync would do after the older one is deleted "+
+		"and leaves its objects.", older.Namespace, older.Name)
+	if !LeavesObjects(older) && !MayWrite(ms) {
+		explanation += " At present the older one would delete its objects: its spec.deletionPolicy is Delete, and this MeshSync may not write."
 	}
-	return text
+	return explanation
 }
 
-func blockedBy(ms, rival *v1alpha1.MeshSync, plan *plans.Plan, problems []preflight.Problem) []string {
-	var stops []string
-	if rival != nil && ms.UID != "" {
-		stops = append(stops, succession(ms, rival))
+// blockedBy returns a sentence for each reason why nothing would be written now.
+func blockedBy(ms, older *v1alpha1.MeshSync, plan *plans.Plan, problems []preflight.Problem) []string {
+	var reasons []string
+	if older != nil && ms.UID != "" {
+		reasons = append(reasons, explainOlder(ms, older))
 	}
 	if !ms.DeletionTimestamp.IsZero() {
-		stops = append(stops, "It is being deleted and applies nothing any more; what becomes of its objects is up to spec.deletionPolicy.")
+		reasons = append(reasons, "It is being deleted and applies nothing more; spec.deletionPolicy decides about its objects.")
 	}
 	if ms.Spec.Suspend {
-		stops = append(stops, "It is suspended: spec.suspend is true.")
+		reasons = append(reasons, "It is suspended: spec.suspend is true.")
 	}
 	if ms.Spec.Mode == v1alpha1.ModeObserve {
-		stops = append(stops, "It only observes: spec.mode is Observe.")
+		reasons = append(reasons, "It only observes: spec.mode is Observe.")
 	}
 	if plan.Guard != nil {
-		stops = append(stops, fmt.Sprintf("It would be held: %s %s", text.Sentence(plan.Guard.Reason), HowToAcknowledge(ms, plan.Guard.Digest)))
+		reasons = append(reasons, fmt.Sprintf("It would be held: %s %s", text.Sentence(plan.Guard.Reason), HowToAcknowledge(ms, plan.Guard.Digest)))
 	}
 	for _, problem := range problems {
 		if problem.Blocks {
-			stops = append(stops, "It would not be begun: "+text.Sentence(problem.Message))
+			reasons = append(reasons, "It would not start: "+text.Sentence(problem.Message))
 		}
 	}
-	return stops
+	return reasons
 }

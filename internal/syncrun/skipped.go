@@ -6,7 +6,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/plans"
 )
 
-// refusals are the resources of the bundle that the plan leaves to somebody else.
+// Refusals returns the resources of the bundle that an object of another owner blocks.
 func Refusals(plan *plans.Plan) []v1alpha1.SyncError {
 	var out []v1alpha1.SyncError
 	for _, action := range plan.Actions {
@@ -17,14 +17,15 @@ func Refusals(plan *plans.Plan) []v1alpha1.SyncError {
 	return out
 }
 
-// optedOut tells an object of ours that a person wants left alone, which is as it should be, from one of somebody else.
+// isOptedOut reports whether an object has the annotation that disables reconciliation. Such an
+// object is skipped, not refused.
 func isOptedOut(action plans.Action) bool {
 	live := action.Live
 	return action.Verb == plans.Refuse && live != nil && live.GetAnnotations()[ownership.AnnotationReconcile] == "disabled"
 }
 
-// left are the objects that may differ from what the repository says and stay so all the same: by a person's wish, until one has judged, or while
-// somebody fights over them.
+// SkippedObjects returns the objects that are not touched although they may differ from the
+// repository: opted out, no longer in the repository, or fought over.
 func SkippedObjects(plan *plans.Plan) []v1alpha1.Skipped {
 	var out []v1alpha1.Skipped
 	for _, action := range plan.Actions {

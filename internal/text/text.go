@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// maxNamed is how many of a list are named in a message; the status has more, the log all.
+// MaxNamed is the number of list items that a message names.
 const MaxNamed = 3
 
-// sentence ends text with a full stop, so that another sentence may follow.
+// Sentence ends text with a full stop, so that another sentence may follow.
 func Sentence(text string) string {
 	text = strings.TrimSpace(text)
 	if text == "" || strings.ContainsAny(text[len(text)-1:], ".!?") {
@@ -17,6 +17,7 @@ func Sentence(text string) string {
 	return text + "."
 }
 
+// Count is "1 object" or "2 objects".
 func Count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
@@ -24,7 +25,7 @@ func Count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// short is a revision with the first 12 digits of its commit, for reading; the status fields have all of them.
+// Short shortens the commit hash of a revision to 12 digits: main@sha1:0123456789ab.
 func Short(revision string) string {
 	ref, commit, ok := strings.Cut(revision, "sha1:")
 	if !ok {
@@ -33,6 +34,7 @@ func Short(revision string) string {
 	return ref + "sha1:" + commit[:min(len(commit), 12)]
 }
 
+// AndMore joins the named items of a list of length all: "a; b; and 3 more".
 func AndMore(named []string, all int) string {
 	text := strings.Join(named, "; ")
 	if all > len(named) {
@@ -41,7 +43,7 @@ func AndMore(named []string, all int) string {
 	return text
 }
 
-// few are the first of several names.
+// Few joins up to five names: "a, b, c, d, e and 2 more".
 func Few(names []string) string {
 	const enough = 5
 	if len(names) <= enough {

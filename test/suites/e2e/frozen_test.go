@@ -79,7 +79,7 @@ services: orders: {
 
 	env.start()
 	ms := env.notReadyAt("mesh", v1alpha1.ReasonServicesFrozen, bad)
-	if said := message(ms); !strings.Contains(said, "Nothing is deleted or narrowed meanwhile") || !strings.Contains(said, "web") {
+	if said := message(ms); !strings.Contains(said, "nothing is deleted or narrowed") || !strings.Contains(said, "web") {
 		t.Errorf("the message says what is not done and why: %s", describe(ms))
 	}
 	if ms.Status.LastKnownGoodRevision != "main@sha1:"+env.Git.First {
