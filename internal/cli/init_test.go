@@ -51,7 +51,7 @@ func TestInitInAFolderOfAGitRepository(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, ".git/HEAD", "ref: refs/heads/main\n")
 	r := run(t, dir, "init", "mesh")
-	r.expect(t, 0, []string{"it lies in the folder mesh of a Git repository", "run in mesh", "spec.path"}, nil)
+	r.expect(t, 0, []string{"this is the folder mesh of a Git repository", "run in mesh", "spec.path"}, nil)
 	if strings.Contains(r.stdout, "git init") {
 		t.Errorf("it proposes a Git repository within another one:\n%s", r.stdout)
 	}

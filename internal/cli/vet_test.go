@@ -184,10 +184,10 @@ func TestAFolderThatIsNoRepositoryIsNotRead(t *testing.T) {
 		reason, dir string
 		stderr      []string
 	}{
-		{"no module", withoutModule, []string{". is no mesh repository: cue.mod/module.cue is missing", "isthmus init"}},
-		{"empty folder", t.TempDir(), []string{". is no mesh repository", "isthmus init"}},
-		{"a folder with a file over the limit", large, []string{". is no mesh repository", "isthmus init"}},
-		{"a folder of a mesh repository", filepath.Join(inside, "services"), []string{". is no mesh repository", "There is a mesh repository further up: try --repo .."}},
+		{"no module", withoutModule, []string{". is not a mesh repository: cue.mod/module.cue is missing", "isthmus init"}},
+		{"empty folder", t.TempDir(), []string{". is not a mesh repository", "isthmus init"}},
+		{"a folder with a file over the limit", large, []string{". is not a mesh repository", "isthmus init"}},
+		{"a folder of a mesh repository", filepath.Join(inside, "services"), []string{". is not a mesh repository", "There is a mesh repository further up: try --repo .."}},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {
 			t.Parallel()
