@@ -63,7 +63,7 @@ func TestVetJSON(t *testing.T) {
 	}
 }
 
-func TestVetJSONLeavesOutWhatItCouldNotCount(t *testing.T) {
+func TestVetJSONOmitsUnknownCounts(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		reason string

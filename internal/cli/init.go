@@ -31,13 +31,13 @@ func newInit() *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
 		Use:   "init [DIR]",
-		Short: "Make a new mesh repository",
-		Long: `Make a new mesh repository in DIR (default: this folder): a CUE module with a sample inventory of two clusters and
-a few sample services, the vendored module isthmus.dev/mesh, a README for the owners of services, and CI for
-GitHub and GitLab. It passes ` + "`cue vet ./...` and `isthmus vet`" + ` at once.`,
+		Short: "Create a new mesh repository",
+		Long: `Create a new mesh repository in DIR (default: this folder): a CUE module with a sample inventory of two
+clusters and a few sample services, the vendored module isthmus.dev/mesh, a README for service owners, and CI
+for GitHub and GitLab. The result passes ` + "`cue vet ./...` and `isthmus vet`" + `.`,
 		Example: `  isthmus init mesh
   isthmus init --module git.example.com/platform/mesh mesh
-  isthmus init --force .                   # start again: overwrites the files that init makes, and no others`,
+  isthmus init --force .                   # overwrite the files that init creates, and no others`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return usagef("takes one folder, but got %d: %s", len(args), strings.Join(args, " "))
@@ -70,8 +70,8 @@ GitHub and GitLab. It passes ` + "`cue vet ./...` and `isthmus vet`" + ` at once
 	return cmd
 }
 
-// newRepository is the files of a new repository. They are evaluated before they are written, so that a module name
-// which CUE does not take is refused here.
+// newRepository returns the files of a new repository. It evaluates them, to find a module name that
+// CUE rejects.
 func newRepository(ctx context.Context, module string) (map[string][]byte, error) {
 	if module == "" || strings.ContainsAny(module, "\"\\\n") {
 		return nil, usagef("%q cannot name a CUE module; use the path of the repository, such as git.example.com/platform/mesh", module)
@@ -94,7 +94,7 @@ func newRepository(ctx context.Context, module string) (map[string][]byte, error
 	return files, nil
 }
 
-// create writes the files below dir. Unless forced it changes no file that is there: then it writes nothing at all.
+// create writes the files below dir. If an existing file differs, it writes nothing, unless forced.
 func create(dir string, files map[string][]byte, force bool) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -147,23 +147,23 @@ func nextSteps(cmd *cobra.Command, dir string, files map[string][]byte) error {
 	}
 	b.WriteString(`  isthmus vet                      # or: cue vet ./...
   isthmus render --cluster east    # what the controller of cluster east would apply
-Then put your clusters into clusters.cue and your services into services/, commit, and let a MeshSync in every
-cluster point to the repository.
+Then describe your clusters in clusters.cue and your services in services/, commit, and create a MeshSync for
+the repository in every cluster.
 `)
 	if built := version.Get(); built.Installable() == "latest" {
-		fmt.Fprintf(&b, "\nNote: this is a development build, version %s, so CI installs the latest release; name one in the workflows instead.\n", built.Version)
+		fmt.Fprintf(&b, "\nNote: this is a development build, version %s, so CI installs the latest release; set a version in the workflows.\n", built.Version)
 	}
 	if below := belowGit(dir); below != "." {
 		fmt.Fprintf(&b, `
-Note: it lies in the folder %[1]s of a Git repository. GitHub and GitLab read their workflows from the top only: move
-.github and .gitlab-ci.yml there, and let their steps run in %[1]s. MeshSync takes it as spec.path.
+Note: this is the folder %[1]s of a Git repository. GitHub and GitLab read workflows only from the top folder: move
+.github and .gitlab-ci.yml there, and let their steps run in %[1]s. Set spec.path of the MeshSync to this folder.
 `, below)
 	}
 	_, err := fmt.Fprint(cmd.OutOrStdout(), b.String())
 	return err
 }
 
-// belowGit is the path from the top of the Git repository that dir is in, "." at its top and outside of any.
+// belowGit returns the path of dir in its Git repository, "." at the top or outside of a repository.
 func belowGit(dir string) string {
 	dir, err := filepath.Abs(dir)
 	if err != nil {

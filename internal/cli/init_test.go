@@ -11,7 +11,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/support/cuecmd"
 )
 
-func TestAFreshRepositoryWorksAtOnce(t *testing.T) {
+func TestNewRepositoryPassesVet(t *testing.T) {
 	t.Parallel()
 	dir := newRepository(t)
 	runCommand(t, dir, cuecmd.Path(t), "vet", "./...").expect(t, 0, nil, nil)
@@ -34,7 +34,7 @@ func TestInitTellsWhatToDoNext(t *testing.T) {
 	run(t, dir, "init", "here").expect(t, 0, []string{"two clusters and three services", "  services/web.cue\n", "cd here\n  git init ", "isthmus vet", "isthmus render --cluster east"}, nil)
 }
 
-func TestInitByABuildThatNoOneElseCanMake(t *testing.T) {
+func TestInitByADevelopmentBuildInstallsTheLatestRelease(t *testing.T) {
 	t.Parallel()
 	development := filepath.Join(t.TempDir(), "isthmus")
 	build := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-s -w", "-o", development, "github.com/isthmus-mesh/isthmus/cmd/isthmus")
@@ -51,7 +51,7 @@ func TestInitInAFolderOfAGitRepository(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, ".git/HEAD", "ref: refs/heads/main\n")
 	r := run(t, dir, "init", "mesh")
-	r.expect(t, 0, []string{"it lies in the folder mesh of a Git repository", "run in mesh", "spec.path"}, nil)
+	r.expect(t, 0, []string{"this is the folder mesh of a Git repository", "run in mesh", "spec.path"}, nil)
 	if strings.Contains(r.stdout, "git init") {
 		t.Errorf("it proposes a Git repository within another one:\n%s", r.stdout)
 	}

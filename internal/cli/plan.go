@@ -28,12 +28,12 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/syncrun"
 )
 
-// clusterTimeout bounds all that is asked of a cluster; listing 10,000 objects takes seconds.
+// clusterTimeout bounds all requests to a cluster. Listing 10,000 objects takes seconds.
 const clusterTimeout = time.Minute
 
 var planForms = []string{"text", "diff", "json"}
 
-// planning is what to plan, for which cluster, and how to print it.
+// planning holds the options of the plan command.
 type planning struct {
 	rendering
 
@@ -44,22 +44,34 @@ func newPlan() *cobra.Command {
 	var p planning
 	cmd := &cobra.Command{
 		Use:   "plan",
-		Short: "Show what a cluster's controller would do with the mesh repository as it is in the folder",
-		Long: `Show what the controller of a cluster would do if the mesh repository as it is in the folder were the next commit: what it
-would create, change and delete, in which order, which fields, what that does to callers, what it would leave alone, hold back or refuse and why.
-It asks the cluster, with the rights of your kubeconfig: get, list and watch on Istio's kinds, services and namespaces, list on MeshSyncs. Nothing is written.
+		Short: "Show what the controller of a cluster would do with the files in the folder",
+		Long: `Show what the controller of a cluster would do if the files in the folder were the next commit. The plan
+lists each object in the order of the writes, with its verb, its changed fields, its effect on callers and
+the reason. With -o diff each write is shown as a diff. Nothing is written.
 
-The plan is the controller's own, for the MeshSync that manages the cluster. If there is none yet, it is the plan of a first sync.
-With -o diff each write is shown as a diff. What only the running controller knows begins anew: which objects somebody changed (it puts them right at
-once), with whom it fights over them, and since when something waits for other clusters. Of a broken service the controller finds in Git how it was before and
-keeps it so; here it is planned as left as it is in the cluster, nothing is deleted or narrowed beside it, and with spec.onError: Halt nothing is planned.
+The verbs are:
+  create, update, claim, adopt, delete   the object is written
+  skip      the object differs, but it is not changed now
+  refuse    a conflict blocks the object, for example an object of another owner
+  withdraw  the object left the repository, and stays for a while for callers in other clusters
+  defer     the object waits until other clusters can publish the endpoints
+  report    the object has only one of the two marks of Isthmus, and is not changed
 
-Exit status: 0 fine, 1 if a person has to act before all of it is done (findings, a brake, what would be refused), 2 could not run.`,
+The plan is for the MeshSync that manages the cluster. If there is none yet, it is the plan of a first sync.
+The command reads the cluster with your kubeconfig. It needs get, list and watch on Istio's kinds, Services
+and Namespaces, and list on MeshSyncs.
+
+The plan does not have the memory of the running controller: which objects drifted, which objects are in a
+fight, and since when routing is deferred. If a service is broken, its objects are skipped and nothing else is
+removed. The controller removes more, because it finds the last known good manifest in Git. With
+spec.onError: Halt there is no plan.
+
+Exit status: 0 nothing needs you, 1 a user must act first (findings, a guard, a refused object), 2 could not run.`,
 		Example: `  isthmus plan                                # the cluster of the current kubectl context
   isthmus plan --context east -o diff
   isthmus plan --context east --service cart
-  isthmus plan --cluster west --context west  # before the controller is installed there
-  isthmus plan -o json | jq '.actions[] | select(.effect | IN("changes", "replaces", "removes"))'  # what callers may notice`,
+  isthmus plan --cluster west --context west  # before the controller is installed
+  isthmus plan -o json | jq '.actions[] | select(.effect | IN("changes", "replaces", "removes"))'  # what may break calls`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.run(cmd) },
 	}
@@ -68,8 +80,8 @@ Exit status: 0 fine, 1 if a person has to act before all of it is done (findings
 	cmd.Flags().StringVar(&p.kubeconfig, "kubeconfig", "", "kubeconfig file (default: as kubectl finds it)")
 	cmd.Flags().StringVar(&p.kubecontext, "context", "", "context of the kubeconfig (default: its current one)")
 	cmd.Flags().StringVar(&p.meshSync, "meshsync", "", "plan for this MeshSync, NAMESPACE/NAME (default: the one that manages the cluster)")
-	cmd.Flags().StringVar(&p.cluster, "cluster", "", "cluster of the inventory; needed only where no MeshSync says it")
-	cmd.Flags().StringVar(&p.service, "service", "", "show only what is done for this service or external; the plan stays whole")
+	cmd.Flags().StringVar(&p.cluster, "cluster", "", "cluster of the inventory; required if the cluster has no MeshSync")
+	cmd.Flags().StringVar(&p.service, "service", "", "show only the actions for this service or external; the plan is still made for all")
 	addOutputFlag(cmd, &p.output, planForms...)
 	completeClusterAndService(cmd, &p.repo)
 	_ = cmd.RegisterFlagCompletionFunc("context", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -83,7 +95,7 @@ func (p *planning) run(cmd *cobra.Command) error {
 	if !ok {
 		return unknownOutput(p.output, planForms...)
 	}
-	// What its libraries log is told as an error, or of no concern.
+	// Errors are returned. Other logs of the libraries do not matter to the user.
 	log.SetLogger(logr.Discard())
 	shown := startProgress(cmd.ErrOrStderr())
 	made, err := p.make(cmd.Context(), shown)
@@ -100,15 +112,15 @@ func (p *planning) run(cmd *cobra.Command) error {
 	if err := errors.Join(print(out, made, styleFor(cmd.OutOrStdout())), out.Flush()); err != nil {
 		return err
 	}
-	if made.needsSomebody() {
+	if made.needsUser() {
 		return errFindings
 	}
 	return nil
 }
 
-// make asks the cluster who manages it, renders for that, and compares.
+// make reads the MeshSync of the cluster, renders its bundle, and compares it with the cluster.
 func (p *planning) make(ctx context.Context, shown *progress) (planned, error) {
-	shown.step("asking the cluster")
+	shown.step("reading the MeshSyncs of the cluster")
 	config, err := p.config()
 	if err != nil {
 		return planned{}, err
@@ -127,12 +139,12 @@ func (p *planning) make(ctx context.Context, shown *progress) (planned, error) {
 	result, bundle, err := p.bundle(ctx, ms, shown)
 	var unknown *usageError
 	if errors.As(err, &unknown) && ms.UID != "" {
-		return planned{}, fmt.Errorf("MeshSync %s/%s says that this is cluster %s: %w", ms.Namespace, ms.Name, ms.Spec.Cluster, err)
+		return planned{}, fmt.Errorf("spec.cluster of MeshSync %s/%s is %s: %w", ms.Namespace, ms.Name, ms.Spec.Cluster, err)
 	}
 	if err != nil {
 		return planned{}, err
 	}
-	if err := p.knows(result); err != nil {
+	if err := p.checkService(result); err != nil {
 		return planned{}, err
 	}
 
@@ -163,9 +175,9 @@ func (p *planning) loader() clientcmd.ClientConfig {
 func (p *planning) config() (*rest.Config, error) {
 	config, err := p.loader().ClientConfig()
 	if err != nil {
-		return nil, fmt.Errorf("no cluster can be asked: %w; see --kubeconfig and --context", err)
+		return nil, fmt.Errorf("reading the kubeconfig: %w; see --kubeconfig and --context", err)
 	}
-	// The API server sees to fairness.
+	// No client-side limit: API Priority and Fairness of the server limits requests.
 	config.QPS = -1
 	config.WarningHandler = rest.NoWarnings{}
 	return config, nil
@@ -191,7 +203,8 @@ func clusterClient(config *rest.Config) (client.Client, error) {
 	return client.New(config, client.Options{Scheme: scheme})
 }
 
-// manager is the MeshSync that manages the cluster, or the one that was asked for. If there is none, it is one that nobody has made yet.
+// manager returns the MeshSync that manages the cluster, or the one of --meshsync. If the cluster has
+// none, it returns a new one without UID.
 func (p *planning) manager(ctx context.Context, cluster client.Reader) (*v1alpha1.MeshSync, error) {
 	all := &v1alpha1.MeshSyncList{}
 	if err := cluster.List(ctx, all); err != nil && !meta.IsNoMatchError(err) {
@@ -205,12 +218,12 @@ func (p *planning) manager(ctx context.Context, cluster client.Reader) (*v1alpha
 	}
 	switch {
 	case ms == nil && p.cluster == "":
-		return nil, usagef("the cluster has no MeshSync yet, which would say which cluster of the inventory it is; name it with --cluster")
+		return nil, usagef("the cluster has no MeshSync yet; name the cluster of the inventory with --cluster")
 	case ms == nil:
 		ms = &v1alpha1.MeshSync{Spec: v1alpha1.MeshSyncSpec{Cluster: p.cluster}}
 		ms.Namespace, ms.Name = "isthmus-system", "mesh"
 	case p.cluster != "" && p.cluster != ms.Spec.Cluster:
-		return nil, usagef("this is cluster %s, as MeshSync %s/%s says, and not %s; see --context", ms.Spec.Cluster, ms.Namespace, ms.Name, p.cluster)
+		return nil, usagef("spec.cluster of MeshSync %s/%s is %s, but --cluster is %s; see --context", ms.Namespace, ms.Name, ms.Spec.Cluster, p.cluster)
 	}
 	return ms, nil
 }
@@ -232,23 +245,23 @@ func names(all []v1alpha1.MeshSync) []string {
 	return names
 }
 
-// planned is a plan and whose it is.
+// planned is a plan and the MeshSync that it is for.
 type planned struct {
 	syncrun.Preview
 
 	meshSync *v1alpha1.MeshSync
-	// service is whose actions are shown, "" for all.
+	// service limits the printed actions to one service; "" prints all.
 	service string
-	// broken is what is wrong with the files, and does not keep the rest of them from being planned.
+	// broken are the findings of broken services. The rest of the repository is planned.
 	broken manifest.Findings
 }
 
-// needsSomebody tells whether a person has to act before all of it is done.
-func (p planned) needsSomebody() bool {
+// needsUser reports whether a user must act before the whole plan can be carried out.
+func (p planned) needsUser() bool {
 	return len(p.BlockedBy) > 0 || p.Refused > 0 || len(p.broken) > 0
 }
 
-// actions are those that are shown, in the order in which they are carried out.
+// actions returns the actions to print, in the order of the writes.
 func (p planned) actions() []plans.Action {
 	if p.service == "" {
 		return p.Plan.Actions
@@ -262,7 +275,7 @@ func (p planned) actions() []plans.Action {
 	return some
 }
 
-// verb is what is done, as status.pending has it.
+// verb is the verb of an action, as in status.pending.
 func verb(action plans.Action) string {
 	if action.Adopts && action.Verb == plans.Update {
 		return "adopt"
@@ -270,16 +283,16 @@ func verb(action plans.Action) string {
 	return string(action.Verb)
 }
 
-// heading says whose plan it is.
+// heading names the cluster, its MeshSync and the applied revision.
 func (p planned) heading() string {
 	ms := p.meshSync
 	if ms.UID == "" {
-		return fmt.Sprintf("Cluster %s has no MeshSync yet: this is what a first sync does.", ms.Spec.Cluster)
+		return fmt.Sprintf("Cluster %s has no MeshSync yet. This is the plan of a first sync.", ms.Spec.Cluster)
 	}
-	return fmt.Sprintf("Cluster %s, MeshSync %s/%s, has %s.", ms.Spec.Cluster, ms.Namespace, ms.Name, cmp.Or(ms.Status.LastAppliedRevision, "applied nothing yet"))
+	return fmt.Sprintf("Cluster %s, MeshSync %s/%s, applied revision: %s", ms.Spec.Cluster, ms.Namespace, ms.Name, cmp.Or(ms.Status.LastAppliedRevision, "none"))
 }
 
-// summary counts what the whole plan does.
+// summary counts the actions of the whole plan.
 func (p planned) summary() string {
 	var parts []string
 	add := func(n int, what string) {
@@ -292,7 +305,7 @@ func (p planned) summary() string {
 		counts[verb(action)]++
 	}
 	if n := len(p.Plan.Namespaces); n > 0 {
-		parts = append(parts, count(n, "namespace")+" to make")
+		parts = append(parts, count(n, "namespace")+" to create")
 	}
 	for _, v := range []struct{ verb, what string }{
 		{"create", "to create"},
@@ -300,12 +313,12 @@ func (p planned) summary() string {
 		{"claim", "to claim"},
 		{"adopt", "to adopt"},
 		{"delete", "to delete"},
-		{"wait", "that wait for other clusters"},
-		{"withdraw", "being withdrawn"},
+		{"defer", "deferred"},
+		{"withdraw", "withdrawing"},
 	} {
 		add(counts[v.verb], v.what)
 	}
-	add(p.Skipped, "left alone")
+	add(p.Skipped, "skipped")
 	add(p.Refused, "refused")
 	add(p.Plan.Unchanged, "unchanged")
 	if len(parts) == 0 {

@@ -10,7 +10,8 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/syncrun"
 )
 
-// bundle is what the controller would render: without broken services, where it applies the rest of a commit.
+// bundle renders what the controller would render. If services are broken, it renders the rest of the
+// commit, unless spec.onError is Halt.
 func (p *planning) bundle(ctx context.Context, ms *v1alpha1.MeshSync, shown *progress) (*evaluate.Result, *render.Bundle, error) {
 	result, bundle, err := p.render(ctx, shown)
 	if _, broken := asFindings(err); !broken || p.repo.snapshot == nil || ms.Spec.OnError == v1alpha1.OnErrorHalt {
@@ -24,15 +25,15 @@ func (p *planning) bundle(ctx context.Context, ms *v1alpha1.MeshSync, shown *pro
 	return result, bundle, nil
 }
 
-// knows tells whether the service to show is one, be it broken.
-func (p *planning) knows(result *evaluate.Result) error {
+// checkService returns a usage error if --service is unknown. A broken service is known.
+func (p *planning) checkService(result *evaluate.Result) error {
 	if p.service == "" || result.Broken[p.service] != nil {
 		return nil
 	}
 	return hasCallable(result.Mesh, p.service)
 }
 
-// rest renders for a cluster what is not broken.
+// rest renders the services of a cluster that are not broken.
 func (r *repository) rest(ctx context.Context, cluster string) (result *evaluate.Result, bundle *render.Bundle, err error) {
 	if err := r.prepareRendering(); err != nil {
 		return nil, nil, err
@@ -47,11 +48,11 @@ func (r *repository) rest(ctx context.Context, cluster string) (result *evaluate
 	return result, bundle, err
 }
 
-// withoutBroken says what the plan has of what is broken.
+// withoutBroken says what the plan does with broken services.
 func (p planned) withoutBroken() string {
 	if p.AdditiveOnly == nil {
-		return "the rest was planned, as the controller applies it"
+		return "the rest was planned"
 	}
-	return fmt.Sprintf("the rest was planned; broken services are left as they are here, and nothing else is deleted or narrowed, since %s. "+
-		"A controller that finds that in Git keeps the broken services only", p.AdditiveOnly)
+	return fmt.Sprintf("the rest was planned without deletions and removals: %s. "+
+		"The controller removes more if it finds the last known good manifests in Git", p.AdditiveOnly)
 }

@@ -17,10 +17,10 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/plans"
 )
 
-// maxFields is how many fields of a write its line names; diff and JSON have all.
+// maxFields limits the fields in a line of text. JSON has all fields.
 const maxFields = 5
 
-// writePlanText is a line for each object, in the order in which they are written.
+// writePlanText writes one line for each object, in the order of the writes.
 func writePlanText(w *bufio.Writer, p planned, s style) error {
 	fmt.Fprintf(w, "%s\n\n", printable(p.heading()))
 	var aligned bytes.Buffer
@@ -36,7 +36,7 @@ func writePlanText(w *bufio.Writer, p planned, s style) error {
 		return err
 	}
 	for text := range strings.Lines(aligned.String()) {
-		// Cells that are empty at the end of a line are filled up, too.
+		// The tab writer pads empty cells at the end of a line.
 		fmt.Fprintln(w, strings.TrimRight(text, " \n"))
 	}
 	if len(actions)+len(p.Plan.Namespaces) > 0 {
@@ -45,7 +45,8 @@ func writePlanText(w *bufio.Writer, p planned, s style) error {
 	return writePlanEnd(w, p, s)
 }
 
-// cells are what the line of an action says. Names of fields come from a repository, and from objects that others wrote.
+// cells are the columns of an action. Field names come from the repository and from foreign objects,
+// so they are not trusted.
 func cells(action plans.Action) []string {
 	var about []string
 	if len(action.Fields) > 0 {
@@ -65,12 +66,12 @@ func cells(action plans.Action) []string {
 	return all
 }
 
-// oneLine keeps text from making lines or columns of its own.
+// oneLine removes newlines and tabs, which would add lines or columns.
 func oneLine(text string) string {
 	return printable(strings.NewReplacer("\n", " ", "\t", " ").Replace(text))
 }
 
-// writePlanDiff shows each write as a unified diff of what a person would write.
+// writePlanDiff shows each write as a unified diff, without the fields that the API server fills in.
 func writePlanDiff(w *bufio.Writer, p planned, s style) error {
 	fmt.Fprintf(w, "%s\n\n", printable(p.heading()))
 	for _, action := range p.actions() {
@@ -99,7 +100,7 @@ func writePlanDiff(w *bufio.Writer, p planned, s style) error {
 	return writePlanEnd(w, p, s)
 }
 
-// asYAML are the lines of two objects, none of one that is not there.
+// asYAML returns the YAML lines of each object, no line for nil.
 func asYAML(objects ...*unstructured.Unstructured) ([][]string, error) {
 	texts := make([][]string, len(objects))
 	for i, object := range objects {
@@ -128,7 +129,7 @@ func (s style) changed(line string) string {
 	return line
 }
 
-// writePlanEnd says what it comes to, and what stands in the way.
+// writePlanEnd writes what blocks the plan, the notes and the summary.
 func writePlanEnd(w io.Writer, p planned, s style) error {
 	for _, stop := range p.BlockedBy {
 		fmt.Fprintf(w, "%s %s\n", s.red("not now:"), oneLine(stop))
@@ -139,27 +140,27 @@ func writePlanEnd(w io.Writer, p planned, s style) error {
 		}
 	}
 	for _, namespace := range p.Plan.UnusedNamespaces {
-		fmt.Fprintf(w, "note: namespace %s was made by Isthmus and is not needed any more; delete it if nothing else is in it\n", namespace)
+		fmt.Fprintf(w, "note: Isthmus created namespace %s and no longer needs it; delete it if it is empty\n", namespace)
 	}
 	_, err := fmt.Fprintln(w, s.bold("plan:"), p.summary())
 	return err
 }
 
-// planReport is a plan for machines.
+// planReport is the JSON form of a plan.
 type planReport struct {
 	Cluster  string `json:"cluster"`
 	MeshSync string `json:"meshSync,omitempty"` // NAMESPACE/NAME, absent if there is none yet
 	Applied  string `json:"applied,omitempty"`  // status.lastAppliedRevision
-	// Namespaces are made first.
+	// Namespaces are created first.
 	Namespaces []string `json:"namespaces"`
-	// Actions are in the order in which they are carried out.
+	// Actions are in the order of the writes.
 	Actions   []planAction `json:"actions"`
 	Unchanged int          `json:"unchanged"`
-	// Stops say why nothing is written now.
+	// Stops are the reasons why nothing is written now.
 	Stops    []string      `json:"stops"`
-	Brake    *planBrake    `json:"brake,omitempty"`
+	Brake    *planGuard    `json:"brake,omitempty"`
 	Problems []planProblem `json:"problems"`
-	// Findings are of services that are broken, and planned as left as they are.
+	// Findings are those of broken services, whose objects are skipped.
 	Findings []problem `json:"findings,omitempty"`
 }
 
@@ -174,12 +175,13 @@ type planAction struct {
 	Fields    []string   `json:"fields,omitempty"`
 	Reason    string     `json:"reason,omitempty"`
 	Until     *time.Time `json:"until,omitempty"`
-	// Before and After are the object without what the API server fills in, of what is written, or would be if it were adopted.
+	// Before and After are the object without the fields that the API server fills in. They are set
+	// for writes, and for objects that could be adopted.
 	Before map[string]any `json:"before,omitempty"`
 	After  map[string]any `json:"after,omitempty"`
 }
 
-type planBrake struct {
+type planGuard struct {
 	Kind   string `json:"kind"`
 	Digest string `json:"digest"`
 	Reason string `json:"reason"`
@@ -203,8 +205,8 @@ func writePlanJSON(w *bufio.Writer, p planned, _ style) error {
 	for _, action := range p.actions() {
 		report.Actions = append(report.Actions, p.reported(action))
 	}
-	if brake := p.Plan.Guard; brake != nil {
-		report.Brake = &planBrake{brake.Kind, brake.Digest, brake.Reason}
+	if guard := p.Plan.Guard; guard != nil {
+		report.Brake = &planGuard{guard.Kind, guard.Digest, guard.Reason}
 	}
 	for _, problem := range p.Problems {
 		one := planProblem{Reason: problem.Reason, Message: problem.Message, Blocks: problem.Blocks}
@@ -242,7 +244,7 @@ func (p planned) reported(action plans.Action) planAction {
 	return out
 }
 
-// showsWrite tells whether an action writes, or says what would be written.
+// showsWrite reports whether an action has a write to show, now or later.
 func showsWrite(action plans.Action) bool {
 	switch action.Verb {
 	case plans.Refuse:

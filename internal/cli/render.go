@@ -16,10 +16,10 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// renderForms are as completion offers and help lists them.
+// renderForms are the output formats, in the order of help and completion.
 var renderForms = []string{"yaml", "json", "dir=PATH"}
 
-// rendering is what to render, and how.
+// rendering holds the options of the render command.
 type rendering struct {
 	repo    repository
 	cluster string
@@ -28,7 +28,7 @@ type rendering struct {
 	output  string
 }
 
-// rendered is what a cluster gets.
+// rendered are the resources of one cluster.
 type rendered struct {
 	cluster   string
 	resources []render.Resource
@@ -39,23 +39,24 @@ func newRender() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "render",
 		Short: "Print the resources that a cluster's controller applies",
-		Long: `Print the resources that the controller of a cluster applies from the mesh repository as it is in the folder
-now, ownership marks aside. No cluster is contacted.
+		Long: `Print the resources that the controller of a cluster would apply from the files in the folder, without
+ownership marks. No cluster is contacted.
 
 With -o json the output is what ` + "`cue export -t cluster=NAME -e resources ./services`" + ` prints, by key
-"Kind/namespace/name", with sorted keys. With -o dir=PATH there is one file for each resource, PATH/Kind/namespace/name.yaml; files
-of an earlier run whose resource is gone are removed, and no other file is touched.
+"Kind/namespace/name", sorted. With -o dir=PATH there is one file for each resource,
+PATH/Kind/namespace/name.yaml. Files of an earlier run whose resource no longer exists are removed. No other
+file is changed.
 
-With --all it renders every cluster of the inventory: into PATH/CLUSTER/Kind/namespace/name.yaml, or with -o json as
-an object for each cluster. Rendered once before and once after a change, it shows what the change does everywhere.
+With --all the command renders every cluster of the inventory, into PATH/CLUSTER/Kind/namespace/name.yaml, or
+with -o json as one object for each cluster. To see the effect of a change, render before and after the change.
 
-Exit status: 0 fine, 1 findings (on stderr, nothing is rendered), 2 could not run.`,
+Exit status: 0 without findings, 1 findings (on stderr, nothing is rendered), 2 could not run.`,
 		Example: `  isthmus render --cluster east
   isthmus render --cluster east --service cart
   isthmus render --cluster east -o json | jq 'keys'
   isthmus render --cluster east -o dir=rendered/east
 
-  isthmus render --all -o dir=/tmp/before  # what does my change do in all clusters?
+  isthmus render --all -o dir=/tmp/before  # the effect of a change in all clusters
   vi services/cart.cue
   isthmus render --all -o dir=/tmp/after && diff -r /tmp/before /tmp/after`,
 		Args: noArguments,
@@ -132,7 +133,7 @@ func (r *rendering) print(w io.Writer, clusters []rendered) error {
 	return writeResourcesYAML(w, clusters[0].resources)
 }
 
-// one renders for the cluster asked for.
+// one renders the cluster of --cluster.
 func (r *rendering) one(ctx context.Context, shown *progress) (*manifest.Mesh, []rendered, error) {
 	result, bundle, err := r.render(ctx, shown)
 	if err != nil {
@@ -141,7 +142,8 @@ func (r *rendering) one(ctx context.Context, shown *progress) (*manifest.Mesh, [
 	return result.Mesh, []rendered{{r.cluster, bundle.Resources}}, nil
 }
 
-// every renders for every cluster, sorted by name. The findings are those of all of them; then the mesh is given, too.
+// every renders all clusters, sorted by name. With findings it returns those of all clusters, and the
+// mesh.
 func (r *rendering) every(ctx context.Context, shown *progress) (*manifest.Mesh, []rendered, error) {
 	shown.step("reading %s", r.repo.dir)
 	if err := r.repo.read(ctx); err != nil {
@@ -176,8 +178,7 @@ func (r *rendering) every(ctx context.Context, shown *progress) (*manifest.Mesh,
 	return result.Mesh, clusters, nil
 }
 
-// render gives the bundle of the cluster. A cluster that the inventory lacks is the caller's mistake, not the
-// repository's.
+// render returns the bundle of the cluster. An unknown cluster is a usage error, not a finding.
 func (r *rendering) render(ctx context.Context, shown *progress) (*evaluate.Result, *render.Bundle, error) {
 	shown.step("reading %s", r.repo.dir)
 	if err := r.repo.read(ctx); err != nil {
@@ -209,14 +210,14 @@ func (r *rendering) render(ctx context.Context, shown *progress) (*evaluate.Resu
 	return r.repo.bundle(ctx, r.cluster)
 }
 
-// blames tells whether one of the findings stands at the path.
+// blames reports whether a finding has this path.
 func blames(err error, path string) bool {
 	findings, _ := asFindings(err)
 	return slices.ContainsFunc(findings, func(f manifest.Finding) bool { return f.Path == path })
 }
 
-// refuse reports findings on stderr and what became of the command, so that stdout stays empty; other errors are passed on. The mesh is nil where it is
-// not known.
+// refuse prints findings and the outcome of the command on stderr, so that stdout stays empty. Other
+// errors are returned. The mesh is nil if it is unknown.
 func (r *rendering) refuse(cmd *cobra.Command, m *manifest.Mesh, err error, outcome string) error {
 	findings, ok := asFindings(err)
 	if !ok {
@@ -227,7 +228,7 @@ func (r *rendering) refuse(cmd *cobra.Command, m *manifest.Mesh, err error, outc
 		allClusters = len(m.Clusters)
 	}
 	if !r.all {
-		// All are of this cluster, so it needs no mention.
+		// All findings are of this cluster, so it is not repeated.
 		for i := range findings {
 			findings[i].Cluster = ""
 		}
@@ -239,7 +240,7 @@ func (r *rendering) refuse(cmd *cobra.Command, m *manifest.Mesh, err error, outc
 	return errFindings
 }
 
-// choose leaves the resources of the service asked for, or all.
+// choose keeps only the resources of --service; without it, all.
 func (r *rendering) choose(cmd *cobra.Command, m *manifest.Mesh, clusters []rendered) error {
 	if r.service == "" {
 		return nil
@@ -262,7 +263,7 @@ func (r *rendering) choose(cmd *cobra.Command, m *manifest.Mesh, clusters []rend
 	return nil
 }
 
-// hasCallable is a mistake of the caller if the mesh has no such service or external.
+// hasCallable returns a usage error if the mesh has no such service or external.
 func hasCallable(m *manifest.Mesh, name string) error {
 	known := callable(m)
 	if !slices.Contains(known, name) {
@@ -271,7 +272,7 @@ func hasCallable(m *manifest.Mesh, name string) error {
 	return nil
 }
 
-// callable are the names of all services and externals, sorted.
+// callable returns the names of all services and externals, sorted.
 func callable(m *manifest.Mesh) []string {
 	return slices.Sorted(func(yield func(string) bool) {
 		for name := range m.Services {

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestRenderOfEveryClusterIsThatOfEach(t *testing.T) {
+func TestRenderAllEqualsRenderOfEachCluster(t *testing.T) {
 	t.Parallel()
 	dir, out := newRepository(t), filepath.Join(t.TempDir(), "out")
 	var got map[string]json.RawMessage

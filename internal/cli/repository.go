@@ -19,18 +19,18 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/vendoring"
 )
 
-// defaultTimeout bounds one evaluation. The resources of one cluster in a mesh of 1,000 services take about 5 s on two
-// busy cores, and the time is linear in the services.
+// defaultTimeout bounds one evaluation. The resources of one cluster in a mesh of 1,000 services take
+// about 5 s on two busy cores. The time is linear in the number of services.
 const defaultTimeout = 5 * time.Minute
 
 // repository is the mesh repository that a command works on.
 type repository struct {
 	dir string
-	// timeout and limits bound each evaluation, since CUE itself bounds nothing.
+	// timeout and limits bound each evaluation, because CUE has no limits.
 	timeout time.Duration
 	limits  evaluate.Limits
 	reading source.Limits
-	// cacheDir is where results are kept for the next run, "" for nowhere.
+	// cacheDir is the folder of cached results, "" for none.
 	cacheDir string
 
 	snapshot  *source.Snapshot
@@ -39,28 +39,28 @@ type repository struct {
 	renderer  *render.Renderer
 }
 
-// addRepoFlag gives a command its --repo.
+// addRepoFlag adds --repo.
 func addRepoFlag(cmd *cobra.Command, repo *repository) {
-	cmd.Flags().StringVar(&repo.dir, "repo", ".", "folder of the mesh repository, the one that holds cue.mod")
+	cmd.Flags().StringVar(&repo.dir, "repo", ".", "folder of the mesh repository, which contains cue.mod")
 	_ = cmd.MarkFlagDirname("repo")
 }
 
-// addLimitFlags gives a command that evaluates its --timeout and the limits that the controller has, too.
+// addLimitFlags adds --timeout, --cache-dir and the limits that the controller has, too.
 func addLimitFlags(cmd *cobra.Command, repo *repository) {
-	cmd.Flags().DurationVar(&repo.timeout, "timeout", defaultTimeout, "give up on an evaluation of the repository that takes longer")
+	cmd.Flags().DurationVar(&repo.timeout, "timeout", defaultTimeout, "limit of the time of an evaluation of the repository")
 	repo.limits = evaluate.DefaultLimits()
-	cmd.Flags().Var(evaluate.SizeValue{Bytes: &repo.limits.Memory}, evaluate.MemoryFlag, "what an evaluation may use of memory")
-	cmd.Flags().IntVar(&repo.limits.Objects, evaluate.ObjectsFlag, repo.limits.Objects, "how many resources a service may make for one cluster")
-	cmd.Flags().DurationVar(&repo.limits.CPU, evaluate.CPUFlag, repo.limits.CPU, "what an evaluation may use of processor time")
+	cmd.Flags().Var(evaluate.SizeValue{Bytes: &repo.limits.Memory}, evaluate.MemoryFlag, "limit of the memory of an evaluation")
+	cmd.Flags().IntVar(&repo.limits.Objects, evaluate.ObjectsFlag, repo.limits.Objects, "limit of the resources of one service in one cluster")
+	cmd.Flags().DurationVar(&repo.limits.CPU, evaluate.CPUFlag, repo.limits.CPU, "limit of the processor time of an evaluation")
 	repo.reading = source.DefaultLimits()
-	cmd.Flags().IntVar(&repo.reading.MaxFiles, source.FilesFlag, repo.reading.MaxFiles, "how many files the repository may have")
-	cmd.Flags().Var(evaluate.SizeValue{Bytes: &repo.reading.MaxFileBytes}, source.FileSizeFlag, "how large a file may be")
-	cmd.Flags().Var(evaluate.SizeValue{Bytes: &repo.reading.MaxTotalBytes}, source.TotalSizeFlag, "how large all files may be together")
-	cmd.Flags().StringVar(&repo.cacheDir, "cache-dir", defaultCacheDir(), `folder where results are kept for the next run; "" for none`)
+	cmd.Flags().IntVar(&repo.reading.MaxFiles, source.FilesFlag, repo.reading.MaxFiles, "limit of the number of files in the repository")
+	cmd.Flags().Var(evaluate.SizeValue{Bytes: &repo.reading.MaxFileBytes}, source.FileSizeFlag, "limit of the size of a file")
+	cmd.Flags().Var(evaluate.SizeValue{Bytes: &repo.reading.MaxTotalBytes}, source.TotalSizeFlag, "limit of the total size of all files")
+	cmd.Flags().StringVar(&repo.cacheDir, "cache-dir", defaultCacheDir(), `folder of cached results for the next run; "" disables the cache`)
 	_ = cmd.MarkFlagDirname("cache-dir")
 }
 
-// defaultCacheDir is the user's, "" if there is none.
+// defaultCacheDir returns a folder in the cache folder of the user, "" if there is none.
 func defaultCacheDir() string {
 	dir, err := os.UserCacheDir()
 	if err != nil {
@@ -69,7 +69,7 @@ func defaultCacheDir() string {
 	return filepath.Join(dir, "isthmus", "evaluations")
 }
 
-// prepare makes what evaluates and renders. A cache that cannot be used costs time, and is no reason to do nothing.
+// prepare creates the evaluator. A cache that cannot be opened only costs time, so it is not an error.
 func (r *repository) prepare() {
 	if r.evaluator != nil {
 		return
@@ -80,7 +80,7 @@ func (r *repository) prepare() {
 	r.evaluator = evaluate.New(r.limits, r.cache)
 }
 
-// prepareRendering is prepare for who renders as well.
+// prepareRendering also creates the renderer.
 func (r *repository) prepareRendering() error {
 	r.prepare()
 	if r.renderer != nil {
@@ -94,8 +94,8 @@ func (r *repository) prepareRendering() error {
 	return nil
 }
 
-// read takes the files as they are now. A folder that is no mesh repository is refused before anything below it is read:
-// it may be a whole disk.
+// read reads the files. A folder that is not a mesh repository is rejected before its files are read: it
+// may be a whole disk.
 func (r *repository) read(ctx context.Context) error {
 	if r.timeout <= 0 {
 		return usagef("--timeout must be more than zero, but is %s", r.timeout)
@@ -114,7 +114,7 @@ func (r *repository) read(ctx context.Context) error {
 	return nil
 }
 
-// evaluate evaluates for a cluster, or for none ("").
+// evaluate evaluates the mesh for a cluster; "" is for no cluster.
 func (r *repository) evaluate(ctx context.Context, cluster string) (result *evaluate.Result, err error) {
 	r.prepare()
 	err = r.inTime(ctx, func(ctx context.Context) error {
@@ -124,7 +124,7 @@ func (r *repository) evaluate(ctx context.Context, cluster string) (result *eval
 	return result, err
 }
 
-// inTime ends an evaluation that takes too long, and says so.
+// inTime stops an evaluation after the timeout.
 func (r *repository) inTime(ctx context.Context, do func(context.Context) error) error {
 	late := fmt.Errorf("evaluating the mesh repository took more than %s; either a comprehension in it does not end, or it needs longer: see --timeout", r.timeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, r.timeout, late)
@@ -136,7 +136,7 @@ func (r *repository) inTime(ctx context.Context, do func(context.Context) error)
 	return err
 }
 
-// bundle renders for a cluster and holds the resources against Istio's rules.
+// bundle renders for a cluster and validates the resources with Istio's rules.
 func (r *repository) bundle(ctx context.Context, cluster string) (*evaluate.Result, *render.Bundle, error) {
 	if err := r.prepareRendering(); err != nil {
 		return nil, nil, err
@@ -153,16 +153,16 @@ func (r *repository) bundle(ctx context.Context, cluster string) (*evaluate.Resu
 	return result, bundle, err
 }
 
-// noRepository says that the folder is no mesh repository, and what to try.
+// noRepository is the error for a folder that is not a mesh repository.
 func (r *repository) noRepository() error {
-	hint := "Is the path right? `isthmus init` makes a mesh repository"
+	hint := "Check the path, or create a mesh repository with `isthmus init`"
 	if up := r.furtherUp(); up != "" {
 		hint = fmt.Sprintf("There is a mesh repository further up: try --repo %s", up)
 	}
-	return fmt.Errorf("%s is no mesh repository: %s is missing. %s", r.dir, vendoring.ModuleFile, hint)
+	return fmt.Errorf("%s is not a mesh repository: %s is missing. %s", r.dir, vendoring.ModuleFile, hint)
 }
 
-// furtherUp is the path to the mesh repository that the folder lies in, "" if it lies in none.
+// furtherUp returns the path of the mesh repository that contains the folder, "" if there is none.
 func (r *repository) furtherUp() string {
 	dir, err := filepath.Abs(r.dir)
 	if err != nil {

@@ -32,7 +32,7 @@ func manyResources(t *testing.T, n int) ([]render.Resource, map[string]any) {
 	return resources, all
 }
 
-func TestResourcesAreWrittenAsOneValue(t *testing.T) {
+func TestConcurrentJSONEqualsSequentialJSON(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{0, 1, resourcesAtOnce, 3*resourcesAtOnce + 1} {
 		resources, all := manyResources(t, n)

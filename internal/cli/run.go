@@ -28,8 +28,8 @@ var errFindings = errors.New("the mesh repository has findings")
 // errInterrupted is the cause of a context that a signal ended.
 var errInterrupted = errors.New("interrupted")
 
-// Main runs isthmus with the process's streams until it is done or a signal stops it, and returns the exit status.
-// more are commands that live in packages of their own; an error of theirs is printed and ends with status 2.
+// Main runs isthmus with the streams of the process until it ends or a signal stops it, and returns the
+// exit status. more are commands of other packages; their errors are printed and give status 2.
 func Main(args []string, more ...*cobra.Command) int {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
@@ -44,7 +44,7 @@ func Main(args []string, more ...*cobra.Command) int {
 	return Run(ctx, args, os.Stdout, os.Stderr, more...)
 }
 
-// Run is Main with the streams and the context handed in.
+// Run is Main with a context and streams.
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer, more ...*cobra.Command) int {
 	root := newRoot(more) //nolint:contextcheck // cobra hands the context to the commands, as cmd.Context()
 	root.SetArgs(args)
@@ -67,7 +67,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer, more ...*
 	return exitNotRun
 }
 
-// usageError is a command line that cannot work as it was typed.
+// usageError is an error in the command line.
 type usageError struct{ text string }
 
 func (e *usageError) Error() string { return e.text }
@@ -78,15 +78,15 @@ func newRoot(more []*cobra.Command) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "isthmus",
 		Short: "Check and render the mesh repository that your clusters share",
-		Long: `Isthmus makes many Istio meshes one map: a shared Git repository of CUE says which services there are,
-whom they call and in which clusters they run, and a controller in every cluster keeps that cluster's
-Istio resources equal to it. This command is for the people who change that repository.
+		Long: `Isthmus connects many Istio meshes. A shared Git repository of CUE lists the services, their calls and the
+clusters in which they run. A controller in every cluster keeps the Istio resources of its cluster equal to
+the repository. This command is for users who change the repository.
 
-Exit status: 0 fine, 1 findings in the mesh repository, 2 could not run.`,
-		Example: `  isthmus init mesh                        # make a new mesh repository in the folder mesh
-  isthmus vet                              # check the one in this folder
+Exit status: 0 without findings, 1 findings in the mesh repository, 2 could not run.`,
+		Example: `  isthmus init mesh                        # create a new mesh repository in the folder mesh
+  isthmus vet                              # check the mesh repository in this folder
   isthmus render --cluster east            # print what the controller of cluster east applies
-  isthmus plan --context east              # show what it would change in the cluster of this kubectl context`,
+  isthmus plan --context east              # show what the controller would change in this cluster`,
 		Version:               version.Get().Version,
 		SilenceErrors:         true,
 		SilenceUsage:          true,
@@ -108,7 +108,7 @@ Exit status: 0 fine, 1 findings in the mesh repository, 2 could not run.`,
 	return root
 }
 
-// suggestion is the end of a sentence that something unknown was asked for, "" without an idea.
+// suggestion returns the end of a sentence about an unknown name, "" without names.
 func suggestion(names []string) string {
 	if len(names) == 0 {
 		return ""
@@ -116,7 +116,7 @@ func suggestion(names []string) string {
 	return "; did you mean " + strings.Join(names, " or ") + "?"
 }
 
-// noArguments refuses arguments; the only thing that one could mean is the folder.
+// noArguments rejects arguments. An argument is probably meant as the folder, so the error names --repo.
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil

@@ -75,7 +75,7 @@ func (term *terminal) await(t *testing.T, want string) string {
 	}
 }
 
-func TestWhatTakesLongIsShownAtATerminalAndCanBeInterrupted(t *testing.T) {
+func TestProgressIsShownAtATerminalAndCanBeInterrupted(t *testing.T) {
 	t.Parallel()
 	dir := newRepository(t)
 	write(t, dir, "slow.cue", endless)

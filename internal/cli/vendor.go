@@ -17,14 +17,14 @@ func newVendor() *cobra.Command {
 	var check bool
 	cmd := &cobra.Command{
 		Use:   "vendor",
-		Short: "Bring the vendored CUE module to the version of this command",
-		Long: `Bring ` + vendoring.Folder + ` of the mesh repository to the version of this command. The module renders, so this,
-and not an upgrade of a controller, is what changes the clusters' resources: look at the difference with
-` + "`isthmus render`" + ` before you commit. Files that the module no longer has are removed.
+		Short: "Update the vendored CUE module to the version of this command",
+		Long: `Update ` + vendoring.Folder + ` of the mesh repository to the version of this command. The module renders the
+resources, so this update can change them in all clusters; an upgrade of a controller does not. Compare the
+output of ` + "`isthmus render`" + ` before you commit. Files that the module no longer has are removed.
 
 Exit status: 0 fine, 1 with --check if it differs, 2 could not run.`,
 		Example: `  isthmus vendor
-  isthmus vendor --check                   # in CI: fail if it is not what this version brings
+  isthmus vendor --check                   # in CI: fail if the vendored module is not of this version
   isthmus vendor --repo examples/shop`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -47,7 +47,7 @@ Exit status: 0 fine, 1 with --check if it differs, 2 could not run.`,
 			case len(changes) == 0:
 				fmt.Fprintf(cmd.OutOrStdout(), "ok: %s is %s\n", vendoring.Folder, what)
 			case check:
-				fmt.Fprintf(cmd.OutOrStdout(), "\n%s from %s; nothing was changed. `isthmus vendor` brings it\n", differs(len(changes)), what)
+				fmt.Fprintf(cmd.OutOrStdout(), "\n%s from %s; nothing was changed. Run `isthmus vendor` to update\n", differs(len(changes)), what)
 				return errFindings
 			default:
 				fmt.Fprintf(cmd.OutOrStdout(), "\n%s now %s\n", is(len(changes)), what)
@@ -60,7 +60,7 @@ Exit status: 0 fine, 1 with --check if it differs, 2 could not run.`,
 	return cmd
 }
 
-// said is what was done to a file, or would be.
+// said describes the change of a file, done or only checked.
 func said(action vendoring.Action, check bool) string {
 	if check {
 		return fmt.Sprintf("would %-6s", action)

@@ -13,7 +13,7 @@ func newVersion() *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "version",
-		Short: "Print the version of this command, and the versions of Istio's API and CUE that it speaks",
+		Short: "Print the versions of this command, Istio's API and CUE",
 		Example: `  isthmus version
   isthmus version -o json | jq -r .version`,
 		Args: noArguments,
@@ -38,7 +38,7 @@ func writeVersion(cmd *cobra.Command, info version.Info) error {
 	if info.Commit != "" {
 		note := ""
 		if info.Modified {
-			note = " (with changes that are in no commit)"
+			note = " (with uncommitted changes)"
 		}
 		fmt.Fprintf(w, "commit\t%s%s\n", info.Commit, note)
 	}

@@ -12,16 +12,15 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/manifest"
 )
 
-// vetReport is what vet found, and what it looked at.
+// vetReport is the result of vet.
 type vetReport struct {
 	Problems []problem `json:"findings"`
-	// Notes are nil, and left out, where findings kept them from being looked for.
+	// Notes are nil, and omitted, if there are findings.
 	Notes   []problem `json:"notes,omitzero"`
 	Summary vetted    `json:"summary"`
 }
 
-// vetted counts what was checked. What the findings kept from being counted is nil, and left out: a 0 would say that
-// there is none of it.
+// vetted counts what was checked. A count that is unknown because of findings is nil, and omitted.
 type vetted struct {
 	Files     *int `json:"files,omitempty"`
 	Services  *int `json:"services,omitempty"`
@@ -30,7 +29,7 @@ type vetted struct {
 	Resources *int `json:"resources,omitempty"`
 }
 
-// known is a count, 0 if it is not known.
+// known returns a count, 0 if it is unknown.
 func known(n *int) int {
 	if n == nil {
 		return 0
@@ -43,15 +42,15 @@ func newVet() *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "vet",
-		Short: "Check the mesh repository, and what every cluster would get from it",
-		Long: `Check the mesh repository as it is in the folder now, committed or not: the manifests one by one, all of
-them together (unknown callees, clusters and versions, hosts claimed twice), and then, for every cluster, the
-resources that its controller would apply, against the schemas and rules of Istio's own CRDs. Nothing is
-contacted and nothing is changed.
+		Short: "Check the mesh repository and the resources of every cluster",
+		Long: `Check the files of the mesh repository in the folder, committed or not. The command checks each manifest, then
+all manifests together (unknown callees, clusters and versions, hosts claimed twice), and then, for every
+cluster, the resources that its controller would apply, with the schemas and rules of Istio's CRDs. No cluster
+or server is contacted, and nothing is changed.
 
-Where there are no findings, notes tell what is allowed but hardly meant: a call of a service that no active cluster
-runs, and files that keep a repository from being evaluated in parts, which costs time and memory where it is
-large, and makes one broken service stop all others. They leave the exit status as it is.
+Without findings the command prints notes about valid input that is probably a mistake: a call of a service
+that no active cluster runs, and files that prevent the evaluation in parts. In a large repository such files
+cost time and memory, and one broken service stops all others. Notes do not change the exit status.
 
 Exit status: 0 without findings, 1 with findings, 2 could not run.`,
 		Example: `  isthmus vet                              # check the mesh repository in this folder
@@ -90,7 +89,7 @@ Exit status: 0 without findings, 1 with findings, 2 could not run.`,
 	return cmd
 }
 
-// vet gathers the problems of the repository; an error is of this run, not of the repository.
+// vet collects the problems of the repository. An error means that the command could not run.
 func vet(ctx context.Context, repo *repository, shown *progress) (vetReport, error) {
 	report := vetReport{Problems: []problem{}}
 	refuse := func(err error) (vetReport, error) {
@@ -142,7 +141,7 @@ func vet(ctx context.Context, repo *repository, shown *progress) (vetReport, err
 	return report, nil
 }
 
-// vetWriter is the writer of a form of output.
+// vetWriter returns the writer of an output format.
 func vetWriter(output, dir string, stdout io.Writer) (func(io.Writer, vetReport) error, error) {
 	switch output {
 	case "text":

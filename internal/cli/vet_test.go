@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestVetNamesTheLineToMend(t *testing.T) {
+func TestVetNamesTheLineOfAFinding(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		reason string
@@ -84,8 +84,8 @@ func TestVetNamesFilesFromTheWorkingDirectory(t *testing.T) {
 	run(t, filepath.Dir(dir), "vet", "--repo", "mesh").expect(t, 1, []string{"mesh/services/web.cue:11:2: "}, nil)
 }
 
-// A manifest is written by one person and vetted on the terminals of others.
-func TestNoManifestDrivesATerminal(t *testing.T) {
+// A manifest of one user is printed on the terminals of others.
+func TestControlCharactersOfAManifestAreNotPrinted(t *testing.T) {
 	t.Parallel()
 	dir := newRepository(t)
 	write(t, dir, "services/more.cue", "package config\n\nservices: cart: routes: [{fault: \"\\u001b[2J\": true}]\n")
@@ -172,8 +172,8 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// A folder that is no mesh repository may be a whole disk: what it holds is neither read nor told.
-func TestAFolderThatIsNoRepositoryIsNotRead(t *testing.T) {
+// A folder that is not a mesh repository may be a whole disk, so its files are not read.
+func TestFolderWithoutAMeshRepositoryIsNotRead(t *testing.T) {
 	t.Parallel()
 	inside := newRepository(t)
 	withoutModule := newRepository(t)
@@ -184,10 +184,10 @@ func TestAFolderThatIsNoRepositoryIsNotRead(t *testing.T) {
 		reason, dir string
 		stderr      []string
 	}{
-		{"no module", withoutModule, []string{". is no mesh repository: cue.mod/module.cue is missing", "isthmus init"}},
-		{"empty folder", t.TempDir(), []string{". is no mesh repository", "isthmus init"}},
-		{"a folder with a file over the limit", large, []string{". is no mesh repository", "isthmus init"}},
-		{"a folder of a mesh repository", filepath.Join(inside, "services"), []string{". is no mesh repository", "There is a mesh repository further up: try --repo .."}},
+		{"no module", withoutModule, []string{". is not a mesh repository: cue.mod/module.cue is missing", "isthmus init"}},
+		{"empty folder", t.TempDir(), []string{". is not a mesh repository", "isthmus init"}},
+		{"a folder with a file over the limit", large, []string{". is not a mesh repository", "isthmus init"}},
+		{"a folder of a mesh repository", filepath.Join(inside, "services"), []string{". is not a mesh repository", "There is a mesh repository further up: try --repo .."}},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {
 			t.Parallel()
@@ -244,14 +244,14 @@ func TestWrongUsageExitsTwo(t *testing.T) {
 	}
 }
 
-func TestAnEvaluationThatTakesTooLongIsGivenUp(t *testing.T) {
+func TestEvaluationStopsAfterTheTimeout(t *testing.T) {
 	t.Parallel()
 	dir := newRepository(t)
 	write(t, dir, "slow.cue", endless)
 	run(t, dir, "vet", "--timeout", "200ms").expect(t, 2, nil, []string{"took more than 200ms", "--timeout"})
 }
 
-func TestAnEvaluationThatNeedsTooMuchIsAFinding(t *testing.T) {
+func TestEvaluationOverALimitIsAFinding(t *testing.T) {
 	t.Parallel()
 	dir := newRepository(t)
 	write(t, dir, "slow.cue", endless)

@@ -22,28 +22,28 @@ func keeping() plans.Options {
 	return plans.Options{Owner: plantest.Owner, Prune: true, MaxPrunePercent: 20, AdditiveOnly: plantest.Unknown}
 }
 
-func TestNothingIsDeletedWhileSomethingIsNotKnown(t *testing.T) {
+func TestNothingIsDeletedWhileAServiceIsUnknown(t *testing.T) {
 	view := plantest.LiveState(append(istiotest.DestinationRules(30), istiotest.ServiceEntry("shop", "cart", "192.0.2.1"), istiotest.WithAnnotations(istiotest.ServiceEntry("shop", "stock", "192.0.2.1"), map[string]string{ownership.AnnotationPrune: ownership.Disabled}))...)
 	for name, bundle := range map[string]*render.Bundle{"all": istiotest.Bundle(), "nearly all": istiotest.Bundle(istiotest.DestinationRule("shop", "s001"))} {
 		t.Run(name, func(t *testing.T) {
 			bundle.Calls = []render.Call{{Caller: "web", Callee: "cart"}}
 			plan := plans.Make(bundle, view, keeping())
 			if plan.Writes() || plan.Guard != nil {
-				t.Errorf("brake %v, actions %v", plan.Guard, plantest.Verbs(plan))
+				t.Errorf("guard %v, actions %v", plan.Guard, plantest.Verbs(plan))
 			}
 			if want := 32 - len(bundle.Resources); plan.Count(plans.Skip) != want || plan.Unchanged != len(bundle.Resources) {
-				t.Errorf("%d held and %d unchanged", plan.Count(plans.Skip), plan.Unchanged)
+				t.Errorf("%d skipped and %d unchanged", plan.Count(plans.Skip), plan.Unchanged)
 			}
 			for _, action := range plan.Actions {
 				if asked := action.Key.Name == "stock"; asked == (action.Reason == *plantest.Unknown) {
-					t.Errorf("%s is held since %s", action.Key, action.Reason)
+					t.Errorf("%s is skipped: %s", action.Key, action.Reason)
 				}
 			}
 		})
 	}
 }
 
-func TestWhoLosesAnEndpointByAChangeDoesNotWhileSomethingIsNotKnown(t *testing.T) {
+func TestNoEndpointIsRemovedWhileAServiceIsUnknown(t *testing.T) {
 	nowhere := istiotest.ServiceEntry("shop", "cart")
 	nowhere = istiotest.WithLabels(nowhere, map[string]string{render.LabelNoEndpoint: "true"})
 	delete(istiotest.Spec(nowhere), "endpoints")
@@ -52,15 +52,15 @@ func TestWhoLosesAnEndpointByAChangeDoesNotWhileSomethingIsNotKnown(t *testing.T
 	bundle.Calls = []render.Call{{Caller: "web", Callee: "cart"}}
 	options := keeping()
 	if plan := plans.Make(bundle, plantest.LiveState(istiotest.ServiceEntry("shop", "cart", "192.0.2.1")), options); plan.Guard != nil || len(plan.Actions) > 0 || plan.Unchanged != 1 {
-		t.Errorf("brake %v, actions %v, unchanged %d", plan.Guard, plantest.Verbs(plan), plan.Unchanged)
+		t.Errorf("guard %v, actions %v, unchanged %d", plan.Guard, plantest.Verbs(plan), plan.Unchanged)
 	}
 	options.AdditiveOnly = nil
 	if plan := plans.Make(bundle, plantest.LiveState(istiotest.ServiceEntry("shop", "cart", "192.0.2.1")), options); plan.Guard == nil {
-		t.Error("without anything to keep it is not even held")
+		t.Error("without AdditiveOnly the guard must hold the plan")
 	}
 }
 
-func TestNewObjectsThatNarrowAreHeld(t *testing.T) {
+func TestNewObjectsThatRestrictAccessAreSkipped(t *testing.T) {
 	dry := func(policy *unstructured.Unstructured) *unstructured.Unstructured {
 		return istiotest.WithAnnotations(policy, map[string]string{merge.AnnotationDryRun: "true"})
 	}
@@ -108,13 +108,13 @@ func TestNewObjectsThatNarrowAreHeld(t *testing.T) {
 			options := keeping()
 			options.AdditiveOnly = nil
 			if verb := plantest.Verbs(plans.Make(bundle, test.view, options))[render.KeyOf(test.fresh).String()]; verb != plans.Create {
-				t.Errorf("without anything to keep: %s", verb)
+				t.Errorf("without AdditiveOnly: %s", verb)
 			}
 		})
 	}
 }
 
-func TestKeepingIsNoDriftAndHasNoEnd(t *testing.T) {
+func TestMergedObjectIsNotDriftAndIsStable(t *testing.T) {
 	before, after := istiotest.ExportedTo(istiotest.ServiceEntry("shop", "cart", "192.0.2.1", "192.0.2.2"), "a", "b"), istiotest.ExportedTo(istiotest.ServiceEntry("shop", "cart", "192.0.2.1", "192.0.2.3"), "b", "c")
 	view, known := plantest.AfterApply(t, clustercache.State{}, plans.Make(istiotest.Bundle(before), clustercache.State{}, plans.Options{Owner: plantest.Owner}))
 	options, memory := keeping(), plans.Memory{Known: known}
@@ -135,7 +135,7 @@ func TestKeepingIsNoDriftAndHasNoEnd(t *testing.T) {
 		view, memory.Known = plantest.AfterApply(t, view, plan)
 	}
 
-	// What somebody takes away is put back, as far as anybody knows of it.
+	// An object that a user reduced is corrected, as far as its content is known.
 	edited := view.Objects[0].DeepCopy()
 	istiotest.Spec(edited)["hosts"] = []any{"other.example.com"}
 	plan = memory.Make(istiotest.Bundle(after), clustercache.State{Objects: []*unstructured.Unstructured{edited}}, options)
@@ -145,7 +145,7 @@ func TestKeepingIsNoDriftAndHasNoEnd(t *testing.T) {
 	istiotest.Spec(edited)["hosts"] = istiotest.Spec(after)["hosts"]
 	istiotest.Spec(edited)["location"] = "MESH_EXTERNAL"
 	if plan = memory.Make(istiotest.Bundle(after), clustercache.State{Objects: []*unstructured.Unstructured{edited}}, options); plan.Drifted() != 1 {
-		t.Errorf("somebody's edit is no drift: %+v", plan.Actions)
+		t.Errorf("an edit of a user must be drift: %+v", plan.Actions)
 	}
 
 	options.AdditiveOnly = nil
@@ -164,7 +164,7 @@ func named(one *unstructured.Unstructured, identities ...any) *unstructured.Unst
 	return one
 }
 
-func TestWhatCannotStandBesideTheOldWaits(t *testing.T) {
+func TestConflictingRoutingIsSkippedWhileAServiceIsUnknown(t *testing.T) {
 	byName := func(name string) *unstructured.Unstructured {
 		out := istiotest.ServiceEntry("shop", "cart", "gw.example.com")
 		out.SetName(name)

@@ -12,7 +12,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/support/plantest"
 )
 
-func TestEntriesThatFitNeitherEachOtherNorWhatWasAreTold(t *testing.T) {
+func TestConflictingEntriesAreChangedInOnePhase(t *testing.T) {
 	before, after, ordered := istiotest.ServiceEntry("shop", "cart", "gw.example.com"), istiotest.ServiceEntry("shop", "cart", "192.0.2.1"), istiotest.DestinationRule("shop", "cart")
 	istiotest.Spec(before)["resolution"] = "DNS"
 	nested.Map(nested.List(istiotest.Spec(after), "endpoints")[0])["locality"] = "eu"
@@ -24,7 +24,7 @@ func TestEntriesThatFitNeitherEachOtherNorWhatWasAreTold(t *testing.T) {
 	}
 }
 
-func TestAnUpdateTellsWhetherCallersMayNotice(t *testing.T) {
+func TestEffectOfAnUpdate(t *testing.T) {
 	const (
 		to      = "route: [{destination: {host: a}}]"
 		entry   = "{hosts: [a], location: MESH_INTERNAL, resolution: STATIC, ports: [{name: http, number: 80, protocol: HTTP}], endpoints: [{address: 192.0.2.1}]}"

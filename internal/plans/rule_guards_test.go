@@ -16,7 +16,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/support/plantest"
 )
 
-func TestBrakes(t *testing.T) {
+func TestGuards(t *testing.T) {
 	calls := func(bundle *render.Bundle, calls ...render.Call) *render.Bundle {
 		bundle.Calls = calls
 		return bundle
@@ -96,7 +96,7 @@ func TestBrakes(t *testing.T) {
 	}
 }
 
-func TestDigestOfALossStandsWhateverElseThePlanDoes(t *testing.T) {
+func TestDigestOfALossIgnoresOtherChanges(t *testing.T) {
 	options := plans.Options{Owner: plantest.Owner, Prune: true, MaxPrunePercent: 20}
 	view := plantest.LiveState(istiotest.ServiceEntry("shop", "cart", "192.0.2.1"), istiotest.DestinationRule("shop", "x"), istiotest.DestinationRule("shop", "y"))
 	digest := func(caller string, objects ...*unstructured.Unstructured) string {
@@ -113,7 +113,7 @@ func TestDigestOfALossStandsWhateverElseThePlanDoes(t *testing.T) {
 	}
 }
 
-func TestReasonOfABrakeCountsInEnglish(t *testing.T) {
+func TestReasonOfAGuardUsesSingularAndPlural(t *testing.T) {
 	options := plans.Options{Owner: plantest.Owner, Prune: true, MaxPrunePercent: 20}
 	lost := func(callers ...string) *render.Bundle {
 		bundle := istiotest.Bundle(istiotest.DestinationRule("shop", "x"))
@@ -143,7 +143,7 @@ func TestReasonOfABrakeCountsInEnglish(t *testing.T) {
 	}
 }
 
-func TestDigestOfDeletionsNamesThem(t *testing.T) {
+func TestDigestOfDeletionsDependsOnTheirObjects(t *testing.T) {
 	options := plans.Options{Owner: plantest.Owner, Prune: true, MaxPrunePercent: 20}
 	all := istiotest.DestinationRules(30)
 	one, two := plans.Make(istiotest.Bundle(all[12:]...), plantest.LiveState(all...), options), plans.Make(istiotest.Bundle(all[:18]...), plantest.LiveState(all...), options)
@@ -152,18 +152,18 @@ func TestDigestOfDeletionsNamesThem(t *testing.T) {
 	}
 	changed := append([]*unstructured.Unstructured{istiotest.VirtualService("shop", "new", "1s")}, all[12:]...)
 	if other := plans.Make(istiotest.Bundle(changed...), plantest.LiveState(all...), options); cmp.Diff(one.Guard, other.Guard) != "" {
-		t.Error("a create beside them changes the brake")
+		t.Error("an additional create changes the guard")
 	}
 }
 
-// A deletion that a person let pass is cut off when 25 of 60 objects are gone.
-func TestWhatIsLeftOfADeletionThatMayPassIsNotHeldAgain(t *testing.T) {
+// An acknowledged deletion is interrupted after 25 of 60 objects.
+func TestRemainingAcknowledgedDeletionsAreNotHeldAgain(t *testing.T) {
 	all := istiotest.DestinationRules(100)
 	options := plans.Options{Owner: plantest.Owner, Prune: true, MaxPrunePercent: 20}
 	options.AcknowledgedDigests = []string{plans.Make(istiotest.Bundle(all[60:]...), plantest.LiveState(all...), options).Guard.Digest}
 	begun := plans.Make(istiotest.Bundle(all[60:]...), plantest.LiveState(all...), options)
 	if begun.Overridden == nil || len(begun.Acknowledged) != 60 {
-		t.Fatalf("passed %+v, agreed to %d", begun.Overridden, len(begun.Acknowledged))
+		t.Fatalf("overridden %+v, acknowledged %d", begun.Overridden, len(begun.Acknowledged))
 	}
 	tests := map[string]struct {
 		reason string
@@ -190,14 +190,14 @@ func TestWhatIsLeftOfADeletionThatMayPassIsNotHeldAgain(t *testing.T) {
 				got = plan.Guard.Kind
 			}
 			if got != test.want || len(plan.Acknowledged) != test.agreed || plan.Overridden != nil {
-				t.Errorf("%s: held by %q, want %q; agreed to %d, want %d; passed %+v", test.reason, got, test.want, len(plan.Acknowledged), test.agreed, plan.Overridden)
+				t.Errorf("%s: held by %q, want %q; acknowledged %d, want %d; overridden %+v", test.reason, got, test.want, len(plan.Acknowledged), test.agreed, plan.Overridden)
 			}
 		})
 	}
 }
 
-// An entry that only holds a name looks as if it led somewhere when its label is taken off, or when somebody gives it an endpoint.
-func TestUndoingAnEditTripsNoBrake(t *testing.T) {
+// An entry without endpoints looks as if it had one when a user removes its label or adds an endpoint.
+func TestCorrectionOfDriftTripsNoGuard(t *testing.T) {
 	nowhere := istiotest.ServiceEntry("shop", "cart")
 	nowhere.SetLabels(map[string]string{render.LabelService: "cart", render.LabelSide: string(render.SideCall), render.LabelNoEndpoint: "true"})
 	spec := nowhere.Object["spec"].(map[string]any)
@@ -231,8 +231,8 @@ func TestUndoingAnEditTripsNoBrake(t *testing.T) {
 	}
 }
 
-// Beside a change of somebody's, a commit drops one of two entries for a service.
-func TestALossIsJudgedByWhatTheRepositoryHad(t *testing.T) {
+// A commit removes one of two entries of a service while the other one drifted.
+func TestLossIsComparedWithTheRepositoryNotWithDrift(t *testing.T) {
 	named := func(name string, endpoints ...string) *unstructured.Unstructured {
 		entry := istiotest.ServiceEntry("shop", "cart", endpoints...)
 		entry.SetName(name)
@@ -275,8 +275,8 @@ func TestALossIsJudgedByWhatTheRepositoryHad(t *testing.T) {
 	}
 }
 
-// Of a service that is broken nobody knows how it was: nothing is deleted meanwhile, and what may go is not forgotten.
-func TestWhatMayPassIsNotForgottenWhileSomethingIsBroken(t *testing.T) {
+// While a broken service is unknown nothing is deleted, and the acknowledgement is kept.
+func TestAcknowledgementIsKeptWhileAServiceIsBroken(t *testing.T) {
 	all := istiotest.DestinationRules(100)
 	options := plans.Options{Owner: plantest.Owner, Prune: true, MaxPrunePercent: 20}
 	options.AcknowledgedDigests = []string{plans.Make(istiotest.Bundle(all[60:]...), plantest.LiveState(all...), options).Guard.Digest}
@@ -289,8 +289,8 @@ func TestWhatMayPassIsNotForgottenWhileSomethingIsBroken(t *testing.T) {
 	}
 }
 
-// What is held as a whole still has the drift beside it put right.
-func TestCorrectionsAreHeldByNothing(t *testing.T) {
+// Drift is corrected although the plan is held.
+func TestGuardDoesNotHoldCorrections(t *testing.T) {
 	all := istiotest.DestinationRules(30)
 	options := plans.Options{Owner: plantest.Owner, Prune: true, MaxPrunePercent: 20}
 	memory := plans.Memory{Known: plans.Make(istiotest.Bundle(all...), plantest.LiveState(all...), options).Known}

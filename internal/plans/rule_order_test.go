@@ -14,7 +14,7 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/support/plantest"
 )
 
-func TestOrder(t *testing.T) {
+func TestOrderAndStagesOfActions(t *testing.T) {
 	action := func(verb plans.Verb, kind, name string) plans.Action {
 		return plans.Action{Verb: verb, Key: render.Key{Kind: kind, Namespace: "shop", Name: name}}
 	}
@@ -66,7 +66,7 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-func TestWhatAltersIsWrittenInTheOrderOfWhatWidens(t *testing.T) {
+func TestChangesAreWrittenInTheOrderOfAdditions(t *testing.T) {
 	random := rand.New(rand.NewPCG(istiotest.Seed(t), 0))
 	some := func() []*unstructured.Unstructured {
 		var objects []*unstructured.Unstructured

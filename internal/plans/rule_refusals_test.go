@@ -34,10 +34,10 @@ func leadingTo(version string) *unstructured.Unstructured {
 	return route
 }
 
-func TestNoRouteLeadsToAVersionThatARefusedRuleLacks(t *testing.T) {
+func TestRouteToAVersionOfARefusedRuleIsSkipped(t *testing.T) {
 	type objects = []*unstructured.Unstructured
 	optedOut := istiotest.WithAnnotations(versioned("v1"), map[string]string{ownership.AnnotationReconcile: ownership.Disabled})
-	// Of somebody else's objects only the key is watched.
+	// The cache has only the key of foreign objects.
 	foreign := func(view clustercache.State) clustercache.State {
 		rule := &unstructured.Unstructured{}
 		rule.SetGroupVersionKind(view.Objects[0].GroupVersionKind())

@@ -169,7 +169,7 @@ func TestPlanShowsWhatAUserHasToDo(t *testing.T) {
 		}
 	}
 
-	if text, _ := u.plan(1); !strings.Contains(text, " 1 refused") || strings.Contains(text, "left alone,") {
+	if text, _ := u.plan(1); !strings.Contains(text, " 1 refused") || strings.Contains(text, "skipped") {
 		t.Errorf("the counts differ from the status:\n%s", text)
 	}
 
@@ -206,7 +206,7 @@ func TestPlanDistinguishesDriftFromAChange(t *testing.T) {
 	if got := u.report(0).verbs(); got[rule] != "refuse" || len(got) != 1 {
 		t.Errorf("with the skipped object the plan is %v", got)
 	}
-	if text, _ := u.plan(0); !strings.Contains(text, "plan: 1 left alone, ") || strings.Contains(text, "refused") {
+	if text, _ := u.plan(0); !strings.Contains(text, "plan: 1 skipped, ") || strings.Contains(text, "refused") {
 		t.Errorf("the counts differ from the status:\n%s", text)
 	}
 	env.Change("mesh", func(ms *v1alpha1.MeshSync) { ms.Finalizers = append(ms.Finalizers, "example.com/finalizer") })
@@ -302,22 +302,22 @@ func TestPlanWithABrokenServiceContainsTheOthers(t *testing.T) {
 	next := u.report(1)
 	for key, verb := range next.verbs() {
 		of := strings.Split(key, "/")[1]
-		if want := map[string]string{"stock": "hold", "item-0": "update", "item-1": "hold"}[of]; want != "" && verb != want {
+		if want := map[string]string{"stock": "skip", "item-0": "update", "item-1": "skip"}[of]; want != "" && verb != want {
 			t.Errorf("the plan is %s %s, want %s", verb, key, want)
 		}
 	}
-	if next.verbs()["ServiceEntry/stock/stock.stock.global-remote"] != "hold" || next.verbs()["ServiceEntry/item-0/item-0.item-0.global-remote"] != "update" {
+	if next.verbs()["ServiceEntry/stock/stock.stock.global-remote"] != "skip" || next.verbs()["ServiceEntry/item-0/item-0.item-0.global-remote"] != "update" {
 		t.Errorf("the plan is %v", next.verbs())
 	}
 	out, stderr := u.plan(1, "--service", "stock")
-	if !strings.Contains(stderr, "stock.cue:3") || !strings.Contains(stderr, "left as they are here") {
+	if !strings.Contains(stderr, "stock.cue:3") || !strings.Contains(stderr, "without deletions and removals") {
 		t.Errorf("the output does not say what happens to the broken service: %s", stderr)
 	}
 	if strings.Contains(out, "namespace stock") {
 		t.Errorf("the namespace of the broken service is still in use:\n%s", out)
 	}
 	env.notReadyAt("mesh", v1alpha1.ReasonServicesFrozen, env.Git.Commit(nil))
-	env.matchesPlan(next, "create", "update", "hold")
+	env.matchesPlan(next, "create", "update", "skip")
 
 	env.Change("mesh", haltOnError)
 	if out, stderr := u.plan(1); out != "" || !strings.Contains(stderr, "stock.cue:3") || !strings.Contains(stderr, "nothing was planned") {
@@ -348,12 +348,12 @@ func TestPlanShowsWithdrawalsWithTheirTime(t *testing.T) {
 	for line := range strings.Lines(text) {
 		if strings.Contains(line, "spec.withdrawAfter is 1h0m0s") {
 			withdrawals++
-			if times := strings.Count(line, "goes at"); times != 1 {
+			if times := strings.Count(line, "it is deleted at"); times != 1 {
 				t.Errorf("the time of the deletion appears %d times: %s", times, line)
 			}
 		}
 	}
-	if withdrawals == 0 || !strings.Contains(text, "1 left alone") || strings.Contains(text, "held") {
+	if withdrawals == 0 || !strings.Contains(text, "1 skipped") || strings.Contains(text, "held") {
 		t.Errorf("the plan is\n%s", text)
 	}
 }

@@ -1,3 +1,4 @@
+// Package istiotest builds Istio objects and bundles for tests.
 package istiotest
 
 import (
@@ -22,7 +23,8 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
-// object makes an object of a service; the spec must be what the CRD's defaulting leaves alone.
+// Object returns an object of a service on the call side. The spec must already have the defaults of
+// the CRD.
 func Object(kind, namespace, name, service string, spec map[string]any) *unstructured.Unstructured {
 	at := slices.IndexFunc(istio.Kinds, func(k istio.Kind) bool { return k.Kind == kind })
 	out := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
@@ -63,7 +65,7 @@ func VirtualService(namespace, service, timeout string) *unstructured.Unstructur
 	})
 }
 
-// policy is an AuthorizationPolicy for the pods of one app.
+// AuthorizationPolicy is a policy for the pods of one app.
 func AuthorizationPolicy(app, name, action string, principals ...any) *unstructured.Unstructured {
 	spec := map[string]any{"selector": map[string]any{"matchLabels": map[string]any{"app": app}}, "action": action}
 	if len(principals) > 0 {
@@ -72,7 +74,7 @@ func AuthorizationPolicy(app, name, action string, principals ...any) *unstructu
 	return Object("AuthorizationPolicy", "shop", name, app, spec)
 }
 
-// service is the three objects that a called service has.
+// Service returns the three objects of a called service.
 func Service(name string) []*unstructured.Unstructured {
 	return []*unstructured.Unstructured{ServiceEntry("shop", name, "192.0.2.1"), DestinationRule("shop", name), VirtualService("shop", name, "5s")}
 }
@@ -111,7 +113,7 @@ func Bundle(objects ...*unstructured.Unstructured) *render.Bundle {
 	return bundle
 }
 
-// with sets a label or annotation of a copy.
+// WithLabels returns a copy with additional labels.
 func WithLabels(object *unstructured.Unstructured, labels map[string]string) *unstructured.Unstructured {
 	out := object.DeepCopy()
 	all := out.GetLabels()
@@ -123,13 +125,14 @@ func WithLabels(object *unstructured.Unstructured, labels map[string]string) *un
 	return out
 }
 
+// WithAnnotations returns a copy with exactly these annotations.
 func WithAnnotations(object *unstructured.Unstructured, annotations map[string]string) *unstructured.Unstructured {
 	out := object.DeepCopy()
 	out.SetAnnotations(annotations)
 	return out
 }
 
-// stub is a Service as the template makes it and render completes it.
+// StubService is a Service without selector, with the defaults of its schema.
 func StubService(t *testing.T, namespace, service string) *unstructured.Unstructured {
 	t.Helper()
 	validator, err := istio.NewValidator()
@@ -151,7 +154,7 @@ func Spec(object *unstructured.Unstructured) map[string]any {
 	return spec
 }
 
-// randomService is one as a commit may have it: several endpoints, subsets, a route among them, and who may call it.
+// RandomService returns the objects of a service with random endpoints, subsets, a route and callers.
 func RandomService(random *rand.Rand, name string) []*unstructured.Unstructured {
 	var endpoints []string
 	for i := range 4 {
@@ -162,9 +165,9 @@ func RandomService(random *rand.Rand, name string) []*unstructured.Unstructured 
 	if len(endpoints) == 0 {
 		endpoints = []string{"192.0.2.9"}
 	}
-	one := ServiceEntry("shop", name, endpoints...)
-	if random.IntN(3) == 0 { // as when a service begins to run here
-		one.SetName(name + "-local")
+	entry := ServiceEntry("shop", name, endpoints...)
+	if random.IntN(3) == 0 { // the service starts to run in this cluster
+		entry.SetName(name + "-local")
 	}
 	subsets := []any{}
 	for i := range 4 {
@@ -180,14 +183,14 @@ func RandomService(random *rand.Rand, name string) []*unstructured.Unstructured 
 			"destination": map[string]any{"host": name + ".shop.example.com", "subset": to}, "weight": int64(100),
 		}}}}, "spec", "http")
 	}
-	objects := []*unstructured.Unstructured{one, rule, route}
+	objects := []*unstructured.Unstructured{entry, rule, route}
 	var principals []any
 	for i := range 3 {
 		if random.IntN(2) == 0 {
 			principals = append(principals, fmt.Sprintf("cluster.local/ns/a/sa/caller-%d", i))
 		}
 	}
-	// The same callers by one policy or by another: whoever is in both must not be shut out in between.
+	// Two names for the policy: a caller of both must keep access when one policy replaces the other.
 	if len(principals) > 0 {
 		policy := Object(istio.AuthorizationPolicyKind, "shop", fmt.Sprintf("%s-%d", name, random.IntN(2)), name, map[string]any{
 			"action": "ALLOW", "selector": map[string]any{"matchLabels": map[string]any{"app": name}},
@@ -198,7 +201,7 @@ func RandomService(random *rand.Rand, name string) []*unstructured.Unstructured 
 	return objects
 }
 
-// seedOf is that of the environment variable SEED, or a new one; it is printed.
+// Seed returns the seed of the environment variable SEED, or a new one, and logs it.
 func Seed(t *testing.T) uint64 {
 	t.Helper()
 	seed := rand.Uint64()
@@ -212,7 +215,7 @@ func Seed(t *testing.T) uint64 {
 	return seed
 }
 
-// strangers are shapes that no example renders.
+// rareSamples are specs by kind, as YAML, in shapes that no example renders.
 var rareSamples = map[string][]string{
 	"Service": {"{ports: [{name: http, port: 80}, {name: grpc, port: 9000}]}", "{ports: [{name: web, port: 80}, {name: http, port: 8080}]}"},
 	"Gateway": {
@@ -255,7 +258,7 @@ var rareSamples = map[string][]string{
 	},
 }
 
-// specimens are objects of every kind that is widened: all of the examples' golden bundles, and the strangers.
+// Samples returns objects by kind: the golden bundles of all examples, and rareSamples.
 func Samples(t *testing.T, validator *istio.Validator) map[string][]*unstructured.Unstructured {
 	t.Helper()
 	files, err := filepath.Glob("../../test/suites/examples/testdata/*/*.yaml")
@@ -287,17 +290,18 @@ func Samples(t *testing.T, validator *istio.Validator) map[string][]*unstructure
 		}
 	}
 	for _, objects := range out {
-		for _, one := range objects {
-			validator.Default(one)
-			if violations := validator.Validate(one); len(violations) > 0 {
-				t.Fatalf("%s: %v", nested.JSON(one.Object), violations)
+		for _, object := range objects {
+			validator.Default(object)
+			if violations := validator.Validate(object); len(violations) > 0 {
+				t.Fatalf("%s: %v", nested.JSON(object.Object), violations)
 			}
 		}
 	}
 	return out
 }
 
-// specimen is an object of one kind in namespace shop; text has its spec, and under annotations and labels those of its own.
+// Parse returns an object shop/cart of a kind. text is its spec as YAML, with the keys labels and
+// annotations for its metadata.
 func Parse(t *testing.T, kind, text string) *unstructured.Unstructured {
 	t.Helper()
 	var spec map[string]any
@@ -322,7 +326,8 @@ func Parse(t *testing.T, kind, text string) *unstructured.Unstructured {
 	return out
 }
 
-func ExportedTo(one *unstructured.Unstructured, to ...any) *unstructured.Unstructured {
-	Spec(one)["exportTo"] = to
-	return one
+// ExportedTo sets spec.exportTo of an object and returns the object.
+func ExportedTo(object *unstructured.Unstructured, to ...any) *unstructured.Unstructured {
+	Spec(object)["exportTo"] = to
+	return object
 }

@@ -1,3 +1,4 @@
+// Package plantest builds inputs of plans for tests, and applies plans in memory.
 package plantest
 
 import (
@@ -16,9 +17,10 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/render"
 )
 
+// Owner is the MeshSync that owns all objects of these tests.
 var Owner = ownership.Owner{ID: ownership.ApplySetID("mesh", "isthmus-system", "MeshSync", "isthmus.dev")}
 
-// ourObjects are as the API server has them after we created them.
+// LiveState returns a cluster with these objects, as after Isthmus created them.
 func LiveState(objects ...*unstructured.Unstructured) clustercache.State {
 	var view clustercache.State
 	for _, object := range objects {
@@ -29,6 +31,7 @@ func LiveState(objects ...*unstructured.Unstructured) clustercache.State {
 	return view
 }
 
+// Verbs returns the verb of each action of a plan, by key.
 func Verbs(plan plans.Plan) map[string]plans.Verb {
 	out := map[string]plans.Verb{}
 	for _, action := range plan.Actions {
@@ -37,12 +40,12 @@ func Verbs(plan plans.Plan) map[string]plans.Verb {
 	return out
 }
 
-// carried is the view after a plan was carried out without a failure, and what is known then.
+// AfterApply returns the cluster and the record of known objects after a plan without a failed write.
 func AfterApply(t *testing.T, view clustercache.State, plan plans.Plan) (clustercache.State, plans.Record) {
 	t.Helper()
 	objects := map[render.Key]*unstructured.Unstructured{}
-	for _, one := range view.Objects {
-		objects[render.KeyOf(one)] = one
+	for _, object := range view.Objects {
+		objects[render.KeyOf(object)] = object
 	}
 	known := maps.Clone(plan.Known)
 	for _, action := range plan.Actions {
@@ -75,6 +78,5 @@ func ownFields(values map[string]string) map[string]any {
 	return out
 }
 
-// lost is the reason in these tests.
-// Unknown is why nothing may be removed.
+// Unknown is a value for [plans.Options.AdditiveOnly].
 var Unknown = &plans.UnknownServices{Services: "ledger", Cause: "its last known good manifest is unknown"}
