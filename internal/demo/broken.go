@@ -13,7 +13,8 @@ import (
 	"github.com/isthmus-mesh/isthmus/api/v1alpha1"
 )
 
-// broken commits a mistake, checks that only the broken service is frozen, and corrects the mistake.
+// broken commits a mistake, checks that only the broken service is frozen, and corrects the
+// mistake.
 func (d *demo) broken(ctx context.Context) error {
 	d.out.title("4. A broken commit: checkout is to call search, but the name is misspelled.")
 	const (
@@ -65,7 +66,8 @@ func (d *demo) broken(ctx context.Context) error {
 	return nil
 }
 
-// frozen waits until every cluster that runs or calls checkout reports that it is frozen, and the line of the mistake.
+// frozen waits until every cluster that runs or calls checkout reports that it is frozen, and the
+// line of the mistake.
 func (d *demo) frozen(ctx context.Context, pushed time.Time, good string, line int32) error {
 	done := d.out.running("waiting for three clusters")
 	defer done()
@@ -74,7 +76,8 @@ func (d *demo) frozen(ctx context.Context, pushed time.Time, good string, line i
 	took := map[string]time.Duration{}
 	var mu sync.Mutex
 	err := d.each(ctx, func(ctx context.Context, c *cluster) error {
-		_, err := d.await(ctx, c, fmt.Sprintf("freeze checkout in commit %s because of %s:%d", short(bad), checkoutFile, line), func(ctx context.Context) (string, error) {
+		what := fmt.Sprintf("freeze checkout in commit %s because of %s:%d", short(bad), checkoutFile, line)
+		_, err := d.await(ctx, c, what, func(ctx context.Context) (string, error) {
 			sync, err := c.sync(ctx)
 			if err != nil {
 				return "", err
@@ -108,8 +111,9 @@ func (d *demo) frozen(ctx context.Context, pushed time.Time, good string, line i
 	return nil
 }
 
-// notFrozen returns why a status does not report that checkout is frozen at the commit good, or the error that names
-// the mistake. A cluster that neither runs nor calls checkout is Ready at the commit bad, and has no error.
+// notFrozen returns why a status does not report that checkout is frozen at the commit good, or the
+// error that names the mistake. A cluster that neither runs nor calls checkout is Ready at the
+// commit bad, and has no error.
 func notFrozen(sync *v1alpha1.MeshSync, good, bad string, line int32) (problem string, cause v1alpha1.SyncError) {
 	status := sync.Status
 	switch condition := ready(sync); {

@@ -28,7 +28,8 @@ const (
 	namespace = "isthmus-system"
 	syncName  = "mesh"
 	user      = "isthmus-controller"
-	// interval at which a controller looks for commits that are not announced, such as those that a user pushes with --keep.
+	// interval at which a controller looks for commits that are not announced, such as those that a
+	// user pushes with --keep.
 	interval = 10 * time.Second
 	// stopGrace is the time that a controller has to end its run and release its lease.
 	stopGrace = 20 * time.Second
@@ -40,14 +41,16 @@ type objects map[string]*unstructured.Unstructured
 // cluster is one API server and its controller.
 type cluster struct {
 	name string
-	// admin checks and edits the cluster. The controller has an account of its own, with fewer rights.
+	// admin checks and edits the cluster. The controller has an account of its own, with fewer
+	// rights.
 	admin      client.Client
 	server     *testcluster.Cluster
 	kubeconfig string
 	controller *testcluster.Process
 }
 
-// prepare creates the namespaces that an installation expects, and writes the administrator's kubeconfig to dir.
+// prepare creates the namespaces that an installation expects, and writes the administrator's
+// kubeconfig to dir.
 func prepare(ctx context.Context, server *testcluster.Cluster, dir string) (*cluster, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, v1alpha1.AddToScheme} {
@@ -105,7 +108,8 @@ func (c *cluster) follow(ctx context.Context, url string) error {
 			Cluster:  c.name,
 			Source:   v1alpha1.Source{URL: url, Ref: &v1alpha1.Ref{Branch: branch}},
 			Interval: metav1.Duration{Duration: interval},
-			// The demo does not wait an hour for removals, and announces each commit to all clusters at once.
+			// The demo does not wait an hour for removals, and announces each commit to all
+			// clusters at once.
 			RoutingDelay: &metav1.Duration{}, WithdrawAfter: &metav1.Duration{},
 		},
 	})
@@ -153,7 +157,8 @@ func isReady(sync *v1alpha1.MeshSync) bool {
 		!apimeta.IsStatusConditionTrue(conditions, meta.ReconcilingCondition) && !apimeta.IsStatusConditionTrue(conditions, meta.StalledCondition)
 }
 
-// live reads all objects of the managed kinds from the API server. It leaves out the Service of the API server itself.
+// live reads all objects of the managed kinds from the API server. It leaves out the Service of the
+// API server itself.
 func (c *cluster) live(ctx context.Context) (objects, error) {
 	lists := make([]unstructured.UnstructuredList, len(istio.Kinds))
 	group, ctx := errgroup.WithContext(ctx)

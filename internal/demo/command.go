@@ -46,9 +46,10 @@ Exit status: 0 if every check passed, 2 if not; the last lines then name the che
 			ctrllog.SetLogger(logr.Discard())
 			rest.SetDefaultWarningHandler(rest.NoWarnings{})
 
-			// The first Ctrl-C cancels cmd.Context(). A second one must not end this process while its children run, nor may a
-			// closed terminal or a broken pipe. SIGPIPE may come from any pipe, such as one to git, so it is ignored here:
-			// output reports the pipe that matters.
+			// The first Ctrl-C cancels cmd.Context(). A second one must not end this process while
+			// its children run, nor may a closed terminal or a broken pipe. SIGPIPE may come from
+			// any pipe, such as one to git, so it is ignored here: output reports the pipe that
+			// matters.
 			ignored := make(chan os.Signal, 1)
 			signal.Notify(ignored, os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
 			defer signal.Stop(ignored)
@@ -94,7 +95,8 @@ func find(name string) (string, error) {
 	return path, nil
 }
 
-// output cancels the demo if it cannot be written to, for example because the reader of a pipe has ended.
+// output cancels the demo if it cannot be written to, for example because the reader of a pipe has
+// ended.
 type output struct {
 	*os.File
 	cancel context.CancelCauseFunc

@@ -11,8 +11,8 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/ownership"
 )
 
-// differences lists how the live objects differ from the wanted ones, sorted. It compares everything that Isthmus
-// manages: the set of objects, and their labels, annotations and spec.
+// differences lists how the live objects differ from the wanted ones, sorted. It compares
+// everything that Isthmus manages: the set of objects, and their labels, annotations and spec.
 func differences(want, live objects) []string {
 	var found []string
 	for key, w := range want {

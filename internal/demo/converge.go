@@ -44,7 +44,8 @@ func (d *demo) publish(ctx context.Context, message string) (time.Time, error) {
 	return pushed, d.each(ctx, func(ctx context.Context, c *cluster) error { return c.announce(ctx) })
 }
 
-// converge waits until every API server has exactly the wanted objects and every MeshSync is ready at the latest commit.
+// converge waits until every API server has exactly the wanted objects and every MeshSync is ready
+// at the latest commit.
 func (d *demo) converge(ctx context.Context, since time.Time, want map[string]expectation, before map[string]objects) ([]result, error) {
 	defer d.out.running("waiting for three clusters")()
 	results := make([]result, len(d.clusters))
@@ -62,7 +63,8 @@ func (d *demo) converge(ctx context.Context, since time.Time, want map[string]ex
 
 func (d *demo) convergeOne(ctx context.Context, r *result, since time.Time, want expectation, before objects) error {
 	c, commit := r.cluster, d.repository.head()
-	_, err := d.await(ctx, c, "have exactly the resources that `isthmus render` returns for commit "+short(commit), func(ctx context.Context) (string, error) {
+	what := "have exactly the resources that `isthmus render` returns for commit " + short(commit)
+	_, err := d.await(ctx, c, what, func(ctx context.Context) (string, error) {
 		live, err := c.live(ctx)
 		if err != nil {
 			return "", err

@@ -47,7 +47,8 @@ func TestMain(m *testing.M) {
 type run struct {
 	t       *testing.T
 	command *exec.Cmd
-	// temp is the temporary folder of the demo. It is part of the command line of every process that the demo starts.
+	// temp is the temporary folder of the demo. It is part of the command line of every process
+	// that the demo starts.
 	temp string
 	out  *output
 }
@@ -110,7 +111,8 @@ func (r *run) wait() int {
 	return status
 }
 
-// processes returns those with the demo's folder in their command line: API servers, etcd, controllers.
+// processes returns those with the demo's folder in their command line: API servers, etcd,
+// controllers.
 func (r *run) processes() []string {
 	r.t.Helper()
 	if runtime.GOOS != "linux" {
@@ -153,8 +155,10 @@ func TestAllChecksPassAndNothingIsLeft(t *testing.T) {
 	text := r.out.String()
 	last := -1
 	for _, want := range []string{
-		"one Git repository", "controller", "First sync", "63 resources", "1. A service moves", "198.51.100.21 and 198.51.100.22", "2. A service is removed",
-		"no resource mentions recommend", "3. Manual edits", "203.0.113.66", "4. A broken commit", "services/checkout.cue:8: service checkout calls unknown service serach",
+		"one Git repository", "controller", "First sync", "63 resources",
+		"1. A service moves", "198.51.100.21 and 198.51.100.22", "2. A service is removed", "no resource mentions recommend",
+		"3. Manual edits", "203.0.113.66",
+		"4. A broken commit", "services/checkout.cue:8: service checkout calls unknown service serach",
 		"none of the", "All checks passed",
 	} {
 		at := strings.Index(strings.ToLower(text), strings.ToLower(want))
@@ -178,7 +182,8 @@ func TestKeptDemoStopsEverythingWhenInterrupted(t *testing.T) {
 	r.until("until Ctrl-C")
 	r.until("corrected at once")
 	if runtime.GOOS == "linux" {
-		// Also proves that processes() finds them: an etcd, three API servers and three controllers.
+		// Also proves that processes() finds them: an etcd, three API servers and three
+		// controllers.
 		if running := r.processes(); len(running) != 7 {
 			t.Errorf("%d processes are running, want 7:\n%s", len(running), strings.Join(running, "\n"))
 		}

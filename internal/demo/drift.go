@@ -85,9 +85,10 @@ func (d *demo) chooseEdits(live map[string]objects) ([]manualEdit, error) {
 	if err != nil {
 		return nil, err
 	}
+	const selector = `{"spec": {"workloadSelector": {"matchLabels": {"app": "mine"}}}}`
 	return []manualEdit{
 		{a, "an address of ServiceEntry " + entry.GetName() + " changed to 203.0.113.66", entry, string(spec)},
-		{b, "a workloadSelector added to DestinationRule " + rule.GetName(), rule, `{"spec": {"workloadSelector": {"matchLabels": {"app": "mine"}}}}`},
+		{b, "a workloadSelector added to DestinationRule " + rule.GetName(), rule, selector},
 		{e, "ServiceEntry " + gone.GetName() + " deleted", gone, ""},
 	}, nil
 }
@@ -101,7 +102,8 @@ func firstOf(live objects, kind string) *unstructured.Unstructured {
 	return nil
 }
 
-// corrected makes an edit, checks that the API server accepted it, and waits until the controller has corrected it.
+// corrected makes an edit, checks that the API server accepted it, and waits until the controller
+// has corrected it.
 func (d *demo) corrected(ctx context.Context, m manualEdit, want objects) (time.Duration, error) {
 	o := m.object.DeepCopy()
 	key := render.Key{Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName()}.String()

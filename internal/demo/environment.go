@@ -72,7 +72,8 @@ func (d *demo) each(ctx context.Context, do func(context.Context, *cluster) erro
 	return group.Wait()
 }
 
-// stop stops and removes everything that was started. Controllers are first, so that they can release their leases.
+// stop stops and removes everything that was started. Controllers are first, so that they can
+// release their leases.
 func (d *demo) stop() error {
 	var stopping errgroup.Group
 	for _, c := range d.clusters {

@@ -18,7 +18,8 @@ type expectation struct {
 	mesh     *manifest.Mesh
 }
 
-// expect renders the work tree for each cluster, and returns the results by the names of the clusters.
+// expect renders the work tree for each cluster, and returns the results by the names of the
+// clusters.
 func (d *demo) expect(ctx context.Context) (map[string]expectation, error) {
 	snapshot, err := source.FromDir(ctx, d.repository.dir, source.Limits{})
 	if err != nil {

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// keep prints commands for looking around, and waits until the context ends or a controller has ended.
+// keep prints commands for looking around, and waits until the context ends or a controller has
+// ended.
 func (d *demo) keep(ctx context.Context) error {
 	var kubeconfigs []string
 	for _, c := range d.clusters {

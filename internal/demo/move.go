@@ -39,7 +39,8 @@ func (d *demo) move(ctx context.Context) error {
 	}
 	slices.Sort(gateways)
 	if len(is) == 0 || !slices.Equal(is, gateways) {
-		return fmt.Errorf("%s in %s should have the gateways of euw1-a, %q, as endpoints, but has %q", ledgerEntry, caller.cluster.name, gateways, is)
+		return fmt.Errorf("%s in %s should have the gateways of euw1-a, %q, as endpoints, but has %q",
+			ledgerEntry, caller.cluster.name, gateways, is)
 	}
 	d.out.line("   A removal that follows an addition waits --settle-time (5 s), so that proxies know the new route first.")
 	d.out.passed("checkout in %s reaches the ledger at %s (euw1-a); before, at %s (use1-b)",

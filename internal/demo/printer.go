@@ -13,7 +13,8 @@ import (
 	"golang.org/x/term"
 )
 
-// printer writes plain lines. On a terminal it also uses colours, and a last line shows what is running.
+// printer writes plain lines. On a terminal it also uses colours, and a last line shows what is
+// running.
 type printer struct {
 	w        io.Writer
 	terminal bool
@@ -70,7 +71,8 @@ func (p *printer) table(header string, rows []string) {
 	p.line("%s", strings.TrimRight(b.String(), "\n"))
 }
 
-// running shows on a terminal what is running and for how long, until the returned function is called.
+// running shows on a terminal what is running and for how long, until the returned function is
+// called.
 func (p *printer) running(what string) (done func()) {
 	if !p.terminal {
 		return func() {}

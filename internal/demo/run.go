@@ -36,7 +36,8 @@ cluster equal to the repository.
 On this machine, the demo runs three real API servers (without pods and traffic), a real Git server with examples/shop,
 and three controllers. It checks every result by reading the API servers.`
 
-// Run runs the demo. It returns an error that names the check that failed. Everything that it started is stopped then.
+// Run runs the demo. It returns an error that names the check that failed. Everything that it
+// started is stopped then.
 func Run(ctx context.Context, o Options) (err error) {
 	if o.Timeout <= 0 {
 		o.Timeout = defaultTimeout
@@ -147,7 +148,9 @@ func (d *demo) firstSync(ctx context.Context) error {
 }
 
 // commit makes and publishes edits, and waits until all clusters have them.
-func (d *demo) commit(ctx context.Context, message string, edits ...edit) (before map[string]objects, results []result, want map[string]expectation, err error) {
+func (d *demo) commit(ctx context.Context, message string, edits ...edit) (
+	before map[string]objects, results []result, want map[string]expectation, err error,
+) {
 	before, err = d.read(ctx)
 	if err != nil {
 		return nil, nil, nil, err

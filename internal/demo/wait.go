@@ -9,12 +9,16 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// pollInterval is the time between two reads of a cluster, and so the precision of the times in the output.
+// pollInterval is the time between two reads of a cluster, and so the precision of the times in the
+// output.
 const pollInterval = 200 * time.Millisecond
 
-// await polls until check returns no problem, and returns the time that it took. It fails after the timeout, or when the
-// controller of the cluster has ended. what completes the sentence "cluster NAME should ...".
-func (d *demo) await(ctx context.Context, c *cluster, what string, check func(context.Context) (problem string, err error)) (time.Duration, error) {
+// await polls until check returns no problem, and returns the time that it took. It fails after the
+// timeout, or when the controller of the cluster has ended. what completes the sentence "cluster
+// NAME should ...".
+func (d *demo) await(
+	ctx context.Context, c *cluster, what string, check func(context.Context) (problem string, err error),
+) (time.Duration, error) {
 	start := time.Now()
 	problem := ""
 	err := wait.PollUntilContextTimeout(ctx, pollInterval, d.Timeout, true, func(ctx context.Context) (bool, error) {
@@ -40,7 +44,8 @@ func (d *demo) await(ctx context.Context, c *cluster, what string, check func(co
 	return took, c.explain(ctx, fmt.Sprintf("cluster %s should %s: %v", c.name, what, err), problem)
 }
 
-// explain adds the last problem, the status of the MeshSync and the end of the controller's log to a failure.
+// explain adds the last problem, the status of the MeshSync and the end of the controller's log to
+// a failure.
 func (c *cluster) explain(ctx context.Context, failure, problem string) error {
 	if problem != "" {
 		failure += "\n  last seen: " + problem

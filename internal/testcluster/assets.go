@@ -10,12 +10,13 @@ import (
 	"strings"
 )
 
-// envAssets names the folder with kube-apiserver and etcd. setup-envtest and Kubebuilder use the same variable.
+// envAssets names the folder with kube-apiserver and etcd. setup-envtest and Kubebuilder use the
+// same variable.
 const envAssets = "KUBEBUILDER_ASSETS"
 
-// Assets returns the folder that holds kube-apiserver and etcd: KUBEBUILDER_ASSETS, or the output of
-// test/support/controlplane/build.sh if the working directory is in a checkout. The first build takes minutes and
-// reports its progress on stderr.
+// Assets returns the folder that holds kube-apiserver and etcd: KUBEBUILDER_ASSETS, or the output
+// of test/support/controlplane/build.sh if the working directory is in a checkout. The first build
+// takes minutes and reports its progress on stderr.
 func Assets(ctx context.Context) (string, error) {
 	dir := os.Getenv(envAssets)
 	if dir == "" {
@@ -37,8 +38,8 @@ func Assets(ctx context.Context) (string, error) {
 	return dir, nil
 }
 
-// Build runs build.sh of the checkout that holds the working directory. It returns the folder with kube-apiserver,
-// etcd and the given other programs.
+// Build runs build.sh of the checkout that holds the working directory. It returns the folder with
+// kube-apiserver, etcd and the given other programs.
 func Build(ctx context.Context, others ...string) (string, error) {
 	const script = "test/support/controlplane/build.sh"
 	module, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
@@ -47,8 +48,8 @@ func Build(ctx context.Context, others ...string) (string, error) {
 		_, err = os.Stat(path)
 	}
 	if err != nil {
-		return "", fmt.Errorf("kube-apiserver and etcd are needed: set %s to a folder that holds them, as `setup-envtest use -p path` prints it, "+
-			"or run `make demo` in a checkout, which builds them", envAssets)
+		return "", fmt.Errorf("kube-apiserver and etcd are needed: set %s to a folder that holds them, "+
+			"as `setup-envtest use -p path` prints it, or run `make demo` in a checkout, which builds them", envAssets)
 	}
 	var stdout bytes.Buffer
 	cmd := exec.CommandContext(ctx, path, others...)

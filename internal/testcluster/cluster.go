@@ -64,7 +64,8 @@ func startCluster(ctx context.Context, name, assets, folder, etcd string) (*Clus
 				"--service-account-signing-key-file=" + filepath.Join(folder, "service-accounts.key"),
 				"--service-cluster-ip-range=10.0.0.0/24",
 				"--authorization-mode=RBAC",
-				"--disable-admission-plugins=ServiceAccount", // nothing creates the service accounts that it asks for
+				// Nothing creates the service accounts that this plugin asks for.
+				"--disable-admission-plugins=ServiceAccount",
 			},
 			environment: []string{"TMPDIR=" + folder},
 			log:         filepath.Join(folder, "kube-apiserver.log"),
@@ -77,7 +78,8 @@ func startCluster(ctx context.Context, name, assets, folder, etcd string) (*Clus
 	return c, nil
 }
 
-// apiServerReady returns nil if the API server is ready and has made its own namespaces, which may come later.
+// apiServerReady returns nil if the API server is ready and has made its own namespaces, which may
+// come later.
 func apiServerReady(ctx context.Context, client *http.Client, url string) error {
 	for _, path := range []string{"/readyz", "/api/v1/namespaces/default"} {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+path, nil)
@@ -111,7 +113,8 @@ func (c *Cluster) writeKeys(folder string) error {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return err
 	}
-	for name, text := range map[string][]byte{"ca.crt": ca, "server.crt": certificate, "server.key": key, "service-accounts.key": serviceAccounts} {
+	files := map[string][]byte{"ca.crt": ca, "server.crt": certificate, "server.key": key, "service-accounts.key": serviceAccounts}
+	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(folder, name), text, 0o600); err != nil {
 			return err
 		}
@@ -137,15 +140,17 @@ func (c *Cluster) config(user string, groups ...string) (*rest.Config, error) {
 	return config, nil
 }
 
-// Kubeconfig returns the connection as the file that kubectl and controllers read. Its context has the name of the
-// cluster.
+// Kubeconfig returns the connection as the file that kubectl and controllers read. Its context has
+// the name of the cluster.
 func (c *Cluster) Kubeconfig(config *rest.Config) ([]byte, error) {
 	if len(config.CertData) == 0 && config.BearerToken == "" {
 		return nil, errors.New("a kubeconfig needs a client certificate or a token")
 	}
 	file := clientcmdapi.NewConfig()
 	file.Clusters[c.Name] = &clientcmdapi.Cluster{Server: config.Host, CertificateAuthorityData: config.CAData}
-	file.AuthInfos[c.Name] = &clientcmdapi.AuthInfo{ClientCertificateData: config.CertData, ClientKeyData: config.KeyData, Token: config.BearerToken}
+	file.AuthInfos[c.Name] = &clientcmdapi.AuthInfo{
+		ClientCertificateData: config.CertData, ClientKeyData: config.KeyData, Token: config.BearerToken,
+	}
 	file.Contexts[c.Name] = &clientcmdapi.Context{Cluster: c.Name, AuthInfo: c.Name}
 	file.CurrentContext = c.Name
 	data, err := clientcmd.Write(*file)

@@ -69,7 +69,8 @@ func (c *Cluster) install(ctx context.Context, admin client.Client, crd *apiexte
 	return nil
 }
 
-// waitForKinds waits until the API server lists the kinds, which takes longer than the condition Established.
+// waitForKinds waits until the API server lists the kinds, which takes longer than the condition
+// Established.
 func (c *Cluster) waitForKinds(ctx context.Context, crds []*apiextensionsv1.CustomResourceDefinition) error {
 	api, err := discovery.NewDiscoveryClientForConfig(c.Config)
 	if err != nil {

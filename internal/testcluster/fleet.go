@@ -12,8 +12,8 @@ import (
 
 // Options of [Start].
 type Options struct {
-	// Clusters are the names of the clusters. Each must be valid as a prefix of etcd keys and as a file name, such
-	// as "use1-a". Default: one cluster, "test".
+	// Clusters are the names of the clusters. Each must be valid as a prefix of etcd keys and as a
+	// file name, such as "use1-a". Default: one cluster, "test".
 	Clusters []string
 	// CRDs are installed in every cluster.
 	CRDs []*apiextensionsv1.CustomResourceDefinition
@@ -30,7 +30,8 @@ type Fleet struct {
 	folder string
 }
 
-// Start starts all clusters and returns when each is ready and serves its CRDs. After an error nothing is left running.
+// Start starts all clusters and returns when each is ready and serves its CRDs. After an error
+// nothing is left running.
 func Start(ctx context.Context, options Options) (fleet *Fleet, err error) {
 	assets, err := Assets(ctx)
 	if err != nil {

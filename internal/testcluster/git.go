@@ -17,7 +17,8 @@ import (
 	"time"
 )
 
-// GitServer serves Git repositories over HTTP to this machine, for fetches and pushes. It must be stopped.
+// GitServer serves Git repositories over HTTP to this machine, for fetches and pushes. It must be
+// stopped.
 type GitServer struct {
 	// URL is that of the folder of the repositories.
 	URL string
@@ -26,8 +27,8 @@ type GitServer struct {
 	log    *os.File
 }
 
-// StartGit serves the repositories below root with `git http-backend`, the server that comes with git. Its errors are
-// written to logFile.
+// StartGit serves the repositories below root with `git http-backend`, the server that comes with
+// git. Its errors are written to logFile.
 func StartGit(ctx context.Context, root, logFile string) (*GitServer, error) {
 	git, err := FindGit(ctx)
 	if err != nil {
@@ -61,8 +62,8 @@ func StartGit(ctx context.Context, root, logFile string) (*GitServer, error) {
 	return s, nil
 }
 
-// withLength reads request bodies of unknown length first, because CGI does not support them. git sends such requests
-// if they are larger than http.postBuffer (1 MiB).
+// withLength reads request bodies of unknown length first, because CGI does not support them. git
+// sends such requests if they are larger than http.postBuffer (1 MiB).
 func withLength(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength < 0 {

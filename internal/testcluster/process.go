@@ -18,8 +18,8 @@ type Process struct {
 	err     error
 }
 
-// StartProcess starts a program with only the given environment. A Ctrl-C at the terminal does not reach it. What it
-// writes is appended to the file log.
+// StartProcess starts a program with only the given environment. A Ctrl-C at the terminal does not
+// reach it. What it writes is appended to the file log.
 func StartProcess(path string, args, environment []string, log string) (*Process, error) {
 	file, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {

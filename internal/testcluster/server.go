@@ -50,8 +50,8 @@ func (s *Server) Start(ctx context.Context) error {
 // Kill ends the process at once, and returns when it has ended.
 func (s *Server) Kill() error { return s.process.Kill() }
 
-// start starts a server at a free port of the loopback interface. It tries again if the server ends, because another
-// process may have taken the port.
+// start starts a server at a free port of the loopback interface. It tries again if the server
+// ends, because another process may have taken the port.
 func start(ctx context.Context, configure func(address string) (*Server, error)) (*Server, error) {
 	var errs []error
 	for range 3 {

@@ -19,8 +19,8 @@ import (
 	"github.com/isthmus-mesh/isthmus/config"
 )
 
-// AddUser creates a user with exactly the given rights in the whole cluster. It returns when the API server grants
-// them.
+// AddUser creates a user with exactly the given rights in the whole cluster. It returns when the
+// API server grants them.
 func (c *Cluster) AddUser(ctx context.Context, name string, rules ...rbacv1.PolicyRule) (*rest.Config, error) {
 	admin, err := c.rbac()
 	if err != nil {
@@ -43,8 +43,8 @@ func (c *Cluster) AddUser(ctx context.Context, name string, rules ...rbacv1.Poli
 	return user, waitForRules(ctx, admin, name, rules)
 }
 
-// AddController creates a user with exactly the rights of config/rbac/role.yaml. The namespace of the controller must
-// exist.
+// AddController creates a user with exactly the rights of config/rbac/role.yaml. The namespace of
+// the controller must exist.
 func (c *Cluster) AddController(ctx context.Context, name string) (*rest.Config, error) {
 	everywhere, own, err := controllerRoles()
 	if err != nil {
@@ -121,7 +121,8 @@ func subjects(user string) []rbacv1.Subject {
 	return []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}}
 }
 
-// waitForRules waits because the authorizer watches roles, and sees them a moment after they are written.
+// waitForRules waits because the authorizer watches roles, and sees them a moment after they are
+// written.
 func waitForRules(ctx context.Context, admin client.Client, user string, rules []rbacv1.PolicyRule) error {
 	for _, rule := range rules {
 		if len(rule.Resources) == 0 || len(rule.ResourceNames) > 0 {

@@ -1,3 +1,3 @@
-// Package apiserver starts real API servers for tests, with internal/testcluster, and adds what only tests need:
-// restarts, a proxy in front of an API server, and kubectl.
+// Package apiserver starts real API servers for tests, with internal/testcluster, and adds what
+// only tests need: restarts, a proxy in front of an API server, and kubectl.
 package apiserver

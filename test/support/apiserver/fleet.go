@@ -20,7 +20,8 @@ type Fleet struct {
 // Cluster is one API server.
 type Cluster struct{ *testcluster.Cluster }
 
-// Start starts all clusters and returns when each is ready and serves its CRDs. After an error nothing is left running.
+// Start starts all clusters and returns when each is ready and serves its CRDs. After an error
+// nothing is left running.
 func Start(ctx context.Context, options Options) (*Fleet, error) {
 	fleet, err := testcluster.Start(ctx, options)
 	if err != nil {

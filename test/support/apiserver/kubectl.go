@@ -9,7 +9,8 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/testcluster"
 )
 
-// Kubectl returns the path of kubectl: the one in KUBEBUILDER_ASSETS, or else the one that build.sh builds.
+// Kubectl returns the path of kubectl: the one in KUBEBUILDER_ASSETS, or else the one that build.sh
+// builds.
 func Kubectl(ctx context.Context) (string, error) {
 	if assets := os.Getenv("KUBEBUILDER_ASSETS"); assets != "" {
 		if path, err := exec.LookPath(filepath.Join(assets, "kubectl")); err == nil {

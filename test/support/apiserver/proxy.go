@@ -10,8 +10,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Proxy relays requests to the API server with their own credentials. If the API server does not answer a request,
-// its connection is closed without an answer.
+// Proxy relays requests to the API server with their own credentials. If the API server does not
+// answer a request, its connection is closed without an answer.
 func (c *Cluster) Proxy() (*httputil.ReverseProxy, error) {
 	target, err := url.Parse(c.Config.Host)
 	if err != nil {

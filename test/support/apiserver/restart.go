@@ -7,8 +7,8 @@ import (
 	"github.com/isthmus-mesh/isthmus/internal/testcluster"
 )
 
-// Restart kills the API server and starts it again after a pause, at the same address and with the same keys, so that
-// connections and tokens stay valid. It returns when the server answers.
+// Restart kills the API server and starts it again after a pause, at the same address and with the
+// same keys, so that connections and tokens stay valid. It returns when the server answers.
 func (c *Cluster) Restart(ctx context.Context, pause time.Duration) error {
 	return restart(ctx, c.Server, pause)
 }

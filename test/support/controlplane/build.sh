@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Builds etcd and kube-apiserver from their Go modules and prints the folder that holds them, as KUBEBUILDER_ASSETS
-# has it. The folder is in the user's cache, so each version is built once. `build.sh kubectl` builds kubectl as well.
-# If KUBEBUILDER_ASSETS is set, the script prints it and builds nothing.
+# Builds etcd and kube-apiserver from their Go modules and prints the folder that holds them, as
+# KUBEBUILDER_ASSETS has it. The folder is in the user's cache, so each version is built once.
+# `build.sh kubectl` builds kubectl as well. If KUBEBUILDER_ASSETS is set, the script prints it and
+# builds nothing.
 set -euo pipefail
 
 if [ -n "${KUBEBUILDER_ASSETS:-}" ]; then
@@ -33,8 +34,8 @@ if command -v flock >/dev/null && ! flock -n 9; then
 	flock 9
 fi
 
-# bash before version 4 (macOS) cannot tell a timeout from the end of the input. There the line is updated only when a
-# package is done.
+# bash before version 4 (macOS) cannot tell a timeout from the end of the input. There the line is
+# updated only when a package is done.
 tick=""
 if [ "${BASH_VERSINFO[0]}" -ge 4 ]; then tick="-t 1"; fi
 
@@ -44,8 +45,8 @@ if [ -t 2 ]; then clear=$'\r\033[K'; fi
 
 clock() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
 
-# progress reads what the go command writes to stderr and shows how far it is: one line that is updated on a terminal,
-# otherwise a line every 15 s. Errors are passed on.
+# progress reads what the go command writes to stderr and shows how far it is: one line that is
+# updated on a terminal, otherwise a line every 15 s. Errors are passed on.
 progress() { # name, number of packages to compile (0: not known yet)
 	local start=$SECONDS shown=$SECONDS downloads=0 packages=0 line state took
 	while read -r $tick line || [ $? -gt 128 ]; do
