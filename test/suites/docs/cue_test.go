@@ -11,8 +11,8 @@ import (
 	"github.com/isthmus-mesh/isthmus/test/support/cuecmd"
 )
 
-// mistake is a section of docs/cue-for-yaml.md: the right lines of the manifest, the wrong ones, and the
-// error that cue vet prints for them.
+// mistake is a section of docs/cue-for-yaml.md: the right lines of the manifest, the wrong ones,
+// and the error that cue vet prints for them.
 type mistake struct{ title, wrong, message, right string }
 
 var (

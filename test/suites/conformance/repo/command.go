@@ -32,8 +32,8 @@ func Build(dir string) (Command, error) {
 	return Command{path: path}, nil
 }
 
-// Root is the root folder of the checkout. The go command knows the folder of this module; a binary that is built with
-// -trimpath does not.
+// Root is the root folder of the checkout. The go command knows the folder of this module; a binary
+// that is built with -trimpath does not.
 var Root = sync.OnceValues(func() (string, error) {
 	out, err := exec.Command("go", "env", "GOMOD").Output()
 	if err != nil {
