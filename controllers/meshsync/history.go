@@ -74,7 +74,8 @@ func (r *Reconciler) recordBegin(ctx context.Context, ms *v1alpha1.MeshSync, m *
 		return err
 	}
 	if guard := plan.Overridden; guard != nil {
-		r.events.Eventf(ms, corev1.EventTypeNormal, v1alpha1.ReasonAcknowledged, "Revision %s is no longer held: %s. Digest %s acknowledges it. The same loss would not be held again; to revoke the acknowledgement: %s",
+		r.events.Eventf(ms, corev1.EventTypeNormal, v1alpha1.ReasonAcknowledged,
+			"Revision %s is no longer held: %s. Digest %s acknowledges it. The same loss would not be held again; to revoke the acknowledgement: %s",
 			text.Short(bundle.Revision), guard.Reason, guard.Digest, syncrun.HowToRevoke(ms, bundle, guard.Digest))
 	}
 	return nil

@@ -145,7 +145,7 @@ func TestSuspendedAndObservingAreMetrics(t *testing.T) {
 
 func TestFrozenServicesAreCountedWheneverTheStatusListsThem(t *testing.T) {
 	frozen := &render.Bundle{Frozen: []render.Frozen{{Service: "cart"}}}
-	refuses := &plans.Plan{Actions: []plans.Action{{Verb: plans.Refuse}}}
+	refuses := &plans.Plan{Actions: []plans.Action{{Verb: plans.Refuse, Reason: plans.ForeignObject{}}}}
 	r := &Reconciler{now: time.Now, metrics: NewMetrics(time.Now)}
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(r.metrics.frozen)

@@ -148,7 +148,7 @@ func TestBranchIsAheadWhileACommitIsNotApplied(t *testing.T) {
 	bundle := &render.Bundle{Revision: "main@sha1:a"}
 	succeeded := outcome{conclusion: succeeded, reason: meta.ReconciliationSucceededReason, bundle: bundle}
 	create := plans.Action{Verb: plans.Create, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "new"}}
-	foreign := plans.Action{Verb: plans.Refuse, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "foreign"}}
+	foreign := plans.Action{Verb: plans.Refuse, Key: render.Key{Kind: "Gateway", Namespace: "a", Name: "foreign"}, Reason: plans.ForeignObject{}}
 	observing := func(actions ...plans.Action) outcome { return observed(bundle, &plans.Plan{Actions: actions}) }
 	cases := map[string]struct {
 		reason             string

@@ -45,7 +45,7 @@ func TestLeaderCheck(t *testing.T) {
 			if err != nil && !strings.Contains(err.Error(), tc.text) {
 				t.Errorf("%s: %q does not contain %q", tc.reason, err, tc.text)
 			}
-			if tc.want == down && errors.Is(err, execute.ErrNotLeading) {
+			if errors.Is(tc.want, down) && errors.Is(err, execute.ErrNotLeading) {
 				t.Errorf("%s: got %v", tc.reason, err)
 			}
 		})

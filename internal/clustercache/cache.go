@@ -41,6 +41,7 @@ type State struct {
 	Missing []istio.Kind
 }
 
+// Lacks tells whether the cluster does not know a kind.
 func (v State) Lacks(kind string) bool {
 	return slices.ContainsFunc(v.Missing, func(missing istio.Kind) bool { return missing.Kind == kind })
 }

@@ -25,4 +25,5 @@ func namespaceOf(object *unstructured.Unstructured) Namespace {
 	return Namespace{CreatedByUs: object.GetLabels()[LabelCreatedBy] == CreatedByIsthmus, Terminating: object.GetDeletionTimestamp() != nil}
 }
 
+// NamespaceResource is the resource of namespaces.
 var NamespaceResource = corev1.SchemeGroupVersion.WithResource("namespaces")

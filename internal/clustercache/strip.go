@@ -34,6 +34,7 @@ func stripNamespace(object *unstructured.Unstructured) *unstructured.Unstructure
 	return out
 }
 
+// StripForeign reduces a foreign object to what a plan and preflight need.
 func StripForeign(object *unstructured.Unstructured) *unstructured.Unstructured {
 	out := identity(object)
 	out.SetLabels(only(object.GetLabels(), render.LabelService, render.LabelSide))

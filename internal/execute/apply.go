@@ -121,7 +121,8 @@ func (a *Applier) Apply(ctx context.Context, plan plans.Plan) (Result, error) {
 		return Result{Unchanged: plan.Unchanged, Known: maps.Clone(plan.Known)}, &HeldError{Guard: *plan.Guard}
 	}
 	run := &run{
-		Applier: a, limiter: newWriteLimiter(a.clock), owner: plan.Owner, blocked: map[string]error{}, unusableNamespaces: map[string]error{}, transitional: map[render.Key]*unstructured.Unstructured{},
+		Applier: a, limiter: newWriteLimiter(a.clock), owner: plan.Owner,
+		blocked: map[string]error{}, unusableNamespaces: map[string]error{}, transitional: map[render.Key]*unstructured.Unstructured{},
 		result: Result{Unchanged: plan.Unchanged, Known: maps.Clone(plan.Known)},
 	}
 	if plan.Writes() {

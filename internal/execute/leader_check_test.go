@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/isthmus-mesh/isthmus/test/support/istiotest"
 	"testing"
 	"time"
+
+	"github.com/isthmus-mesh/isthmus/test/support/istiotest"
 )
 
 func TestControllerThatDoesNotLeadWritesNothing(t *testing.T) {

@@ -6,9 +6,10 @@ import (
 	"iter"
 	"strings"
 
-	"github.com/isthmus-mesh/isthmus/internal/nested"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/sets"
+
+	"github.com/isthmus-mesh/isthmus/internal/nested"
 )
 
 // Marks on every object that Isthmus wrote, and annotations by which users opt out.
@@ -99,6 +100,7 @@ func HasAnyMark(live *unstructured.Unstructured) bool {
 	return live.GetLabels()[LabelPartOf] != "" || ManagedByUs(live)
 }
 
+// ManagedByUs reports whether our field manager wrote an object.
 func ManagedByUs(live *unstructured.Unstructured) bool {
 	for range ourEntries(live) {
 		return true
@@ -148,6 +150,7 @@ func insertFields(into sets.Set[string], fields any) {
 	}
 }
 
+// OptedOut reports whether an annotation is set to "disabled".
 func OptedOut(live *unstructured.Unstructured, annotation string) bool {
 	return live.GetAnnotations()[annotation] == Disabled
 }

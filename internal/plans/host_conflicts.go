@@ -23,6 +23,7 @@ func digestOfText(value any) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// IsRouting reports whether a kind routes calls.
 func IsRouting(kind string) bool {
 	return kind == "ServiceEntry" || kind == "DestinationRule" || kind == "VirtualService"
 }

@@ -18,21 +18,21 @@ type Reason fmt.Stringer
 // ForeignAdvice is what a user can do about a foreign object, the least harmful step first.
 const ForeignAdvice = "take it over in place with spec.adopt of the MeshSync (docs/operate.md), or rename the service, or delete it"
 
-// MissingKind: the cluster does not know the kind.
+// MissingKind means: the cluster does not know the kind.
 type MissingKind struct{ Kind, GroupVersion string }
 
 func (r MissingKind) String() string {
 	return fmt.Sprintf("the cluster does not know the kind %s (%s); install the CRDs of Istio 1.30.4 or newer", r.Kind, r.GroupVersion)
 }
 
-// TerminatingNamespace: the namespace takes no new objects.
+// TerminatingNamespace means: the namespace takes no new objects.
 type TerminatingNamespace struct{ Namespace string }
 
 func (r TerminatingNamespace) String() string {
 	return "namespace " + r.Namespace + " is being deleted; the object is created when the namespace exists again"
 }
 
-// ForeignObject: an object of that name has another owner. PartOf is its ApplySet, "" if none.
+// ForeignObject means: an object of that name has another owner. PartOf is its ApplySet, "" if none.
 type ForeignObject struct{ PartOf string }
 
 func (r ForeignObject) String() string {
@@ -42,33 +42,33 @@ func (r ForeignObject) String() string {
 	return "an object of that name exists that Isthmus did not write; it is not changed; " + ForeignAdvice
 }
 
-// ControlledObject: spec.adopt selects an object that a controller owns.
+// ControlledObject means: spec.adopt selects an object that a controller owns.
 type ControlledObject struct{ Kind, Name string }
 
 func (r ControlledObject) String() string {
 	return fmt.Sprintf("spec.adopt selects it, but %s %s owns it and would revert the change; delete that, or rename the service", r.Kind, r.Name)
 }
 
-// NotAdoptable: spec.adopt selects an object of another ApplySet.
+// NotAdoptable means: spec.adopt selects an object of another ApplySet.
 type NotAdoptable struct{ Object ForeignObject }
 
 func (r NotAdoptable) String() string { return "spec.adopt selects it, but " + r.Object.String() }
 
-// AdoptionObserved: spec.adopt selects the object and only observes.
+// AdoptionObserved means: spec.adopt selects the object and only observes.
 type AdoptionObserved struct{}
 
 func (AdoptionObserved) String() string {
 	return "an object of that name exists that Isthmus did not write; spec.adopt selects it: set spec.adopt.mode to Apply to take it over"
 }
 
-// OptedOut: a user set an annotation that forbids the write.
+// OptedOut means: a user set an annotation that forbids the write.
 type OptedOut struct{ Annotation string }
 
 func (r OptedOut) String() string {
 	return "a user opted it out: annotation " + r.Annotation + " is " + ownership.Disabled
 }
 
-// BeingDeleted: the object waits for its finalizers. Recreate is set if the bundle has it.
+// BeingDeleted means: the object waits for its finalizers. Recreate is set if the bundle has it.
 type BeingDeleted struct {
 	Finalizers string
 	Recreate   bool
@@ -85,7 +85,7 @@ func (r BeingDeleted) String() string {
 	return "it is being deleted and waits for " + wait
 }
 
-// LabelOnlyObject: it has our label, Isthmus did not write it, and it is not in the bundle.
+// LabelOnlyObject means: it has our label, Isthmus did not write it, and it is not in the bundle.
 type LabelOnlyObject struct{}
 
 func (LabelOnlyObject) String() string {
@@ -93,7 +93,7 @@ func (LabelOnlyObject) String() string {
 		"it is not changed: remove the label to keep it, or delete it"
 }
 
-// LabelRemoved: Isthmus wrote it, its label was removed, and it is not in the bundle.
+// LabelRemoved means: Isthmus wrote it, its label was removed, and it is not in the bundle.
 type LabelRemoved struct{}
 
 func (LabelRemoved) String() string {
@@ -101,14 +101,14 @@ func (LabelRemoved) String() string {
 		"it is not changed: delete it if it is not needed"
 }
 
-// PruneDisabled: the MeshSync does not prune.
+// PruneDisabled means: the MeshSync does not prune.
 type PruneDisabled struct{}
 
 func (PruneDisabled) String() string {
 	return "pruning is disabled: spec.prune.enabled of the MeshSync is false"
 }
 
-// UnknownServices: broken services have no known last good manifest, so the object may be theirs.
+// UnknownServices means: broken services have no known last good manifest, so the object may be theirs.
 type UnknownServices struct {
 	// Services are the broken services, abbreviated; Cause is why their manifests are unknown.
 	Services, Cause string
@@ -118,7 +118,7 @@ func (r UnknownServices) String() string {
 	return "it may belong to what is broken in the repository (" + r.Services + "), and " + r.Cause
 }
 
-// FightBackoff: another writer keeps changing the object, so it is corrected less often.
+// FightBackoff means: another writer keeps changing the object, so it is corrected less often.
 type FightBackoff struct {
 	Manager     string
 	Corrections int
@@ -130,14 +130,14 @@ func (r FightBackoff) String() string {
 		r.Manager, r.Corrections, ownership.AnnotationReconcile, ownership.Disabled, r.Manager)
 }
 
-// BehindRefusal: another object of the same service is refused, so the old one stays.
+// BehindRefusal means: another object of the same service is refused, so the old one stays.
 type BehindRefusal struct{ Refused render.Key }
 
 func (r BehindRefusal) String() string {
 	return fmt.Sprintf("it is deleted when %s of the same service can be applied", r.Refused)
 }
 
-// MissingVersions: a route leads to versions that a refused DestinationRule lacks.
+// MissingVersions means: a route leads to versions that a refused DestinationRule lacks.
 type MissingVersions struct {
 	Versions string
 	Rule     render.Key
@@ -147,7 +147,7 @@ func (r MissingVersions) String() string {
 	return fmt.Sprintf("it routes to version %s, which %s lacks until it can be applied", r.Versions, r.Rule)
 }
 
-// Withdrawal: the object left the bundle, and other clusters may still call it.
+// Withdrawal means: the object left the bundle, and other clusters may still call it.
 type Withdrawal struct {
 	Until time.Time
 	After time.Duration
@@ -157,7 +157,7 @@ func (r Withdrawal) String() string {
 	return fmt.Sprintf("other clusters may still call it; it is deleted at %s (spec.withdrawAfter is %s)", r.Until.UTC().Format(time.RFC3339), r.After)
 }
 
-// Deferral: other clusters have to publish an endpoint first.
+// Deferral means: other clusters have to publish an endpoint first.
 type Deferral struct{ Until time.Time }
 
 func (r Deferral) String() string {

@@ -67,7 +67,7 @@ func (p Pipeline) Render(ctx context.Context, request RenderRequest) (*render.Bu
 			options.Refused[service] = findings
 		}
 	}
-	return nil, nil, fmt.Errorf("Istio still rejects services of revision %s after %d attempts to leave out the rejected ones", request.Snapshot.Revision, maxRejections)
+	return nil, nil, fmt.Errorf("services of revision %s are still rejected by Istio after %d attempts to leave out the rejected ones", request.Snapshot.Revision, maxRejections)
 }
 
 // rememberUnrenderable keeps the last known good manifest of services that could not be rendered

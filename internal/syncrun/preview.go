@@ -145,7 +145,8 @@ func (s *strictReader) GetFull(ctx context.Context, foreign *unstructured.Unstru
 
 // explainOlder describes the plan of a waiting MeshSync.
 func explainOlder(ms, older *v1alpha1.MeshSync) string {
-	explanation := fmt.Sprintf("MeshSync %s/%s is older and manages this cluster; only the oldest MeshSync acts. The plan shows what this MeshSync would do after the older one is deleted "+
+	explanation := fmt.Sprintf("MeshSync %s/%s is older and manages this cluster; only the oldest MeshSync acts. "+
+		"The plan shows what this MeshSync would do after the older one is deleted "+
 		"and leaves its objects.", older.Namespace, older.Name)
 	if !LeavesObjects(older) && !MayWrite(ms) {
 		explanation += " At present the older one would delete its objects: its spec.deletionPolicy is Delete, and this MeshSync may not write."

@@ -193,7 +193,7 @@ func sameModule(snap *source.Snapshot) (at string, same bool) {
 }
 
 // unite divides the service files into components (union-find).
-func (s *Partition) unite(isolatable []string, infos map[string]cueworker.FileInfo) {
+func (p *Partition) unite(isolatable []string, infos map[string]cueworker.FileInfo) {
 	leader := make([]int, len(isolatable))
 	find := func(i int) int {
 		for leader[i] != i {
@@ -203,9 +203,9 @@ func (s *Partition) unite(isolatable []string, infos map[string]cueworker.FileIn
 		return i
 	}
 	first := map[string]int{}
-	for i, p := range isolatable {
+	for i, path := range isolatable {
 		leader[i] = i
-		for _, name := range infos[p].Services {
+		for _, name := range infos[path].Services {
 			if j, ok := first[name]; ok {
 				a, b := find(i), find(j)
 				leader[max(a, b)] = min(a, b)
@@ -215,19 +215,19 @@ func (s *Partition) unite(isolatable []string, infos map[string]cueworker.FileIn
 		}
 	}
 	index := map[int]int{}
-	for i, p := range isolatable {
+	for i, path := range isolatable {
 		l := find(i)
 		at, ok := index[l]
 		if !ok {
-			at = len(s.Components)
+			at = len(p.Components)
 			index[l] = at
-			s.Components = append(s.Components, Component{})
+			p.Components = append(p.Components, Component{})
 		}
-		u := &s.Components[at]
-		u.Files = append(u.Files, p)
-		for _, name := range infos[p].Services {
-			if _, ok := s.of[name]; !ok {
-				s.of[name] = at
+		u := &p.Components[at]
+		u.Files = append(u.Files, path)
+		for _, name := range infos[path].Services {
+			if _, ok := p.of[name]; !ok {
+				p.of[name] = at
 				u.Services = append(u.Services, name)
 			}
 		}

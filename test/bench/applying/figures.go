@@ -103,7 +103,7 @@ func (b *benchmark) fullSync(ctx context.Context) ([]figure.Row, error) {
 			}
 		}
 		if err := b.ours(ctx, bundle, ours); err != nil {
-			return nil, fmt.Errorf("Isthmus: %w", err)
+			return nil, fmt.Errorf("applying with Isthmus: %w", err)
 		}
 	}
 	return fullSyncRows(len(bundle.Resources), ours, theirs), nil

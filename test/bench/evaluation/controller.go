@@ -65,7 +65,8 @@ type sample struct {
 
 func (m sample) String() string {
 	return fmt.Sprintf("%s: %s = evaluate %s + view %s + render %s; processors: own %s, children %s; %+v; bundle changed: %t",
-		m.Kind, figure.Seconds(m.Total), figure.Seconds(m.Evaluate), figure.Seconds(m.View), figure.Seconds(m.Render), figure.Seconds(m.Own), figure.Seconds(m.Children), m.Work, m.Changed)
+		m.Kind, figure.Seconds(m.Total), figure.Seconds(m.Evaluate), figure.Seconds(m.View), figure.Seconds(m.Render),
+		figure.Seconds(m.Own), figure.Seconds(m.Children), m.Work, m.Changed)
 }
 
 // memorySample is the memory after a commit and a garbage collection, in bytes.

@@ -256,7 +256,8 @@ func (b *benchmark) change(ctx context.Context) ([]figure.Row, error) {
 			return nil, err
 		}
 		b.Logf("commits, %s", shape(f.repo))
-		h, err := figure.Ask[controllerRequest, controllerResponse](ctx, controllerCommand, controllerRequest{Dir: dir, CacheDir: cacheDir, Changes: b.changes, Commits: f.commits, Verify: b.verify}, b.log)
+		h, err := figure.Ask[controllerRequest, controllerResponse](ctx, controllerCommand,
+			controllerRequest{Dir: dir, CacheDir: cacheDir, Changes: b.changes, Commits: f.commits, Verify: b.verify}, b.log)
 		if err != nil {
 			return nil, err
 		}

@@ -73,7 +73,8 @@ func memoryRows(f changedFigure, h controllerResponse) []figure.Row {
 			figure.Bytes(h.Peaks.Children), figure.Seconds(h.Median)),
 	}
 	flat := figure.Row{
-		Figure: "the same: growth since the first " + figure.Thousands(first.Commit), Limit: flatLimit, Of: "then", Measured: float64(last.Resident) / float64(first.Resident), Exact: true,
+		Figure: "the same: growth since the first " + figure.Thousands(first.Commit), Limit: flatLimit, Of: "then",
+		Measured: float64(last.Resident) / float64(first.Resident), Exact: true,
 		Ours: figure.Bytes(last.Resident), Theirs: figure.Bytes(first.Resident),
 	}
 	if f.limit == 0 {

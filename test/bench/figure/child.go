@@ -46,7 +46,8 @@ func Ask[Request, Response any](ctx context.Context, child string, request Reque
 	if err != nil {
 		return response, fmt.Errorf("child process %s: %w", child, errors.Join(context.Cause(ctx), err))
 	}
-	return response, json.Unmarshal(output, &response)
+	err = json.Unmarshal(output, &response)
+	return response, err
 }
 
 // MemoryLimit is the environment variable that config/manager sets for the controller.

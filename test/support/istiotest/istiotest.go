@@ -35,6 +35,7 @@ func Object(kind, namespace, name, service string, spec map[string]any) *unstruc
 	return out
 }
 
+// ServiceEntry is an entry of a service with static endpoints.
 func ServiceEntry(namespace, service string, endpoints ...string) *unstructured.Unstructured {
 	addresses := make([]any, 0, len(endpoints))
 	for _, address := range endpoints {
@@ -47,6 +48,7 @@ func ServiceEntry(namespace, service string, endpoints ...string) *unstructured.
 	})
 }
 
+// DestinationRule is the rule of a service.
 func DestinationRule(namespace, service string) *unstructured.Unstructured {
 	return Object("DestinationRule", namespace, service, service, map[string]any{
 		"host":          service + ".shop.example.com",
@@ -54,6 +56,7 @@ func DestinationRule(namespace, service string) *unstructured.Unstructured {
 	})
 }
 
+// VirtualService is the route of a service with a timeout.
 func VirtualService(namespace, service, timeout string) *unstructured.Unstructured {
 	host := service + ".shop.example.com"
 	return Object("VirtualService", namespace, service, service, map[string]any{
@@ -79,6 +82,7 @@ func Service(name string) []*unstructured.Unstructured {
 	return []*unstructured.Unstructured{ServiceEntry("shop", name, "192.0.2.1"), DestinationRule("shop", name), VirtualService("shop", name, "5s")}
 }
 
+// Services are the objects of several services.
 func Services(names ...string) []*unstructured.Unstructured {
 	var objects []*unstructured.Unstructured
 	for _, name := range names {
@@ -87,6 +91,7 @@ func Services(names ...string) []*unstructured.Unstructured {
 	return objects
 }
 
+// DestinationRules are the rules of so many services.
 func DestinationRules(count int) []*unstructured.Unstructured {
 	var objects []*unstructured.Unstructured
 	for i := range count {
@@ -95,6 +100,7 @@ func DestinationRules(count int) []*unstructured.Unstructured {
 	return objects
 }
 
+// Bundle is a bundle of objects, which must be valid.
 func Bundle(objects ...*unstructured.Unstructured) *render.Bundle {
 	bundle := &render.Bundle{Cluster: "use1-a"}
 	for _, object := range objects {
@@ -149,6 +155,7 @@ func StubService(t *testing.T, namespace, service string) *unstructured.Unstruct
 	return out
 }
 
+// Spec is the spec of an object.
 func Spec(object *unstructured.Unstructured) map[string]any {
 	spec, _ := object.Object["spec"].(map[string]any)
 	return spec
