@@ -76,10 +76,10 @@ func NewMetrics(now func() time.Time) *Metrics {
 		fights:      gauge("isthmus_fights", "Objects that another field manager keeps changing; the controller backs off."),
 		lastFetch:   gauge("isthmus_last_fetch_timestamp_seconds", "Time of the last successful fetch."),
 		lastApplied: gauge("isthmus_last_applied_timestamp_seconds", "Time of the last run that ended with everything applied."),
-		revision:    gauge("isthmus_applied_revision_info",
+		revision: gauge("isthmus_applied_revision_info",
 			"Always 1; the labels are the name of the cluster in the inventory and the last fully applied revision.", "cluster", "revision"),
-		build:       prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "isthmus_build_info", Help: "Always 1; the label is the version of the controller."}, []string{"version"}),
-		lag:         &lagCollector{now: now, since: map[types.NamespacedName]time.Time{}},
+		build: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "isthmus_build_info", Help: "Always 1; the label is the version of the controller."}, []string{"version"}),
+		lag:   &lagCollector{now: now, since: map[types.NamespacedName]time.Time{}},
 	}
 }
 

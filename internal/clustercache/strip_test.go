@@ -4,11 +4,12 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/isthmus-mesh/isthmus/internal/ownership"
-	"github.com/isthmus-mesh/isthmus/test/support/istiotest"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/sets"
+
+	"github.com/isthmus-mesh/isthmus/internal/ownership"
+	"github.com/isthmus-mesh/isthmus/test/support/istiotest"
 )
 
 func TestApplySetIDIsThatOfTheKEP(t *testing.T) {

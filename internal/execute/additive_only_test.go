@@ -5,12 +5,13 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"github.com/isthmus-mesh/isthmus/internal/nested"
 	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/internal/render"
 	"github.com/isthmus-mesh/isthmus/test/support/istiotest"
 	"github.com/isthmus-mesh/isthmus/test/support/plantest"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 func TestAdditiveOnlyObjectsAreRemovedWhenAllServicesAreKnown(t *testing.T) {

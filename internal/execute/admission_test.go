@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/isthmus-mesh/isthmus/test/support/istiotest"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/isthmus-mesh/isthmus/test/support/istiotest"
 )
 
 func TestQuotaIsReportedAsQuotaAndNotAsPermission(t *testing.T) {

@@ -4,9 +4,10 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"github.com/isthmus-mesh/isthmus/internal/plans"
 	"github.com/isthmus-mesh/isthmus/test/support/istiotest"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // settlesIn is a controller whose clock the test moves on, and that has applied something before.

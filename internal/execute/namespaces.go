@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"maps"
 
-	"github.com/isthmus-mesh/isthmus/internal/clustercache"
-	"github.com/isthmus-mesh/isthmus/internal/ownership"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
+
+	"github.com/isthmus-mesh/isthmus/internal/clustercache"
+	"github.com/isthmus-mesh/isthmus/internal/ownership"
 )
 
 func createNamespace(ctx context.Context, client dynamic.Interface, name string, labels map[string]string) error {

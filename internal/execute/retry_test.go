@@ -12,10 +12,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"github.com/isthmus-mesh/isthmus/internal/merge"
 	"github.com/isthmus-mesh/isthmus/internal/ownership"
 	"github.com/isthmus-mesh/isthmus/test/support/istiotest"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 func TestEndOfRunEndsBackoff(t *testing.T) {

@@ -5,10 +5,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/isthmus-mesh/isthmus/internal/ownership"
-	"github.com/isthmus-mesh/isthmus/test/support/istiotest"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/isthmus-mesh/isthmus/internal/ownership"
+	"github.com/isthmus-mesh/isthmus/test/support/istiotest"
 )
 
 func TestDifferencesAndUpdateBody(t *testing.T) {
