@@ -92,7 +92,7 @@ func TestHandWrittenObjectsAreAdoptedAfterAPreview(t *testing.T) {
 		}
 	}
 	if refused := w.Get("mesh").Status.Errors; !slices.ContainsFunc(refused, func(e v1alpha1.SyncError) bool {
-		return e.Resource == operated && strings.Contains(e.Message, "ConfigMap operator made it")
+		return e.Resource == operated && strings.Contains(e.Message, "ConfigMap operator owns it")
 	}) {
 		t.Errorf("the object of another controller is not refused: %+v", refused)
 	}

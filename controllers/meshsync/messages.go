@@ -139,5 +139,5 @@ func cut(text string) string {
 	if len(text) <= maxMessageBytes {
 		return text
 	}
-	return strings.ToValidUTF8(text[:maxMessageBytes], "") + "… The controller's log has the full text."
+	return strings.ToValidUTF8(text[:maxMessageBytes], "") + "… The full text is in the controller's log."
 }
