@@ -337,7 +337,7 @@ func (r *Reconciler) suspended(ctx context.Context, ms *v1alpha1.MeshSync, p *pa
 	m := r.states.state(client.ObjectKeyFromObject(ms))
 	// Fetch at once after spec.suspend is removed.
 	m.fetched.due = time.Time{}
-	ctrl.LoggerFrom(ctx).V(1).Info("suspended")
+	ctrl.LoggerFrom(ctx).V(1).Info("suspended: no fetch, no write")
 	conditions.Delete(ms, meta.ReconcilingCondition)
 	if conditions.GetReason(ms, meta.ReadyCondition) == v1alpha1.ReasonAnotherMeshSync {
 		active, err := syncrun.Active(ctx, r.client, ms)

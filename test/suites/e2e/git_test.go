@@ -114,7 +114,7 @@ func TestRequestedReconciliationDoesNotWaitForTheInterval(t *testing.T) {
 }
 
 func TestSuspendStopsAllWorkAndResumeCatchesUp(t *testing.T) {
-	const nothing = "suspended: nothing is done"
+	const nothing = "suspended: no fetch, no write"
 	env := newEnvironment(t)
 	c := env.start()
 	env.Create("mesh")

@@ -229,7 +229,7 @@ func TestPlanOfAStalledMeshSyncShowsTheTakeover(t *testing.T) {
 	env.ready("mesh", commit)
 	env.Create("renamed")
 	next := u.report(1, "--meshsync", namespace+"/renamed")
-	if len(next.Stops) != 1 || !strings.Contains(next.Stops[0], namespace+"/mesh is older") || !strings.Contains(next.Stops[0], "once the other is gone") {
+	if len(next.Stops) != 1 || !strings.Contains(next.Stops[0], namespace+"/mesh is older") || !strings.Contains(next.Stops[0], "after the older one is deleted") {
 		t.Errorf("the plan does not say that another MeshSync is active: %q", next.Stops)
 	}
 	if len(next.Actions) != len(env.owned()) || next.verbs()["Gateway/istio-system/isthmus-crosscluster"] != "update" {
@@ -239,7 +239,7 @@ func TestPlanOfAStalledMeshSyncShowsTheTakeover(t *testing.T) {
 		t.Errorf("unexpected preflight problems: %+v", next.Problems)
 	}
 	env.Change("renamed", func(ms *v1alpha1.MeshSync) { ms.Spec.Mode = v1alpha1.ModeObserve })
-	if r := u.report(1, "--meshsync", namespace+"/renamed"); !strings.Contains(strings.Join(r.Stops, " "), "the other would delete them") {
+	if r := u.report(1, "--meshsync", namespace+"/renamed"); !strings.Contains(strings.Join(r.Stops, " "), "the older one would delete its objects") {
 		t.Errorf("a MeshSync in mode Observe must not claim objects: %q", r.Stops)
 	}
 	env.Change("renamed", func(ms *v1alpha1.MeshSync) { ms.Spec.Mode = v1alpha1.ModeApply })
@@ -368,7 +368,7 @@ func TestFailedPlanPrintsOnlyTheReason(t *testing.T) {
 		want string
 	}{
 		{"forbidden lists", nil, "serviceentries.networking.istio.io"},
-		{"another cluster", []string{"--cluster", west}, "this is cluster east"},
+		{"another cluster", []string{"--cluster", west}, "MeshSync isthmus-system/mesh is east"},
 		{"unknown context", []string{"--context", "nowhere"}, "nowhere"},
 		{"missing kubeconfig", []string{"--kubeconfig", "/nowhere/kubeconfig"}, "/nowhere/kubeconfig"},
 		{"unknown MeshSync", []string{"--meshsync", "isthmus-system/mash"}, "did you mean isthmus-system/mesh"},
